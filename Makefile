@@ -1,0 +1,44 @@
+# The commands that must always work, each with its own set-up. See CONTRIBUTING.md for the rest.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.PHONY: help demo test setup lint doc wasm chart unit fuzz load
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+demo: ## a sealed conference end to end: real processes, sockets, TLS, QUIC and MLS
+	cargo run --release -- demo
+
+test: setup lint doc wasm chart unit ## everything that must pass
+
+setup: # what the checks need beyond Rust, gcc, make and git
+	.ci/setup
+
+lint: ## formatting and clippy, warnings are errors
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+
+doc: # the manuals of the crates
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items -q
+
+wasm: # the pure crates build for a browser
+	.ci/wasm
+
+chart: ## lint, render and schema-check the Helm chart
+	.ci/chart
+
+unit: ## the tests; the runner's own summary comes last
+	cargo test --workspace --doc -q
+	@if cargo nextest --version >/dev/null 2>&1; then \
+	  cargo nextest run --workspace --no-fail-fast; \
+	else \
+	  echo "cargo-nextest is not installed: running cargo test instead"; \
+	  cargo test --workspace --lib --bins --tests --no-fail-fast; \
+	fi
+
+fuzz: ## search for decoder faults for SECONDS (60) with the nightly toolchain
+	cd fuzz && cargo +nightly fuzz run msrp_decoder -- -max_total_time=$${SECONDS_MAX:-60}
+
+load: ## a short load on a system of its own
+	cargo run --release -p loadtest -- quick
