@@ -1,0 +1,1 @@
+//! The dialog layer (RFC 3261).

@@ -1,0 +1,1 @@
+//! The endpoint layer (RFC 3261).
