@@ -11,7 +11,7 @@ mod names;
 mod roots;
 
 pub(crate) use credential::{credential, leaf_identity, leaf_name};
-pub use issuer::{BadRequest, Issuer, request};
+pub use issuer::{BadRequest, Issuer, request, requested_device};
 pub use key::{BadKey, DeviceKey, FocusKey};
 pub use roots::{BadCredential, DeviceIdentity, Roots};
 

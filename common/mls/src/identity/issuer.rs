@@ -159,11 +159,25 @@ impl Issuer {
     }
 }
 
+/// The device a request names, if it proves possession of its key. Whether who asks *is* that person, and may have
+/// this device, is for the caller to say.
+pub fn requested_device(request: &[u8]) -> Result<DeviceName, BadRequest> {
+    read(request).map(|(_, named)| named)
+}
+
 /// The key of a request that proves possession and names the expected device.
 fn requested_key(
     request: &[u8],
     expected: &DeviceName,
 ) -> Result<SubjectPublicKeyInfoOwned, BadRequest> {
+    let (key, named) = read(request)?;
+    if named != *expected {
+        return Err(BadRequest::SomebodyElse);
+    }
+    Ok(key)
+}
+
+fn read(request: &[u8]) -> Result<(SubjectPublicKeyInfoOwned, DeviceName), BadRequest> {
     if request.len() > REQUEST_OCTETS_MAX {
         return Err(BadRequest::Malformed);
     }
@@ -179,10 +193,7 @@ fn requested_key(
     key.verify_strict(&signed, &signature).map_err(|_| BadRequest::NoPossession)?;
 
     let named = requested_name(info.attributes.as_slice()).ok_or(BadRequest::Malformed)?;
-    if named != *expected {
-        return Err(BadRequest::SomebodyElse);
-    }
-    Ok(info.public_key)
+    Ok((info.public_key, named))
 }
 
 fn requested_name(attributes: &[Attribute]) -> Option<DeviceName> {
