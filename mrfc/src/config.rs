@@ -1,0 +1,458 @@
+//! Everything the MRFC can be told, and every bound it keeps, with its unit, default and reason. It is checked
+//! once, by [`Config::check`]; nothing is read from files here except by name.
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+/// The whole configuration file. Unknown keys are errors.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The SIP domain: addresses of record and conference URIs are `sip:NAME@DOMAIN`; also the digest realm.
+    pub domain: String,
+    /// Who may register: a TOML file of `[[user]]` entries (see [`crate::users`]).
+    pub users_file: PathBuf,
+    /// Where SIP is spoken.
+    pub sip: Sip,
+    /// Where devices fetch certificates and leave KeyPackages.
+    pub https: Https,
+    /// Where metrics and health are read.
+    #[serde(default)]
+    pub ops: Ops,
+    /// Where the journal lies.
+    pub store: Store,
+    /// Who signs the devices' certificates.
+    pub issuer: Issuer,
+    /// Who we are to the relays.
+    pub control: Control,
+    /// The relays that carry rooms.
+    #[serde(default)]
+    pub relays: Vec<Relay>,
+    /// How conferences come to be.
+    #[serde(default)]
+    pub conferences: Conferences,
+    /// Every bound.
+    #[serde(default)]
+    pub limits: Limits,
+    /// What is logged and how.
+    #[serde(default)]
+    pub log: Log,
+}
+
+/// The SIP listeners.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sip {
+    /// SIP over TLS; port 0 lets the system choose.
+    #[serde(default = "default_sip_listen")]
+    pub listen: SocketAddr,
+    /// SIP over plain TCP, for a network that is protected by other means. Off unless named.
+    #[serde(default)]
+    pub protected_listen: Option<SocketAddr>,
+    /// Certificate chain, PEM.
+    pub certificate_file: PathBuf,
+    /// Private key, PEM.
+    pub key_file: PathBuf,
+    /// The port in the URIs we hand out, where a load balancer changes it. Default: the port of `listen`.
+    #[serde(default)]
+    pub advertised_port: Option<u16>,
+    /// Offer MD5 beside SHA-256, for old clients (RFC 8760, 2.7). Needs `ha1_md5` in the users file.
+    #[serde(default)]
+    pub md5: bool,
+}
+
+/// The HTTPS listener.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Https {
+    /// HTTP/1.1 over TLS; port 0 lets the system choose.
+    #[serde(default = "default_https_listen")]
+    pub listen: SocketAddr,
+    /// Certificate chain, PEM.
+    pub certificate_file: PathBuf,
+    /// Private key, PEM.
+    pub key_file: PathBuf,
+}
+
+/// The operations listener.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Ops {
+    /// Plain HTTP; keep it inside the cluster.
+    pub listen: SocketAddr,
+}
+
+/// The embedded database.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Store {
+    /// The SQLite file; made if it is not there.
+    pub path: PathBuf,
+}
+
+/// The device certificate authority.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Issuer {
+    /// The CA certificate, PEM or DER.
+    pub certificate_file: PathBuf,
+    /// Its Ed25519 key, PKCS#8 PEM or DER. The MLS external sender's key is derived from nothing else.
+    pub key_file: PathBuf,
+    /// How long a device certificate is good for, in days. Default 30: a lost device is out within a month.
+    #[serde(default = "default_certificate_days")]
+    pub certificate_days: u32,
+}
+
+/// The MRFC's end of the control links.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Control {
+    /// What the relays call us in their logs.
+    pub name: String,
+    /// Client certificate chain, PEM.
+    pub certificate_file: PathBuf,
+    /// Its key, PEM.
+    pub key_file: PathBuf,
+    /// The CA that signs relays, PEM.
+    pub ca_file: PathBuf,
+}
+
+/// One relay.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Relay {
+    /// Our name for it; it stays the same when the relay moves.
+    pub name: String,
+    /// Its control address, `host:port`.
+    pub control: String,
+    /// The name its certificate proves.
+    pub server_name: String,
+}
+
+/// How conferences come to be.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Conferences {
+    /// The user part of the factory URI (RFC 4579, 5.4).
+    pub factory: String,
+    /// Whether an INVITE to an unused name makes a conference of that name. Default false: 404.
+    pub named: bool,
+    /// Whether new conferences are sealed (end-to-end keys) or open.
+    pub level: Level,
+}
+
+/// What a new conference lets the relay see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// Group keys; the relay sees ciphertext only.
+    Sealed,
+    /// TLS hop by hop, for plain MSRP clients.
+    Open,
+}
+
+/// Every bound of the MRFC. At a bound the peer gets a status of its protocol, and nobody else notices.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// SIP connections at once. 10 000: about 0.4 GB with TLS.
+    pub sip_connections_max: usize,
+    /// Octets of a SIP message's headers. 64 KiB: a certificate chain in a header still fits.
+    pub sip_head_bytes_max: usize,
+    /// Octets of a SIP message's body. 256 KiB: far above any SDP or resource list.
+    pub sip_body_bytes_max: usize,
+    /// Octets queued for one connection that does not read, before it is closed. 1 MiB.
+    pub sip_queue_bytes_max: usize,
+    /// Seconds a TLS handshake may take. 10: a slow mobile handshake takes 3.
+    pub sip_handshake_secs: u64,
+    /// Seconds a connection may be silent. 300: above the 120 s keep-alive of RFC 5626, 4.4.
+    pub sip_idle_secs: u64,
+    /// Requests in work at the desks at once, all connections together. 2 048; above it 503.
+    pub calls_max: usize,
+    /// Requests in work for one connection. 64: one client cannot take all the places.
+    pub calls_per_connection_max: usize,
+    /// Seconds one request may wait for a desk and its relay. 10: below Timer B's 32.
+    pub call_secs: u64,
+    /// Dialogs at once. 20 000.
+    pub dialogs_max: usize,
+    /// Dialogs on one connection. 256: a person in very many rooms.
+    pub dialogs_per_connection_max: usize,
+    /// Bindings (devices) of one person. 16.
+    pub bindings_per_person_max: usize,
+    /// Bindings of all people. 20 000.
+    pub bindings_max: usize,
+    /// Shortest registration, seconds. 60; below it 423 (RFC 3261, 10.2.8).
+    pub register_secs_min: u32,
+    /// Registration length when the client names none, seconds. 3 600 (RFC 3261, 10.2.1.1).
+    pub register_secs_default: u32,
+    /// Longest registration, seconds; more is cut to it. 7 200.
+    pub register_secs_max: u32,
+    /// Seconds an invited device rings before we give up. 60.
+    pub ring_secs: u64,
+    /// Seconds a digest nonce is good for. 300: a request made with an older one is asked again, with `stale`.
+    pub nonce_secs: u64,
+    /// Wrong passwords on one connection before it is closed. 10.
+    pub failures_per_connection_max: u32,
+    /// HTTPS connections at once. 2 000.
+    pub http_connections_max: usize,
+    /// Octets of an HTTPS request body. 1 MiB: 100 KeyPackages with room to spare.
+    pub http_body_bytes_max: usize,
+    /// Seconds an HTTPS request (its handshake, head, body, answer) may take. 15.
+    pub http_request_secs: u64,
+    /// KeyPackages one device may leave at once. 100.
+    pub key_packages_max: usize,
+}
+
+/// What is logged.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Log {
+    /// A filter such as `info` or `mrfc=debug,warn`.
+    pub level: String,
+    /// One JSON object a line, or text.
+    pub format: LogFormat,
+}
+
+/// How a log line looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For machines.
+    Json,
+}
+
+impl Default for Ops {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 9464)) }
+    }
+}
+
+impl Default for Conferences {
+    fn default() -> Self {
+        Self { factory: String::from("conference-factory"), named: false, level: Level::Sealed }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            sip_connections_max: 10_000,
+            sip_head_bytes_max: 64 * 1024,
+            sip_body_bytes_max: 256 * 1024,
+            sip_queue_bytes_max: 1024 * 1024,
+            sip_handshake_secs: 10,
+            sip_idle_secs: 300,
+            calls_max: 2_048,
+            calls_per_connection_max: 64,
+            call_secs: 10,
+            dialogs_max: 20_000,
+            dialogs_per_connection_max: 256,
+            bindings_per_person_max: 16,
+            bindings_max: 20_000,
+            register_secs_min: 60,
+            register_secs_default: 3_600,
+            register_secs_max: 7_200,
+            ring_secs: 60,
+            nonce_secs: 300,
+            failures_per_connection_max: 10,
+            http_connections_max: 2_000,
+            http_body_bytes_max: 1024 * 1024,
+            http_request_secs: 15,
+            key_packages_max: 100,
+        }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { level: String::from("info"), format: LogFormat::Text }
+    }
+}
+
+fn default_sip_listen() -> SocketAddr {
+    SocketAddr::from(([0, 0, 0, 0], 5061))
+}
+
+fn default_https_listen() -> SocketAddr {
+    SocketAddr::from(([0, 0, 0, 0], 8443))
+}
+
+const fn default_certificate_days() -> u32 {
+    30
+}
+
+/// What is wrong with a configuration that parsed.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum BadConfig {
+    /// The domain cannot stand in a SIP URI.
+    #[error("domain = {0:?} is not a host name; write for example domain = \"example.net\"")]
+    Domain(String),
+    /// The factory cannot stand in a SIP URI.
+    #[error("conferences.factory = {0:?} is not a name of a-z 0-9 . _ -")]
+    Factory(String),
+    /// Nothing could carry a room.
+    #[error("no relay is named; add a [[relays]] table with name, control and server_name")]
+    NoRelay,
+    /// Two relays of one name.
+    #[error("two relays are called {0:?}; each needs a name of its own")]
+    RelayTwice(String),
+    /// A bound that would let nothing through.
+    #[error("limits.{0} is 0, which would refuse everybody; leave it out for the default")]
+    Zero(&'static str),
+    /// The registration times contradict each other.
+    #[error("limits.register_secs_min <= register_secs_default <= register_secs_max does not hold")]
+    RegisterTimes,
+}
+
+impl Config {
+    /// Refuses what parses but cannot work.
+    ///
+    /// # Errors
+    /// The first contradiction found, in words that say how to mend it.
+    pub fn check(&self) -> Result<(), BadConfig> {
+        if format!("sip:x@{}", self.domain).parse::<ids::Aor>().is_err() || self.domain.contains(':') {
+            return Err(BadConfig::Domain(self.domain.clone()));
+        }
+        if self.conferences.factory.parse::<ids::ConferenceId>().is_err() {
+            return Err(BadConfig::Factory(self.conferences.factory.clone()));
+        }
+        if self.relays.is_empty() {
+            return Err(BadConfig::NoRelay);
+        }
+        let mut names: Vec<&str> = self.relays.iter().map(|relay| relay.name.as_str()).collect();
+        names.sort_unstable();
+        if let Some([twice, _]) = names.array_windows().find(|[a, b]| a == b) {
+            return Err(BadConfig::RelayTwice((*twice).to_owned()));
+        }
+        self.limits.check()
+    }
+}
+
+impl Limits {
+    fn check(&self) -> Result<(), BadConfig> {
+        let bounds = [
+            ("sip_connections_max", self.sip_connections_max),
+            ("sip_head_bytes_max", self.sip_head_bytes_max),
+            ("sip_body_bytes_max", self.sip_body_bytes_max),
+            ("sip_queue_bytes_max", self.sip_queue_bytes_max),
+            ("calls_max", self.calls_max),
+            ("calls_per_connection_max", self.calls_per_connection_max),
+            ("dialogs_max", self.dialogs_max),
+            ("dialogs_per_connection_max", self.dialogs_per_connection_max),
+            ("bindings_per_person_max", self.bindings_per_person_max),
+            ("bindings_max", self.bindings_max),
+            ("http_connections_max", self.http_connections_max),
+            ("http_body_bytes_max", self.http_body_bytes_max),
+            ("key_packages_max", self.key_packages_max),
+        ];
+        let times = [
+            ("sip_handshake_secs", self.sip_handshake_secs),
+            ("sip_idle_secs", self.sip_idle_secs),
+            ("call_secs", self.call_secs),
+            ("ring_secs", self.ring_secs),
+            ("nonce_secs", self.nonce_secs),
+            ("http_request_secs", self.http_request_secs),
+            ("register_secs_min", u64::from(self.register_secs_min)),
+        ];
+        let zero = bounds.iter().find(|(_, bound)| *bound == 0).map(|(name, _)| *name);
+        let zero = zero.or_else(|| times.iter().find(|(_, secs)| *secs == 0).map(|(name, _)| *name));
+        if let Some(name) = zero {
+            return Err(BadConfig::Zero(name));
+        }
+        let ordered = self.register_secs_min <= self.register_secs_default
+            && self.register_secs_default <= self.register_secs_max;
+        if ordered { Ok(()) } else { Err(BadConfig::RegisterTimes) }
+    }
+
+    /// How long a request may wait for a desk.
+    pub(crate) const fn call(&self) -> Duration {
+        Duration::from_secs(self.call_secs)
+    }
+
+    /// How long an invited device rings.
+    pub(crate) const fn ring(&self) -> Duration {
+        Duration::from_secs(self.ring_secs)
+    }
+
+    /// How long an HTTPS request may take.
+    pub(crate) const fn http_request(&self) -> Duration {
+        Duration::from_secs(self.http_request_secs)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SMALLEST: &str = r#"
+        domain = "example.net"
+        users_file = "users.toml"
+        [sip]
+        certificate_file = "sip.pem"
+        key_file = "sip.key"
+        [https]
+        certificate_file = "sip.pem"
+        key_file = "sip.key"
+        [store]
+        path = "mrfc.sqlite"
+        [issuer]
+        certificate_file = "ca.pem"
+        key_file = "ca.key"
+        [control]
+        name = "mrfc-0"
+        certificate_file = "mrfc.pem"
+        key_file = "mrfc.key"
+        ca_file = "control-ca.pem"
+        [[relays]]
+        name = "mrfp-0"
+        control = "127.0.0.1:4747"
+        server_name = "mrfp-0.example.net"
+    "#;
+
+    fn smallest() -> Config {
+        toml::from_str(SMALLEST).unwrap()
+    }
+
+    #[test]
+    fn the_smallest_configuration_gets_every_default() {
+        let config = smallest();
+
+        assert_eq!(config.check(), Ok(()));
+        assert_eq!(config.sip.listen.port(), 5061);
+        assert_eq!(config.https.listen.port(), 8443);
+        assert_eq!(config.ops.listen.port(), 9464);
+        assert_eq!(config.conferences.level, Level::Sealed);
+        assert!(!config.sip.md5 && config.sip.protected_listen.is_none());
+    }
+
+    #[test]
+    fn an_unknown_key_is_an_error() {
+        let text = format!("colour = \"red\"\n{SMALLEST}");
+
+        assert!(toml::from_str::<Config>(&text).unwrap_err().message().contains("colour"));
+    }
+
+    #[test]
+    fn contradictions_are_refused_with_their_name() {
+        let breaks: [(fn(&mut Config), BadConfig); 5] = [
+            (|c| c.domain = String::from("a b"), BadConfig::Domain(String::from("a b"))),
+            (|c| c.relays.clear(), BadConfig::NoRelay),
+            (
+                |c| c.relays.push(c.relays[0].clone()),
+                BadConfig::RelayTwice(String::from("mrfp-0")),
+            ),
+            (|c| c.limits.calls_max = 0, BadConfig::Zero("calls_max")),
+            (|c| c.limits.register_secs_max = 10, BadConfig::RegisterTimes),
+        ];
+        for (break_it, expected) in breaks {
+            let mut config = smallest();
+            break_it(&mut config);
+
+            assert_eq!(config.check(), Err(expected));
+        }
+    }
+}
