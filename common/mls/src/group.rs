@@ -1,12 +1,12 @@
 //! What every group of ours has in common: its id, its suite, its settings and its extensions.
 //!
 //! Ledger and member both build on this, so that they cannot disagree.
-use ids::{ConferenceId, Epoch, Era};
+use ids::{ConferenceId, Era};
 use openmls::prelude::{
     BasicCredential, Capabilities, Ciphersuite, CredentialType, Extension, ExtensionType,
-    Extensions, ExternalSender, GroupContext, GroupId, MlsGroupJoinConfig,
-    PURE_PLAINTEXT_WIRE_FORMAT_POLICY, RequiredCapabilitiesExtension,
-    SenderRatchetConfiguration, WireFormatPolicy,
+    Extensions, ExternalSender, GroupContext, GroupId, InvalidExtensionError, MlsGroupJoinConfig,
+    PURE_PLAINTEXT_WIRE_FORMAT_POLICY, RequiredCapabilitiesExtension, SenderRatchetConfiguration,
+    WireFormatPolicy,
 };
 
 /// The one suite of this round. A group names its own, so that an era can change it.
@@ -20,6 +20,14 @@ pub(crate) fn group_id(conference: &ConferenceId, era: Era) -> GroupId {
     GroupId::from_slice(format!("{conference}#{era}").as_bytes())
 }
 
+/// The group a message's id belongs to.
+pub(crate) fn era_of(id: &GroupId, conference: &ConferenceId) -> Option<Era> {
+    let text = std::str::from_utf8(id.as_slice()).ok()?;
+    let era = text.strip_prefix(conference.as_str())?.strip_prefix('#')?;
+    let era = Era(era.parse().ok()?);
+    (group_id(conference, era) == *id).then_some(era)
+}
+
 /// What our leaves can do. Everything a group of ours may ask for, and no more.
 pub(crate) fn capabilities() -> Capabilities {
     Capabilities::new(
@@ -30,3 +38,38 @@ pub(crate) fn capabilities() -> Capabilities {
         Some(&[CredentialType::X509]),
     )
 }
+
+/// The GroupContext extensions of every group: X.509 leaves only, and the focus as the one external sender.
+pub(crate) fn context_extensions(
+    focus_key: &[u8; 32],
+) -> Result<Extensions<GroupContext>, InvalidExtensionError> {
+    let required = RequiredCapabilitiesExtension::new(&[], &[], &[CredentialType::X509]);
+    let focus = BasicCredential::new(FOCUS.to_vec());
+    let sender = ExternalSender::new(focus_key.to_vec().into(), focus.into());
+    Extensions::from_vec(vec![
+        Extension::RequiredCapabilities(required),
+        Extension::ExternalSenders(vec![sender]),
+    ])
+}
+
+/// The name of the focus among the external senders. Its key is what counts.
+const FOCUS: &[u8] = b"focus";
+
+/// Local settings. openmls does not take them over from the creator, so joiners set the same.
+pub(crate) fn settings(padding: usize) -> MlsGroupJoinConfig {
+    MlsGroupJoinConfig::builder()
+        .wire_format_policy(POLICY)
+        .padding_size(padding)
+        .max_past_epochs(PAST_EPOCHS)
+        .sender_ratchet_configuration(ratchet())
+        .use_ratchet_tree_extension(false)
+        .build()
+}
+
+/// How far messages of one sender may overtake each other, and how many may be missing.
+pub(crate) fn ratchet() -> SenderRatchetConfiguration {
+    SenderRatchetConfiguration::new(100, 2000)
+}
+
+/// Handshakes in the clear to the focus (which has to check them), application messages sealed.
+pub(crate) const POLICY: WireFormatPolicy = PURE_PLAINTEXT_WIRE_FORMAT_POLICY;
