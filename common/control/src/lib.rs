@@ -1,1 +1,72 @@
-//! Placeholder.
+//! What MRFC and MRFP tell each other: our Mp interface, without its sockets.
+//!
+//! `control.proto` is the contract. This crate turns it into checked values ([`Order`], [`Notice`]), cuts frames
+//! out of a byte stream ([`Codec`]) and keeps the books of both ends of a link ([`FocusLink`], [`RelayLink`]):
+//! numbers, acknowledgements, and the full resend after a break. [`gate`] reads the clear prefix of an MLS message.
+//!
+//! It opens no socket, starts no task and reads no clock. It cannot decrypt: it names no MLS crate.
+//!
+//! ```text
+//!  MRFC                                                        MRFP
+//!  desk ─ order ─► FocusLink ─ poll ─► bytes ═ QUIC ═► receive ─► RelayLink ─ Step::Carry ─► rooms
+//!  desk ◄ Heard::Notice ─ FocusLink ◄─ receive ═ QUIC ═ bytes ◄ poll ─ RelayLink ◄─ notice ─ rooms
+//! ```
+//!
+//! **State and happenings.** `Open`, `Seat`, `Unseat`, `Close`, `Gate` and `Drain` say what should be. The focus folds
+//! them into one wanted state and sends that whole state again after a break, so none of them is ever buffered.
+//! `Broadcast`, `Deliver` and `NicknameAnswer` happen once: they are kept until the relay has carried them out,
+//! within a bound, and a relay skips a key that it has already seen.
+//!
+//! ```
+//! use control::{FocusLink, Heard, Level, Limits, Order, RelayLink, RelayName, Room, RoomOrder, Step};
+//! let mut focus = FocusLink::new("focus-0", "incarnation-a", Limits::default());
+//! let mut relay = RelayLink::new(
+//!     RelayName {
+//!         name: "relay-0".into(),
+//!         incarnation: "incarnation-b".into(),
+//!         msrp: "relay-0.example.net:2855".into(),
+//!         fingerprint: "SHA-256 AB:CD".into(),
+//!     },
+//!     Limits::default(),
+//! );
+//! let room = Room {
+//!     uri: "sip:room7@example.net".into(),
+//!     term: ids::Term(1),
+//!     level: Level::Sealed,
+//!     gate: None,
+//!     message_octets_max: 65_536,
+//! };
+//! focus.order(Order::room("room7".parse()?, RoomOrder::Open(room)))?;
+//!
+//! relay.connected();
+//! focus.connected();
+//! while let Some(frame) = relay.poll() {
+//!     focus.receive(frame)?;
+//! }
+//! let mut steps = Vec::new();
+//! while let Some(frame) = focus.poll() {
+//!     steps.extend(relay.receive(frame)?);
+//! }
+//!
+//! assert!(matches!(steps[0], Step::Carry { ticket: 1, .. }));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+mod bad;
+mod codec;
+mod focus_link;
+pub mod gate;
+mod notice;
+mod order;
+mod proto;
+mod relay_link;
+mod wanted;
+mod wire;
+
+pub use bad::{BadFrame, Misbehaved, Overfull};
+pub use codec::{Codec, FRAME_OCTETS_MAX};
+pub use focus_link::{FocusLink, Heard};
+pub use notice::{Cause, Notice, RoomNotice};
+pub use order::{Gate, Level, Order, Room, RoomOrder, Seat};
+pub use relay_link::{Forget, RelayLink, RelayName, Step};
+pub use wanted::Limits;
+pub use wire::{Hello, ToFocus, ToRelay, Welcome};

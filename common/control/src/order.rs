@@ -1,0 +1,331 @@
+//! What the MRFC tells an MRFP, as checked values. An order says what should be; only broadcasts, deliveries and
+//! answers happen once. Numbers and acknowledgements are the link's business, not this file's.
+use std::fmt;
+use std::time::Duration;
+
+use bytes::Bytes;
+use ids::{Aor, ConferenceId, DeviceId, Epoch, Era, Key, SeatId, Term};
+
+use crate::bad::BadFrame;
+use crate::proto;
+
+/// One order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Concerns one room.
+    Room {
+        /// The conference whose room it is.
+        conference: ConferenceId,
+        /// What to do.
+        order: RoomOrder,
+    },
+    /// The whole relay takes no new seats; it ends when its sessions are gone or the deadline has passed.
+    Drain {
+        /// How long sessions may go on, counted from when the order arrives.
+        deadline: Duration,
+    },
+}
+
+impl Order {
+    /// An order for one room.
+    pub const fn room(conference: ConferenceId, order: RoomOrder) -> Self {
+        Self::Room { conference, order }
+    }
+}
+
+/// What should be, or should happen, in one room.
+#[derive(Clone, PartialEq, Eq)]
+pub enum RoomOrder {
+    /// The room exists, like this. Repeated to change it; seats stay.
+    Open(Room),
+    /// The room and all its seats end.
+    Close {
+        /// For the log and the participants' connections.
+        reason: String,
+    },
+    /// The seat exists, like this. The relay answers with `Seated`, each time with the same path. Repeated to
+    /// change it.
+    Seat(Seat),
+    /// The seat ends now.
+    Unseat {
+        /// Which.
+        seat: SeatId,
+        /// For the log.
+        reason: String,
+    },
+    /// Which sealed messages may pass from now on.
+    Gate(Gate),
+    /// Give every bound seat this complete CPIM message, at its place in the room's order.
+    Broadcast {
+        /// Names it; a relay skips a key it has seen.
+        key: Key,
+        /// The message, headers and all.
+        cpim: Bytes,
+        /// If present, the gate from this place on.
+        gate: Option<Gate>,
+    },
+    /// Give one seat this complete CPIM message.
+    Deliver {
+        /// Names it, from the same counter as broadcasts.
+        key: Key,
+        /// To whom.
+        seat: SeatId,
+        /// The message, headers and all.
+        cpim: Bytes,
+    },
+    /// Answers a [`NicknameAsked`](crate::RoomNotice::NicknameAsked).
+    NicknameAnswer {
+        /// Who asked.
+        seat: SeatId,
+        /// The number of their request.
+        request: u64,
+        /// The MSRP status: 200, 404, 423, 425 …
+        status: u16,
+    },
+}
+
+/// A room as it should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// The conference URI: the CPIM To of room messages.
+    pub uri: String,
+    /// This relay's appointment.
+    pub term: Term,
+    /// What content it takes.
+    pub level: Level,
+    /// The group's epoch. A sealed room with no gate has no group yet: no application message passes.
+    pub gate: Option<Gate>,
+    /// The longest message (RFC 4975, `a=max-size`); a longer one gets 413.
+    pub message_octets_max: u64,
+}
+
+/// What content a room takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Level {
+    /// Only MLS messages and sealed files.
+    Sealed,
+    /// Anything, protected hop by hop.
+    Open,
+}
+
+/// Which sealed messages may pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gate {
+    /// The group's era.
+    pub era: Era,
+    /// Its current epoch.
+    pub epoch: Epoch,
+    /// A Remove is pending: no application message at all.
+    pub shut: bool,
+    /// The epoch before is still accepted for a moment. Never after a Remove.
+    pub grace: bool,
+}
+
+/// A seat as it should be.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Seat {
+    /// Its name.
+    pub seat: SeatId,
+    /// Whose it is.
+    pub aor: Aor,
+    /// On which device.
+    pub device: DeviceId,
+    /// URIs this participant may use as CPIM From.
+    pub identities: Vec<String>,
+    /// Room messages from it get 403.
+    pub muted: bool,
+    /// It takes private messages (the `chatroom` token of its SDP, RFC 7701, 8).
+    pub private_messages: bool,
+    /// `a=path` of the participant's SDP, which its From-Path must equal. None: not known yet.
+    pub peer_path: Option<String>,
+}
+
+impl fmt::Debug for RoomOrder {
+    /// Leaves out message bodies.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Open(room) => write!(f, "Open({room:?})"),
+            Self::Close { reason } => write!(f, "Close({reason:?})"),
+            Self::Seat(seat) => write!(f, "{seat:?}"),
+            Self::Unseat { seat, reason } => write!(f, "Unseat({seat}, {reason:?})"),
+            Self::Gate(gate) => write!(f, "{gate:?}"),
+            Self::Broadcast { key, cpim, gate } => {
+                write!(f, "Broadcast({key}, {} octets, {gate:?})", cpim.len())
+            }
+            Self::Deliver { key, seat, cpim } => {
+                write!(f, "Deliver({key}, {seat}, {} octets)", cpim.len())
+            }
+            Self::NicknameAnswer { seat, request, status } => {
+                write!(f, "NicknameAnswer({seat}, {request}, {status})")
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Seat {
+    /// Leaves out the peer's path, whose session id is a secret (RFC 4975, 14.1).
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { seat, aor, device, muted, private_messages, .. } = self;
+        write!(f, "Seat({seat}, {aor}, {device}, muted {muted}, private {private_messages})")
+    }
+}
+
+impl From<Order> for proto::Order {
+    fn from(order: Order) -> Self {
+        use proto::order::Kind;
+        let (conference, order) = match order {
+            Order::Drain { deadline } => {
+                let drain = proto::Drain { deadline_secs: deadline.as_secs() };
+                return Self { conference: String::new(), kind: Some(Kind::Drain(drain)) };
+            }
+            Order::Room { conference, order } => (conference.into(), order),
+        };
+        let kind = match order {
+            RoomOrder::Open(room) => Kind::Open(room.into()),
+            RoomOrder::Close { reason } => Kind::Close(proto::Close { reason }),
+            RoomOrder::Seat(seat) => Kind::Seat(seat.into()),
+            RoomOrder::Unseat { seat, reason } => {
+                Kind::Unseat(proto::Unseat { seat: seat.0, reason })
+            }
+            RoomOrder::Gate(gate) => Kind::Gate(gate.into()),
+            RoomOrder::Broadcast { key, cpim, gate } => {
+                Kind::Broadcast(proto::Broadcast { key: key.0, cpim, gate: gate.map(Into::into) })
+            }
+            RoomOrder::Deliver { key, seat, cpim } => {
+                Kind::Deliver(proto::Deliver { key: key.0, seat: seat.0, cpim })
+            }
+            RoomOrder::NicknameAnswer { seat, request, status } => {
+                let status = u32::from(status);
+                Kind::NicknameAnswer(proto::NicknameAnswer { seat: seat.0, request, status })
+            }
+        };
+        Self { conference, kind: Some(kind) }
+    }
+}
+
+impl TryFrom<proto::Order> for Order {
+    type Error = BadFrame;
+
+    fn try_from(order: proto::Order) -> Result<Self, BadFrame> {
+        use proto::order::Kind;
+        let kind = order.kind.ok_or_else(|| BadFrame::missing("order.kind"))?;
+        if let Kind::Drain(drain) = kind {
+            return Ok(Self::Drain { deadline: Duration::from_secs(drain.deadline_secs) });
+        }
+        let conference =
+            order.conference.parse().map_err(|e| BadFrame::field("order.conference", e))?;
+        let order = match kind {
+            Kind::Open(room) => RoomOrder::Open(room.try_into()?),
+            Kind::Close(close) => RoomOrder::Close { reason: close.reason },
+            Kind::Seat(seat) => RoomOrder::Seat(seat.try_into()?),
+            Kind::Unseat(unseat) => {
+                RoomOrder::Unseat { seat: SeatId(unseat.seat), reason: unseat.reason }
+            }
+            Kind::Gate(gate) => RoomOrder::Gate(gate.into()),
+            Kind::Broadcast(proto::Broadcast { key, cpim, gate }) => {
+                RoomOrder::Broadcast { key: Key(key), cpim, gate: gate.map(Into::into) }
+            }
+            Kind::Deliver(proto::Deliver { key, seat, cpim }) => {
+                RoomOrder::Deliver { key: Key(key), seat: SeatId(seat), cpim }
+            }
+            Kind::NicknameAnswer(answer) => RoomOrder::NicknameAnswer {
+                seat: SeatId(answer.seat),
+                request: answer.request,
+                status: status(answer.status)?,
+            },
+            Kind::Drain(_) => return Err(BadFrame::field("order.kind", "drain names no room")),
+        };
+        Ok(Self::Room { conference, order })
+    }
+}
+
+/// RFC 4975, 9: a status is three digits.
+fn status(status: u32) -> Result<u16, BadFrame> {
+    match u16::try_from(status) {
+        Ok(status @ 100..=999) => Ok(status),
+        _ => Err(BadFrame::field("nickname_answer.status", format!("{status} is no MSRP status"))),
+    }
+}
+
+impl From<Room> for proto::Open {
+    fn from(room: Room) -> Self {
+        let level = match room.level {
+            Level::Sealed => proto::Level::Sealed,
+            Level::Open => proto::Level::Open,
+        };
+        Self {
+            uri: room.uri,
+            term: room.term.0,
+            level: level.into(),
+            gate: room.gate.map(Into::into),
+            message_octets_max: room.message_octets_max,
+        }
+    }
+}
+
+impl TryFrom<proto::Open> for Room {
+    type Error = BadFrame;
+
+    fn try_from(open: proto::Open) -> Result<Self, BadFrame> {
+        let level = match open.level() {
+            proto::Level::Sealed => Level::Sealed,
+            proto::Level::Open => Level::Open,
+            proto::Level::Unspecified => {
+                let why = format!("{} is neither sealed nor open", open.level);
+                return Err(BadFrame::field("open.level", why));
+            }
+        };
+        if open.uri.is_empty() {
+            return Err(BadFrame::missing("open.uri"));
+        }
+        Ok(Self {
+            uri: open.uri,
+            term: Term(open.term),
+            level,
+            gate: open.gate.map(Into::into),
+            message_octets_max: open.message_octets_max,
+        })
+    }
+}
+
+impl From<Gate> for proto::Gate {
+    fn from(gate: Gate) -> Self {
+        Self { era: gate.era.0, epoch: gate.epoch.0, shut: gate.shut, grace: gate.grace }
+    }
+}
+
+impl From<proto::Gate> for Gate {
+    fn from(gate: proto::Gate) -> Self {
+        Self { era: Era(gate.era), epoch: Epoch(gate.epoch), shut: gate.shut, grace: gate.grace }
+    }
+}
+
+impl From<Seat> for proto::Seat {
+    fn from(seat: Seat) -> Self {
+        Self {
+            seat: seat.seat.0,
+            aor: seat.aor.into(),
+            device: seat.device.into(),
+            identities: seat.identities,
+            muted: seat.muted,
+            private_messages: seat.private_messages,
+            peer_path: seat.peer_path.unwrap_or_default(),
+        }
+    }
+}
+
+impl TryFrom<proto::Seat> for Seat {
+    type Error = BadFrame;
+
+    fn try_from(seat: proto::Seat) -> Result<Self, BadFrame> {
+        Ok(Self {
+            seat: SeatId(seat.seat),
+            aor: seat.aor.parse().map_err(|e| BadFrame::field("seat.aor", e))?,
+            device: seat.device.parse().map_err(|e| BadFrame::field("seat.device", e))?,
+            identities: seat.identities,
+            muted: seat.muted,
+            private_messages: seat.private_messages,
+            peer_path: Some(seat.peer_path).filter(|path| !path.is_empty()),
+        })
+    }
+}
