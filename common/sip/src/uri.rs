@@ -42,8 +42,11 @@ pub struct SipUri {
     host: Box<str>,
     port: Option<u16>,
     params: Params,
-    headers: Box<[(Box<str>, Box<str>)]>,
+    headers: UriHeaders,
 }
+
+/// Names and values behind the `?`.
+type UriHeaders = Box<[(Box<str>, Box<str>)]>;
 
 impl Uri {
     /// The SIP URI, if it is one.
@@ -347,7 +350,7 @@ fn parse_params(text: &str) -> Result<Params, BadUri> {
     Ok(params)
 }
 
-fn parse_headers(text: &str) -> Result<Box<[(Box<str>, Box<str>)]>, BadUri> {
+fn parse_headers(text: &str) -> Result<UriHeaders, BadUri> {
     let pair = |header: &str| match header.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.into(), value.into())),
         _ => Err(BadUri::Sip),

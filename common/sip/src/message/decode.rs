@@ -147,7 +147,10 @@ impl Decoder {
     /// Line breaks in front of a message. `None`: more must come. `Some(None)`: a head begins here.
     fn keep_alive(&mut self, searched: usize, buffer: &mut BytesMut) -> Option<Option<Item>> {
         self.state = State::Head { searched };
-        while searched == 0 {
+        if searched > 0 {
+            return Some(None);
+        }
+        loop {
             let item = match (self.side, buffer.get(..4).unwrap_or(buffer)) {
                 (Side::Dialled, [b'\r', b'\n', ..]) => {
                     buffer.advance(2);
@@ -167,7 +170,6 @@ impl Decoder {
             };
             return Some(Some(item));
         }
-        Some(None)
     }
 
     /// Reads a head. `None`: more must come. `Some(None)`: it was good, its body follows.

@@ -46,9 +46,8 @@ impl Fault {
 pub(super) fn parse_head(head: Bytes, headers_max: usize) -> (Option<Head>, Option<Fault>) {
     let first = memmem::find(&head, b"\r\n").unwrap_or(head.len());
     let line = head.get(..first).unwrap_or_default();
-    let (start, bad_start) = match start_line(line) {
-        Some((start, fault)) => (start, fault),
-        None => return (None, Some(Fault::fatal("not SIP"))),
+    let Some((start, bad_start)) = start_line(line) else {
+        return (None, Some(Fault::fatal("not SIP")));
     };
     let (headers, bad_headers) = header_lines(&head, first + 2, headers_max);
     (Some(Head { start, headers }), bad_start.or(bad_headers))

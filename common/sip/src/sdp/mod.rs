@@ -1,1 +1,11 @@
-//! SDP offer and answer for MSRP (RFC 4975, 8; RFC 3264).
+//! SDP for MSRP: the offer, the answer, and what can be wrong with them (RFC 4975, 8; RFC 3264; RFC 6135; RFC 7701).
+//!
+//! [`Offer::parse`] reads what a peer offers and finds the media line we can take; [`Offer::answer`] writes our answer
+//! with as many media lines; [`offer`] and [`parse_answer`] are the other direction. Other media are refused with port
+//! zero and otherwise ignored. Nothing is resolved or compared with certificates here.
+mod exchange;
+mod media;
+mod path;
+
+pub use exchange::{BadSdp, Offer, Origin, offer, parse_answer};
+pub use media::{BadFingerprint, Direction, Fingerprint, MsrpMedia, Proto, Setup};
