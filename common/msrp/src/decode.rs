@@ -224,7 +224,7 @@ impl Decoder {
     }
 
     /// Ends the stream, with whoever can be read in the lines so far as the one to answer.
-    fn give_up(&mut self, input: &mut BytesMut, defect: Defect) -> Step {
+    fn give_up(&self, input: &mut BytesMut, defect: Defect) -> Step {
         let block = input.split().freeze();
         let read = self.start(&block).and_then(|(start, headers)| {
             let body = BodyFollows::No;

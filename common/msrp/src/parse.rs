@@ -101,10 +101,10 @@ impl Draft {
         let path = |block: &Bytes| Path::parse(&block.slice_ref(value), limits.path_uris_max).ok();
         if name.eq_ignore_ascii_case(b"To-Path") {
             let found = keep(&mut self.to_path, path(block), "To-Path");
-            self.note(found.or((n != 0).then_some(Defect::PathOrder)));
+            self.note(found.or_else(|| (n != 0).then_some(Defect::PathOrder)));
         } else if name.eq_ignore_ascii_case(b"From-Path") {
             let found = keep(&mut self.from_path, path(block), "From-Path");
-            self.note(found.or((n != 1).then_some(Defect::PathOrder)));
+            self.note(found.or_else(|| (n != 1).then_some(Defect::PathOrder)));
         } else {
             let found = self.header(block, name, value);
             self.request_defect = self.request_defect.or(found);

@@ -124,7 +124,8 @@ mod tests {
             "hi\r\n-------abcd1234$\n",
             "hi\r\n-------abcd1234$x",
         ] {
-            assert_eq!(scan(data), Scan::Data(data.len()), "{data:?}");
+            let data = format!("{data}.");
+            assert_eq!(scan(&data), Scan::Data(data.len()), "{data:?}");
         }
     }
 
