@@ -15,6 +15,7 @@ pub const FRAME_OCTETS_MAX: usize = 8 * 1024 * 1024;
 const LENGTH_OCTETS: usize = 4;
 
 mod sealed {
+    #[expect(unnameable_types, reason = "sealed: the two directions are a closed set")]
     pub trait Direction: Sized {
         type Proto: prost::Message + Default + From<Self> + TryInto<Self, Error = crate::BadFrame>;
     }

@@ -1,0 +1,195 @@
+//! TLS as all our programs use it: rustls with aws-lc-rs, TLS 1.3 and 1.2, AES-128-GCM first. Identities come from
+//! PEM files; peers are checked against roots or, for MSRP between strangers, against a fingerprint from the SDP.
+//! Nothing here accepts a peer that it could not check.
+mod dev_ca;
+mod fingerprint;
+mod identity;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::client::WantsClientCert;
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{ClientConfig, ConfigBuilder, RootCertStore, ServerConfig};
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
+
+pub use dev_ca::{DevCa, IdentityFiles};
+pub use fingerprint::{BadFingerprint, Fingerprint, FingerprintVerifier};
+pub use identity::Identity;
+
+/// Why TLS cannot be set up. Never holds key material.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// A file could not be read.
+    #[error("cannot read {}: {why}", path.display())]
+    Read {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        why: std::io::Error,
+    },
+    /// A file could not be written.
+    #[error("cannot write {}: {why}", path.display())]
+    Write {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        why: std::io::Error,
+    },
+    /// PEM without what was looked for.
+    #[error("{from} holds no {what} in PEM form ({why})")]
+    Pem {
+        /// A certificate or a private key.
+        what: &'static str,
+        /// The file, or what else the bytes came from.
+        from: String,
+        /// What the parser said.
+        why: String,
+    },
+    /// The certificate is not for the key, the chain is unusable, or a setting contradicts another.
+    #[error("TLS: {0}")]
+    Rustls(#[from] rustls::Error),
+    /// No trust anchor, or one that is none.
+    #[error("roots: {0}")]
+    Roots(String),
+    /// A certificate could not be made.
+    #[error("certificate: {0}")]
+    Make(#[from] rcgen::Error),
+}
+
+/// Our cipher suites and their order. AES-128-GCM is the fastest on every machine that runs a relay.
+#[must_use]
+pub fn provider() -> Arc<CryptoProvider> {
+    use aws_lc_rs::cipher_suite as suite;
+    let cipher_suites = vec![
+        suite::TLS13_AES_128_GCM_SHA256,
+        suite::TLS13_AES_256_GCM_SHA384,
+        suite::TLS13_CHACHA20_POLY1305_SHA256,
+        suite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
+        suite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+        suite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
+        suite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+        suite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
+        suite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
+    ];
+    Arc::new(CryptoProvider { cipher_suites, ..aws_lc_rs::default_provider() })
+}
+
+/// Makes [`provider`] the process's default. Call it first in every `main`; calling it again changes nothing.
+pub fn install_provider() {
+    if CryptoProvider::get_default().is_none() {
+        // Losing a race means that another thread has just installed the same one.
+        drop(Arc::unwrap_or_clone(provider()).install_default());
+    }
+}
+
+/// What a server asks of its clients.
+#[derive(Clone, Debug)]
+pub enum ClientAuth {
+    /// No certificate is asked for.
+    None,
+    /// A client may present a certificate; if it does, it must be valid under these roots.
+    Optional(Arc<RootCertStore>),
+    /// A client must present a certificate that is valid under these roots.
+    Required(Arc<RootCertStore>),
+}
+
+/// Whom a client believes.
+#[derive(Clone, Debug)]
+pub enum Trust {
+    /// A certificate for the server's name, valid under these roots.
+    Roots(Arc<RootCertStore>),
+    /// Exactly these certificates (RFC 8122, 5), whatever name they carry. With none in the set, nobody.
+    Fingerprints(Vec<Fingerprint>),
+}
+
+/// How a server speaks TLS.
+pub fn server_config(
+    identity: &Identity,
+    clients: ClientAuth,
+    alpn: &[&[u8]],
+) -> Result<Arc<ServerConfig>, TlsError> {
+    let provider = provider();
+    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()?;
+    let verifier = |roots| WebPkiClientVerifier::builder_with_provider(roots, provider);
+    let unusable = |e: rustls::server::VerifierBuilderError| TlsError::Roots(e.to_string());
+    let builder = match clients {
+        ClientAuth::None => builder.with_no_client_auth(),
+        ClientAuth::Optional(roots) => {
+            let verifier = verifier(roots).allow_unauthenticated().build().map_err(unusable)?;
+            builder.with_client_cert_verifier(verifier)
+        }
+        ClientAuth::Required(roots) => {
+            builder.with_client_cert_verifier(verifier(roots).build().map_err(unusable)?)
+        }
+    };
+    let (chain, key) = identity.parts();
+    let mut config = builder.with_single_cert(chain, key)?;
+    config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
+    config.ignore_client_order = true;
+    Ok(Arc::new(config))
+}
+
+/// How a client speaks TLS.
+pub fn client_config(
+    trust: Trust,
+    identity: Option<&Identity>,
+    alpn: &[&[u8]],
+) -> Result<Arc<ClientConfig>, TlsError> {
+    let builder = trusting(trust)?;
+    let mut config = match identity {
+        None => builder.with_no_client_auth(),
+        Some(identity) => {
+            let (chain, key) = identity.parts();
+            builder.with_client_auth_cert(chain, key)?
+        }
+    };
+    config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
+    Ok(Arc::new(config))
+}
+
+fn trusting(trust: Trust) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, TlsError> {
+    let provider = provider();
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()?;
+    Ok(match trust {
+        Trust::Roots(roots) => builder.with_root_certificates(roots),
+        Trust::Fingerprints(known) => {
+            let verifier = FingerprintVerifier::new(known, provider);
+            builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier))
+        }
+    })
+}
+
+/// Trust anchors from the text of a PEM file with one or more certificates. `from` names it in errors.
+pub fn roots_from_pem(pem: &[u8], from: &str) -> Result<Arc<RootCertStore>, TlsError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(pem, from)? {
+        roots.add(certificate).map_err(|e| TlsError::Roots(format!("{from}: {e}")))?;
+    }
+    Ok(Arc::new(roots))
+}
+
+/// Trust anchors from a PEM file.
+pub fn load_roots(path: &Path) -> Result<Arc<RootCertStore>, TlsError> {
+    roots_from_pem(&read(path)?, &path.display().to_string())
+}
+
+/// The certificates of a PEM text; at least one.
+fn certificates(pem: &[u8], from: &str) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let missing = |why: String| TlsError::Pem { what: "certificate", from: from.to_owned(), why };
+    let chain: Vec<_> = CertificateDer::pem_slice_iter(pem)
+        .collect::<Result<_, _>>()
+        .map_err(|e| missing(e.to_string()))?;
+    if chain.is_empty() {
+        return Err(missing("no CERTIFICATE section".into()));
+    }
+    Ok(chain)
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
+    std::fs::read(path).map_err(|why| TlsError::Read { path: path.to_owned(), why })
+}
