@@ -20,14 +20,6 @@ pub(crate) fn group_id(conference: &ConferenceId, era: Era) -> GroupId {
     GroupId::from_slice(format!("{conference}#{era}").as_bytes())
 }
 
-/// The group a message's id belongs to.
-pub(crate) fn era_of(id: &GroupId, conference: &ConferenceId) -> Option<Era> {
-    let text = std::str::from_utf8(id.as_slice()).ok()?;
-    let era = text.strip_prefix(conference.as_str())?.strip_prefix('#')?;
-    let era = Era(era.parse().ok()?);
-    (group_id(conference, era) == *id).then_some(era)
-}
-
 /// What our leaves can do. Everything a group of ours may ask for, and no more.
 pub(crate) fn capabilities() -> Capabilities {
     Capabilities::new(

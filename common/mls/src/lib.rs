@@ -4,6 +4,7 @@
 pub mod identity;
 pub mod key_packages;
 pub mod ledger;
+pub mod member;
 pub mod wire;
 
 mod change;
