@@ -1,0 +1,42 @@
+//! What can go wrong with the store. The first three are the caller's business; the rest is the world's.
+use ids::{ConferenceId, Seq};
+
+/// Why the store did not do what was asked. Nothing has changed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The journal does not end where the caller thinks: another owner has appended.
+    #[error("the journal of {conference} does not end at {expected}: another owner has appended")]
+    Conflict {
+        /// Whose journal.
+        conference: ConferenceId,
+        /// Where the caller thought that it ends.
+        expected: Seq,
+    },
+    /// One of the KeyPackages is already in the directory, or was.
+    #[error("a KeyPackage was uploaded before")]
+    Duplicate,
+    /// The device would have more KeyPackages than it may.
+    #[error("the device may leave {max} KeyPackages")]
+    TooMany {
+        /// The bound.
+        max: usize,
+    },
+    /// A stored value is not what this program writes.
+    #[error("the database holds {what} that this program did not write")]
+    Foreign {
+        /// Which kind of value.
+        what: &'static str,
+    },
+    /// The database failed.
+    #[error("the database failed")]
+    Database(#[from] sqlx::Error),
+    /// The tables cannot be brought up to date.
+    #[error("the tables cannot be brought up to date")]
+    Migration(#[from] sqlx::migrate::MigrateError),
+    /// The transaction this was part of could not be committed. The writer has said why.
+    #[error("the change could not be committed")]
+    NotCommitted,
+    /// The store is closed.
+    #[error("the store is closed")]
+    Closed,
+}

@@ -1,0 +1,130 @@
+//! The journal of each conference, and the newest state of its group beside it.
+//!
+//! An event's place is its key: two owners of one conference cannot both append, the second is refused.
+use bytes::Bytes;
+use ids::{ConferenceId, Seq};
+use sqlx::Row as _;
+use sqlx::sqlite::SqliteRow;
+
+use crate::{Error, Store};
+
+/// What one append writes, all or nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// What happened.
+    pub event: Bytes,
+    /// The group as it is after it, if the event changed the group. It replaces the one before.
+    pub group: Option<Bytes>,
+}
+
+impl Entry {
+    /// An event that leaves the group as it is.
+    pub fn event(event: impl Into<Bytes>) -> Self {
+        Self { event: event.into(), group: None }
+    }
+}
+
+/// Everything kept about one conference.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct History {
+    /// The events from the first on; the first has the sequence 1.
+    pub events: Vec<Bytes>,
+    /// The newest state of the group.
+    pub group: Option<Bytes>,
+}
+
+impl Store {
+    /// Appends to the journal of a conference, if it ends at `expected`. Returns the new end.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] if it ends elsewhere: another owner has appended.
+    pub async fn append(
+        &self,
+        conference: &ConferenceId,
+        expected: Seq,
+        entry: Entry,
+    ) -> Result<Seq, Error> {
+        let conference = conference.clone();
+        self.writer.write(move |connection| Box::pin(async move {
+                let (at, next) = (number(expected)?, expected.next());
+                let added = sqlx::query(
+                    "INSERT INTO conference_events (conference, seq, event) \
+                     SELECT $1, $2, $3 WHERE $4 = \
+                     (SELECT COALESCE(MAX(seq), 0) FROM conference_events WHERE conference = $1) \
+                     ON CONFLICT DO NOTHING",
+                )
+                .bind(conference.as_str())
+                .bind(at + 1)
+                .bind(&entry.event[..])
+                .bind(at)
+                .execute(&mut *connection)
+                .await?;
+                if added.rows_affected() == 0 {
+                    return Err(Error::Conflict { conference, expected });
+                }
+                if let Some(group) = entry.group {
+                    sqlx::query(
+                        "INSERT INTO conference_groups (conference, seq, state) VALUES ($1, $2, $3) \
+                         ON CONFLICT (conference) DO UPDATE SET seq = excluded.seq, state = excluded.state",
+                    )
+                    .bind(conference.as_str())
+                    .bind(at + 1)
+                    .bind(&group[..])
+                    .execute(&mut *connection)
+                    .await?;
+                }
+                Ok(next)
+            })).await
+    }
+
+    /// Everything kept about a conference; empty if nothing is.
+    ///
+    /// # Errors
+    /// The database failed, or the journal has a gap.
+    pub async fn read(&self, conference: &ConferenceId) -> Result<History, Error> {
+        // One transaction, so that events and group belong together.
+        let mut transaction = self.readers.begin().await?;
+        let rows = sqlx::query(
+            "SELECT seq, event FROM conference_events WHERE conference = $1 ORDER BY seq",
+        )
+        .bind(conference.as_str())
+        .fetch_all(&mut *transaction)
+        .await?;
+        let group = sqlx::query("SELECT state FROM conference_groups WHERE conference = $1")
+            .bind(conference.as_str())
+            .fetch_optional(&mut *transaction)
+            .await?;
+        let mut events = Vec::with_capacity(rows.len());
+        for (row, expected) in rows.iter().zip(1_i64..) {
+            if row.try_get::<i64, _>("seq")? != expected {
+                return Err(Error::Foreign { what: "a journal with a gap" });
+            }
+            events.push(blob(row, "event")?);
+        }
+        let group = group.as_ref().map(|row| blob(row, "state")).transpose()?;
+        Ok(History { events, group })
+    }
+
+    /// Every conference with a journal.
+    ///
+    /// # Errors
+    /// The database failed, or holds a name that is none.
+    pub async fn conferences(&self) -> Result<Vec<ConferenceId>, Error> {
+        // The first event of each: the primary key finds them without reading the journals.
+        let names: Vec<String> =
+            sqlx::query_scalar("SELECT conference FROM conference_events WHERE seq = 1")
+                .fetch_all(&self.readers)
+                .await?;
+        let parse =
+            |name: String| name.parse().map_err(|_| Error::Foreign { what: "a conference name" });
+        names.into_iter().map(parse).collect()
+    }
+}
+
+pub(crate) fn blob(row: &SqliteRow, column: &str) -> Result<Bytes, sqlx::Error> {
+    row.try_get::<Vec<u8>, _>(column).map(Bytes::from)
+}
+
+fn number(seq: Seq) -> Result<i64, Error> {
+    i64::try_from(seq.0).map_err(|_| Error::Foreign { what: "a sequence beyond any journal" })
+}
