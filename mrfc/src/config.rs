@@ -314,7 +314,9 @@ impl Config {
     /// # Errors
     /// The first contradiction found, in words that say how to mend it.
     pub fn check(&self) -> Result<(), BadConfig> {
-        if format!("sip:x@{}", self.domain).parse::<ids::Aor>().is_err() || self.domain.contains(':') {
+        if format!("sip:x@{}", self.domain).parse::<ids::Aor>().is_err()
+            || self.domain.contains(':')
+        {
             return Err(BadConfig::Domain(self.domain.clone()));
         }
         if self.conferences.factory.parse::<ids::ConferenceId>().is_err() {
@@ -359,7 +361,8 @@ impl Limits {
             ("register_secs_min", u64::from(self.register_secs_min)),
         ];
         let zero = bounds.iter().find(|(_, bound)| *bound == 0).map(|(name, _)| *name);
-        let zero = zero.or_else(|| times.iter().find(|(_, secs)| *secs == 0).map(|(name, _)| *name));
+        let zero =
+            zero.or_else(|| times.iter().find(|(_, secs)| *secs == 0).map(|(name, _)| *name));
         if let Some(name) = zero {
             return Err(BadConfig::Zero(name));
         }
@@ -441,10 +444,7 @@ mod tests {
         let breaks: [(fn(&mut Config), BadConfig); 5] = [
             (|c| c.domain = String::from("a b"), BadConfig::Domain(String::from("a b"))),
             (|c| c.relays.clear(), BadConfig::NoRelay),
-            (
-                |c| c.relays.push(c.relays[0].clone()),
-                BadConfig::RelayTwice(String::from("mrfp-0")),
-            ),
+            (|c| c.relays.push(c.relays[0].clone()), BadConfig::RelayTwice(String::from("mrfp-0"))),
             (|c| c.limits.calls_max = 0, BadConfig::Zero("calls_max")),
             (|c| c.limits.register_secs_max = 10, BadConfig::RegisterTimes),
         ];

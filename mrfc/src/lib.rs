@@ -1,1 +1,5 @@
-//! Placeholder.
+//! The conference focus.
+pub mod config;
+mod front;
+pub mod registrar;
+pub mod users;

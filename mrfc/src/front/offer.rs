@@ -1,0 +1,234 @@
+//! Session descriptions of the focus: what an offer must have to get a seat, and what we say about our end. Pure.
+//!
+//! The relay listens and never connects, so our end is always `passive`: an answer to `active` or `actpass`, or an
+//! offer of `passive` (RFC 4145, 4.1; `spec/wire.md` §3).
+use bytes::Bytes;
+use sip::header::{Name, Warning};
+use sip::sdp::{self, BadSdp, Direction, Fingerprint, MsrpMedia, Offer, Origin, Proto, Setup};
+use sip::{Request, Response, Status};
+
+use crate::config::Level;
+
+/// Why an INVITE's body gets no seat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Unacceptable {
+    /// Not a description at all, or one without a usable MSRP line.
+    #[error(transparent)]
+    Sdp(#[from] BadSdp),
+    /// A body of a type that is no session description.
+    #[error("only application/sdp is taken")]
+    NotSdp,
+    /// A sealed room is reached over TLS only.
+    #[error("this conference is sealed: TCP/TLS/MSRP is needed")]
+    Unprotected,
+    /// The peer wants us to connect.
+    #[error("the relay takes connections and makes none: a=setup:active is needed")]
+    WouldConnect,
+    /// The peer neither sends nor receives.
+    #[error("a=inactive leaves nothing to do")]
+    Inactive,
+}
+
+impl Unacceptable {
+    /// The answer to the INVITE.
+    pub(crate) fn response(self, request: &Request, agent: &str) -> Response {
+        let (status, code) = match self {
+            Self::Sdp(bad) => (bad.status(), bad.warning_code()),
+            Self::NotSdp => (Status::UNSUPPORTED_MEDIA_TYPE, 305),
+            Self::Unprotected => (Status::NOT_ACCEPTABLE_HERE, 302),
+            Self::WouldConnect | Self::Inactive => (Status::NOT_ACCEPTABLE_HERE, 399),
+        };
+        Response::to(request, status)
+            .with(Name::Warning, Warning::new(code, agent, &self.to_string()))
+            .with(Name::Accept, "application/sdp")
+    }
+}
+
+/// What a body of an INVITE or an ACK holds.
+pub(crate) fn body_of(request: &Request) -> Result<Option<&Bytes>, Unacceptable> {
+    if request.body.is_empty() {
+        return Ok(None);
+    }
+    match request.headers.content_type() {
+        Ok(Some(kind)) if kind.is("application/sdp") => Ok(Some(&request.body)),
+        _ => Err(Unacceptable::NotSdp),
+    }
+}
+
+/// The offer of an INVITE, if it has one.
+pub(crate) fn offer_of(request: &Request, level: Level) -> Result<Option<Offer>, Unacceptable> {
+    let Some(body) = body_of(request)? else { return Ok(None) };
+    let offer = Offer::parse_conference(body)?;
+    check(offer.media(), level)?;
+    if offer.media().setup == Some(Setup::Passive) {
+        return Err(Unacceptable::WouldConnect);
+    }
+    Ok(Some(offer))
+}
+
+/// The answer to an offer of ours: in a 2xx, or in the ACK of an INVITE that had no offer.
+pub(crate) fn answer_of(body: &[u8], level: Level) -> Result<MsrpMedia, Unacceptable> {
+    let media = sdp::parse_answer(body)?;
+    if !media.accepts("message/cpim") {
+        return Err(BadSdp::NoCpim.into());
+    }
+    check(&media, level)?;
+    if media.setup == Some(Setup::Passive) {
+        return Err(Unacceptable::WouldConnect);
+    }
+    Ok(media)
+}
+
+fn check(media: &MsrpMedia, level: Level) -> Result<(), Unacceptable> {
+    if level == Level::Sealed && media.proto == Proto::TcpMsrp {
+        return Err(Unacceptable::Unprotected);
+    }
+    match media.direction {
+        Direction::Inactive => Err(Unacceptable::Inactive),
+        Direction::SendRecv | Direction::SendOnly | Direction::RecvOnly => Ok(()),
+    }
+}
+
+/// The URI a peer's messages come from: the last of its path is its own (RFC 4975, 8.2).
+pub(crate) fn peer_path(media: &MsrpMedia) -> String {
+    media.path.join(" ")
+}
+
+/// Our end of a session: a seat at a relay.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place<'a> {
+    /// The MSRP URI of the seat.
+    pub(crate) path: &'a str,
+    /// The relay's certificate, `SHA-256 AB:CD:…`.
+    pub(crate) fingerprint: &'a str,
+    /// Names the session in `o=`; the seat's number, since each seat is a session of its own.
+    pub(crate) session: u64,
+}
+
+impl Place<'_> {
+    /// The answer to this offer.
+    pub(crate) fn answer(&self, offer: &Offer) -> Bytes {
+        let mut media = self.media();
+        media.direction = offer.media().direction.reversed();
+        media.cema = offer.media().cema;
+        offer.answer(&self.origin(&media), &media)
+    }
+
+    /// An offer of ours.
+    pub(crate) fn offer(&self) -> Bytes {
+        let media = self.media();
+        sdp::offer(&self.origin(&media), &media)
+    }
+
+    fn media(&self) -> MsrpMedia {
+        let (host, port) = host_and_port(self.path);
+        let types = |types: &[&str]| types.iter().map(|name| (*name).to_owned()).collect();
+        let mut media = MsrpMedia::new(host, port, vec![self.path.to_owned()]);
+        media.setup = Some(Setup::Passive);
+        media.accept_types = types(&["message/cpim"]);
+        media.accept_wrapped_types = types(&["*"]);
+        media.chatroom = Some(types(&["nickname", "private-messages"]));
+        media.fingerprints = self.fingerprint.parse::<Fingerprint>().into_iter().collect();
+        media
+    }
+
+    fn origin(&self, media: &MsrpMedia) -> Origin {
+        Origin {
+            username: String::from("focus"),
+            session: self.session,
+            version: 1,
+            address: media.address.clone(),
+        }
+    }
+}
+
+/// The authority of an MSRP URI; 2855 where no port is written (RFC 4975, 15.5).
+fn host_and_port(path: &str) -> (&str, u16) {
+    let rest = path.split_once("://").map_or(path, |(_, rest)| rest);
+    let authority = rest.split(['/', ';']).next().unwrap_or_default();
+    match authority.rsplit_once(':') {
+        Some((host, port)) if !port.contains(']') => (host, port.parse().unwrap_or(2855)),
+        _ => (authority, 2855),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PLACE: Place<'static> = Place {
+        path: "msrps://relay.example.net:2855/s3cret;tcp",
+        fingerprint: "SHA-256 AB:CD",
+        session: 7,
+    };
+
+    fn invite(media: &str) -> Request {
+        let sdp = format!(
+            "v=0\r\no=alice 1 1 IN IP4 192.0.2.10\r\ns=-\r\nc=IN IP4 192.0.2.10\r\nt=0 0\r\n{media}"
+        );
+        let uri: sip::Uri = "sip:room7@example.net".parse().unwrap();
+        Request::new(sip::Method::Invite, uri).with_body("application/sdp", sdp)
+    }
+
+    fn message(proto: &str, scheme: &str, more: &str) -> String {
+        format!(
+            "m=message 9 {proto} *\r\na=path:{scheme}://192.0.2.10:9/ab12;tcp\r\na=setup:active\r\n{more}"
+        )
+    }
+
+    const CPIM: &str = "a=accept-types:message/CPIM\r\na=accept-wrapped-types:*\r\n";
+
+    #[test]
+    fn a_good_offer_is_answered_passive_with_the_seat_and_the_certificate() {
+        let offer = offer_of(&invite(&message("TCP/TLS/MSRP", "msrps", CPIM)), Level::Sealed);
+
+        let answer = PLACE.answer(&offer.unwrap().unwrap());
+
+        let media = sdp::parse_answer(&answer).unwrap();
+        assert_eq!((media.setup, media.port), (Some(Setup::Passive), 2855));
+        assert_eq!(media.path, [PLACE.path]);
+        assert_eq!(media.fingerprints.len(), 1);
+        assert_eq!(media.address, "relay.example.net");
+    }
+
+    #[test]
+    fn what_cannot_be_seated_is_488_with_a_warning() {
+        let rtp = invite("m=audio 4000 RTP/AVP 0\r\n");
+        let no_cpim = invite(&message("TCP/TLS/MSRP", "msrps", "a=accept-types:text/plain\r\n"));
+        let plain = invite(&message("TCP/MSRP", "msrp", CPIM));
+        let tls = message("TCP/TLS/MSRP", "msrps", CPIM);
+        let passive = invite(&tls.replace("setup:active", "setup:passive"));
+        let inactive = invite(&format!("{tls}a=inactive\r\n"));
+        for request in [rtp, no_cpim, plain, passive, inactive] {
+            let why = offer_of(&request, Level::Sealed).unwrap_err();
+
+            let response = why.response(&request, "example.net");
+            assert_eq!(response.status, Status::NOT_ACCEPTABLE_HERE, "{why}");
+            assert_eq!(response.headers.warnings().unwrap().len(), 1);
+        }
+    }
+
+    #[test]
+    fn plain_tcp_is_good_enough_for_an_open_room() {
+        let plain = invite(&message("TCP/MSRP", "msrp", CPIM));
+
+        assert!(offer_of(&plain, Level::Open).unwrap().is_some());
+    }
+
+    #[test]
+    fn no_body_is_no_offer_and_another_type_is_415() {
+        let uri: sip::Uri = "sip:room7@example.net".parse().unwrap();
+        let empty = Request::new(sip::Method::Invite, uri);
+        let text = empty.clone().with_body("text/plain", "hello");
+
+        assert!(offer_of(&empty, Level::Sealed).unwrap().is_none());
+        let why = offer_of(&text, Level::Sealed).unwrap_err();
+        assert_eq!(why.response(&text, "a").status, Status::UNSUPPORTED_MEDIA_TYPE);
+    }
+
+    #[test]
+    fn the_authority_of_a_path_may_be_an_ipv6_address() {
+        assert_eq!(host_and_port("msrps://[2001:db8::1]:9/x;tcp"), ("[2001:db8::1]", 9));
+        assert_eq!(host_and_port("msrps://[2001:db8::1]/x;tcp"), ("[2001:db8::1]", 2855));
+    }
+}

@@ -1,0 +1,120 @@
+//! What every request must pass before anybody asks what it is about: hops, method, extensions. Pure.
+//!
+//! Order of RFC 3261, 8.2: who asks (`authenticate`) comes before these.
+use sip::header::Name;
+use sip::{Method, Request, Response, Status};
+
+/// The methods served here, for Allow.
+pub(crate) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, REFER";
+
+/// The extensions understood here, for Supported. A request that requires another one gets 420.
+pub(crate) const SUPPORTED: [&str; 4] = ["path", "outbound", "norefersub", "tdialog"];
+
+/// The request goes on, or this is its answer.
+pub(crate) fn screen(request: &Request) -> Result<(), Response> {
+    hops(request)?;
+    method(request)?;
+    extensions(request)?;
+    match request.headers.has(&Name::ContentEncoding) {
+        // RFC 3261, 8.2.3: we decode no encoding.
+        true => Err(Response::to(request, Status::UNSUPPORTED_MEDIA_TYPE)
+            .with(Name::AcceptEncoding, "identity")),
+        false => Ok(()),
+    }
+}
+
+/// A focus is a back-to-back agent: what it does may send the request on its way again, so a request with no hops
+/// left ends here (RFC 3261, 16.3). OPTIONS asks exactly for that (11.2).
+fn hops(request: &Request) -> Result<(), Response> {
+    match request.headers.max_forwards() {
+        Ok(Some(0)) if request.method != Method::Options => {
+            Err(Response::to(request, Status::TOO_MANY_HOPS))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// RFC 3261, 8.2.1: a known method that is not served is 405, an unknown one 501; both say what is. MESSAGE is 405
+/// until there is somebody to give it to (RFC 3428, 7 asks no more of a server that does not do it).
+fn method(request: &Request) -> Result<(), Response> {
+    let status = match &request.method {
+        Method::Invite
+        | Method::Ack
+        | Method::Cancel
+        | Method::Bye
+        | Method::Options
+        | Method::Register
+        | Method::Refer => return Ok(()),
+        // We subscribe to nothing, so whatever this tells of is not ours (RFC 6665, 4.1.3).
+        Method::Notify => return Err(Response::to(request, Status::NO_SUCH_DIALOG)),
+        Method::Other(_) => Status::NOT_IMPLEMENTED,
+        _ => Status::METHOD_NOT_ALLOWED,
+    };
+    Err(Response::to(request, status).with(Name::Allow, ALLOW))
+}
+
+/// RFC 3261, 8.2.2.3.
+fn extensions(request: &Request) -> Result<(), Response> {
+    let known = |tag: &String| SUPPORTED.iter().any(|ours| ours.eq_ignore_ascii_case(tag));
+    let unknown: Vec<String> =
+        request.headers.elements(&Name::Require).filter(|tag| !known(tag)).collect();
+    if unknown.is_empty() {
+        return Ok(());
+    }
+    Err(Response::to(request, Status::BAD_EXTENSION).with(Name::Unsupported, unknown.join(", ")))
+}
+
+/// What we can do, in the answer to OPTIONS and to INVITE.
+pub(crate) fn with_abilities(response: Response) -> Response {
+    response
+        .with(Name::Allow, ALLOW)
+        .with(Name::Supported, SUPPORTED.join(", "))
+        .with(Name::Accept, "application/sdp")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(method: &str) -> Request {
+        Request::new(method.parse().unwrap(), "sip:room7@example.net".parse::<sip::Uri>().unwrap())
+            .with(Name::MaxForwards, 70)
+    }
+
+    fn refusal(request: &Request) -> Response {
+        screen(request).unwrap_err()
+    }
+
+    #[test]
+    fn s8_2_1_an_unknown_method_is_501_and_an_unserved_one_405_and_both_say_what_is_served() {
+        for (method, code) in [("FROBNICATE", 501), ("MESSAGE", 405), ("SUBSCRIBE", 405)] {
+            let response = refusal(&request(method));
+
+            assert_eq!(response.status.code(), code, "{method}");
+            assert!(response.headers.lists(&Name::Allow, "INVITE"));
+        }
+    }
+
+    #[test]
+    fn s8_2_2_3_an_extension_nobody_knows_is_420_and_named() {
+        let known = request("INVITE").with(Name::Require, "outbound");
+        let unknown = request("INVITE").with(Name::Require, "outbound, 100rel, teleport");
+
+        assert!(screen(&known).is_ok());
+        let response = refusal(&unknown);
+        assert_eq!(response.status, Status::BAD_EXTENSION);
+        assert_eq!(response.headers.text(&Name::Unsupported).unwrap(), "100rel, teleport");
+    }
+
+    #[test]
+    fn no_hops_left_is_483_except_for_options() {
+        let spent = |method: &str| {
+            let mut request = request(method);
+            request.headers.set(Name::MaxForwards, "0");
+            request
+        };
+
+        assert_eq!(refusal(&spent("INVITE")).status, Status::TOO_MANY_HOPS);
+        assert!(screen(&spent("OPTIONS")).is_ok());
+    }
+}
