@@ -1,6 +1,7 @@
 //! Group keys: the only crate that names openmls.
 //!
 //! [`identity`] says who a leaf is, [`wire`] what devices and the focus tell each other about the group.
+pub mod files;
 pub mod identity;
 pub mod key_packages;
 pub mod ledger;
