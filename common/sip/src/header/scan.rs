@@ -57,6 +57,14 @@ impl<'a> Scan<'a> {
         run
     }
 
+    /// Everything up to and with `mark`.
+    pub(crate) fn through(&mut self, mark: char) -> Result<&'a str, Broken> {
+        let end = self.rest.find(mark).ok_or(Broken)? + mark.len_utf8();
+        let (run, rest) = self.rest.split_at(end);
+        self.rest = rest;
+        Ok(run)
+    }
+
     pub(crate) fn token(&mut self) -> Result<&'a str, Broken> {
         let token = self.run(is_token_byte);
         if token.is_empty() { Err(Broken) } else { Ok(token) }

@@ -66,8 +66,7 @@ impl Via {
             return Err(Broken);
         }
         let host = match scan.rest().starts_with('[') {
-            true => scan
-                .run(|byte| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.' | b'[' | b']')),
+            true => scan.through(']')?,
             false => {
                 scan.run(|byte| byte.is_ascii_graphic() && !matches!(byte, b':' | b';' | b','))
             }

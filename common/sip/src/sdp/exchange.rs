@@ -164,6 +164,10 @@ fn read_media(session: &Session, media: &Media) -> Result<MsrpMedia, BadSdp> {
         return Err(BadSdp::Refused);
     }
     let media = MsrpMedia::read(session, media, proto);
+    // RFC 8866, 5.7: a c= line for the session or for each media line.
+    if media.address.is_empty() {
+        return Err(BadSdp::Malformed);
+    }
     let path: Option<Vec<_>> = media.path.iter().map(|uri| PathUri::parse(uri)).collect();
     let path = path.ok_or(BadSdp::Path)?;
     let endpoint = path.last().filter(|uri| uri.has_session).ok_or(BadSdp::Path)?;
