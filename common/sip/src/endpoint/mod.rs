@@ -7,13 +7,12 @@
 //!
 //! ```
 //! use std::time::{Duration, Instant};
-//! use rand::SeedableRng;
 //! use sip::endpoint::{Endpoint, EndpointLimits, Event, Failure, FlowId, Output};
 //! use sip::{Method, Request, Uri};
 //!
 //! # let now = Instant::now();
-//! let rng = rand::rngs::StdRng::from_seed([7; 32]); // from the operating system in a real program
-//! let mut endpoint = Endpoint::new(EndpointLimits::default(), rng);
+//! let seed = [7; 32]; // from the operating system in a real program
+//! let mut endpoint = Endpoint::new(EndpointLimits::default(), seed);
 //! let request = Request::new(Method::Options, "sip:room7@example.net".parse::<Uri>().unwrap());
 //! let key = endpoint.request(now, FlowId(1), request);
 //! // Nobody said that the flow is open, so the request fails at once, not after 32 seconds.
@@ -30,8 +29,8 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::fmt;
 use std::time::Instant;
 
-use rand::RngCore;
 use rand::rngs::StdRng;
+use rand::{RngCore, SeedableRng};
 
 use clients::Client;
 pub use event::{
@@ -66,11 +65,11 @@ struct Flow {
 }
 
 impl Endpoint {
-    /// An endpoint without flows. Branches and tags come from `rng`; they must be hard to guess.
-    pub fn new(limits: EndpointLimits, rng: StdRng) -> Self {
+    /// An endpoint without flows. Branches and tags come from `seed`, which must be secret.
+    pub fn new(limits: EndpointLimits, seed: [u8; 32]) -> Self {
         Self {
             limits,
-            rng,
+            rng: StdRng::from_seed(seed),
             flows: HashMap::new(),
             clients: HashMap::new(),
             servers: HashMap::new(),

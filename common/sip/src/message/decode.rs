@@ -106,6 +106,11 @@ impl Decoder {
         Self { side, limits, state: State::Head { searched: 0 } }
     }
 
+    /// Whether a head was taken from the buffer and its body is still to come.
+    pub fn is_inside_message(&self) -> bool {
+        matches!(self.state, State::Body { .. } | State::Skip { .. })
+    }
+
     /// Takes the next item from the front of `buffer`, or nothing until more has come. After [`Then::Close`] it
     /// throws everything away.
     pub fn decode(&mut self, buffer: &mut BytesMut) -> Option<Item> {
