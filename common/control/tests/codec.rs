@@ -1,0 +1,272 @@
+//! Frames survive any cut of the stream; what is not a frame of the contract is refused by the name of its field.
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use control::{
+    BadFrame, Cause, Codec, FRAME_OCTETS_MAX, Gate, Hello, Level, Notice, Order, Room, RoomNotice,
+    RoomOrder, Seat, ToFocus, ToRelay, Welcome,
+};
+use ids::{Aor, ConferenceId, DeviceId, Epoch, Era, Key, Number, SeatId, Term};
+use proptest::prelude::*;
+
+fn conference() -> impl Strategy<Value = ConferenceId> {
+    "[a-z0-9][a-z0-9._-]{0,20}".prop_map(|text| text.parse().unwrap())
+}
+
+fn gate() -> impl Strategy<Value = Gate> {
+    (any::<u32>(), any::<u64>(), any::<bool>(), any::<bool>()).prop_map(
+        |(era, epoch, shut, grace)| Gate { era: Era(era), epoch: Epoch(epoch), shut, grace },
+    )
+}
+
+fn body() -> impl Strategy<Value = Bytes> {
+    prop::collection::vec(any::<u8>(), 0..200).prop_map(Bytes::from)
+}
+
+fn seat() -> impl Strategy<Value = Seat> {
+    let path = prop::option::of("msrps://[a-z]{1,9}:2855/[a-z0-9]{1,20};tcp");
+    let flags = (any::<bool>(), any::<bool>());
+    (any::<u64>(), "[a-z]{1,9}", any::<u128>(), flags, path).prop_map(
+        |(seat, user, device, flags, path)| {
+            let hex = format!("{device:032x}");
+            let (a, rest) = hex.split_at(8);
+            let (b, rest) = rest.split_at(4);
+            let (c, rest) = rest.split_at(4);
+            let (d, e) = rest.split_at(4);
+            let device = format!("urn:uuid:{a}-{b}-{c}-{d}-{e}");
+            Seat {
+                seat: SeatId(seat),
+                aor: format!("sip:{user}@example.net").parse::<Aor>().unwrap(),
+                device: device.parse::<DeviceId>().unwrap(),
+                identities: vec![format!("sip:{user}@example.net")],
+                muted: flags.0,
+                private_messages: flags.1,
+                peer_path: path,
+            }
+        },
+    )
+}
+
+fn room_order() -> impl Strategy<Value = RoomOrder> {
+    let room = (any::<u32>(), any::<bool>(), prop::option::of(gate()), any::<u64>()).prop_map(
+        |(term, sealed, gate, message_octets_max)| Room {
+            uri: "sip:room7@example.net".into(),
+            term: Term(term),
+            level: if sealed { Level::Sealed } else { Level::Open },
+            gate,
+            message_octets_max,
+        },
+    );
+    prop_oneof![
+        room.prop_map(RoomOrder::Open),
+        ".{0,20}".prop_map(|reason| RoomOrder::Close { reason }),
+        seat().prop_map(RoomOrder::Seat),
+        (any::<u64>(), ".{0,20}")
+            .prop_map(|(seat, reason)| RoomOrder::Unseat { seat: SeatId(seat), reason }),
+        gate().prop_map(RoomOrder::Gate),
+        (any::<u64>(), body(), prop::option::of(gate()))
+            .prop_map(|(key, cpim, gate)| RoomOrder::Broadcast { key: Key(key), cpim, gate }),
+        (any::<u64>(), any::<u64>(), body()).prop_map(|(key, seat, cpim)| RoomOrder::Deliver {
+            key: Key(key),
+            seat: SeatId(seat),
+            cpim
+        }),
+        (any::<u64>(), any::<u64>(), 100_u16..1000).prop_map(|(seat, request, status)| {
+            RoomOrder::NicknameAnswer { seat: SeatId(seat), request, status }
+        }),
+    ]
+}
+
+fn to_relay() -> impl Strategy<Value = ToRelay> {
+    let room = (conference(), room_order()).prop_map(|(name, order)| Order::room(name, order));
+    let drain = any::<u64>().prop_map(|s| Order::Drain { deadline: Duration::from_secs(s) });
+    let order = prop_oneof![9 => room, 1 => drain];
+    let welcome = (".{0,9}", "[a-z]{1,9}", any::<u64>(), any::<u64>());
+    prop_oneof![
+        8 => (any::<u64>(), order).prop_map(|(number, order)| ToRelay::Order { number, order }),
+        1 => welcome.prop_map(|(focus, incarnation, acknowledge, last_order)| {
+            ToRelay::Welcome(Welcome { focus, incarnation, acknowledge, last_order })
+        }),
+        1 => any::<u64>().prop_map(ToRelay::Acknowledge),
+        1 => Just(ToRelay::Complete),
+    ]
+}
+
+fn room_notice() -> impl Strategy<Value = RoomNotice> {
+    let seat = any::<u64>().prop_map(SeatId);
+    let causes = [Cause::Disconnected, Cause::Slow, Cause::Silent, Cause::Misbehaved];
+    prop_oneof![
+        (seat.clone(), ".{1,30}").prop_map(|(seat, path)| RoomNotice::Seated { seat, path }),
+        seat.clone().prop_map(|seat| RoomNotice::Bound { seat }),
+        (seat.clone(), prop::sample::select(causes.to_vec()))
+            .prop_map(|(seat, cause)| RoomNotice::Lost { seat, cause }),
+        (seat.clone(), ".{0,9}", ".{0,9}", body()).prop_map(
+            |(seat, message_id, content_type, body)| {
+                RoomNotice::Handshake { seat, message_id, content_type, body }
+            }
+        ),
+        (any::<u64>(), any::<u32>(), any::<u64>()).prop_map(|(key, term, n)| {
+            RoomNotice::Broadcasted { key: Key(key), number: Number { term: Term(term), n } }
+        }),
+        (seat, any::<u64>(), ".{0,9}").prop_map(|(seat, request, nickname)| {
+            RoomNotice::NicknameAsked { seat, request, nickname }
+        }),
+    ]
+}
+
+fn to_focus() -> impl Strategy<Value = ToFocus> {
+    let room = (conference(), room_notice()).prop_map(|(name, notice)| Notice::room(name, notice));
+    let notice = prop_oneof![9 => room, 1 => any::<u64>().prop_map(|sessions| Notice::Draining { sessions })];
+    let hello = (".{0,9}", "[a-z]{1,9}", ".{0,9}", any::<u64>(), ".{0,9}", ".{0,9}");
+    prop_oneof![
+        8 => (any::<u64>(), notice).prop_map(|(number, notice)| ToFocus::Notice { number, notice }),
+        1 => hello.prop_map(|(relay, incarnation, focus_incarnation, acknowledge, msrp, fingerprint)| {
+            ToFocus::Hello(Hello { relay, incarnation, focus_incarnation, acknowledge, msrp, fingerprint })
+        }),
+        1 => any::<u64>().prop_map(ToFocus::Acknowledge),
+    ]
+}
+
+/// Feeds pieces of the given sizes, over and over, and gathers the frames.
+macro_rules! through {
+    ($frames:expr, $cuts:expr, $direction:ty) => {{
+        let stream: Vec<u8> =
+            $frames.iter().cloned().flat_map(|frame| Codec::encode(frame).unwrap()).collect();
+        let (mut codec, mut found, mut rest) =
+            (Codec::<$direction>::new(), Vec::new(), &stream[..]);
+        for cut in $cuts.iter().cycle() {
+            if rest.is_empty() {
+                break;
+            }
+            let (piece, tail) = rest.split_at((*cut).min(rest.len()));
+            codec.feed(piece);
+            rest = tail;
+            while let Some(frame) = codec.next_frame().unwrap() {
+                found.push(frame);
+            }
+        }
+        found
+    }};
+}
+
+proptest! {
+    #[test]
+    fn any_frames_to_a_relay_come_out_the_same_however_the_stream_is_cut(
+        frames in prop::collection::vec(to_relay(), 0..12),
+        cuts in prop::collection::vec(1_usize..60, 1..9),
+    ) {
+        prop_assert_eq!(through!(frames, cuts, ToRelay), frames);
+    }
+
+    #[test]
+    fn any_frames_to_a_focus_come_out_the_same_however_the_stream_is_cut(
+        frames in prop::collection::vec(to_focus(), 0..12),
+        cuts in prop::collection::vec(1_usize..60, 1..9),
+    ) {
+        prop_assert_eq!(through!(frames, cuts, ToFocus), frames);
+    }
+
+    #[test]
+    fn any_bytes_give_a_frame_or_an_error_and_never_a_panic(
+        bytes in prop::collection::vec(any::<u8>(), 0..200),
+    ) {
+        let mut codec = Codec::<ToRelay>::new();
+        let length = u32::try_from(bytes.len()).unwrap().to_be_bytes();
+        codec.feed(&length);
+        codec.feed(&bytes);
+        let whole = !matches!(codec.next_frame(), Ok(None));
+        prop_assert!(whole);
+    }
+}
+
+#[test]
+fn a_frame_longer_than_the_limit_is_refused_before_its_body_came() {
+    let mut codec = Codec::<ToRelay>::new();
+    let octets = FRAME_OCTETS_MAX + 1;
+
+    codec.feed(&u32::try_from(octets).unwrap().to_be_bytes());
+
+    assert_eq!(codec.next_frame(), Err(BadFrame::TooLong { octets }));
+}
+
+#[test]
+fn a_frame_that_would_be_too_long_is_not_made() {
+    let cpim = Bytes::from(vec![0; FRAME_OCTETS_MAX]);
+    let order = RoomOrder::Broadcast { key: Key(1), cpim, gate: None };
+    let frame = ToRelay::Order { number: 1, order: Order::room("room7".parse().unwrap(), order) };
+
+    assert!(matches!(Codec::encode(frame), Err(BadFrame::TooLong { .. })));
+}
+
+/// Protobuf by hand: one field with its body.
+fn field(number: u8, body: &[u8]) -> Vec<u8> {
+    [&[number << 3 | 2, u8::try_from(body.len()).unwrap()], body].concat()
+}
+
+fn refused_field(order: &[u8]) -> &'static str {
+    let frame = field(2, &[&[0x08, 1][..], &field(2, order)].concat());
+    let mut codec = Codec::<ToRelay>::new();
+    codec.feed(&u32::try_from(frame.len()).unwrap().to_be_bytes());
+    codec.feed(&frame);
+    match codec.next_frame() {
+        Err(BadFrame::Field { field, .. }) => field,
+        other => unreachable!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_bad_value_is_refused_by_the_name_of_its_field() {
+    let room = field(1, b"room7");
+    let in_room = |kind: u8, body: &[u8]| [room.clone(), field(kind, body)].concat();
+
+    assert_eq!(refused_field(&room), "order.kind");
+    assert_eq!(
+        refused_field(&[field(1, b"Not A Room"), field(3, b"")].concat()),
+        "order.conference"
+    );
+    assert_eq!(refused_field(&field(3, b"")), "order.conference");
+    assert_eq!(refused_field(&in_room(2, &field(1, b"sip:x@y"))), "open.level");
+    assert_eq!(refused_field(&in_room(2, &[0x18, 1])), "open.uri");
+    assert_eq!(refused_field(&in_room(4, &field(2, b"tel:1"))), "seat.aor");
+    assert_eq!(refused_field(&in_room(4, &field(2, b"sip:a@b"))), "seat.device");
+    assert_eq!(refused_field(&in_room(9, &[0x18, 42])), "nickname_answer.status");
+}
+
+#[test]
+fn debug_output_shows_no_session_id_and_no_body() {
+    let path = "msrps://relay.example.net:2855/s3cr3t;tcp";
+    let mut seat = sample_seat();
+    seat.peer_path = Some(path.into());
+    let cpim = Bytes::from_static(b"s3cr3t");
+    let seated = RoomNotice::Seated { seat: SeatId(1), path: path.into() };
+    let handshake = RoomNotice::Handshake {
+        seat: SeatId(1),
+        message_id: "m".into(),
+        content_type: "t".into(),
+        body: cpim.clone(),
+    };
+
+    let shown = format!(
+        "{:?} {:?} {:?} {:?} {seated:?} {handshake:?}",
+        RoomOrder::Seat(seat.clone()),
+        seat,
+        RoomOrder::Broadcast { key: Key(1), cpim: cpim.clone(), gate: None },
+        RoomOrder::Deliver { key: Key(1), seat: SeatId(1), cpim },
+    );
+
+    assert!(!shown.contains("s3cr3t"), "{shown}");
+}
+
+fn sample_seat() -> Seat {
+    Seat {
+        seat: SeatId(1),
+        aor: "sip:alice@example.net".parse().unwrap(),
+        device: "urn:uuid:00000000-0000-4000-8000-000000000001".parse().unwrap(),
+        identities: Vec::new(),
+        muted: false,
+        private_messages: false,
+        peer_path: None,
+    }
+}
