@@ -166,7 +166,9 @@ impl Decoder {
             Scan::Data(0) => Step::Wait,
             // A full piece waits until an octet of the next has come, so that the last piece is never empty.
             _ if room == 0 && !send => self.too_long(),
-            _ if room == 0 || reading.is_scattered() => Step::Item(reading.hand_out(None)),
+            _ if room == 0 || (send && reading.is_scattered()) => {
+                Step::Item(reading.hand_out(None))
+            }
             Scan::Data(data) | Scan::End { data, .. } => {
                 reading.take(input, data.min(room));
                 Step::Again

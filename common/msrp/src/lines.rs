@@ -18,6 +18,9 @@ pub(crate) struct Lines {
     transaction: Option<TransactionId>,
 }
 
+/// What every message starts with.
+const MARK: &[u8] = b"MSRP ";
+
 /// What became of looking for the end of a head.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Found {
@@ -47,7 +50,7 @@ impl Lines {
 
     /// Looks at what has arrived since it looked last.
     pub(crate) fn find(&mut self, input: &[u8], limits: &Limits) -> Found {
-        if self.searched == 0 && !starts_like_msrp(input) {
+        if self.searched < MARK.len() && !starts_like_msrp(input) {
             return Found::Broken(Defect::NotMsrp);
         }
         loop {
@@ -109,7 +112,7 @@ fn span(start: usize, length: usize) -> Line {
 
 /// As much as has arrived is looked at, so garbage is known by its first octet.
 fn starts_like_msrp(input: &[u8]) -> bool {
-    input.iter().zip(b"MSRP ").all(|(a, b)| a == b)
+    input.iter().zip(MARK).all(|(a, b)| a == b)
 }
 
 #[cfg(test)]
@@ -142,6 +145,10 @@ mod tests {
         assert_eq!(find("\r"), Found::Broken(Defect::NotMsrp));
         assert_eq!(find("MSRQ"), Found::Broken(Defect::NotMsrp));
         assert_eq!(find("MSR"), Found::Nothing);
+
+        let mut lines = Lines::default();
+        assert_eq!(lines.find(b"M", &Limits::default()), Found::Nothing);
+        assert_eq!(lines.find(b"MX", &Limits::default()), Found::Broken(Defect::NotMsrp));
     }
 
     #[test]
