@@ -162,10 +162,26 @@ fn s8_2_6_2_a_response_copies_what_identifies_its_request() {
     assert_eq!(response.headers.cseq(), request.headers.cseq());
     assert_eq!(response.headers.to().unwrap().tag(), Some("f1"));
     assert_eq!(response.headers.record_routes().unwrap().len(), 1);
-    let again = response.clone().with_to_tag("f2");
-    assert_eq!(again.headers.to().unwrap().tag(), Some("f1"), "a tag stays");
+    assert_eq!(response.clone().with_to_tag("f2"), response, "a tag stays");
     let trying = Response::to(&request, Status::TRYING).with_to_tag("f1");
     assert_eq!(trying.headers.to().unwrap().tag(), None, "a 100 has no tag of ours");
+}
+
+#[test]
+fn s8_2_6_2_a_tag_goes_behind_the_to_as_it_came() {
+    for to in
+        ["\"R, 7\" <sip:room7@conf.example.net;x=y> ; p", "sip:room7@conf.example.net;p=\">\""]
+    {
+        let text = String::from_utf8(invite("", b"")).unwrap();
+        let request = request(
+            text.replace("To: <sip:room7@conf.example.net>", &format!("To: {to}")).as_bytes(),
+        );
+
+        let response = Response::to(&request, Status::OK).with_to_tag("f1");
+
+        assert_eq!(response.headers.text(&Name::To).unwrap(), format!("{to};tag=f1"));
+        assert_eq!(response.headers.to().unwrap().tag(), Some("f1"));
+    }
 }
 
 #[test]

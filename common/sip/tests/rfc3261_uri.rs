@@ -1,5 +1,4 @@
 //! RFC 3261, 19.1: SIP URIs, their parts and their comparison.
-#![expect(clippy::unwrap_used, reason = "a helper of a test fails the test")]
 
 use sip::{NameAddr, SipUri, Uri};
 

@@ -205,6 +205,24 @@ fn the_memory_of_nonces_is_bounded_and_forgetting_never_makes_a_replay_good() {
 }
 
 #[test]
+fn when_too_many_nonces_are_in_use_the_oldest_becomes_stale() {
+    let mut scene = scene(limits());
+    scene.log_in();
+    let first = scene.authorize("REGISTER", TARGET);
+    let second = scene.authorize("REGISTER", TARGET);
+    assert_eq!(scene.check("REGISTER", &first), Ok(()));
+
+    for _ in 0..limits().used_max {
+        scene.now += Duration::from_millis(10);
+        scene.log_in();
+        let other = scene.authorize("REGISTER", TARGET);
+        assert_eq!(scene.check("REGISTER", &other), Ok(()));
+    }
+
+    assert_eq!(scene.check("REGISTER", &second), Err(Denied::Stale));
+}
+
+#[test]
 fn rfc8760_s2_6_the_uri_must_mean_the_request_uri() {
     let mut scene = scene(limits());
     scene.log_in();

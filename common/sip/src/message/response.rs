@@ -6,7 +6,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use bytes::Bytes;
 
 use super::{Method, Request, Status, encode};
-use crate::header::{Headers, Name, NameAddr};
+use crate::header::{Headers, Name};
 
 /// A SIP/2.0 response. One that came from a [`super::Decoder`] has a legal Via, From, To, Call-ID and `CSeq`.
 ///
@@ -60,15 +60,9 @@ impl Response {
             return self;
         }
         let line = self.headers.raw(&Name::To).next().cloned().unwrap_or_default();
-        if let Ok(to) = self.headers.to()
-            && to.tag().is_none()
-        {
-            // Behind the text as it came if that has brackets, so that it stays as the peer wrote it.
-            let tagged = match line.contains(&b'>') {
-                true => [&*line, format!(";tag={tag}").as_bytes()].concat(),
-                false => NameAddr::with_tag(to, tag).to_string().into_bytes(),
-            };
-            self.headers.set(Name::To, tagged);
+        if self.headers.to().is_ok_and(|to| to.tag().is_none()) {
+            // Behind the text as it came, so that it stays as the peer wrote it.
+            self.headers.set(Name::To, [&*line, format!(";tag={tag}").as_bytes()].concat());
         }
         self
     }
