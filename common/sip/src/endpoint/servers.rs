@@ -20,10 +20,15 @@ pub(super) struct Server {
     tag: Box<str>,
     state: State,
     pub(super) timer: Option<Instant>,
-    /// What was sent last, while it may have to be sent again.
+    /// What may have to be sent (again) before the end; nothing once a 2xx was sent.
+    unfinished: Option<Box<Unfinished>>,
+}
+
+struct Unfinished {
+    /// What was sent last.
     last: Bytes,
     /// Of an INVITE without final answer: what 100 and 408 are made from.
-    answer: Option<Box<Response>>,
+    answer: Option<Response>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -170,9 +175,10 @@ impl Endpoint {
             open.transactions.insert(key);
         }
         let (tag, timer) = (self.random_tag(), self.arm(now, key, None, Some(timer)));
-        let answer = is_invite.then(|| Box::new(Response::to(&request, Status::TRYING)));
-        let (id, last) = (ids.server, Bytes::new());
-        self.servers.insert(key, Server { flow, id, request_id, tag, state, timer, last, answer });
+        let answer = is_invite.then(|| Response::to(&request, Status::TRYING));
+        let unfinished = Some(Box::new(Unfinished { last: Bytes::new(), answer }));
+        let id = ids.server;
+        self.servers.insert(key, Server { flow, id, request_id, tag, state, timer, unfinished });
         self.tell(Event::Request { key, flow, request });
     }
 
@@ -190,18 +196,10 @@ impl Endpoint {
             (ServerAction::Send, Some((_, Message::Response(response)))) => response.to_bytes(),
             (ServerAction::SendTrying, _) => server.own_answer(Status::TRYING),
             (ServerAction::SendTimeout, _) => server.own_answer(Status::REQUEST_TIMEOUT),
-            (ServerAction::Resend, _) => server.last.clone(),
+            (ServerAction::Resend, _) => server.last(),
             _ => Bytes::new(),
         };
-        if !sent.is_empty() {
-            server.last = sent.clone();
-        }
-        if row.next.awaits_ack() {
-            server.answer = None;
-        }
-        if row.next == State::Invite(invite_server::State::Accepted) {
-            server.last = Bytes::new();
-        }
+        server.remember(&sent);
         let (flow, timer) = (server.flow, server.timer);
         let armed = self.arm(now, key, timer, row.arm);
         if let Some(server) = self.servers.get_mut(&key) {
@@ -267,13 +265,53 @@ impl Endpoint {
 
 impl Server {
     fn own_answer(&self, status: Status) -> Bytes {
-        let Some(answer) = &self.answer else { return Bytes::new() };
+        let answer = self.unfinished.as_ref().and_then(|it| it.answer.as_ref());
+        let Some(answer) = answer else { return Bytes::new() };
         let headers = answer.headers.clone();
         Response { headers, ..Response::new(status) }.with_to_tag(&self.tag).to_bytes()
+    }
+
+    fn last(&self) -> Bytes {
+        self.unfinished.as_ref().map(|it| it.last.clone()).unwrap_or_default()
+    }
+
+    /// Keeps of what was just sent, in the state that follows, no more than may be needed.
+    fn remember(&mut self, sent: &Bytes) {
+        if self.state == State::Invite(invite_server::State::Accepted) {
+            self.unfinished = None;
+        }
+        let Some(unfinished) = &mut self.unfinished else { return };
+        if !sent.is_empty() {
+            unfinished.last = sent.clone();
+        }
+        if self.state.awaits_ack() {
+            unfinished.answer = None;
+        }
     }
 }
 
 struct Ids {
     server: Id,
     request: Id,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a hash table of std takes for each entry when it has just grown.
+    const fn in_hash_map<K, V>() -> usize {
+        (size_of::<(K, V)>() + 1) * 16 / 7
+    }
+
+    #[test]
+    fn an_accepted_invite_takes_512_octets_at_most_until_its_ack() {
+        const TAG: usize = 32;
+        let maps =
+            in_hash_map::<TransactionKey, Server>() + 2 * in_hash_map::<Id, TransactionKey>();
+        // A B-tree node is half full at worst.
+        let trees = 2 * (size_of::<(Instant, TransactionKey)>() + size_of::<TransactionKey>());
+
+        assert!(maps + trees + TAG <= 512, "{maps} + {trees} + {TAG}");
+    }
 }
