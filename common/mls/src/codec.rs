@@ -5,7 +5,7 @@ use std::fmt::Display;
 use std::str::FromStr;
 
 use bytes::Bytes;
-use openmls::prelude::tls_codec::{DeserializeBytes as _, Serialize as _, VLByteSlice, VLBytes};
+use openmls::prelude::tls_codec::{Deserialize as _, Serialize as _, VLByteSlice, VLBytes};
 
 /// Bytes that are not the structure they should be. It names the part, never its content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -67,9 +67,8 @@ impl<'a> Reader<'a> {
         octets_max: usize,
         what: &'static str,
     ) -> Result<Bytes, Malformed> {
-        let (bytes, rest) =
-            VLBytes::tls_deserialize_bytes(self.rest).map_err(|_| Malformed(what))?;
-        self.rest = rest;
+        // By the `Read` trait: the one over slices asserts, in debug builds, that a vector is as long as it claims.
+        let bytes = VLBytes::tls_deserialize(&mut self.rest).map_err(|_| Malformed(what))?;
         let bytes: Vec<u8> = bytes.into();
         if bytes.len() > octets_max {
             return Err(Malformed(what));

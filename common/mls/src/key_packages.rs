@@ -4,7 +4,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use openmls::prelude::tls_codec::DeserializeBytes as _;
+use openmls::prelude::tls_codec::Deserialize as _;
 use openmls::prelude::{
     KeyPackage, KeyPackageVerifyError, Lifetime, MlsMessageBodyIn, MlsMessageIn, ProtocolVersion,
 };
@@ -104,7 +104,7 @@ fn parse(bytes: &[u8]) -> Result<KeyPackage, BadKeyPackage> {
         return Err(BadKeyPackage::Malformed);
     }
     let message =
-        MlsMessageIn::tls_deserialize_exact_bytes(bytes).map_err(|_| BadKeyPackage::Malformed)?;
+        MlsMessageIn::tls_deserialize_exact(bytes).map_err(|_| BadKeyPackage::Malformed)?;
     let MlsMessageBodyIn::KeyPackage(package) = message.extract() else {
         return Err(BadKeyPackage::Malformed);
     };

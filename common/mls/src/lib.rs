@@ -15,3 +15,6 @@ mod roster;
 mod welcome;
 
 pub use change::Fault;
+
+#[cfg(test)]
+mod tests;

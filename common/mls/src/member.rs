@@ -18,6 +18,8 @@
 //! storage behind it stays private so that a vault can take its place.
 mod commit;
 mod error;
+#[cfg(test)]
+mod forge;
 mod join;
 mod keyring;
 mod process;

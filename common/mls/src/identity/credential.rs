@@ -1,7 +1,7 @@
 //! A certificate as an MLS credential (RFC 9420, 5.3), and back.
 use std::time::SystemTime;
 
-use openmls::prelude::tls_codec::{DeserializeBytes as _, Serialize as _, VLByteSlice, VLBytes};
+use openmls::prelude::tls_codec::{Deserialize as _, Serialize as _, VLByteSlice, VLBytes};
 use openmls::prelude::{Credential, CredentialType};
 
 use super::roots::named;
@@ -38,7 +38,7 @@ fn certificate(credential: &Credential) -> Result<Vec<u8>, BadCredential> {
     if credential.credential_type() != CredentialType::X509 {
         return Err(BadCredential::Malformed);
     }
-    let (certificate, rest) = VLBytes::tls_deserialize_bytes(credential.serialized_content())
+    let certificate = VLBytes::tls_deserialize_exact(credential.serialized_content())
         .map_err(|_| BadCredential::Malformed)?;
-    if rest.is_empty() { Ok(certificate.into()) } else { Err(BadCredential::Malformed) }
+    Ok(certificate.into())
 }

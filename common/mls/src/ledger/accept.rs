@@ -2,7 +2,7 @@
 use std::sync::Arc;
 
 use ids::Epoch;
-use openmls::prelude::tls_codec::DeserializeBytes as _;
+use openmls::prelude::tls_codec::Deserialize as _;
 use openmls::prelude::{
     ContentType, LeafNodeIndex, MlsMessageBodyIn, MlsMessageIn, ProcessedMessageContent,
     PublicMessageIn, Sender, StagedCommit,
@@ -71,8 +71,7 @@ fn parse(ledger: &Ledger, bundle: &Bundle) -> Result<PublicMessageIn, Refusal> {
     if !bundle.tree.is_empty() {
         return Err(Refusal::Malformed(Malformed("bundle: only a creation brings a tree")));
     }
-    let message =
-        MlsMessageIn::tls_deserialize_exact_bytes(&bundle.commit).map_err(|_| malformed())?;
+    let message = MlsMessageIn::tls_deserialize_exact(&bundle.commit).map_err(|_| malformed())?;
     let MlsMessageBodyIn::PublicMessage(commit) = message.extract() else {
         return Err(malformed());
     };

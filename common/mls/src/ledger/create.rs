@@ -1,7 +1,7 @@
 //! The first state of a group.
 use std::sync::Arc;
 
-use openmls::prelude::tls_codec::DeserializeBytes as _;
+use openmls::prelude::tls_codec::Deserialize as _;
 use openmls::prelude::{LeafNodeIndex, ProposalStore, PublicGroup, RatchetTreeIn};
 use openmls_rust_crypto::{MemoryStorage, RustCrypto};
 use sha2::{Digest as _, Sha256};
@@ -71,7 +71,7 @@ fn first_group(
     if !as_agreed {
         return Err(Refusal::GroupInfo("another suite, group, epoch or extensions than agreed"));
     }
-    let tree = RatchetTreeIn::tls_deserialize_exact_bytes(&bundle.tree)
+    let tree = RatchetTreeIn::tls_deserialize_exact(&bundle.tree)
         .map_err(|_| Refusal::Malformed(Malformed("ratchet tree")))?;
     let crypto = RustCrypto::default();
     let (group, _) = PublicGroup::from_external(&crypto, storage, tree, info, ProposalStore::new())

@@ -2,7 +2,7 @@
 //!
 //! Its external public key cannot be checked without the group's secrets.
 use openmls::messages::group_info::VerifiableGroupInfo;
-use openmls::prelude::tls_codec::{DeserializeBytes as _, Serialize as _};
+use openmls::prelude::tls_codec::{Deserialize as _, Serialize as _};
 use openmls::prelude::{
     ExtensionType, LeafNodeIndex, MlsMessageBodyIn, MlsMessageIn, OpenMlsSignaturePublicKey,
     PublicGroup, SignatureScheme, Verifiable as _,
@@ -12,8 +12,8 @@ use openmls_rust_crypto::RustCrypto;
 use super::Refusal;
 
 pub(super) fn parse(bytes: &[u8]) -> Result<VerifiableGroupInfo, Refusal> {
-    let message = MlsMessageIn::tls_deserialize_exact_bytes(bytes)
-        .map_err(|_| Refusal::GroupInfo("unreadable"))?;
+    let message =
+        MlsMessageIn::tls_deserialize_exact(bytes).map_err(|_| Refusal::GroupInfo("unreadable"))?;
     let MlsMessageBodyIn::GroupInfo(info) = message.extract() else {
         return Err(Refusal::GroupInfo("another kind of message"));
     };

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use ids::Aor;
-use openmls::prelude::tls_codec::DeserializeBytes as _;
+use openmls::prelude::tls_codec::Deserialize as _;
 use openmls::prelude::{
     ExternalProposal, LeafNodeIndex, MlsMessageIn, ProcessedMessageContent, SenderExtensionIndex,
 };
@@ -96,7 +96,7 @@ pub(super) fn propose(
     )
     .map_err(|_| Refusal::Invalid)?;
     let proposal: Bytes = proposal.to_bytes().map_err(|_| Refusal::Invalid)?.into();
-    let message = MlsMessageIn::tls_deserialize_exact_bytes(&proposal).map_err(invalid)?;
+    let message = MlsMessageIn::tls_deserialize_exact(&proposal).map_err(invalid)?;
     let message = message.try_into_protocol_message().map_err(|_| Refusal::Invalid)?;
     let processed = state
         .group

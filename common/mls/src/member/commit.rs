@@ -141,7 +141,7 @@ impl Member {
             .map_err(|_| failed)
     }
 
-    fn bundle(
+    pub(super) fn bundle(
         &self,
         messages: CommitMessageBundle,
         names: Vec<DeviceName>,

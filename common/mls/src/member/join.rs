@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use ids::{ConferenceId, Epoch, Era};
 use openmls::messages::group_info::VerifiableGroupInfo;
-use openmls::prelude::tls_codec::{DeserializeBytes as _, Serialize as _};
+use openmls::prelude::tls_codec::{Deserialize as _, Serialize as _};
 use openmls::prelude::{
     GroupContext, LeafNodeParameters, Member as TreeMember, MlsGroup, MlsMessageBodyIn,
     MlsMessageIn, OpenMlsProvider as _, RatchetTreeIn, StagedWelcome, Welcome,
@@ -210,19 +210,19 @@ fn check_leaves(
 }
 
 fn parse_welcome(bytes: &[u8]) -> Result<Welcome, MemberError> {
-    match MlsMessageIn::tls_deserialize_exact_bytes(bytes).map(MlsMessageIn::extract) {
+    match MlsMessageIn::tls_deserialize_exact(bytes).map(MlsMessageIn::extract) {
         Ok(MlsMessageBodyIn::Welcome(welcome)) => Ok(welcome),
         _ => Err(Malformed("Welcome").into()),
     }
 }
 
 fn parse_group_info(bytes: &[u8]) -> Result<VerifiableGroupInfo, MemberError> {
-    match MlsMessageIn::tls_deserialize_exact_bytes(bytes).map(MlsMessageIn::extract) {
+    match MlsMessageIn::tls_deserialize_exact(bytes).map(MlsMessageIn::extract) {
         Ok(MlsMessageBodyIn::GroupInfo(info)) => Ok(info),
         _ => Err(Malformed("GroupInfo").into()),
     }
 }
 
 fn parse_tree(bytes: &[u8]) -> Result<RatchetTreeIn, MemberError> {
-    RatchetTreeIn::tls_deserialize_exact_bytes(bytes).map_err(|_| Malformed("ratchet tree").into())
+    RatchetTreeIn::tls_deserialize_exact(bytes).map_err(|_| Malformed("ratchet tree").into())
 }

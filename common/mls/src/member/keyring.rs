@@ -50,16 +50,26 @@ impl Keyring {
         if identity.key != key.public() {
             return Err(MemberError::OwnCredential(BadCredential::WrongKey));
         }
+        Ok(Self::with(identity.name, key, certificate, identity.not_after, roots))
+    }
+
+    pub(super) fn with(
+        name: DeviceName,
+        key: DeviceKey,
+        certificate: &[u8],
+        not_after: SystemTime,
+        roots: &Roots,
+    ) -> Self {
         let inner = Inner {
-            name: identity.name,
+            name,
             key,
             certificate: certificate.to_vec(),
-            not_after: identity.not_after,
+            not_after,
             roots: roots.clone(),
             provider: OpenMlsRustCrypto::default(),
             welcomed: Mutex::default(),
         };
-        Ok(Self { inner: Arc::new(inner) })
+        Self { inner: Arc::new(inner) }
     }
 
     /// The device.

@@ -2,7 +2,7 @@
 use std::time::SystemTime;
 
 use ids::Epoch;
-use openmls::prelude::tls_codec::DeserializeBytes as _;
+use openmls::prelude::tls_codec::Deserialize as _;
 use openmls::prelude::{
     ContentType, MlsMessageIn, OpenMlsProvider as _, ProcessedMessage, ProcessedMessageContent,
     Proposal, ProtocolMessage, QueuedProposal, Sender, StagedCommit,
@@ -22,7 +22,7 @@ impl Member {
         if !self.group.is_active() {
             return Err(MemberError::Removed);
         }
-        let message = MlsMessageIn::tls_deserialize_exact_bytes(bytes)
+        let message = MlsMessageIn::tls_deserialize_exact(bytes)
             .map_err(|_| Malformed("MLS message"))?
             .try_into_protocol_message()
             .map_err(|_| Malformed("MLS message"))?;

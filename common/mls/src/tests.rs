@@ -1,0 +1,12 @@
+//! Tests that need several parts of the crate: devices with certificates, a ledger, and members around it.
+mod attacks;
+mod creation;
+mod files;
+mod identity;
+mod key_packages;
+mod ledger;
+mod member;
+mod prefix;
+mod scenario;
+mod support;
+mod wire;

@@ -1,0 +1,156 @@
+//! KeyPackages at the door of the directory.
+use std::time::Duration;
+
+use openmls::prelude::{KeyPackage, Lifetime, MlsMessageOut};
+
+use super::support::{DAY, Realm, name};
+use crate::group::{SUITE, capabilities};
+use crate::identity::BadCredential;
+use crate::key_packages::{BadKeyPackage, CheckedKeyPackage, LIFETIME_MAX};
+use crate::member::Keyring;
+
+fn one(device: &Keyring, realm: &Realm) -> bytes::Bytes {
+    device.key_packages(1, false, realm.now, 10 * DAY).unwrap().packages[0].clone()
+}
+
+/// A KeyPackage with any lifetime and any credential the keyring claims.
+fn odd(device: &Keyring, lifetime: Lifetime) -> Vec<u8> {
+    let bundle = KeyPackage::builder()
+        .leaf_node_capabilities(capabilities())
+        .key_package_lifetime(lifetime)
+        .build(SUITE, device.openmls(), device.signer(), device.credential_with_key())
+        .unwrap();
+    MlsMessageOut::from(bundle.key_package().clone()).to_bytes().unwrap()
+}
+
+fn seconds(at: std::time::SystemTime) -> u64 {
+    at.duration_since(std::time::UNIX_EPOCH).unwrap().as_secs()
+}
+
+#[test]
+fn a_key_package_of_the_right_device_is_accepted_with_its_expiry() {
+    let mut realm = Realm::new(1);
+    let alice = realm.device("alice", 1);
+    let upload = alice.key_packages(3, true, realm.now, 10 * DAY).unwrap();
+
+    for package in &upload.packages {
+        let roots = realm.issuer.roots();
+        let checked = CheckedKeyPackage::check(package, alice.device(), roots, realm.now).unwrap();
+        assert!(!checked.is_last_resort());
+        assert_eq!(seconds(checked.expiry()), seconds(realm.now + 10 * DAY));
+        assert_eq!(checked.bytes(), package);
+    }
+    let last = upload.last_resort.unwrap();
+    let roots = realm.issuer.roots();
+    let last = CheckedKeyPackage::check(&last, alice.device(), roots, realm.now).unwrap();
+    assert!(last.is_last_resort());
+}
+
+#[test]
+fn a_key_package_of_somebody_else_is_refused() {
+    let mut realm = Realm::new(2);
+    let bob = realm.device("bob", 1);
+    let package = one(&bob, &realm);
+
+    for other in [name("alice", 1), name("bob", 2)] {
+        let refused = CheckedKeyPackage::check(&package, &other, realm.issuer.roots(), realm.now);
+        assert_eq!(refused.unwrap_err(), BadKeyPackage::SomebodyElse);
+    }
+}
+
+#[test]
+fn a_key_package_is_refused_outside_its_time() {
+    let mut realm = Realm::new(3);
+    let alice = realm.device("alice", 1);
+    let package = one(&alice, &realm);
+    let check = |at| {
+        CheckedKeyPackage::check(&package, alice.device(), realm.issuer.roots(), at).map(|_| ())
+    };
+
+    assert_eq!(check(realm.now + 9 * DAY), Ok(()));
+    assert_eq!(check(realm.now + 10 * DAY), Err(BadKeyPackage::Expired));
+    assert_eq!(check(realm.now - 2 * DAY), Err(BadKeyPackage::NotYetValid));
+}
+
+#[test]
+fn a_key_package_ends_with_its_certificate_and_never_lives_longer_than_84_days() {
+    let mut realm = Realm::new(4);
+    let alice = realm.device("alice", 1);
+    let long = alice.key_packages(1, false, realm.now, 300 * DAY).unwrap();
+
+    let roots = realm.issuer.roots();
+    let checked =
+        CheckedKeyPackage::check(&long.packages[0], alice.device(), roots, realm.now).unwrap();
+
+    assert!(checked.expiry() <= alice.not_after());
+    assert!(checked.expiry() <= realm.now + LIFETIME_MAX);
+}
+
+#[test]
+fn a_key_package_that_claims_a_longer_life_is_refused() {
+    let mut realm = Realm::new(5);
+    let alice = realm.device("alice", 1);
+    let start = seconds(realm.now - DAY);
+    let too_long = Lifetime::init(start, start + 90 * 24 * 3600);
+
+    let refused = CheckedKeyPackage::check(
+        &odd(&alice, too_long),
+        alice.device(),
+        realm.issuer.roots(),
+        realm.now,
+    );
+
+    assert_eq!(refused.unwrap_err(), BadKeyPackage::LivesTooLong);
+}
+
+#[test]
+fn a_key_package_with_a_foreign_or_borrowed_certificate_is_refused() {
+    let mut realm = Realm::new(6);
+    let mut rogue = Realm::new(7);
+    let lifetime = Lifetime::init(seconds(realm.now - DAY), seconds(realm.now + DAY));
+    let alice = name("alice", 1);
+    let key = realm.key();
+    let genuine = realm.certificate(&key, &alice);
+
+    let forged_key = rogue.key();
+    let forged = rogue.certificate(&forged_key, &alice);
+    let roots = realm.issuer.roots().clone();
+    for (key, certificate, why) in [
+        (forged_key, forged, BadCredential::NotOurs),
+        (realm.key(), genuine, BadCredential::WrongKey),
+    ] {
+        let thief = Keyring::unchecked(&alice, key, &certificate, &roots);
+        let refused = CheckedKeyPackage::check(&odd(&thief, lifetime), &alice, &roots, realm.now);
+        assert_eq!(refused.unwrap_err(), BadKeyPackage::Credential(why));
+    }
+}
+
+#[test]
+fn a_changed_octet_spoils_a_key_package() {
+    let mut realm = Realm::new(8);
+    let alice = realm.device("alice", 1);
+    let package = one(&alice, &realm);
+
+    for at in (0..package.len()).step_by(7) {
+        let mut changed = package.to_vec();
+        changed[at] ^= 1;
+        let roots = realm.issuer.roots();
+        let refused = CheckedKeyPackage::check(&changed, alice.device(), roots, realm.now);
+        assert!(refused.is_err(), "octet {at} of {}", package.len());
+    }
+    for cut in 0..package.len() {
+        let roots = realm.issuer.roots();
+        let refused = CheckedKeyPackage::check(&package[..cut], alice.device(), roots, realm.now);
+        assert!(refused.is_err(), "cut at {cut}");
+    }
+}
+
+#[test]
+fn a_device_with_an_ended_certificate_makes_no_key_packages() {
+    let mut realm = Realm::new(9);
+    let alice = realm.device("alice", 1);
+
+    let late = alice.not_after() + Duration::from_secs(1);
+
+    assert!(alice.key_packages(1, false, late, DAY).is_err());
+}
