@@ -18,8 +18,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("common/client", &["ids", "msrp", "sip", "mls", "edge", "service"]),
     ("mrfp", &["ids", "msrp", "control", "service"]),
     ("mrfc", &["ids", "msrp", "sip", "mls", "control", "service", "edge", "store"]),
-    ("loadtest", &["ids", "msrp", "sip", "mls", "service", "client"]),
-    (".", &["ids", "mls", "service", "client", "mrfc", "mrfp"]),
+    ("loadtest", &["ids", "msrp", "mls", "service", "client", "conclave"]),
+    (".", &["ids", "sip", "mls", "service", "client", "mrfc", "mrfp"]),
 ];
 
 /// Code that must run without sockets, tasks, files or clocks: time and randomness are arguments.

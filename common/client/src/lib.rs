@@ -1,1 +1,47 @@
-//! Placeholder.
+//! One device of one user: it registers over SIP, gets its credential over HTTPS, joins conferences, and talks in them
+//! over MSRP under the group key.
+//!
+//! | file | what it is |
+//! |---|---|
+//! | `profile` | who the device is, where its system is, and its bounds |
+//! | `device` | the device: start, create, join, be invited |
+//! | `phone` | its SIP side: registration, calls out and in, REFER |
+//! | `directory` | its HTTPS side: certificate, KeyPackages, group state |
+//! | `conference` | a seat: the handle a person holds, and the task behind it |
+//! | `connection` | the MSRP connection of a seat |
+//! | `session` | the pure part: MSRP, CPIM and the group, told bytes and time |
+//!
+//! ```no_run
+//! # async fn example(profile: client::Profile) -> Result<(), client::Error> {
+//! use client::{Device, Event, Level};
+//! let (device, _invitations) = Device::start(profile).await?;
+//! let (conference, mut events) = device.join(&"lobby".parse().expect("a legal id"), Level::Sealed).await?;
+//! conference.send("text/plain", "hello".into()).await?;
+//! while let Some(event) = events.next().await {
+//!     if let Event::Message(message) = event { /* show it */ }
+//! }
+//! # Ok(()) }
+//! ```
+//!
+//! It keeps no state on disk: a device that starts anew enters its groups again by external commit.
+mod conference;
+mod connection;
+mod device;
+mod directory;
+mod event;
+mod phone;
+mod profile;
+pub mod session;
+
+pub use conference::{Conference, Events, Tap};
+pub use device::{Credential, Device, Invitations};
+pub use event::{Entry, Error, Event, File, Level, Message, Outgoing};
+pub use profile::{Limits, Profile, System};
+pub use session::Standing;
+
+/// A time of day in the form of RFC 3339, as in a CPIM DateTime.
+pub(crate) fn date_time(at: std::time::SystemTime) -> String {
+    let at = time::OffsetDateTime::from(at);
+    // The format has no part that a date of this era could lack.
+    at.format(&time::format_description::well_known::Rfc3339).unwrap_or_default()
+}

@@ -1,0 +1,184 @@
+//! A seat in a conference: the handle a person holds, and the task behind it that moves bytes between the connection
+//! and the pure session. Everything that waits here has an end or a bound.
+mod seat;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use ids::{Aor, ConferenceId};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
+
+use crate::directory::Directory;
+use crate::event::{Error, Event, Level, Outgoing};
+use crate::phone::{Call, Hangup};
+use crate::session::{Session, Standing};
+pub(crate) use seat::Command;
+use seat::Seat;
+
+/// Events that wait for the person.
+const EVENTS_MAX: usize = 1024;
+/// Commands that wait for the seat's task.
+const COMMANDS_MAX: usize = 64;
+/// Sealed messages that wait for a listener on the wire.
+const TAP_MAX: usize = 4096;
+
+/// A seat in a conference. Dropping it makes the device away: it stays a member.
+#[derive(Debug)]
+pub struct Conference {
+    id: ConferenceId,
+    level: Level,
+    call: Arc<Call>,
+    commands: mpsc::Sender<Command>,
+    standing: watch::Receiver<Standing>,
+    tap: broadcast::Sender<Bytes>,
+}
+
+/// What happens in a conference, in order. It ends when the seat's task does.
+#[derive(Debug)]
+pub struct Events(mpsc::Receiver<Event>);
+
+impl Events {
+    /// The next event.
+    pub async fn next(&mut self) -> Option<Event> {
+        self.0.recv().await
+    }
+}
+
+/// A listener on the wire: every sealed octet string that reaches this device, as the relay has it.
+#[derive(Debug)]
+pub struct Tap(broadcast::Receiver<Bytes>);
+
+impl Tap {
+    /// Everything that came by since the last call. A listener that is far behind misses the oldest.
+    pub fn drain(&mut self) -> Vec<Bytes> {
+        let mut heard = Vec::new();
+        loop {
+            match self.0.try_recv() {
+                Ok(sealed) => heard.push(sealed),
+                Err(broadcast::error::TryRecvError::Lagged(_missed)) => {}
+                Err(_empty_or_closed) => return heard,
+            }
+        }
+    }
+}
+
+/// What a seat is made of.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    pub(crate) id: ConferenceId,
+    pub(crate) level: Level,
+    pub(crate) call: Call,
+    pub(crate) session: Session,
+    pub(crate) connection: crate::connection::Connection,
+    pub(crate) directory: Arc<Directory>,
+    pub(crate) unsettled_max: usize,
+}
+
+impl Conference {
+    /// Starts the task of a seat.
+    pub(crate) fn start(mut parts: Parts) -> (Self, Events) {
+        let (to_events, events) = mpsc::channel(EVENTS_MAX);
+        let (commands, from_commands) = mpsc::channel(COMMANDS_MAX);
+        let (to_standing, standing) = watch::channel(Standing::default());
+        let (tap, _nobody) = broadcast::channel(TAP_MAX);
+        let hangup = parts.call.hangup();
+        let call = Arc::new(parts.call);
+        let seat = Seat {
+            id: parts.id.clone(),
+            session: parts.session,
+            connection: parts.connection,
+            directory: parts.directory,
+            commands: from_commands,
+            events: to_events,
+            standing: to_standing,
+            tap: tap.clone(),
+            unsettled_max: parts.unsettled_max,
+        };
+        tokio::spawn(seat.run(hangup));
+        let conference =
+            Self { id: parts.id, level: parts.level, call, commands, standing, tap };
+        (conference, Events(events))
+    }
+
+    /// The conference.
+    pub fn id(&self) -> &ConferenceId {
+        &self.id
+    }
+
+    /// Its protection.
+    pub fn level(&self) -> Level {
+        self.level
+    }
+
+    /// Where this device stands in the group.
+    pub fn status(&self) -> Standing {
+        self.standing.borrow().clone()
+    }
+
+    /// Listens on the wire from now on.
+    pub fn tap(&self) -> Tap {
+        Tap(self.tap.subscribe())
+    }
+
+    /// Says something to everyone, and returns once the relay has accepted its last octet: its `imdn.Message-ID`.
+    ///
+    /// # Errors
+    /// The message was refused or not answered, or the conference is over for this device.
+    pub async fn send(&self, content_type: &str, body: Bytes) -> Result<String, Error> {
+        let content_type = content_type.to_owned();
+        self.ask(|reply| Command::Say { content_type, body, reply }).await?
+    }
+
+    /// Shares a file with everyone, and returns once the relay has accepted its last octet.
+    ///
+    /// # Errors
+    /// As for [`Conference::send`].
+    pub async fn send_file(&self, name: &str, content_type: &str, content: Bytes) -> Result<(), Error> {
+        let (name, content_type) = (name.to_owned(), content_type.to_owned());
+        let file = Outgoing { name, content_type, content };
+        self.ask(|reply| Command::Share { file, reply }).await?
+    }
+
+    /// Invites a person: the focus calls every registered device of theirs (REFER, RFC 4579, 5.5).
+    ///
+    /// # Errors
+    /// The focus refused, or did not answer.
+    pub async fn invite(&self, who: &Aor) -> Result<(), Error> {
+        self.call.refer(who, None).await
+    }
+
+    /// Removes a person, all devices, from the conference and from the group (REFER with `method=BYE`, RFC 4579, 5.11).
+    ///
+    /// # Errors
+    /// The focus refused, or did not answer.
+    pub async fn kick(&self, who: &Aor) -> Result<(), Error> {
+        self.call.refer(who, Some("BYE")).await
+    }
+
+    /// Whether sealed octets open with the keys this device has, whatever became of its seat. For proving that they
+    /// do not.
+    pub async fn try_open(&self, sealed: Bytes) -> bool {
+        self.ask(|reply| Command::TryOpen { sealed, reply }).await.unwrap_or(false)
+    }
+
+    /// Ends the seat and stays a member.
+    pub async fn away(self) {
+        self.call.hang_up(Hangup::Away).await;
+    }
+
+    /// Ends the seat and leaves the group for good.
+    ///
+    /// # Errors
+    /// The focus did not answer.
+    pub async fn leave(self) -> Result<(), Error> {
+        self.call.hang_up(Hangup::Leave).await;
+        Ok(())
+    }
+
+    async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, Error> {
+        let over = || Error::Ended("its task is over".to_owned());
+        let (reply, answer) = oneshot::channel();
+        self.commands.send(command(reply)).await.map_err(|_closed| over())?;
+        answer.await.map_err(|_dropped| over())
+    }
+}

@@ -1,0 +1,275 @@
+//! The task behind a seat: reads, writes, times out and does what it is asked, one thing at a time, so that the session
+//! needs no lock.
+use std::collections::{HashMap, VecDeque};
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::{Buf, Bytes, BytesMut};
+use ids::ConferenceId;
+use mls::wire::GroupState;
+use msrp::Item;
+use tokio::io::{AsyncWrite, AsyncWriteExt};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
+
+use crate::connection::Connection;
+use crate::directory::Directory;
+use crate::event::{Error, Event, Outgoing};
+use crate::session::{Now, Output, Session, Standing, Ticket};
+
+/// Octets encoded ahead of the socket.
+const WRITE_OCTETS: usize = 64 * 1024;
+/// Events ahead of the person; beyond that nothing more is read from the relay.
+const UNTOLD_MAX: usize = 256;
+/// How long nothing is waited for when nothing is due.
+const FOREVER: Duration = Duration::from_secs(3600);
+
+/// What a person asks of their seat.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// Say something.
+    Say { content_type: String, body: Bytes, reply: oneshot::Sender<Result<String, Error>> },
+    /// Share a file.
+    Share { file: Outgoing, reply: oneshot::Sender<Result<(), Error>> },
+    /// Hold sealed octets up to the keys.
+    TryOpen { sealed: Bytes, reply: oneshot::Sender<bool> },
+}
+
+/// Who waits for tickets to be settled.
+#[derive(Debug)]
+enum Waiting {
+    Said { id: String, reply: oneshot::Sender<Result<String, Error>> },
+    Shared { left: Vec<Ticket>, reply: oneshot::Sender<Result<(), Error>> },
+}
+
+type Fetch = Pin<Box<dyn Future<Output = Result<Option<GroupState>, Error>> + Send>>;
+
+/// The task's state.
+#[derive(Debug)]
+pub(super) struct Seat {
+    pub(super) id: ConferenceId,
+    pub(super) session: Session,
+    pub(super) connection: Connection,
+    pub(super) directory: Arc<Directory>,
+    pub(super) commands: mpsc::Receiver<Command>,
+    pub(super) events: mpsc::Sender<Event>,
+    pub(super) standing: watch::Sender<Standing>,
+    pub(super) tap: broadcast::Sender<Bytes>,
+    pub(super) unsettled_max: usize,
+}
+
+/// What changes while the task runs.
+#[derive(Default)]
+struct Progress {
+    waiting: HashMap<Ticket, Waiting>,
+    untold: VecDeque<Event>,
+    unwritten: BytesMut,
+    unflushed: bool,
+    fetch: Option<Fetch>,
+    over: Option<String>,
+}
+
+/// What the task was waiting for and has come.
+enum Happened {
+    HungUp(String),
+    Listening(Result<mpsc::OwnedPermit<Event>, mpsc::error::SendError<()>>),
+    Written(io::Result<()>),
+    Item(Option<Result<Item, String>>),
+    Fetched(Result<Option<GroupState>, Error>),
+    Command(Option<Command>),
+    TimedOut,
+}
+
+fn now() -> Now {
+    Now { instant: service::clock::now(), wall: service::clock::wall() }
+}
+
+impl Seat {
+    /// Runs until the person drops the handle; the keys are kept until then even if the seat is gone.
+    pub(super) async fn run(mut self, mut hangup: oneshot::Receiver<String>) {
+        let mut progress = Progress::default();
+        loop {
+            self.advance(&mut progress);
+            match self.wait(&mut progress, &mut hangup).await {
+                Happened::HungUp(reason) => self.end(&mut progress, reason),
+                Happened::Listening(Ok(permit)) => {
+                    if let Some(event) = progress.untold.pop_front() {
+                        drop(permit.send(event));
+                    }
+                }
+                // Nobody listens to events; the handle may still be used.
+                Happened::Listening(Err(_closed)) => progress.untold.clear(),
+                Happened::Written(Ok(())) => {}
+                Happened::Written(Err(error)) => self.end(&mut progress, error.to_string()),
+                Happened::Item(Some(Ok(item))) => self.session.receive(now(), &item),
+                Happened::Item(Some(Err(why))) => self.end(&mut progress, why),
+                Happened::Item(None) => self.end(&mut progress, "the connection ended".to_owned()),
+                Happened::Fetched(state) => {
+                    progress.fetch = None;
+                    self.enter(&mut progress, state);
+                }
+                Happened::Command(Some(command)) => self.command(&mut progress, command),
+                Happened::Command(None) => return,
+                Happened::TimedOut => self.session.timeout(now()),
+            }
+        }
+    }
+
+    /// Waits for the next thing to happen. Whatever loses the race is waited for again: nothing is lost by that.
+    async fn wait(&mut self, progress: &mut Progress, hangup: &mut oneshot::Receiver<String>) -> Happened {
+        let due = self.session.next_timeout();
+        let live = progress.over.is_none();
+        let writing = live && (progress.unflushed || progress.unwritten.has_remaining());
+        let reading = live && progress.untold.len() < UNTOLD_MAX;
+        let listening = self.events.clone();
+        tokio::select! {
+            biased;
+            reason = hangup, if live => {
+                Happened::HungUp(reason.unwrap_or_else(|_gone| "the call ended".to_owned()))
+            }
+            permit = listening.reserve_owned(), if !progress.untold.is_empty() => Happened::Listening(permit),
+            written = write(&mut self.connection.writer, &mut progress.unwritten, &mut progress.unflushed), if writing => {
+                Happened::Written(written)
+            }
+            item = self.connection.items.recv(), if reading => Happened::Item(item),
+            state = fetched(&mut progress.fetch) => Happened::Fetched(state),
+            command = self.commands.recv(), if self.session.unsettled() < self.unsettled_max => {
+                Happened::Command(command)
+            }
+            () = sleep_until(due), if live => Happened::TimedOut,
+        }
+    }
+
+    /// Carries out everything the session wants, as far as it can be done without waiting.
+    fn advance(&mut self, progress: &mut Progress) {
+        while progress.over.is_none() && progress.unwritten.len() < WRITE_OCTETS {
+            let Some(frame) = self.session.poll_frame(now(), &mut rand::rng()) else { break };
+            frame.slices().for_each(|slice| progress.unwritten.extend_from_slice(slice));
+        }
+        // Where we stand is known before the event that it follows from.
+        self.standing.send_if_modified(|known| {
+            let standing = self.session.standing();
+            let changed = *known != standing;
+            *known = standing;
+            changed
+        });
+        while let Some(output) = self.session.poll_output() {
+            match output {
+                Output::Event(event) => progress.untold.push_back(event),
+                Output::Settled(ticket, outcome) => settle(&mut progress.waiting, ticket, outcome),
+                // Nobody may be listening on the wire.
+                Output::Tapped(sealed) => drop(self.tap.send(sealed)),
+                Output::FetchGroup => {
+                    let (directory, id) = (Arc::clone(&self.directory), self.id.clone());
+                    progress.fetch = Some(Box::pin(async move { directory.group(&id).await }));
+                }
+            }
+        }
+    }
+
+    fn enter(&mut self, progress: &mut Progress, state: Result<Option<GroupState>, Error>) {
+        match state {
+            Ok(state) => self.session.enter(now(), state.as_ref()),
+            Err(error) => progress.untold.push_back(Event::Unreadable { why: error.to_string() }),
+        }
+    }
+
+    fn command(&mut self, progress: &mut Progress, command: Command) {
+        match command {
+            Command::TryOpen { sealed, reply } => {
+                // The asker may have gone; then nobody needs the answer.
+                let _asked = reply.send(self.session.opens(now(), &sealed));
+            }
+            Command::Say { reply, .. } if progress.over.is_some() => {
+                let _asked = reply.send(Err(over(progress)));
+            }
+            Command::Share { reply, .. } if progress.over.is_some() => {
+                let _asked = reply.send(Err(over(progress)));
+            }
+            Command::Say { content_type, body, reply } => {
+                match self.session.say(now(), &mut rand::rng(), &content_type, body) {
+                    Ok((id, ticket)) => {
+                        progress.waiting.insert(ticket, Waiting::Said { id, reply });
+                    }
+                    Err(error) => {
+                        let _asked = reply.send(Err(error));
+                    }
+                }
+            }
+            Command::Share { file, reply } => match self.session.share(now(), &mut rand::rng(), &file) {
+                Ok([first, second]) => {
+                    let left = vec![first, second];
+                    progress.waiting.insert(second, Waiting::Shared { left, reply });
+                }
+                Err(error) => {
+                    let _asked = reply.send(Err(error));
+                }
+            },
+        }
+    }
+
+    fn end(&mut self, progress: &mut Progress, reason: String) {
+        self.session.end(&reason);
+        progress.over = Some(reason);
+        progress.unwritten.clear();
+    }
+}
+
+fn over(progress: &Progress) -> Error {
+    Error::Ended(progress.over.clone().unwrap_or_default())
+}
+
+/// Tells whoever waits for a ticket. A file is accepted when both its halves are.
+fn settle(waiting: &mut HashMap<Ticket, Waiting>, ticket: Ticket, outcome: Result<(), Error>) {
+    let holder = waiting.iter().find_map(|(key, waiting)| match waiting {
+        Waiting::Said { .. } if *key == ticket => Some(*key),
+        Waiting::Shared { left, .. } if left.contains(&ticket) => Some(*key),
+        _ => None,
+    });
+    let Some(key) = holder else { return };
+    match waiting.remove(&key) {
+        Some(Waiting::Said { id, reply }) => {
+            // The asker may have gone; then nobody needs the answer.
+            let _asked = reply.send(outcome.map(|()| id));
+        }
+        Some(Waiting::Shared { mut left, reply }) => {
+            left.retain(|other| *other != ticket);
+            if outcome.is_err() || left.is_empty() {
+                let _asked = reply.send(outcome);
+            } else {
+                waiting.insert(key, Waiting::Shared { left, reply });
+            }
+        }
+        None => {}
+    }
+}
+
+/// Writes what there is to write, or flushes what was written. Dropped halfway, it has lost nothing.
+async fn write(
+    writer: &mut (impl AsyncWrite + Unpin),
+    unwritten: &mut BytesMut,
+    unflushed: &mut bool,
+) -> io::Result<()> {
+    if unwritten.has_remaining() {
+        *unflushed = true;
+        writer.write_buf(unwritten).await?;
+    } else {
+        writer.flush().await?;
+        *unflushed = false;
+    }
+    Ok(())
+}
+
+async fn fetched(fetch: &mut Option<Fetch>) -> Result<Option<GroupState>, Error> {
+    match fetch {
+        Some(fetch) => fetch.await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn sleep_until(due: Option<Instant>) {
+    let due = due.unwrap_or_else(|| service::clock::now() + FOREVER);
+    tokio::time::sleep_until(tokio::time::Instant::from_std(due)).await;
+}

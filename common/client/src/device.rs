@@ -1,0 +1,290 @@
+//! A device: started once, in as many conferences as its user likes. It gets its credential, fills the directory,
+//! registers, and takes calls from conferences that invite it.
+use std::sync::Arc;
+use std::time::Duration;
+
+use ids::{Aor, ConferenceId};
+use mls::identity::{DeviceKey, Roots, request};
+use mls::member::Keyring;
+use mls::wire::{self, DeviceName};
+use msrp::{Path, Uri};
+use service::tls::{Trust, client_config};
+use sip::sdp::{self, MsrpMedia, Origin, Setup as Side};
+use tokio::sync::mpsc;
+use zeroize::Zeroizing;
+
+use crate::conference::{Conference, Events, Parts};
+use crate::connection;
+use crate::directory::Directory;
+use crate::event::{Error, Level};
+use crate::phone::{Call, Incoming, Phone};
+use crate::profile::Profile;
+use crate::session::{Session, Setup};
+
+/// The port of an end that does the connecting itself (RFC 4145, 4.1).
+const NO_PORT: u16 = 9;
+/// How long KeyPackages are good for.
+const KEY_PACKAGES_LIVE: Duration = Duration::from_secs(60 * 24 * 3600);
+/// Conferences joined by invitation that wait to be looked at.
+const INVITATIONS_MAX: usize = 16;
+
+/// What proves a device: its signature key and the certificate for it. Kept, it makes the device the same one after a
+/// restart.
+#[derive(Clone)]
+pub struct Credential {
+    /// The private key (PKCS#8).
+    pub key: Zeroizing<Vec<u8>>,
+    /// The certificate (DER).
+    pub certificate: Vec<u8>,
+}
+
+impl std::fmt::Debug for Credential {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Credential({} octets of certificate)", self.certificate.len())
+    }
+}
+
+/// A registered device.
+#[derive(Debug)]
+pub struct Device {
+    shared: Arc<Shared>,
+    listening: tokio::task::AbortHandle,
+}
+
+#[derive(Debug)]
+struct Shared {
+    profile: Profile,
+    phone: Phone,
+    directory: Arc<Directory>,
+    keyring: Keyring,
+    credential: Credential,
+    tls: Arc<rustls::ClientConfig>,
+}
+
+/// Conferences that invited this device, already joined.
+#[derive(Debug)]
+pub struct Invitations(mpsc::Receiver<(Conference, Events)>);
+
+impl Invitations {
+    /// The next one.
+    pub async fn next(&mut self) -> Option<(Conference, Events)> {
+        self.0.recv().await
+    }
+}
+
+impl Device {
+    /// Starts a new device: makes its key, has it certified, fills the directory and registers.
+    ///
+    /// # Errors
+    /// A server refused or was not there.
+    pub async fn start(profile: Profile) -> Result<(Self, Invitations), Error> {
+        Self::begin(profile, None).await
+    }
+
+    /// Starts a device that was started before. Its groups' keys are gone: it enters them again by external commit.
+    ///
+    /// # Errors
+    /// As for [`Device::start`]; also if the credential is no good any more.
+    pub async fn restart(profile: Profile, credential: Credential) -> Result<(Self, Invitations), Error> {
+        Self::begin(profile, Some(credential)).await
+    }
+
+    async fn begin(profile: Profile, known: Option<Credential>) -> Result<(Self, Invitations), Error> {
+        let trust = Trust::Roots(Arc::clone(&profile.system.roots));
+        let tls = client_config(trust, None, &[]).map_err(|error| Error::Group(error.to_string()))?;
+        let directory = Arc::new(Directory::new(&profile, Arc::clone(&tls)));
+        let (keyring, credential) = certified(&profile, &directory, known).await?;
+        let count = profile.limits.key_packages;
+        let upload = keyring.key_packages(count, true, service::clock::wall(), KEY_PACKAGES_LIVE);
+        directory.publish(&upload.map_err(group)?).await?;
+        let (phone, incoming) = Phone::connect(&profile, Arc::clone(&tls)).await?;
+        phone.register().await?;
+        let shared = Arc::new(Shared { profile, phone, directory, keyring, credential, tls });
+        let (to, invitations) = mpsc::channel(INVITATIONS_MAX);
+        let listening = tokio::spawn(answer(Arc::clone(&shared), incoming, to)).abort_handle();
+        Ok((Self { shared, listening }, Invitations(invitations)))
+    }
+
+    /// What proves this device, to be kept in a safe place.
+    pub fn credential(&self) -> &Credential {
+        &self.shared.credential
+    }
+
+    /// Creates a conference (RFC 4579, 5.4). Its creator may invite and kick.
+    ///
+    /// # Errors
+    /// The focus refused, or the room has another level than asked for.
+    pub async fn create(&self, level: Level) -> Result<(Conference, Events), Error> {
+        self.shared.join("conference-factory", level).await
+    }
+
+    /// Joins a conference.
+    ///
+    /// # Errors
+    /// The focus refused, or the room has another level than asked for.
+    pub async fn join(&self, id: &ConferenceId, level: Level) -> Result<(Conference, Events), Error> {
+        self.shared.join(id.as_str(), level).await
+    }
+
+    /// Unregisters and ends.
+    pub async fn stop(self) {
+        self.listening.abort();
+        self.shared.phone.unregister().await;
+    }
+
+    /// Ends without a word, as a device does that loses its power.
+    pub async fn vanish(self) {
+        self.listening.abort();
+        self.shared.phone.vanish();
+    }
+}
+
+/// The device's credential, issued now if it has none.
+async fn certified(
+    profile: &Profile,
+    directory: &Directory,
+    known: Option<Credential>,
+) -> Result<(Keyring, Credential), Error> {
+    let bad = |error: &dyn std::fmt::Display| Error::Group(error.to_string());
+    let roots = Roots::from_der(&profile.system.issuer).map_err(|error| bad(&error))?;
+    let (key, certificate) = match known {
+        Some(known) => {
+            (DeviceKey::from_pkcs8(&known.key).map_err(|error| bad(&error))?, known.certificate)
+        }
+        None => {
+            let key = DeviceKey::generate(&mut rand::rng());
+            let name = DeviceName { aor: profile.aor.clone(), device: profile.device.clone() };
+            let asked = request(&key, &name).map_err(|error| bad(&error))?;
+            (key, directory.certify(asked).await?.to_vec())
+        }
+    };
+    let kept = Credential {
+        key: key.to_pkcs8().map_err(|error| bad(&error))?,
+        certificate: certificate.clone(),
+    };
+    let keyring = Keyring::new(key, &certificate, &roots, service::clock::wall()).map_err(group)?;
+    Ok((keyring, kept))
+}
+
+/// Takes every call of a conference. A conference whose room is not sealed is declined.
+async fn answer(
+    shared: Arc<Shared>,
+    mut incoming: mpsc::Receiver<Incoming>,
+    to: mpsc::Sender<(Conference, Events)>,
+) {
+    while let Some(call) = incoming.recv().await {
+        match shared.take(call).await {
+            Ok(joined) => {
+                if to.send(joined).await.is_err() {
+                    return;
+                }
+            }
+            Err(error) => tracing::warn!(%error, "an invitation came to nothing"),
+        }
+    }
+}
+
+impl Shared {
+    async fn join(&self, user: &str, level: Level) -> Result<(Conference, Events), Error> {
+        let target: Aor = format!("sip:{user}@{}", self.profile.system.domain)
+            .parse()
+            .map_err(|error: ids::BadId| Error::Answer { what: "a conference", why: error.to_string() })?;
+        let media = self.media()?;
+        let offer = sdp::offer(&origin(&media.address), &media);
+        let (call, answer) = self.phone.call(&target, media.clone(), offer).await?;
+        let theirs = sdp::parse_answer(&answer).map_err(|error| Error::Answer {
+            what: "joining the conference",
+            why: error.to_string(),
+        })?;
+        self.seat(call, &media, &theirs, level).await
+    }
+
+    async fn take(&self, call: Incoming) -> Result<(Conference, Events), Error> {
+        let media = self.media()?;
+        let theirs = call.offer.media().clone();
+        let id = conference_id(&call.conference)?;
+        if level_of(&theirs) != Level::Sealed {
+            return Err(Error::NotSealed(id));
+        }
+        let answer = call.offer.answer(&origin(&media.address), &media);
+        let call = call.accept(media.clone(), answer).await?;
+        self.seat(call, &media, &theirs, Level::Sealed).await
+    }
+
+    /// Connects to the relay and takes the seat.
+    async fn seat(
+        &self,
+        call: Call,
+        ours: &MsrpMedia,
+        theirs: &MsrpMedia,
+        level: Level,
+    ) -> Result<(Conference, Events), Error> {
+        let id = conference_id(call.conference())?;
+        if level == Level::Sealed && level_of(theirs) != Level::Sealed {
+            return Err(Error::NotSealed(id));
+        }
+        let to_path = path(&theirs.path)?;
+        let late = self.profile.limits.request;
+        let connecting = connection::connect(to_path.first(), Arc::clone(&self.tls));
+        let connected = tokio::time::timeout(late, connecting).await;
+        let connection = connected.map_err(|_elapsed| Error::Late("connecting to the relay"))??;
+        let setup = Setup {
+            conference: id.clone(),
+            uri: call.conference().to_string(),
+            level,
+            to_path,
+            from_path: path(&ours.path)?,
+            limits: self.profile.limits,
+        };
+        let session = Session::new(&setup, self.keyring.clone(), &mut rand::rng());
+        let directory = Arc::clone(&self.directory);
+        let unsettled_max = self.profile.limits.unanswered_max;
+        Ok(Conference::start(Parts { id, level, call, session, connection, directory, unsettled_max }))
+    }
+
+    /// Our end of a session: we connect, so nobody connects to us.
+    fn media(&self) -> Result<MsrpMedia, Error> {
+        let address = self.phone.address();
+        let session = msrp::random_session_id(&mut rand::rng());
+        let host = if address.contains(':') { format!("[{address}]") } else { address.clone() };
+        let own = format!("msrps://{host}:{NO_PORT}/{session};tcp");
+        let mut media = MsrpMedia::new(&address, NO_PORT, vec![own]);
+        media.setup = Some(Side::Active);
+        media.accept_types = vec!["message/cpim".to_owned()];
+        let wrapped = [wire::MLS, wire::WELCOME, wire::COMMIT_REQUEST, wire::COMMIT_RESULT, wire::SEALED_FILE, "text/plain"];
+        media.accept_wrapped_types = wrapped.map(str::to_owned).to_vec();
+        media.chatroom = Some(vec!["nickname".to_owned(), "private-messages".to_owned()]);
+        media.max_size = u64::try_from(self.profile.limits.message_octets_max).ok();
+        Ok(media)
+    }
+}
+
+/// A room that takes text as it is has no seal.
+fn level_of(media: &MsrpMedia) -> Level {
+    let cleartext = media.accepts_wrapped("text/plain");
+    if cleartext || !media.accepts_wrapped(wire::MLS) { Level::Open } else { Level::Sealed }
+}
+
+fn conference_id(aor: &Aor) -> Result<ConferenceId, Error> {
+    let id = aor.user().parse();
+    id.map_err(|error: ids::BadId| Error::Answer { what: "a conference", why: error.to_string() })
+}
+
+fn path(uris: &[String]) -> Result<Path, Error> {
+    let bad = |why: String| Error::Answer { what: "an MSRP path", why };
+    let uris: Result<Vec<Uri>, _> =
+        uris.iter().map(|uri| Uri::parse(uri.clone().into_bytes().into())).collect();
+    let mut uris = uris.map_err(|error| bad(error.to_string()))?.into_iter();
+    let first = uris.next().ok_or_else(|| bad("it is empty".to_owned()))?;
+    Ok(Path::new(first, uris.collect()))
+}
+
+/// The origin of a session description of ours; sessions are told apart by time.
+pub(crate) fn origin(address: &str) -> Origin {
+    let since = service::clock::wall().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    Origin { username: "-".to_owned(), session: since.as_secs(), version: since.as_secs(), address: address.to_owned() }
+}
+
+fn group(error: mls::member::MemberError) -> Error {
+    Error::Group(error.to_string())
+}

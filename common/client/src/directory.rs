@@ -1,0 +1,146 @@
+//! The MRFC's HTTPS side: the device's certificate, its KeyPackages, other people's, and the state of a group.
+//! Every request is authenticated by digest (RFC 7616). It keeps no connection open and caches nothing.
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, WWW_AUTHENTICATE};
+use hyper::{Method, Request, Response};
+use hyper_util::rt::TokioIo;
+use ids::ConferenceId;
+use mls::wire::{GROUP_STATE, GroupState, KEY_PACKAGES, KeyPackageUpload};
+use rustls::pki_types::ServerName;
+use sip::digest::Login;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use crate::event::Error;
+use crate::profile::Profile;
+
+/// The most octets an answer may have: a group's state with its tree.
+const ANSWER_OCTETS_MAX: usize = 16 << 20;
+/// What a certificate request is (RFC 2986).
+const PKCS10: &str = "application/pkcs10";
+
+/// The HTTPS resources of one user.
+pub(crate) struct Directory {
+    profile: Profile,
+    tls: TlsConnector,
+    login: tokio::sync::Mutex<Login>,
+}
+
+/// What is asked for.
+struct Asked<'a> {
+    what: &'static str,
+    method: Method,
+    path: &'a str,
+    content: Option<(&'static str, Bytes)>,
+}
+
+impl Directory {
+    /// The resources of `profile`'s user; nothing is asked yet.
+    pub(crate) fn new(profile: &Profile, tls: Arc<rustls::ClientConfig>) -> Self {
+        let login = Login::new(profile.aor.user(), &profile.password);
+        Self { profile: profile.clone(), tls: TlsConnector::from(tls), login: login.into() }
+    }
+
+    /// Has a certificate request signed: the device's certificate (DER).
+    pub(crate) async fn certify(&self, request: Vec<u8>) -> Result<Bytes, Error> {
+        let content = Some((PKCS10, Bytes::from(request)));
+        let what = "a device certificate";
+        self.ask(&Asked { what, method: Method::POST, path: "/v1/certificates", content }).await
+    }
+
+    /// Puts KeyPackages into the directory.
+    pub(crate) async fn publish(&self, upload: &KeyPackageUpload) -> Result<(), Error> {
+        let content = Some((KEY_PACKAGES, upload.to_bytes()));
+        let what = "publishing KeyPackages";
+        self.ask(&Asked { what, method: Method::PUT, path: "/v1/key-packages", content }).await?;
+        Ok(())
+    }
+
+    /// The public state of a conference's group; none if it has no group yet.
+    pub(crate) async fn group(&self, id: &ConferenceId) -> Result<Option<GroupState>, Error> {
+        let what = "the state of the group";
+        let path = format!("/v1/conferences/{id}/group");
+        let asked = Asked { what, method: Method::GET, path: &path, content: None };
+        let bytes = match self.ask(&asked).await {
+            Ok(bytes) => bytes,
+            Err(Error::Refused { status: 404, .. }) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let state = GroupState::from_bytes(&bytes);
+        state.map(Some).map_err(|error| Error::Answer { what: GROUP_STATE, why: error.to_string() })
+    }
+
+    async fn ask(&self, asked: &Asked<'_>) -> Result<Bytes, Error> {
+        let late = self.profile.limits.request;
+        let answer = tokio::time::timeout(late, self.ask_twice(asked)).await;
+        answer.map_err(|_elapsed| Error::Late(asked.what))?
+    }
+
+    /// Asks, and once more with an answer to the challenge if the server wants to know who asks.
+    async fn ask_twice(&self, asked: &Asked<'_>) -> Result<Bytes, Error> {
+        let mut authorization = self.authorization(asked).await;
+        for _attempt in 0..2 {
+            let (head, body) = self.exchange(asked, authorization.as_deref()).await?.into_parts();
+            if head.status != hyper::StatusCode::UNAUTHORIZED {
+                return answer(asked.what, head.status.as_u16(), body).await;
+            }
+            let values: Vec<&str> = head.headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok()).collect();
+            let challenged = self.login.lock().await.challenged(values, authorization.as_deref());
+            challenged.map_err(|error| refused(asked.what, 401, error.to_string()))?;
+            authorization = self.authorization(asked).await;
+        }
+        Err(refused(asked.what, 401, "the server keeps asking who we are".to_owned()))
+    }
+
+    async fn authorization(&self, asked: &Asked<'_>) -> Option<String> {
+        let mut login = self.login.lock().await;
+        login.authorize(asked.method.as_str(), asked.path, &mut rand::rng())
+    }
+
+    async fn exchange(&self, asked: &Asked<'_>, authorization: Option<&str>) -> Result<Response<hyper::body::Incoming>, Error> {
+        let broken = |why: String| Error::Network { what: asked.what, why };
+        let system = &self.profile.system;
+        let name = ServerName::try_from(system.server_name.clone()).map_err(|error| broken(error.to_string()))?;
+        let socket = TcpStream::connect(system.https).await.map_err(|error| broken(error.to_string()))?;
+        let stream = self.tls.connect(name, socket).await.map_err(|error| broken(error.to_string()))?;
+        let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
+        let (mut sender, connection) = handshake.map_err(|error| broken(error.to_string()))?;
+        tokio::spawn(connection);
+        let mut request = Request::builder().method(asked.method.clone()).uri(asked.path).header(HOST, &system.server_name);
+        if let Some(value) = authorization {
+            request = request.header(AUTHORIZATION, value);
+        }
+        let mut body = Bytes::new();
+        if let Some((content_type, content)) = &asked.content {
+            request = request.header(CONTENT_TYPE, *content_type);
+            body = content.clone();
+        }
+        let request = request.body(Full::new(body)).map_err(|error| broken(error.to_string()))?;
+        sender.send_request(request).await.map_err(|error| broken(error.to_string()))
+    }
+}
+
+/// The body of a successful answer, or the server's words.
+async fn answer(what: &'static str, status: u16, body: hyper::body::Incoming) -> Result<Bytes, Error> {
+    let body = Limited::new(body, ANSWER_OCTETS_MAX).collect().await;
+    let body = body.map_err(|error| Error::Network { what, why: error.to_string() })?.to_bytes();
+    if (200..300).contains(&status) {
+        return Ok(body);
+    }
+    let words: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
+    let reason = words.get("what").and_then(serde_json::Value::as_str).unwrap_or("no reason given");
+    Err(refused(what, status, reason.to_owned()))
+}
+
+fn refused(what: &'static str, status: u16, reason: String) -> Error {
+    Error::Refused { what, status, reason }
+}
+
+impl std::fmt::Debug for Directory {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Directory({:?})", self.profile)
+    }
+}

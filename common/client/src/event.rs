@@ -1,0 +1,154 @@
+//! What a conference tells the person who is in it, and how what they ask for can fail.
+use bytes::Bytes;
+use ids::{Aor, ConferenceId, DeviceId, Epoch, Era};
+
+/// Protection of a room's content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// End-to-end under the group key. The default, and never given up silently.
+    Sealed,
+    /// Hop by hop only: the relay could read it. Shown as such everywhere.
+    Open,
+}
+
+/// Something that happened in a conference.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// This device holds the group key from this epoch on.
+    Entered {
+        /// The era of the group.
+        era: Era,
+        /// The first epoch this device can read.
+        epoch: Epoch,
+        /// How it came in.
+        by: Entry,
+    },
+    /// A commit moved the group to a new epoch.
+    Advanced {
+        /// The new epoch.
+        epoch: Epoch,
+        /// Devices that came in.
+        added: Vec<(Aor, DeviceId)>,
+        /// Devices that are out.
+        removed: Vec<(Aor, DeviceId)>,
+    },
+    /// A message that this device could open and whose author is proven by the group key (in a sealed room).
+    Message(Message),
+    /// A file that arrived whole and untampered.
+    File(File),
+    /// Something arrived that could not be read: sealed before we joined, for another epoch, or damaged.
+    Unreadable {
+        /// Why, for a person.
+        why: String,
+    },
+    /// This device was removed from the group: it reads nothing from here on.
+    Removed,
+    /// The seat ended: kicked, the conference closed, or the connection broke.
+    Ended {
+        /// Why, for a person.
+        reason: String,
+    },
+}
+
+/// How a device got the group key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// It created the group.
+    Created,
+    /// A member added it.
+    Welcomed,
+    /// It entered by its own external commit: nobody was online, or its state was lost.
+    External,
+}
+
+/// A message of a person.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// Who wrote it.
+    pub from: Aor,
+    /// The device it was written on; absent in an open room.
+    pub device: Option<DeviceId>,
+    /// Its `imdn.Message-ID`, the same at every receiver (RFC 5438, 6.3).
+    pub id: String,
+    /// The MIME type of the content.
+    pub content_type: String,
+    /// The content, byte for byte as sent.
+    pub body: Bytes,
+    /// The epoch it was sealed in; absent in an open room.
+    pub epoch: Option<Epoch>,
+}
+
+/// A file that a person shared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct File {
+    /// Who shared it.
+    pub from: Aor,
+    /// The name its author gave it. A name, not a path: never use it as one.
+    pub name: String,
+    /// Its MIME type.
+    pub content_type: String,
+    /// The content, opened.
+    pub content: Bytes,
+}
+
+/// A file to be shared.
+#[derive(Clone, Debug)]
+pub struct Outgoing {
+    /// The name others see.
+    pub name: String,
+    /// Its MIME type.
+    pub content_type: String,
+    /// The content.
+    pub content: Bytes,
+}
+
+/// Why a device could not do what it was asked to.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A server could not be reached, or the connection broke.
+    #[error("{what}: {why}")]
+    Network {
+        /// What was tried.
+        what: &'static str,
+        /// What went wrong.
+        why: String,
+    },
+    /// A server said no.
+    #[error("{what} was refused: {status} {reason}")]
+    Refused {
+        /// What was asked.
+        what: &'static str,
+        /// The status: SIP, MSRP or HTTP, by what was asked.
+        status: u16,
+        /// The server's words.
+        reason: String,
+    },
+    /// A server's answer makes no sense.
+    #[error("{what}: the answer is not understood: {why}")]
+    Answer {
+        /// What was asked.
+        what: &'static str,
+        /// What is wrong with the answer.
+        why: String,
+    },
+    /// The room is open although a sealed one was asked for. There is no fallback to cleartext.
+    #[error("conference {0} is not sealed, and an open room was not asked for")]
+    NotSealed(ConferenceId),
+    /// A credential or a key did not pass.
+    #[error("group key: {0}")]
+    Group(String),
+    /// Nothing came in time.
+    #[error("{0}: no answer in time")]
+    Late(&'static str),
+    /// The conference has ended for this device.
+    #[error("not in the conference any more: {0}")]
+    Ended(String),
+    /// The content is larger than a message may be; send it as a file.
+    #[error("{octets} octets are too many for one message (at most {max}): send it as a file")]
+    TooLarge {
+        /// Octets of the content.
+        octets: usize,
+        /// The most a message takes.
+        max: usize,
+    },
+}

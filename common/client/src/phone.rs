@@ -1,0 +1,242 @@
+//! The SIP side of a device: one TLS flow to the MRFC, on which it registers, calls conferences and is called by them.
+//! It answers every challenge, and what a call is about is decided by `device`.
+mod call;
+mod incoming;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use edge::driver::{self, DriverSettings, Sip};
+use edge::{Dial, Edge, EdgeLimits, Target};
+use ids::Aor;
+use rustls::pki_types::ServerName;
+use sip::digest::Login;
+use sip::dialog::{DialogId, random_call_id, random_tag};
+use sip::endpoint::{Failure, FlowId};
+use sip::header::CSeq;
+use sip::{Method, Name, NameAddr, Request, Response, SipUri, Status, Uri};
+use tokio::sync::mpsc;
+
+use crate::event::Error;
+use crate::profile::Profile;
+pub(crate) use call::{Call, Hangup};
+pub(crate) use incoming::Incoming;
+
+/// How long a registration is asked for, in seconds.
+const REGISTER_SECS: u32 = 3600;
+/// Calls that wait to be answered.
+const INCOMING_MAX: usize = 16;
+
+/// The SIP side of a device. Clones share it.
+#[derive(Clone, Debug)]
+pub(crate) struct Phone {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    profile: Profile,
+    sip: Sip,
+    flow: FlowId,
+    contact: NameAddr,
+    address: String,
+    login: tokio::sync::Mutex<Login>,
+    calls: Mutex<HashMap<DialogId, call::Line>>,
+    registration: Registration,
+}
+
+/// What stays the same in every REGISTER (RFC 3261, 10.2).
+#[derive(Debug)]
+struct Registration {
+    call_id: String,
+    tag: String,
+    /// Refreshes the registration until the phone is gone.
+    refresh: Mutex<Option<tokio::task::AbortHandle>>,
+}
+
+impl Phone {
+    /// Connects to the MRFC; calls that come in are handed to the receiver. It is not registered yet.
+    pub(crate) async fn connect(
+        profile: &Profile,
+        tls: Arc<rustls::ClientConfig>,
+    ) -> Result<(Self, mpsc::Receiver<Incoming>), Error> {
+        let broken = |why: String| Error::Network { what: "connecting to the focus", why };
+        let (edge, edge_events) = Edge::new(EdgeLimits::default());
+        let started = driver::spawn(edge, edge_events, DriverSettings::default());
+        let (sip, events) = started.map_err(|error| broken(error.to_string()))?;
+        let name = profile.system.server_name.clone();
+        let server_name = ServerName::try_from(name).map_err(|error| broken(error.to_string()))?;
+        let security = Dial::Tls { config: tls, server_name };
+        let target = Target { address: profile.system.sip, security };
+        let (flow, peer) = sip.connect(target).await.map_err(|why| broken(why.to_string()))?;
+        let contact = contact(profile, &peer.local).map_err(|error| broken(error.to_string()))?;
+        let login = Login::new(profile.aor.user(), &profile.password).into();
+        let registration = Registration {
+            call_id: random_call_id(&mut rand::rng()),
+            tag: random_tag(&mut rand::rng()),
+            refresh: Mutex::default(),
+        };
+        let calls = Mutex::default();
+        let profile = profile.clone();
+        let address = peer.local.ip().to_string();
+        let shared = Shared { profile, sip, flow, contact, address, login, calls, registration };
+        let phone = Self { shared: Arc::new(shared) };
+        let (to, incoming) = mpsc::channel(INCOMING_MAX);
+        tokio::spawn(incoming::listen(phone.clone(), events, to));
+        Ok((phone, incoming))
+    }
+
+    /// Our address on the flow.
+    pub(crate) fn address(&self) -> String {
+        self.shared.address.clone()
+    }
+
+    /// Registers this device, and keeps it registered (RFC 3261, 10.2).
+    pub(crate) async fn register(&self) -> Result<(), Error> {
+        let secs = self.register_for(REGISTER_SECS).await?;
+        let weak = Arc::downgrade(&self.shared);
+        let refresh = tokio::spawn(async move {
+            let mut secs = secs;
+            loop {
+                tokio::time::sleep(Duration::from_secs(u64::from(secs / 2).max(1))).await;
+                let Some(shared) = weak.upgrade() else { return };
+                match (Self { shared }).register_for(REGISTER_SECS).await {
+                    Ok(granted) => secs = granted,
+                    Err(error) => return tracing::warn!(%error, "the registration was not refreshed"),
+                }
+            }
+        });
+        let refresh = Some(refresh.abort_handle());
+        *self.shared.registration.refresh.lock().unwrap_or_else(PoisonError::into_inner) = refresh;
+        Ok(())
+    }
+
+    /// Ends the registration and the flow.
+    pub(crate) async fn unregister(&self) {
+        self.stop_refreshing();
+        if let Err(error) = self.register_for(0).await {
+            tracing::debug!(%error, "not unregistered");
+        }
+        self.vanish();
+    }
+
+    /// Closes the flow without a word.
+    pub(crate) fn vanish(&self) {
+        self.stop_refreshing();
+        self.shared.sip.close(self.shared.flow);
+        self.shared.sip.edge().shutdown();
+    }
+
+    fn stop_refreshing(&self) {
+        let mut refresh =
+            self.shared.registration.refresh.lock().unwrap_or_else(PoisonError::into_inner);
+        refresh.take().into_iter().for_each(|task| task.abort());
+    }
+
+    /// Asks for a registration of so many seconds; how many were granted.
+    async fn register_for(&self, secs: u32) -> Result<u32, Error> {
+        let what = "registering";
+        let shared = &*self.shared;
+        let registrar = uri(&format!("sip:{}", shared.profile.system.domain))?;
+        let address = NameAddr::new(uri(shared.profile.aor.as_str())?);
+        let contact = shared.contact.clone().with_param("expires", Some(&secs.to_string()));
+        let request = Request::new(Method::Register, registrar)
+            .with(Name::From, address.clone().with_tag(&shared.registration.tag))
+            .with(Name::To, address)
+            .with(Name::CallId, &shared.registration.call_id)
+            .with(Name::Contact, contact)
+            .with(Name::Supported, "path, outbound");
+        let (_request, response) = self.send(what, request).await?;
+        let own = response.headers.addresses(Name::Contact).unwrap_or_default();
+        let own = own.iter().find(|contact| contact.instance().as_ref() == Some(&shared.profile.device));
+        Ok(own.and_then(NameAddr::expires).unwrap_or(secs))
+    }
+
+    /// A request outside of any dialog, from this user.
+    fn request(&self, method: Method, target: Uri, to: &Aor) -> Result<Request, Error> {
+        let from = NameAddr::new(uri(self.shared.profile.aor.as_str())?);
+        Ok(Request::new(method, target)
+            .with(Name::From, from.with_tag(&random_tag(&mut rand::rng())))
+            .with(Name::To, NameAddr::new(uri(to.as_str())?))
+            .with(Name::CallId, random_call_id(&mut rand::rng()))
+            .with(Name::Contact, &self.shared.contact))
+    }
+
+    /// Sends a request and answers a challenge: what was sent last, and the 2xx it got.
+    async fn send(&self, what: &'static str, mut request: Request) -> Result<(Request, Response), Error> {
+        request.headers.set(Name::MaxForwards, "70");
+        let number = request.headers.cseq().map_or(1, |cseq| cseq.number);
+        let mut sent = None;
+        for attempt in 0..2 {
+            let cseq = CSeq { number: number + attempt, method: request.method.clone() };
+            request.headers.set(Name::CSeq, cseq.to_string());
+            let authorization = self.authorize(&request).await;
+            if let Some(value) = &authorization {
+                request.headers.set(Name::Authorization, value.clone());
+            }
+            let patience = self.shared.profile.limits.request;
+            let exchange = self.shared.sip.request(self.shared.flow, request.clone());
+            let response = tokio::time::timeout(patience, exchange).await;
+            let response = response.map_err(|_elapsed| Error::Late(what))?;
+            let response = response.map_err(|failure| failed(what, failure))?;
+            if response.status != Status::UNAUTHORIZED {
+                sent = Some(response);
+                break;
+            }
+            let values: Vec<String> = response
+                .headers
+                .raw(&Name::WwwAuthenticate)
+                .map(|value| String::from_utf8_lossy(value).into_owned())
+                .collect();
+            let values = values.iter().map(String::as_str);
+            let challenged =
+                self.shared.login.lock().await.challenged(values, authorization.as_deref());
+            let reason = |why: &dyn std::fmt::Display| why.to_string();
+            challenged.map_err(|why| Error::Refused { what, status: 401, reason: reason(&why) })?;
+        }
+        let response = sent.ok_or(Error::Refused {
+            what,
+            status: 401,
+            reason: "the server keeps asking who we are".to_owned(),
+        })?;
+        if !response.status.is_success() {
+            let (status, reason) = (response.status.code(), response.reason.to_string());
+            return Err(Error::Refused { what, status, reason });
+        }
+        Ok((request, response))
+    }
+
+    async fn authorize(&self, request: &Request) -> Option<String> {
+        let (method, uri) = (request.method.as_str(), request.uri.to_string());
+        self.shared.login.lock().await.authorize(method, &uri, &mut rand::rng())
+    }
+
+    fn lines(&self) -> std::sync::MutexGuard<'_, HashMap<DialogId, call::Line>> {
+        self.shared.calls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Where this device is reached: over the flow it opened (RFC 5626).
+fn contact(profile: &Profile, local: &std::net::SocketAddr) -> Result<NameAddr, sip::BadUri> {
+    let host = match local {
+        std::net::SocketAddr::V4(address) => address.ip().to_string(),
+        std::net::SocketAddr::V6(address) => format!("[{}]", address.ip()),
+    };
+    let uri = SipUri::new(Some(profile.aor.user()), &host)?
+        .with_port(Some(local.port()))
+        .with_param("transport", Some("tls"));
+    let instance = format!("\"<{}>\"", profile.device);
+    Ok(NameAddr::new(uri).with_param("+sip.instance", Some(&instance)).with_param("reg-id", Some("1")))
+}
+
+fn uri(text: &str) -> Result<Uri, Error> {
+    text.parse().map_err(|error: sip::BadUri| Error::Answer { what: "a URI", why: error.to_string() })
+}
+
+fn failed(what: &'static str, failure: Failure) -> Error {
+    match failure {
+        Failure::Timeout => Error::Late(what),
+        Failure::FlowClosed | Failure::Busy => Error::Network { what, why: failure.to_string() },
+    }
+}

@@ -1,0 +1,135 @@
+//! A call to or from a conference: its dialog, how it ends, and what is asked of the focus meanwhile.
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use ids::Aor;
+use sip::dialog::{Dialog, DialogId};
+use sip::{Method, Name, NameAddr, Request, Uri};
+use tokio::sync::oneshot;
+
+use super::{Phone, uri};
+use crate::event::Error;
+
+/// How a device ends a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hangup {
+    /// Away: it stays a member.
+    Away,
+    /// Out for good.
+    Leave,
+}
+
+/// A call from the phone's side: the dialog, and whom to tell when the focus ends it.
+#[derive(Debug)]
+pub(super) struct Line {
+    pub(super) dialog: Arc<Mutex<Dialog>>,
+    pub(super) ended: Option<oneshot::Sender<String>>,
+    /// Our last session description, for a re-INVITE.
+    pub(super) media: sip::sdp::MsrpMedia,
+}
+
+/// A call from the conference's side. Dropping it hangs up, away.
+#[derive(Debug)]
+pub(crate) struct Call {
+    phone: Phone,
+    id: DialogId,
+    focus: Uri,
+    conference: Aor,
+    hangup: Option<oneshot::Receiver<String>>,
+}
+
+impl Phone {
+    /// Calls `target` with an offer: the call and the answer.
+    pub(crate) async fn call(
+        &self,
+        target: &Aor,
+        media: sip::sdp::MsrpMedia,
+        offer: Bytes,
+    ) -> Result<(Call, Bytes), Error> {
+        let what = "joining the conference";
+        let request = self
+            .request(Method::Invite, uri(target.as_str())?, target)?
+            .with(Name::Supported, "norefersub, outbound")
+            .with(Name::Allow, super::incoming::ALLOW)
+            .with_body("application/sdp", offer);
+        let (request, response) = self.send(what, request).await?;
+        let bad = |why: String| Error::Answer { what, why };
+        let dialog = Dialog::uac(&request, &response).map_err(|error| bad(error.to_string()))?;
+        let cseq = request.headers.cseq().map_err(|error| bad(error.to_string()))?.number;
+        let mut ack = dialog.acknowledgement(cseq);
+        // RFC 3261, 22.1: the ACK carries the credentials of its INVITE.
+        ack.headers.copy(&Name::Authorization, &request.headers);
+        self.shared.sip.acknowledge(self.shared.flow, ack).await;
+        let contact = response.headers.contact().map_err(|error| bad(error.to_string()))?;
+        if !contact.params.has("isfocus") {
+            return Err(bad("the contact is no conference focus (RFC 4579, 5.1)".to_owned()));
+        }
+        let conference = contact.uri.aor().ok_or_else(|| bad("the contact has no name".to_owned()))?;
+        Ok((self.open(dialog, media, conference), response.body.clone()))
+    }
+
+    /// Takes a dialog as a call.
+    pub(super) fn open(&self, dialog: Dialog, media: sip::sdp::MsrpMedia, conference: Aor) -> Call {
+        let (ended, hangup) = oneshot::channel();
+        let (id, focus) = (dialog.id().clone(), dialog.target().clone());
+        let line = Line { dialog: Arc::new(Mutex::new(dialog)), ended: Some(ended), media };
+        self.lines().insert(id.clone(), line);
+        Call { phone: self.clone(), id, focus, conference, hangup: Some(hangup) }
+    }
+
+    /// Ends a call from our side, if it is still there.
+    async fn hang_up(&self, id: DialogId, how: Hangup) {
+        let Some(line) = self.lines().remove(&id) else { return };
+        let bye = line.dialog.lock().unwrap_or_else(PoisonError::into_inner).request(Method::Bye);
+        let Ok(mut bye) = bye else { return };
+        if how == Hangup::Leave {
+            bye.headers.set(Name::Reason, "conclave;cause=1;text=\"leave\"");
+        }
+        if let Err(error) = self.send("hanging up", bye).await {
+            tracing::debug!(%error, "the focus did not take the BYE");
+        }
+    }
+}
+
+impl Call {
+    /// The conference.
+    pub(crate) fn conference(&self) -> &Aor {
+        &self.conference
+    }
+
+    /// Resolves with the reason when the focus ends the call. Given once.
+    pub(crate) fn hangup(&mut self) -> oneshot::Receiver<String> {
+        self.hangup.take().unwrap_or_else(|| oneshot::channel().1)
+    }
+
+    /// Asks the focus to do something to a person: to invite them, or with the method BYE to remove them
+    /// (RFC 3515, RFC 4579). We want no subscription to its progress (RFC 4488).
+    pub(crate) async fn refer(&self, who: &Aor, method: Option<&str>) -> Result<(), Error> {
+        let target = match method {
+            None => who.to_string(),
+            Some(method) => format!("{who};method={method}"),
+        };
+        let request: Request = self
+            .phone
+            .request(Method::Refer, self.focus.clone(), &self.conference)?
+            .with(Name::Supported, "norefersub")
+            .with(Name::ReferSub, "false")
+            .with(Name::ReferTo, NameAddr::new(uri(&target)?));
+        self.phone.send("the focus", request).await.map(|_answered| ())
+    }
+
+    /// Ends the call.
+    pub(crate) async fn hang_up(&self, how: Hangup) {
+        self.phone.hang_up(self.id.clone(), how).await;
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        let there = self.phone.lines().contains_key(&self.id);
+        if there && let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            let (phone, id) = (self.phone.clone(), self.id.clone());
+            runtime.spawn(async move { phone.hang_up(id, Hangup::Away).await });
+        }
+    }
+}

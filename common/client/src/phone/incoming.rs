@@ -1,0 +1,164 @@
+//! What comes in over SIP: calls from a focus, the end of calls, progress nobody asked for. Everything is answered.
+use std::sync::PoisonError;
+
+use bytes::Bytes;
+use edge::driver::SipEvent;
+use ids::Aor;
+use sip::dialog::{Dialog, DialogId, random_tag};
+use sip::endpoint::TransactionKey;
+use sip::sdp::{self, MsrpMedia};
+use sip::{Method, Name, Request, Response, Status};
+use tokio::sync::mpsc;
+
+use super::{Call, Phone};
+use crate::event::Error;
+
+/// The methods a device takes.
+pub(super) const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, OPTIONS, NOTIFY";
+
+/// A focus calls: to be answered by [`Incoming::accept`] or by being dropped, which declines.
+#[derive(Debug)]
+pub(crate) struct Incoming {
+    phone: Phone,
+    key: TransactionKey,
+    request: Option<Request>,
+    /// The conference that calls.
+    pub(crate) conference: Aor,
+    /// What it offers.
+    pub(crate) offer: sdp::Offer,
+}
+
+/// Answers what comes until the flow is closed.
+pub(super) async fn listen(
+    phone: Phone,
+    mut events: mpsc::Receiver<SipEvent>,
+    to: mpsc::Sender<Incoming>,
+) {
+    while let Some(event) = events.recv().await {
+        match event {
+            SipEvent::Request { key, request, .. } => take(&phone, key, request, &to).await,
+            SipEvent::Closed { why, .. } => {
+                let lines: Vec<_> = phone.lines().drain().collect();
+                for (_id, line) in lines {
+                    let told = line.ended.map(|ended| ended.send(format!("signalling: {why}")));
+                    drop(told);
+                }
+                phone.stop_refreshing();
+                return;
+            }
+            other => tracing::debug!(?other, "nothing to do"),
+        }
+    }
+}
+
+async fn take(phone: &Phone, key: TransactionKey, request: Request, to: &mpsc::Sender<Incoming>) {
+    let in_dialog = request.headers.to().is_ok_and(|to| to.tag().is_some());
+    let response = match (&request.method, in_dialog) {
+        (Method::Invite, false) => match called(phone, key, request, to) {
+            Ok(()) => return,
+            Err(response) => *response,
+        },
+        (Method::Options, false) => answer(&request, Status::OK).with(Name::Allow, ALLOW),
+        (Method::Invite | Method::Bye | Method::Notify | Method::Options, true) => {
+            within(phone, &request)
+        }
+        (known, _) if Method::KNOWN.contains(known) => {
+            answer(&request, Status::METHOD_NOT_ALLOWED).with(Name::Allow, ALLOW)
+        }
+        _ => answer(&request, Status::NOT_IMPLEMENTED).with(Name::Allow, ALLOW),
+    };
+    phone.shared.sip.respond(key, response).await;
+}
+
+fn called(
+    phone: &Phone,
+    key: TransactionKey,
+    request: Request,
+    to: &mpsc::Sender<Incoming>,
+) -> Result<(), Box<Response>> {
+    let refuse = |status| Box::new(answer(&request, status));
+    let contact = request.headers.contact().map_err(|_bad| refuse(Status::BAD_REQUEST))?;
+    // We talk in conferences only (RFC 4579, 5.1).
+    let conference = contact.uri.aor().filter(|_| contact.params.has("isfocus"));
+    let conference = conference.ok_or_else(|| refuse(Status::NOT_ACCEPTABLE_HERE))?;
+    let offer = sdp::Offer::parse_conference(&request.body);
+    let offer = offer.map_err(|bad| refuse(bad.status()))?;
+    let busy = refuse(Status::BUSY_HERE);
+    let request = Some(request);
+    let incoming = Incoming { phone: phone.clone(), key, request, conference, offer };
+    match to.try_send(incoming) {
+        Ok(()) => Ok(()),
+        Err(mpsc::error::TrySendError::Full(mut incoming) | mpsc::error::TrySendError::Closed(mut incoming)) => {
+            incoming.request = None;
+            Err(busy)
+        }
+    }
+}
+
+/// A request in a dialog of ours.
+fn within(phone: &Phone, request: &Request) -> Response {
+    let id = DialogId::of_request(request);
+    let mut lines = phone.lines();
+    let Some(line) = id.as_ref().and_then(|id| lines.get_mut(id)) else {
+        return answer(request, Status::NO_SUCH_DIALOG);
+    };
+    let mut dialog = line.dialog.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Err(refusal) = dialog.receive(request) {
+        return refusal.response(request, &mut rand::rng());
+    }
+    let mut response = answer(request, Status::OK);
+    if request.method == Method::Invite {
+        response = match sdp::Offer::parse_conference(&request.body) {
+            Ok(offer) => response
+                .with(Name::Contact, &phone.shared.contact)
+                .with_body("application/sdp", offer.answer(&crate::device::origin(&line.media.address), &line.media)),
+            Err(bad) => answer(request, bad.status()),
+        };
+        dialog.responded(request, &response);
+    }
+    drop(dialog);
+    if request.method == Method::Bye {
+        let reason = request.headers.text(&Name::Reason).unwrap_or_default().into_owned();
+        let reason = if reason.is_empty() { "the focus ended the call".to_owned() } else { reason };
+        let ended = line.ended.take().map(|ended| ended.send(reason));
+        drop(ended);
+        id.and_then(|id| lines.remove(&id));
+    }
+    response
+}
+
+impl Incoming {
+    /// Answers with `media` as our end of the session.
+    pub(crate) async fn accept(mut self, media: MsrpMedia, answer_sdp: Bytes) -> Result<Call, Error> {
+        let bad = |why: String| Error::Answer { what: "an invitation", why };
+        let request = self.request.take().ok_or_else(|| bad("it is answered already".to_owned()))?;
+        let response = answer(&request, Status::OK)
+            .with(Name::Contact, &self.phone.shared.contact)
+            .with(Name::Allow, ALLOW)
+            .with_body("application/sdp", answer_sdp);
+        let mut dialog = Dialog::uas(&request, &response).map_err(|error| bad(error.to_string()))?;
+        dialog.responded(&request, &response);
+        let call = self.phone.open(dialog, media, self.conference.clone());
+        self.phone.shared.sip.respond(self.key, response).await;
+        Ok(call)
+    }
+}
+
+impl Drop for Incoming {
+    fn drop(&mut self) {
+        if let Some(request) = self.request.take()
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            let (phone, key) = (self.phone.clone(), self.key);
+            let declined = answer(&request, Status::DECLINE);
+            runtime.spawn(async move { phone.shared.sip.respond(key, declined).await });
+        }
+    }
+}
+
+/// A response with a To tag of ours where there is none yet.
+fn answer(request: &Request, status: Status) -> Response {
+    let response = Response::to(request, status);
+    let tagged = request.headers.to().is_ok_and(|to| to.tag().is_some());
+    if tagged { response } else { response.with_to_tag(&random_tag(&mut rand::rng())) }
+}

@@ -1,0 +1,85 @@
+//! Who a device is and where its server is. Plain values; nothing here connects.
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ids::{Aor, DeviceId};
+use zeroize::Zeroizing;
+
+/// Where a system is and whom to trust there.
+#[derive(Clone)]
+pub struct System {
+    /// The SIP domain: conferences are `sip:ID@domain`.
+    pub domain: String,
+    /// The MRFC's SIP listener (TLS).
+    pub sip: SocketAddr,
+    /// The MRFC's HTTPS listener.
+    pub https: SocketAddr,
+    /// The name that the MRFC's certificates must prove.
+    pub server_name: String,
+    /// The certificate authorities of the servers' TLS certificates.
+    pub roots: Arc<rustls::RootCertStore>,
+    /// The certificate (DER) of the authority that issues device credentials, known out of band.
+    pub issuer: Vec<u8>,
+}
+
+impl fmt::Debug for System {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "System({} at {})", self.domain, self.sip)
+    }
+}
+
+/// One device of one user.
+#[derive(Clone)]
+pub struct Profile {
+    /// The user's address of record.
+    pub aor: Aor,
+    /// The user's password for digest authentication. Never shown.
+    pub password: Zeroizing<String>,
+    /// This device.
+    pub device: DeviceId,
+    /// The system it belongs to.
+    pub system: System,
+    /// Bounds of what the device holds and waits for.
+    pub limits: Limits,
+}
+
+impl fmt::Debug for Profile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Profile({}, {}, {:?})", self.aor, self.device, self.system)
+    }
+}
+
+/// Bounds of what a device holds and waits for.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Octets of content in one chunk that we send. 2048 is the least a peer must take whole (RFC 4975, 7.1.1).
+    pub chunk_octets: usize,
+    /// Messages that wait for their 200 or for the next epoch; sending more waits.
+    pub unanswered_max: usize,
+    /// Octets of one incoming message that are put together in memory.
+    pub message_octets_max: usize,
+    /// Incoming messages put together at the same time.
+    pub incoming_max: usize,
+    /// How long a transaction may stay unanswered (RFC 4975, 7.1.1: 30 s).
+    pub transaction: Duration,
+    /// How long connecting, registering or joining may take.
+    pub request: Duration,
+    /// How many KeyPackages the directory should hold for this device.
+    pub key_packages: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            chunk_octets: 16 * 1024,
+            unanswered_max: 64,
+            message_octets_max: 16 * 1024 * 1024,
+            incoming_max: 64,
+            transaction: Duration::from_secs(30),
+            request: Duration::from_secs(20),
+            key_packages: 50,
+        }
+    }
+}

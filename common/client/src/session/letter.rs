@@ -1,0 +1,116 @@
+//! How a message is worded: the outer CPIM that servers read, the inner one that only members read, and the rule that
+//! ties them together. A message is shown only if the group key, the inner and the outer sender name one author, and
+//! the id bound to the seal is the id outside.
+use bytes::Bytes;
+use ids::Aor;
+use mls::member::Opened;
+use msrp::Body;
+use msrp::cpim::{Builder, Envelope};
+
+use crate::event::Message;
+
+/// Between whom letters go.
+#[derive(Clone, Debug)]
+pub(super) struct Addresses {
+    /// The author.
+    pub(super) me: Aor,
+    /// The conference URI.
+    pub(super) conference: String,
+}
+
+impl Addresses {
+    /// The complete message: what is sealed in a sealed room, and what is sent in an open one.
+    pub(super) fn inner(&self, id: &str, date_time: &str, content_type: &str, body: Bytes) -> Body {
+        let letter = Builder::new(self.me.as_str(), &self.conference).date_time(date_time);
+        letter.imdn(id, &[]).content(content_type, body)
+    }
+
+    /// What servers see of a sealed message.
+    pub(super) fn outer(&self, id: &str, content_type: &str, sealed: impl Into<Body>) -> Body {
+        Builder::new(self.me.as_str(), &self.conference).imdn(id, &[]).content(content_type, sealed)
+    }
+
+    /// A message to the focus itself.
+    pub(super) fn to_focus(&self, content_type: &str, content: Bytes) -> Body {
+        Builder::new(self.me.as_str(), &self.conference).content(content_type, content)
+    }
+}
+
+/// Opens the inner letter of a sealed message and checks that everything names the same author and the same message.
+///
+/// # Errors
+/// What does not fit, for a person.
+pub(super) fn check(outer: &Envelope, proof: Opened) -> Result<Message, &'static str> {
+    let inner = msrp::cpim::Message::read(&Body::from(Bytes::from(proof.plaintext))).map_err(|_bad| "the inner message is not CPIM")?;
+    let author = Some(&proof.from.aor);
+    if sender(&inner.envelope).as_ref() != author || sender(outer).as_ref() != author {
+        return Err("the sender it names is not the one who sealed it");
+    }
+    let inside = inner.envelope.imdn_message_id();
+    if inside != Some(&*proof.message_id) || outer.imdn_message_id() != inside {
+        return Err("it was sealed under another message id");
+    }
+    let mut message = plain(&inner).ok_or("the inner message has no type")?;
+    message.device = Some(proof.from.device);
+    message.epoch = Some(proof.epoch);
+    Ok(message)
+}
+
+/// A message of an open room, believed as far as the relay is.
+pub(super) fn plain(letter: &msrp::cpim::Message) -> Option<Message> {
+    let content_type = letter.envelope.content_type()?;
+    Some(Message {
+        from: sender(&letter.envelope)?,
+        device: None,
+        id: letter.envelope.imdn_message_id().unwrap_or_default().to_owned(),
+        content_type: String::from_utf8_lossy(content_type).into_owned(),
+        body: letter.content.gather(),
+        epoch: None,
+    })
+}
+
+fn sender(envelope: &Envelope) -> Option<Aor> {
+    envelope.from().ok()?.uri.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn alice() -> Addresses {
+        Addresses { me: "sip:alice@x".parse().unwrap(), conference: "sip:room@x".into() }
+    }
+
+    fn opened(aor: &str, bound_id: &str, inner: Bytes) -> Opened {
+        let device = "urn:uuid:00000000-0000-4000-8000-000000000001".parse().unwrap();
+        let from = mls::wire::DeviceName { aor: aor.parse().unwrap(), device };
+        Opened { from, epoch: ids::Epoch(3), message_id: bound_id.into(), plaintext: inner.into() }
+    }
+
+    fn outer(id: &str) -> Envelope {
+        let whole = alice().outer(id, "message/mls", Bytes::from_static(b"sealed"));
+        msrp::cpim::Message::read(&whole).unwrap().envelope
+    }
+
+    fn inner(id: &str) -> Bytes {
+        alice().inner(id, "2026-11-20T12:00:00Z", "text/plain", Bytes::from_static(b"hi")).gather()
+    }
+
+    #[test]
+    fn a_message_whose_names_agree_is_shown() {
+        let message = check(&outer("m1"), opened("sip:alice@x", "m1", inner("m1"))).unwrap();
+
+        assert_eq!((message.from.as_str(), message.id.as_str(), &*message.body), ("sip:alice@x", "m1", &b"hi"[..]));
+    }
+
+    #[test]
+    fn a_message_in_another_persons_name_is_not_shown() {
+        assert!(check(&outer("m1"), opened("sip:mallory@x", "m1", inner("m1"))).is_err());
+    }
+
+    #[test]
+    fn a_message_under_another_id_than_it_was_sealed_with_is_not_shown() {
+        assert!(check(&outer("m2"), opened("sip:alice@x", "m1", inner("m1"))).is_err());
+        assert!(check(&outer("m1"), opened("sip:alice@x", "m2", inner("m1"))).is_err());
+    }
+}

@@ -1,0 +1,379 @@
+//! One device in one conference, without sockets: decoded MSRP comes in, frames and events come out. It answers what
+//! it receives, puts messages together, follows the group, and keeps what it sent until it is answered. Time and
+//! randomness are arguments; SIP and HTTPS are somebody else's.
+//!
+//! ```text
+//! receive ──► incoming (reassembly) ──► letter + group ──► poll_output
+//! say, share ──► outgoing (chunks, 200s, sealing again) ──► poll_frame
+//! ```
+mod files;
+mod group;
+mod letter;
+mod outgoing;
+mod seen;
+
+use std::collections::VecDeque;
+use std::time::{Instant, SystemTime};
+
+use bytes::Bytes;
+use ids::{ConferenceId, Epoch, Era};
+use mls::member::{Keyring, Opened};
+use mls::wire::{self, DeviceName, GroupState};
+use msrp::cpim::{self, Envelope};
+use msrp::{
+    Address, Body, Chunk, Frame, Item, MessageId, Method, Outcome, Path, Quota, Reassembly, Reply,
+    SendRequest, Status,
+};
+use rand::CryptoRng;
+
+use crate::event::{Error, Event, Level, Message};
+use crate::profile::Limits;
+use files::Files;
+use group::{Follows, Group};
+use letter::Addresses;
+pub use outgoing::Ticket;
+use outgoing::{Content, Outgoing, Settled};
+use seen::Seen;
+
+/// The largest content of one message, in octets; more travels as a file. The sealed letter around it has its own
+/// headers and must stay within 64 KiB.
+pub const MESSAGE_OCTETS_MAX: usize = 60 * 1024;
+/// Messages kept for an epoch to come.
+const EARLY_MAX: usize = 256;
+
+/// The time, by both clocks.
+#[derive(Clone, Copy, Debug)]
+pub struct Now {
+    /// For waiting.
+    pub instant: Instant,
+    /// For dates and certificates.
+    pub wall: SystemTime,
+}
+
+/// What a session is about.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// The conference.
+    pub conference: ConferenceId,
+    /// Its URI, as in CPIM To.
+    pub uri: String,
+    /// Its protection.
+    pub level: Level,
+    /// The relay's path from the SDP answer.
+    pub to_path: Path,
+    /// Our own path.
+    pub from_path: Path,
+    /// Bounds.
+    pub limits: Limits,
+}
+
+/// What a session wants done or has to tell.
+#[derive(Debug)]
+pub enum Output {
+    /// Tell the person.
+    Event(Event),
+    /// A message is settled: accepted to the last octet, or failed.
+    Settled(Ticket, Result<(), Error>),
+    /// Fetch the group's public state and call [`Session::enter`] with it.
+    FetchGroup,
+    /// Sealed octets came by, for whoever listens on the wire.
+    Tapped(Bytes),
+}
+
+/// Where this device stands in the group.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// The era of the group.
+    pub era: Era,
+    /// The epoch this device is in.
+    pub epoch: Epoch,
+    /// Devices in the group; 0 while this device does not hold the group key.
+    pub members: usize,
+    /// The devices.
+    pub roster: Vec<DeviceName>,
+    /// What all members of the epoch share and nobody else knows, for comparing (RFC 9420, 8.7).
+    pub authenticator: Vec<u8>,
+}
+
+/// One device in one conference.
+#[derive(Debug)]
+pub struct Session {
+    level: Level,
+    addresses: Addresses,
+    group: Group,
+    incoming: Reassembly,
+    outgoing: Outgoing,
+    files: Files,
+    seen: Seen,
+    early: VecDeque<Body>,
+    replies: VecDeque<Frame>,
+    outputs: VecDeque<Output>,
+}
+
+impl Session {
+    /// A session that has said nothing yet. Its first frame binds it to its connection (RFC 4975, 5.4).
+    pub fn new(setup: &Setup, keyring: Keyring, rng: &mut impl CryptoRng) -> Self {
+        let address = Address::new(&setup.to_path, &setup.from_path);
+        let limits = setup.limits;
+        let quota = Quota {
+            message_octets_max: limits.message_octets_max as u64,
+            messages_max: limits.incoming_max,
+            ..Quota::default()
+        };
+        let bind = SendRequest::bodiless(MessageId::random(rng)).encode(rng).to(&address);
+        let me = keyring.device().aor.clone();
+        Self {
+            level: setup.level,
+            addresses: Addresses { me, conference: setup.uri.clone() },
+            group: Group::new(keyring, setup.conference.clone()),
+            incoming: Reassembly::new(quota),
+            outgoing: Outgoing::new(address, limits.chunk_octets, limits.transaction),
+            files: Files::default(),
+            seen: Seen::default(),
+            early: VecDeque::new(),
+            replies: VecDeque::from([bind]),
+            outputs: VecDeque::new(),
+        }
+    }
+
+    /// Where this device stands in the group.
+    pub fn standing(&self) -> Standing {
+        self.group.standing()
+    }
+
+    /// Messages that are not settled.
+    pub fn unsettled(&self) -> usize {
+        self.outgoing.len()
+    }
+
+    /// The next thing to do or to tell.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// The next frame to write: responses first, then a chunk of each message in turn.
+    pub fn poll_frame(&mut self, now: Now, rng: &mut impl CryptoRng) -> Option<Frame> {
+        if let Some(reply) = self.replies.pop_front() {
+            return Some(reply);
+        }
+        let (group, addresses) = (&mut self.group, &self.addresses);
+        let seal = |id: &str, inner: &Bytes, refused_in: Option<Epoch>| {
+            let sealed = group.seal(id, inner, refused_in)?;
+            Ok((sealed.epoch, addresses.outer(id, wire::MLS, sealed.bytes)))
+        };
+        let mut settled = Vec::new();
+        let frame = self.outgoing.poll(now.instant, rng, seal, &mut settled);
+        self.settle(settled);
+        frame
+    }
+
+    /// Says something to everyone: its `imdn.Message-ID` and the ticket it is settled under.
+    ///
+    /// # Errors
+    /// The content is too large for a message.
+    pub fn say(
+        &mut self,
+        now: Now,
+        rng: &mut impl CryptoRng,
+        content_type: &str,
+        body: Bytes,
+    ) -> Result<(String, Ticket), Error> {
+        if body.len() > MESSAGE_OCTETS_MAX {
+            return Err(Error::TooLarge { octets: body.len(), max: MESSAGE_OCTETS_MAX });
+        }
+        let id = MessageId::random(rng).as_str().to_owned();
+        let date_time = crate::date_time(now.wall);
+        let inner = self.addresses.inner(&id, &date_time, content_type, body);
+        let content = match self.level {
+            Level::Sealed => Content::Plain { id: id.clone(), inner: inner.gather() },
+            Level::Open => Content::Ready(inner),
+        };
+        Ok((id, self.outgoing.push(content)))
+    }
+
+    /// Shares a file with everyone: first its key, sealed as a message, then its sealed octets.
+    ///
+    /// # Errors
+    /// The file cannot be sealed, or the room is open.
+    pub fn share(
+        &mut self,
+        now: Now,
+        rng: &mut impl CryptoRng,
+        file: &crate::event::Outgoing,
+    ) -> Result<[Ticket; 2], Error> {
+        if self.level == Level::Open {
+            return Err(Error::Group("files are shared in sealed rooms only".to_owned()));
+        }
+        let (description, sealed) = files::seal(file, rng)?;
+        let (_id, first) = self.say(now, rng, wire::FILE_DESCRIPTION, description)?;
+        let id = MessageId::random(rng);
+        let letter = self.addresses.outer(id.as_str(), wire::SEALED_FILE, sealed);
+        Ok([first, self.outgoing.push(Content::Ready(letter))])
+    }
+
+    /// Takes what the decoder gave.
+    pub fn receive(&mut self, now: Now, item: &Item) {
+        match item {
+            Item::Response(head) => {
+                let mut settled = Vec::new();
+                self.outgoing.answered(head, &mut settled);
+                self.settle(settled);
+            }
+            Item::Request(chunk) => self.requested(now, chunk),
+        }
+    }
+
+    fn requested(&mut self, now: Now, chunk: &Chunk) {
+        let status = match chunk.head.method() {
+            Some(Method::Send) if !chunk.head.has_body() => Status::OK,
+            Some(Method::Send) if !chunk.head.is_type(cpim::MEDIA_TYPE) => Status::UNSUPPORTED_TYPE,
+            Some(Method::Send) => match self.incoming.add(now.instant, chunk) {
+                Ok(Outcome::Whole(whole)) => {
+                    self.arrived(now, whole.body);
+                    Status::OK
+                }
+                Ok(Outcome::Open | Outcome::Aborted(_)) => Status::OK,
+                Err(refusal) => refusal.status(),
+            },
+            Some(Method::Report) => return,
+            _ => Status::UNKNOWN_METHOD,
+        };
+        // A long chunk comes in pieces and is answered once: at its end, or where it is refused.
+        let answer = chunk.end.is_some() || !status.is_success();
+        let reply = Reply::new(&chunk.head, status).filter(|_| answer);
+        self.replies.extend(reply.and_then(|reply| reply.encode()));
+    }
+
+    fn arrived(&mut self, now: Now, whole: Body) {
+        let Ok(letter) = cpim::Message::read(&whole) else {
+            return self.unreadable("not a CPIM message");
+        };
+        let content = || letter.content.gather();
+        let envelope = &letter.envelope;
+        if envelope.is_type(wire::MLS) {
+            let sealed = content();
+            self.outputs.push_back(Output::Tapped(sealed.clone()));
+            let follows = self.group.process(&sealed, now.wall);
+            self.follow(now, follows, Some((envelope, &whole)));
+        } else if envelope.is_type(wire::WELCOME) {
+            let follows = self.group.welcomed(&content(), now.wall);
+            self.follow(now, follows, None);
+        } else if envelope.is_type(wire::COMMIT_REQUEST) {
+            let follows = self.group.asked(&content(), now.wall);
+            self.follow(now, follows, None);
+        } else if envelope.is_type(wire::COMMIT_RESULT) {
+            let follows = self.group.decided(&content());
+            self.follow(now, follows, None);
+        } else if envelope.is_type(wire::SEALED_FILE) {
+            let opened = self.files.arrived(letter.content);
+            self.filed(opened);
+        } else if self.level == Level::Open {
+            match letter::plain(&letter) {
+                Some(message) => self.show(message),
+                None => self.unreadable("no sender or no type"),
+            }
+        } else {
+            self.unreadable("cleartext in a sealed room");
+        }
+    }
+
+    /// Carries out what follows from a message; `from` is the message itself.
+    fn follow(&mut self, now: Now, follows: Vec<Follows>, from: Option<(&Envelope, &Body)>) {
+        for next in follows {
+            match next {
+                Follows::Event(event) => self.outputs.push_back(Output::Event(event)),
+                Follows::FetchGroup => self.outputs.push_back(Output::FetchGroup),
+                Follows::Send(bundle) => {
+                    let letter = self.addresses.to_focus(wire::BUNDLE, bundle.to_bytes());
+                    self.outgoing.push_first(Content::Ready(letter));
+                }
+                Follows::Show(opened) => match from {
+                    Some((envelope, _whole)) => self.opened(envelope, opened),
+                    None => self.unreadable("a message without an envelope"),
+                },
+                Follows::Early if self.early.len() < EARLY_MAX => {
+                    self.early.extend(from.map(|(_envelope, whole)| whole.clone()));
+                }
+                Follows::Early => self.unreadable("too many messages of epochs to come"),
+                Follows::Advanced => {
+                    for whole in std::mem::take(&mut self.early) {
+                        self.arrived(now, whole);
+                    }
+                }
+            }
+        }
+    }
+
+    fn opened(&mut self, envelope: &Envelope, opened: Opened) {
+        match letter::check(envelope, opened) {
+            Ok(message) if message.content_type == wire::FILE_DESCRIPTION => {
+                let opened = self.files.described(message.from, &message.body);
+                self.filed(opened);
+            }
+            Ok(message) => self.show(message),
+            Err(why) => self.unreadable(why),
+        }
+    }
+
+    fn show(&mut self, message: Message) {
+        if self.seen.note(&message.from, &message.id) {
+            self.outputs.push_back(Output::Event(Event::Message(message)));
+        }
+    }
+
+    fn filed(&mut self, opened: Option<Result<crate::event::File, String>>) {
+        match opened {
+            Some(Ok(file)) => self.outputs.push_back(Output::Event(Event::File(file))),
+            Some(Err(why)) => self.unreadable(&why),
+            None => {}
+        }
+    }
+
+    fn unreadable(&mut self, why: &str) {
+        let event = Event::Unreadable { why: why.to_owned() };
+        self.outputs.push_back(Output::Event(event));
+    }
+
+    /// Takes the group's public state that was asked for; `None` if there is no group.
+    pub fn enter(&mut self, now: Now, state: Option<&GroupState>) {
+        match state {
+            Some(state) => {
+                let follows = self.group.enter(state, now.wall);
+                self.follow(now, follows, None);
+            }
+            None => self.unreadable("there is no group to enter"),
+        }
+    }
+
+    /// Whether sealed octets open with the keys of this device.
+    pub fn opens(&mut self, now: Now, sealed: &[u8]) -> bool {
+        self.group.opens(sealed, now.wall)
+    }
+
+    /// Gives up what was not answered or not completed in time.
+    pub fn timeout(&mut self, now: Now) {
+        let mut settled = Vec::new();
+        self.outgoing.timeout(now.instant, &mut settled);
+        self.settle(settled);
+        self.incoming.expire(now.instant);
+    }
+
+    /// When [`Session::timeout`] wants to be called next.
+    pub fn next_timeout(&self) -> Option<Instant> {
+        [self.outgoing.next_timeout(), self.incoming.next_expiry()].into_iter().flatten().min()
+    }
+
+    /// The connection or the seat is gone: everything unsettled fails. Keys stay, so that what came by can be held
+    /// up to them.
+    pub fn end(&mut self, reason: &str) {
+        let mut settled = Vec::new();
+        self.outgoing.end(reason, &mut settled);
+        self.settle(settled);
+        self.outputs.push_back(Output::Event(Event::Ended { reason: reason.to_owned() }));
+    }
+
+    fn settle(&mut self, settled: Vec<Settled>) {
+        let outputs = settled.into_iter().map(|(ticket, outcome)| Output::Settled(ticket, outcome));
+        self.outputs.extend(outputs);
+    }
+}

@@ -1,0 +1,235 @@
+//! Messages on their way out: cut into chunks in turns, so that none blocks another (RFC 4975, 7.1.1), and kept until
+//! the last response. A sealed message that was refused because the group moved on is sealed again under the same
+//! `imdn.Message-ID`. It neither seals nor writes: it asks for the one and hands out frames for the other.
+use std::collections::{HashMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use ids::Epoch;
+use msrp::{Address, Body, Frame, Head, MessageId, SendRequest, TransactionId};
+use rand::RngCore;
+
+use crate::event::Error;
+
+/// The MIME type of everything sent in a room (RFC 7701, 6.1).
+pub(super) const CPIM: &str = "message/cpim";
+
+/// Names a message from the moment it was handed over until it is settled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ticket(pub u64);
+
+/// What is to be sent.
+#[derive(Debug)]
+pub(super) enum Content {
+    /// To be sealed when its turn comes: the inner CPIM and the id that is bound to it.
+    Plain {
+        /// `imdn.Message-ID`.
+        id: String,
+        /// The complete inner CPIM message.
+        inner: Bytes,
+    },
+    /// A complete outer CPIM message, sent as it is.
+    Ready(Body),
+}
+
+/// A sealed message, and the epoch it was sealed in.
+#[derive(Debug)]
+pub(super) struct Sealed {
+    pub(super) epoch: Epoch,
+    pub(super) bytes: Bytes,
+}
+
+/// Why something is not sealed.
+#[derive(Debug)]
+pub(super) enum Sealing {
+    /// Not yet: there is no group key, or nobody may write.
+    Wait,
+    /// Never.
+    Failed(Error),
+}
+
+/// A message that is settled: accepted to the last octet, or failed.
+pub(super) type Settled = (Ticket, Result<(), Error>);
+
+#[derive(Debug)]
+struct Message {
+    ticket: Ticket,
+    content: Content,
+    attempt: Option<Attempt>,
+    /// The epoch in which it was refused: sealing again makes sense in a later one only.
+    refused_in: Option<Epoch>,
+}
+
+/// One try to send a message.
+#[derive(Debug)]
+struct Attempt {
+    send: SendRequest,
+    epoch: Option<Epoch>,
+    /// Where the next chunk starts; `None` when the last has left.
+    next: Option<usize>,
+    unanswered: u32,
+}
+
+#[derive(Debug)]
+struct Sent {
+    ticket: Ticket,
+    deadline: Instant,
+}
+
+/// Messages on their way out.
+#[derive(Debug)]
+pub(super) struct Outgoing {
+    address: Address,
+    chunk_octets: usize,
+    patience: Duration,
+    messages: VecDeque<Message>,
+    sent: HashMap<TransactionId, Sent>,
+    tickets: u64,
+}
+
+impl Outgoing {
+    pub(super) fn new(address: Address, chunk_octets: usize, patience: Duration) -> Self {
+        let (messages, sent) = (VecDeque::new(), HashMap::new());
+        Self { address, chunk_octets, patience, messages, sent, tickets: 0 }
+    }
+
+    /// How many messages are not settled.
+    pub(super) fn len(&self) -> usize {
+        self.messages.len()
+    }
+
+    /// Takes a message over.
+    pub(super) fn push(&mut self, content: Content) -> Ticket {
+        self.tickets += 1;
+        let ticket = Ticket(self.tickets);
+        self.messages.push_back(Message { ticket, content, attempt: None, refused_in: None });
+        ticket
+    }
+
+    /// Takes a message over that goes before all others: the group waits for it.
+    pub(super) fn push_first(&mut self, content: Content) -> Ticket {
+        let ticket = self.push(content);
+        self.messages.rotate_right(1);
+        ticket
+    }
+
+    /// The next chunk, if anything can be sent now. Each message has a turn before any has a second one.
+    pub(super) fn poll(
+        &mut self,
+        now: Instant,
+        rng: &mut impl RngCore,
+        mut seal: impl FnMut(&str, &Bytes, Option<Epoch>) -> Result<(Epoch, Body), Sealing>,
+        settled: &mut Vec<Settled>,
+    ) -> Option<Frame> {
+        for _turn in 0..self.messages.len() {
+            let mut message = self.messages.pop_front()?;
+            if message.attempt.is_none() {
+                match begin(&message, rng, &mut seal) {
+                    Ok(attempt) => message.attempt = attempt,
+                    Err(error) => {
+                        settled.push((message.ticket, Err(error)));
+                        continue;
+                    }
+                }
+            }
+            let frame = self.chunk(&mut message, now, rng);
+            self.messages.push_back(message);
+            if frame.is_some() {
+                return frame;
+            }
+        }
+        None
+    }
+
+    fn chunk(&mut self, message: &mut Message, now: Instant, rng: &mut impl RngCore) -> Option<Frame> {
+        let attempt = message.attempt.as_mut()?;
+        let start = attempt.next?;
+        let (chunk, next) = attempt.send.chunk(start, self.chunk_octets);
+        attempt.next = next;
+        attempt.unanswered += 1;
+        let payload = chunk.encode(rng);
+        let sent = Sent { ticket: message.ticket, deadline: now + self.patience };
+        self.sent.insert(payload.transaction(), sent);
+        Some(payload.to(&self.address))
+    }
+
+    /// Takes a response. What answers nothing of ours is ignored (RFC 4975, 7.3).
+    pub(super) fn answered(&mut self, response: &Head, settled: &mut Vec<Settled>) {
+        let Some(sent) = self.sent.remove(&response.transaction()) else { return };
+        let Some(status) = response.status() else { return };
+        let Some(at) = self.messages.iter().position(|message| message.ticket == sent.ticket) else { return };
+        let Some(message) = self.messages.get_mut(at) else { return };
+        let Some(attempt) = message.attempt.as_mut() else { return };
+        attempt.unanswered -= 1;
+        let outcome = if status.is_success() {
+            if attempt.next.is_some() || attempt.unanswered > 0 {
+                return;
+            }
+            Ok(())
+        } else if is_stale(response) && attempt.epoch.is_some() {
+            message.refused_in = attempt.epoch;
+            message.attempt = None;
+            self.forget(sent.ticket);
+            return;
+        } else {
+            let reason = response.comment().unwrap_or_default().to_owned();
+            Err(Error::Refused { what: "a message", status: status.code(), reason })
+        };
+        self.messages.remove(at);
+        self.forget(sent.ticket);
+        settled.push((sent.ticket, outcome));
+    }
+
+    /// Gives up what was not answered in time (RFC 4975, 7.1.1).
+    pub(super) fn timeout(&mut self, now: Instant, settled: &mut Vec<Settled>) {
+        let late = |sent: &&Sent| sent.deadline <= now;
+        let mut tickets: Vec<Ticket> = self.sent.values().filter(late).map(|sent| sent.ticket).collect();
+        tickets.sort_unstable();
+        tickets.dedup();
+        for ticket in tickets {
+            self.messages.retain(|message| message.ticket != ticket);
+            self.forget(ticket);
+            settled.push((ticket, Err(Error::Late("a message"))));
+        }
+    }
+
+    /// When the next message would be given up.
+    pub(super) fn next_timeout(&self) -> Option<Instant> {
+        self.sent.values().map(|sent| sent.deadline).min()
+    }
+
+    /// Fails everything: the session is over.
+    pub(super) fn end(&mut self, why: &str, settled: &mut Vec<Settled>) {
+        self.sent.clear();
+        let messages = self.messages.drain(..);
+        settled.extend(messages.map(|message| (message.ticket, Err(Error::Ended(why.to_owned())))));
+    }
+
+    fn forget(&mut self, ticket: Ticket) {
+        self.sent.retain(|_transaction, sent| sent.ticket != ticket);
+    }
+}
+
+/// The first try, or the next; `None` if it must wait.
+fn begin(
+    message: &Message,
+    rng: &mut impl RngCore,
+    seal: &mut impl FnMut(&str, &Bytes, Option<Epoch>) -> Result<(Epoch, Body), Sealing>,
+) -> Result<Option<Attempt>, Error> {
+    let (body, epoch) = match &message.content {
+        Content::Ready(body) => (body.clone(), None),
+        Content::Plain { id, inner } => match seal(id, inner, message.refused_in) {
+            Ok((epoch, body)) => (body, Some(epoch)),
+            Err(Sealing::Wait) => return Ok(None),
+            Err(Sealing::Failed(error)) => return Err(error),
+        },
+    };
+    let send = SendRequest::whole(MessageId::random(rng), CPIM, body);
+    Ok(Some(Attempt { send, epoch, next: Some(0), unanswered: 0 }))
+}
+
+/// Whether a message was refused because the group has moved on or is about to.
+fn is_stale(response: &Head) -> bool {
+    let comment = response.comment().unwrap_or_default();
+    response.status() == Some(msrp::Status::STOP_SENDING) && comment.starts_with("stale-epoch")
+}

@@ -1,0 +1,136 @@
+//! Chat on a terminal: what was said above, what is typed below, and a status line that says who can read.
+use std::time::Duration;
+
+use client::{Conference, Event, Events};
+use ratatui::crossterm::event::{self, Event as Input, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+use ratatui::layout::{Constraint, Layout};
+use ratatui::style::{Style, Stylize};
+use ratatui::text::Line as Row;
+use ratatui::widgets::Paragraph;
+use ratatui::{DefaultTerminal, Frame};
+use tokio::sync::mpsc;
+
+use super::{HELP, Next, carry_out, told, understand};
+
+/// Lines kept to scroll back in.
+const LINES_MAX: usize = 1000;
+/// How long the input thread waits for a key before it looks whether it is still wanted.
+const KEY_WAIT: Duration = Duration::from_millis(100);
+
+/// What is on the screen.
+struct Screen {
+    name: String,
+    said: Vec<String>,
+    typed: String,
+}
+
+impl Screen {
+    fn add(&mut self, line: String) {
+        self.said.push(line);
+        if self.said.len() > LINES_MAX {
+            self.said.remove(0);
+        }
+    }
+
+    fn draw(&self, frame: &mut Frame<'_>, room: &Conference) {
+        let rows = [Constraint::Min(1), Constraint::Length(1), Constraint::Length(1)];
+        let [above, status, below] = Layout::vertical(rows).areas(frame.area());
+        let visible = self.said.len().saturating_sub(usize::from(above.height));
+        let rows: Vec<Row<'_>> = self.said.iter().skip(visible).map(|line| Row::raw(line.as_str())).collect();
+        frame.render_widget(Paragraph::new(rows), above);
+        let state = room.status();
+        let line = format!(
+            " {} | {} | {} devices | epoch {} | {}",
+            self.name,
+            room.id(),
+            state.members,
+            state.epoch,
+            if state.members > 0 { "sealed" } else { "waiting for the group key" },
+        );
+        frame.render_widget(Paragraph::new(line).style(Style::new().reversed()), status);
+        frame.render_widget(Paragraph::new(format!("> {}", self.typed)), below);
+    }
+
+    /// Takes a key; a whole line comes back when Enter was pressed.
+    fn key(&mut self, key: KeyEvent) -> Option<String> {
+        match key.code {
+            KeyCode::Char('c' | 'd') if key.modifiers.contains(KeyModifiers::CONTROL) => Some("/quit".to_owned()),
+            KeyCode::Char(c) => {
+                self.typed.push(c);
+                None
+            }
+            KeyCode::Backspace => {
+                self.typed.pop();
+                None
+            }
+            KeyCode::Enter => Some(std::mem::take(&mut self.typed)),
+            _ => None,
+        }
+    }
+}
+
+/// Talks until the person quits or the conference is over.
+pub(super) async fn talk(room: &Conference, events: Events, domain: &str, name: &str) -> anyhow::Result<Next> {
+    let mut terminal = ratatui::try_init()?;
+    let screen = Screen { name: name.to_owned(), said: vec![HELP.to_owned()], typed: String::new() };
+    let next = converse(&mut terminal, screen, room, events, domain).await;
+    ratatui::restore();
+    next
+}
+
+async fn converse(
+    terminal: &mut DefaultTerminal,
+    mut screen: Screen,
+    room: &Conference,
+    mut events: Events,
+    domain: &str,
+) -> anyhow::Result<Next> {
+    let mut keys = keys();
+    loop {
+        terminal.draw(|frame| screen.draw(frame, room))?;
+        tokio::select! {
+            event = events.next() => match event {
+                Some(event) => {
+                    screen.add(told(&event));
+                    if matches!(event, Event::Ended { .. }) {
+                        return Ok(Next::Quit);
+                    }
+                }
+                None => return Ok(Next::Quit),
+            },
+            input = keys.recv() => {
+                let Some(Input::Key(key)) = input else { continue };
+                if key.kind == KeyEventKind::Release {
+                    continue;
+                }
+                let Some(line) = screen.key(key).and_then(|line| understand(&line)) else { continue };
+                if let super::Line::Say(text) = &line {
+                    let own = format!("<{}> {text}", screen.name);
+                    screen.add(own);
+                }
+                let next = carry_out(line, room, domain, &mut |text| screen.add(text)).await;
+                if next != Next::Go {
+                    return Ok(next);
+                }
+            }
+        }
+    }
+}
+
+/// Reads the keyboard on a thread of its own: terminals have no asynchronous input. It ends with the receiver.
+fn keys() -> mpsc::Receiver<Input> {
+    let (to, from) = mpsc::channel(64);
+    std::thread::spawn(move || {
+        while !to.is_closed() {
+            match event::poll(KEY_WAIT) {
+                Ok(true) => match event::read() {
+                    Ok(input) if to.blocking_send(input).is_ok() => {}
+                    _ => return,
+                },
+                Ok(false) => {}
+                Err(_) => return,
+            }
+        }
+    });
+    from
+}

@@ -1,0 +1,94 @@
+//! What can be typed behind `conclave`. Only the grammar: what each command does is in the module of its name.
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use conclave::servers::ServerCommand;
+
+use crate::demo::Plant;
+
+/// A group-keyed MSRP conference server.
+#[derive(Debug, Parser)]
+#[command(name = "conclave", version, propagate_version = true, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Play the main job end to end on loopback and say whether every promise was kept
+    Demo(Demo),
+    /// Keep a system running on loopback to play with; prints how to join
+    Dev(Dev),
+    /// Join a conference from the terminal
+    Chat(Chat),
+    /// Run the conference focus
+    Mrfc {
+        #[command(subcommand)]
+        command: ServerCommand,
+    },
+    /// Run the relay
+    Mrfp {
+        #[command(subcommand)]
+        command: ServerCommand,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Demo {
+    /// Print one JSON object instead of the story
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Plant a breach, to see the demo fail
+    #[arg(long, hide = true)]
+    pub(crate) plant: Option<Plant>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Dev {
+    /// Where SIP listens; the other listeners take free ports
+    #[arg(long, default_value = "127.0.0.1:5061")]
+    pub(crate) sip: SocketAddr,
+    /// Users to create, each with a password of its own
+    #[arg(long, value_delimiter = ',', default_value = "alice,bob,carol,dave,erin")]
+    pub(crate) users: Vec<String>,
+    /// Where `conclave chat` finds the system
+    #[arg(long, default_value = "conclave-dev")]
+    pub(crate) folder: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Chat {
+    /// The conference; it is created if nobody is in it
+    pub(crate) room: String,
+    /// Who you are: a user of the system
+    #[arg(long = "as")]
+    pub(crate) name: String,
+    /// The folder of the system, as `conclave dev` made it
+    #[arg(long, default_value = "conclave-dev")]
+    pub(crate) folder: PathBuf,
+    /// Lines in, lines out: for pipes and scripts
+    #[arg(long)]
+    pub(crate) plain: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_grammar_has_no_contradiction() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn chat_takes_a_room_and_a_name() {
+        let cli = Cli::try_parse_from(["conclave", "chat", "lobby", "--as", "alice"]).unwrap();
+
+        let Command::Chat(chat) = cli.command else { panic!("not chat: {cli:?}") };
+        assert_eq!((chat.room.as_str(), chat.name.as_str(), chat.plain), ("lobby", "alice", false));
+    }
+}
