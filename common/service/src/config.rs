@@ -84,7 +84,7 @@ pub fn load_from<T: DeserializeOwned>(
 ) -> Result<T, ConfigError> {
     let merged = merge(file, prefix, environment, flags)?;
     let root = merged.cache.clone();
-    merged.try_deserialize().map_err(|error| explain(&error, &root, prefix))
+    merged.try_deserialize().map_err(|error| explain(&error, &root, prefix, file))
 }
 
 fn merge(
@@ -128,25 +128,52 @@ fn set_by_kubernetes(name: &str, prefix: &str) -> bool {
     })
 }
 
-fn explain(error: &config::ConfigError, root: &Value, prefix: &str) -> ConfigError {
-    if let Some((field, known)) = unknown_field(&error.to_string()) {
-        return unknown(root, &field, known);
+fn explain(
+    error: &config::ConfigError,
+    root: &Value,
+    prefix: &str,
+    file: Option<&Path>,
+) -> ConfigError {
+    let (table, error) = innermost(error, String::new());
+    let in_table = |key: &str| {
+        if table.is_empty() { key.to_owned() } else { format!("{table}.{key}") }
+    };
+    match error {
+        config::ConfigError::NotFound(key) => {
+            let key = in_table(key);
+            let variable = format!("{prefix}_{}", key.replace('.', "__").to_uppercase());
+            ConfigError::Missing { key, variable }
+        }
+        config::ConfigError::Type { origin, unexpected, expected, key } => {
+            let origin = origin_name(origin.as_deref(), file);
+            let key = key.as_deref().unwrap_or(&table);
+            ConfigError::Value(format!("{origin}: `{key}` is {unexpected}; expected {expected}"))
+        }
+        other => match unknown_field(&other.to_string()) {
+            Some((field, known)) => {
+                let entry = lookup(root, &table).and_then(|value| match &value.kind {
+                    ValueKind::Table(entries) => entries.get(&field),
+                    _ => None,
+                });
+                let origin = origin_name(entry.and_then(Value::origin), file);
+                let nearest = nearest(&field, &known).map(&in_table);
+                ConfigError::Unknown { origin, key: in_table(&field), nearest, known }
+            }
+            None if table.is_empty() => ConfigError::Value(other.to_string()),
+            None => ConfigError::Value(format!("`{table}`: {other}")),
+        },
     }
-    if let Some(key) = missing_key(error) {
-        let variable = format!("{prefix}_{}", key.replace('.', "__").to_uppercase());
-        return ConfigError::Missing { key, variable };
-    }
-    ConfigError::Value(error.to_string())
 }
 
-fn missing_key(error: &config::ConfigError) -> Option<String> {
+/// The error inside, and the path of the table where it happened.
+fn innermost(error: &config::ConfigError, path: String) -> (String, &config::ConfigError) {
     match error {
-        config::ConfigError::NotFound(key) => Some(key.clone()),
         config::ConfigError::At { error, key, .. } => {
-            let inner = missing_key(error)?;
-            Some(key.as_ref().map_or_else(|| inner.clone(), |table| format!("{table}.{inner}")))
+            let key = key.as_deref().unwrap_or_default();
+            let dot = if path.is_empty() || key.is_empty() { "" } else { "." };
+            innermost(error, format!("{path}{dot}{key}"))
         }
-        _ => None,
+        _ => (path, error),
     }
 }
 
@@ -158,55 +185,28 @@ fn unknown_field(message: &str) -> Option<(String, Vec<String>)> {
     Some((field.to_owned(), known))
 }
 
-fn unknown(root: &Value, field: &str, known: Vec<String>) -> ConfigError {
-    let known: Vec<String> = known.into_iter().filter(|name| name != field).collect();
-    let (table, origin) = find(root, field, &known).unwrap_or_default();
-    let key = if table.is_empty() { field.to_owned() } else { format!("{table}.{field}") };
-    let near = |name: &&String| strsim::damerau_levenshtein(name, field) <= field.len().div_ceil(3);
-    let nearest = known
-        .iter()
-        .filter(near)
-        .min_by_key(|name| strsim::damerau_levenshtein(name, field))
-        .map(|name| if table.is_empty() { name.clone() } else { format!("{table}.{name}") });
-    ConfigError::Unknown { origin: origin_name(&origin), key, nearest, known }
+/// The known key that differs by at most a third.
+fn nearest<'a>(field: &str, known: &'a [String]) -> Option<&'a str> {
+    let distance = |name: &str| strsim::damerau_levenshtein(name, field);
+    let name = known.iter().min_by_key(|name| distance(name))?;
+    (distance(name) <= field.chars().count().div_ceil(3)).then_some(name)
 }
 
-/// The table that holds the key, and where the key came from. A key of this name may be known elsewhere, so the
-/// table whose other keys are known is preferred.
-fn find(value: &Value, field: &str, known: &[String]) -> Option<(String, String)> {
-    let mut found = Vec::new();
-    walk(value, field, known, "", &mut found);
-    found.into_iter().max_by_key(|(fit, ..)| *fit).map(|(_, table, origin)| (table, origin))
+/// The value at a path like `relays[0].limits`.
+fn lookup<'a>(root: &'a Value, path: &str) -> Option<&'a Value> {
+    let steps = path.split(['.', '[']).map(|step| step.trim_end_matches(']'));
+    steps.filter(|step| !step.is_empty()).try_fold(root, |value, step| match &value.kind {
+        ValueKind::Table(table) => table.get(step),
+        ValueKind::Array(entries) => entries.get(step.parse::<usize>().ok()?),
+        _ => None,
+    })
 }
 
-fn walk(
-    value: &Value,
-    field: &str,
-    known: &[String],
-    path: &str,
-    found: &mut Vec<(bool, String, String)>,
-) {
-    match &value.kind {
-        ValueKind::Table(table) => {
-            if let Some(entry) = table.get(field) {
-                let fit = table.keys().all(|key| key == field || known.contains(key));
-                let origin = entry.origin().unwrap_or_default().to_owned();
-                found.push((fit, path.to_owned(), origin));
-            }
-            for (key, entry) in table {
-                let dot = if path.is_empty() { "" } else { "." };
-                walk(entry, field, known, &format!("{path}{dot}{key}"), found);
-            }
-        }
-        ValueKind::Array(entries) => {
-            for (at, entry) in entries.iter().enumerate() {
-                walk(entry, field, known, &format!("{path}[{at}]"), found);
-            }
-        }
-        _ => {}
+/// `config` names a file by a path relative to the working directory; people know it by the one they gave.
+fn origin_name(origin: Option<&str>, file: Option<&Path>) -> String {
+    match (origin, file) {
+        (None, _) => "the command line".into(),
+        (Some("the environment"), _) | (_, None) => "the environment".into(),
+        (Some(_), Some(file)) => file.display().to_string(),
     }
-}
-
-fn origin_name(origin: &str) -> String {
-    if origin.is_empty() { "the command line".into() } else { origin.to_owned() }
 }

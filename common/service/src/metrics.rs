@@ -54,7 +54,7 @@ impl Metrics {
         let commit = option_env!("CONCLAVE_COMMIT").unwrap_or("unknown");
         let labels = [env!("CARGO_PKG_VERSION"), commit, env!("CONCLAVE_RUSTC")];
         build.with_label_values(&labels).set(1);
-        metrics.register(process::Process::default());
+        metrics.register(process::Process);
         metrics
     }
 

@@ -54,9 +54,12 @@ fn filter(level: &str) -> Result<EnvFilter, TelemetryError> {
     };
     // A bare word that is no level would be taken for a target, and everything else would fall silent.
     for part in level.split(',') {
+        if part.trim().is_empty() {
+            return Err(wrong("a level is missing".into()));
+        }
         known(part.trim())?;
     }
-    EnvFilter::builder().parse(level).map_err(|e| wrong(e.to_string()))
+    EnvFilter::builder().parse(level.replace(' ', "")).map_err(|e| wrong(e.to_string()))
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ const TICKS_PER_SECOND: f64 = 100.0;
 /// Linux's smallest page; on the architectures we build for, the usual one.
 const PAGE_BYTES: f64 = 4096.0;
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Process;
 
 #[derive(Debug, PartialEq)]
