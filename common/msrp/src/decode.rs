@@ -230,7 +230,7 @@ impl Decoder {
         let block = input.split().freeze();
         let read = self.start(&block).and_then(|(start, headers)| {
             let body = BodyFollows::No;
-            parse::head(&block, start, headers, body, &self.limits, Some(defect)).err()
+            parse::head(block.clone(), start, headers, body, &self.limits, Some(defect)).err()
         });
         Step::Die(defect, read)
     }
@@ -238,8 +238,8 @@ impl Decoder {
     /// The start line of the lines at hand, and the lines behind it.
     fn start(&self, block: &Bytes) -> Option<((TransactionId, Start), &[Line])> {
         let (&(start, end), headers) = self.lines.spans.split_first()?;
-        let line = block.get(start as usize..end as usize)?;
-        Some((parse::start_line(block, line)?, headers))
+        let (line, id) = (block.get(start as usize..end as usize)?, self.lines.transaction?);
+        Some(((id, parse::start_line(block, line, id)?), headers))
     }
 
     /// The head is complete: its lines are read and its octets leave the buffer.
@@ -255,7 +255,7 @@ impl Decoder {
             return Step::Die(Defect::StartLine, None);
         };
         let body = if ending == Ending::Blank { BodyFollows::Yes } else { BodyFollows::No };
-        let head = parse::head(&block, start, headers, body, &self.limits, None);
+        let head = parse::head(block, start, headers, body, &self.limits, None);
         match (head, ending) {
             (Ok(head), Ending::EndLine(flag)) => {
                 Step::Item(Reading::new(head).hand_out(Some(flag)))
@@ -282,9 +282,9 @@ enum Step {
 }
 
 impl Reading {
-    fn new(head: Head) -> Self {
+    fn new(head: Arc<Head>) -> Self {
         let (held, tail) = (Body::new(), BytesMut::new());
-        Self { head: Arc::new(head), handed: 0, held, tail }
+        Self { head, handed: 0, held, tail }
     }
 
     fn len(&self) -> usize {

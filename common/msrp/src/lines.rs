@@ -15,7 +15,8 @@ pub(crate) struct Lines {
     pub(crate) spans: Vec<Line>,
     line_at: usize,
     searched: usize,
-    transaction: Option<TransactionId>,
+    /// Known as soon as the start line is.
+    pub(crate) transaction: Option<TransactionId>,
 }
 
 /// What every message starts with.

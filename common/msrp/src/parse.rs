@@ -1,5 +1,7 @@
 //! From the lines of a head to a [`Head`]. It finds every part it can, so that a bad message can still be answered.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use crate::fault::{Defect, Rejected};
@@ -23,12 +25,11 @@ pub(crate) fn transaction(line: &[u8]) -> Option<TransactionId> {
     TransactionId::parse(rest.get(..end)?)
 }
 
-/// `MSRP SP tid SP METHOD` or `MSRP SP tid SP 3DIGIT [SP comment]`.
-pub(crate) fn start_line(block: &Bytes, line: &[u8]) -> Option<(TransactionId, Start)> {
-    let id = transaction(line)?;
+/// `METHOD` or `3DIGIT [SP comment]`: what is behind the transaction id `id` in the start line.
+pub(crate) fn start_line(block: &Bytes, line: &[u8], id: TransactionId) -> Option<Start> {
     let word = line.get(b"MSRP ".len() + id.as_bytes().len() + 1..)?;
     if !word.first()?.is_ascii_digit() {
-        return Method::parse(&block.slice_ref(word)).map(|method| (id, Start::Request(method)));
+        return Method::parse(block, word).map(Start::Request);
     }
     let (code, comment) = word.split_at_checked(3)?;
     let comment = match comment {
@@ -36,7 +37,7 @@ pub(crate) fn start_line(block: &Bytes, line: &[u8]) -> Option<(TransactionId, S
         [b' ', comment @ ..] => block.slice_ref(comment),
         _ => return None,
     };
-    Some((id, Start::Response(Status::parse(code)?, comment)))
+    Some(Start::Response(Status::parse(code)?, comment))
 }
 
 /// Whether a blank line ended the head.
@@ -48,16 +49,18 @@ pub(crate) enum BodyFollows {
 
 /// Reads the header lines behind the start line. `defect` is one that was found before.
 pub(crate) fn head(
-    block: &Bytes,
+    block: Bytes,
     (transaction, start): (TransactionId, Start),
     lines: &[Line],
     body: BodyFollows,
     limits: &Limits,
     defect: Option<Defect>,
-) -> Result<Head, Box<Rejected>> {
-    let mut draft = Draft { defect, spans: Vec::with_capacity(lines.len()), ..Draft::default() };
+) -> Result<Arc<Head>, Box<Rejected>> {
+    // The paths are kept apart.
+    let others = lines.len().saturating_sub(2);
+    let mut draft = Draft { defect, spans: Vec::with_capacity(others), ..Draft::default() };
     for (n, line) in lines.iter().enumerate() {
-        draft.line(block, *line, n, limits);
+        draft.line(&block, *line, n, limits);
     }
     draft.finish(block, transaction, start, body)
 }
@@ -88,28 +91,39 @@ fn keep<T>(slot: &mut Option<T>, value: Option<T>, name: &'static str) -> Option
     slot.is_none().then_some(Defect::Malformed(name))
 }
 
+/// What a header that may be one this codec knows turned out to be.
+enum Known {
+    Not,
+    Good,
+    Bad(Defect),
+}
+
 impl Draft {
     fn line(&mut self, block: &Bytes, (start, end): Line, n: usize, limits: &Limits) {
         let line = block.get(start as usize..end as usize).unwrap_or_default();
         let colon = memchr::memchr(b':', line).unwrap_or(0);
         let name = line.get(..colon).unwrap_or_default();
         let value = token::trim(line.get(colon + 1..).unwrap_or_default());
-        if !token::is_token(name) {
-            self.defect.get_or_insert(Defect::HeaderLine);
-            return;
-        }
-        let path = |block: &Bytes| Path::parse(&block.slice_ref(value), limits.path_uris_max).ok();
+        let path = || Path::parse_in(block, value, limits.path_uris_max).ok();
         if name.eq_ignore_ascii_case(b"To-Path") {
-            let found = keep(&mut self.to_path, path(block), "To-Path");
+            let found = keep(&mut self.to_path, path(), "To-Path");
             self.note(found.or_else(|| (n != 0).then_some(Defect::PathOrder)));
         } else if name.eq_ignore_ascii_case(b"From-Path") {
-            let found = keep(&mut self.from_path, path(block), "From-Path");
+            let found = keep(&mut self.from_path, path(), "From-Path");
             self.note(found.or_else(|| (n != 1).then_some(Defect::PathOrder)));
         } else {
-            let found = self.header(block, name, value);
-            self.request_defect = self.request_defect.or(found);
-            let span = Span { name: place(block, name), value: place(block, value) };
-            self.spans.push(span);
+            match self.header(block, name, value) {
+                Known::Good => {}
+                Known::Bad(defect) => {
+                    self.request_defect.get_or_insert(defect);
+                }
+                Known::Not if token::is_token(name) => {}
+                Known::Not => {
+                    self.defect.get_or_insert(Defect::HeaderLine);
+                    return;
+                }
+            }
+            self.spans.push(Span { name: place(block, name), value: place(block, value) });
         }
     }
 
@@ -117,9 +131,9 @@ impl Draft {
         self.defect = self.defect.or(found);
     }
 
-    fn header(&mut self, block: &Bytes, name: &[u8], value: &[u8]) -> Option<Defect> {
+    fn header(&mut self, block: &Bytes, name: &[u8], value: &[u8]) -> Known {
         let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
-        match name.len() {
+        let found = match name.len() {
             10 if is("Message-ID") => {
                 keep(&mut self.message_id, MessageId::parse(value), "Message-ID")
             }
@@ -140,8 +154,9 @@ impl Draft {
                 let value = (!value.is_empty()).then(|| block.slice_ref(value));
                 keep(&mut self.content_type, value, "Content-Type")
             }
-            _ => None,
-        }
+            _ => return Known::Not,
+        };
+        found.map_or(Known::Good, Known::Bad)
     }
 
     /// What a message of this kind must have and has not.
@@ -164,11 +179,11 @@ impl Draft {
 
     fn finish(
         mut self,
-        block: &Bytes,
+        block: Bytes,
         transaction: TransactionId,
         start: Start,
         body: BodyFollows,
-    ) -> Result<Head, Box<Rejected>> {
+    ) -> Result<Arc<Head>, Box<Rejected>> {
         if matches!(start, Start::Request(_)) {
             self.note(self.request_defect);
         }
@@ -190,7 +205,7 @@ impl Draft {
                 }));
             }
         };
-        Ok(Head {
+        Ok(Arc::new(Head {
             transaction,
             start,
             to_path,
@@ -202,8 +217,8 @@ impl Draft {
             report_status: self.report_status,
             content_type: self.content_type,
             has_body: body == BodyFollows::Yes,
-            headers: Headers::new(block.clone(), self.spans),
-        })
+            headers: Headers::new(block, self.spans),
+        }))
     }
 }
 

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use bytes::Bytes;
 
+use crate::token;
 use crate::uri::{BadUri, Uri};
 
 /// One or more URIs, the nearest hop first.
@@ -17,19 +18,23 @@ pub struct Path {
 impl Path {
     /// Reads URIs separated by spaces, at most `uris_max` of them. Nothing is copied.
     pub fn parse(text: &Bytes, uris_max: usize) -> Result<Self, BadUri> {
-        let mut first = None;
+        Self::parse_in(text, text, uris_max)
+    }
+
+    /// Reads the path `text`, which is a part of `block`.
+    pub(crate) fn parse_in(block: &Bytes, text: &[u8], uris_max: usize) -> Result<Self, BadUri> {
+        let (first, mut left) = split_first(text);
+        let first = Uri::parse_in(block, first)?;
         let mut rest = Vec::new();
-        for part in text.split(|&c| c == b' ').filter(|part| !part.is_empty()) {
-            if rest.len() + 1 >= uris_max && first.is_some() {
+        while !left.is_empty() {
+            let (next, behind) = split_first(left);
+            left = behind;
+            if rest.len() + 1 >= uris_max {
                 return Err(BadUri::Count);
             }
-            let uri = Uri::parse(text.slice_ref(part))?;
-            match first {
-                None => first = Some(uri),
-                Some(_) => rest.push(uri),
-            }
+            rest.push(Uri::parse_in(block, next)?);
         }
-        Ok(Self { first: first.ok_or(BadUri::Count)?, rest })
+        Ok(Self { first, rest })
     }
 
     /// A path of `first` and then `rest`.
@@ -101,6 +106,13 @@ impl Path {
     }
 }
 
+/// The text up to the first space, and what is behind all spaces.
+fn split_first(text: &[u8]) -> (&[u8], &[u8]) {
+    let end = memchr::memchr(b' ', text).unwrap_or(text.len());
+    let (first, rest) = text.split_at_checked(end).unwrap_or((text, &[]));
+    (first, token::trim(rest))
+}
+
 impl From<Uri> for Path {
     fn from(uri: Uri) -> Self {
         Self { first: uri, rest: Vec::new() }
@@ -137,7 +149,7 @@ mod tests {
         let bytes = Bytes::from_static(text.as_bytes());
         assert_eq!(Path::parse(&bytes, 2), Err(BadUri::Count));
         assert!(Path::parse(&bytes, 3).is_ok());
-        assert_eq!("".parse::<Path>(), Err(BadUri::Count));
+        assert_eq!("".parse::<Path>(), Err(BadUri::Scheme));
     }
 
     #[test]

@@ -20,16 +20,16 @@ pub enum Method {
 }
 
 impl Method {
-    /// Reads `1*UPALPHA`.
-    pub fn parse(word: &Bytes) -> Option<Self> {
-        match &word[..] {
+    /// Reads `1*UPALPHA` in `word`, which is a part of `block`.
+    pub(crate) fn parse(block: &Bytes, word: &[u8]) -> Option<Self> {
+        match word {
             b"SEND" => Some(Self::Send),
             b"REPORT" => Some(Self::Report),
             b"NICKNAME" => Some(Self::Nickname),
             b"AUTH" => Some(Self::Auth),
             other => {
                 let upper = !other.is_empty() && other.iter().all(u8::is_ascii_uppercase);
-                upper.then(|| Self::Other(word.clone()))
+                upper.then(|| Self::Other(block.slice_ref(word)))
             }
         }
     }

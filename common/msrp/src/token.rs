@@ -1,7 +1,6 @@
 //! The character classes of RFC 4975, section 9, each as one table look-up. It knows characters, not messages.
 
-const ALPHA: u8 = 1;
-const DIGIT: u8 = 2;
+const ALPHANUM: u8 = 1;
 const IDENT: u8 = 4;
 const SESSION: u8 = 8;
 const TOKEN: u8 = 16;
@@ -9,11 +8,8 @@ const AUTHORITY: u8 = 32;
 
 const fn class(c: u8) -> u8 {
     let mut class = 0;
-    if c.is_ascii_alphabetic() {
-        class |= ALPHA;
-    }
-    if c.is_ascii_digit() {
-        class |= DIGIT;
+    if c.is_ascii_alphanumeric() {
+        class |= ALPHANUM;
     }
     if c.is_ascii_alphanumeric() || matches!(c, b'.' | b'-' | b'+' | b'%' | b'=') {
         class |= IDENT;
@@ -57,15 +53,19 @@ fn is(c: u8, wanted: u8) -> bool {
     CLASSES.get(usize::from(c)).is_some_and(|class| class & wanted != 0)
 }
 
+/// Looks at every octet even where an early one decides: a loop without a way out is several times faster.
 #[inline]
 fn all(text: &[u8], wanted: u8) -> bool {
-    !text.is_empty() && text.iter().all(|&c| is(c, wanted))
+    let common = text.iter().fold(wanted, |common, &c| {
+        common & CLASSES.get(usize::from(c)).copied().unwrap_or_default()
+    });
+    common != 0 && !text.is_empty()
 }
 
 /// `ident`: a letter or digit, then 3 to 31 of letters, digits and `. - + % =`.
 pub(crate) fn is_ident(text: &[u8]) -> bool {
     (4..=32).contains(&text.len())
-        && text.first().is_some_and(|&c| is(c, ALPHA | DIGIT))
+        && text.first().is_some_and(|&c| is(c, ALPHANUM))
         && all(text, IDENT)
 }
 
@@ -81,7 +81,7 @@ pub(crate) fn is_token(text: &[u8]) -> bool {
 
 /// `1*ALPHANUM`, the transport of a URI.
 pub(crate) fn is_alphanumeric(text: &[u8]) -> bool {
-    all(text, ALPHA | DIGIT)
+    all(text, ALPHANUM)
 }
 
 /// What a host name or the userinfo before it may hold.

@@ -46,8 +46,8 @@ pub enum BadUri {
     /// A malformed parameter behind the transport.
     #[error("a parameter is malformed")]
     Parameter,
-    /// A path without a URI, or with more of them than allowed.
-    #[error("a path has no URI, or too many")]
+    /// A path has more URIs than allowed.
+    #[error("a path has too many URIs")]
     Count,
 }
 
@@ -66,7 +66,11 @@ pub struct Uri {
 impl Uri {
     /// Reads a URI that is the whole of `text`. Nothing is copied.
     pub fn parse(text: Bytes) -> Result<Self, BadUri> {
-        let whole: &[u8] = &text;
+        Self::parse_in(&text, &text)
+    }
+
+    /// Reads the URI `whole`, which is a part of `block`.
+    pub(crate) fn parse_in(block: &Bytes, whole: &[u8]) -> Result<Self, BadUri> {
         let (scheme, rest) = scheme(whole)?;
         let authority_at = whole.len() - rest.len();
         let end = memchr::memchr2(b'/', b';', rest).ok_or(BadUri::Transport)?;
@@ -88,18 +92,19 @@ impl Uri {
         };
         at += (session.1 - session.0) as usize;
 
-        let mut parameters = rest.split(|&c| c == b';');
-        // `rest` starts with the semicolon, so what is before it is empty.
-        parameters.next();
-        let transport = parameters.next().unwrap_or_default();
+        // `rest` starts with the semicolon.
+        let rest = rest.get(1..).unwrap_or_default();
+        let end = memchr::memchr(b';', rest).unwrap_or(rest.len());
+        let (transport, parameters) = rest.split_at_checked(end).ok_or(BadUri::Transport)?;
         if !token::is_alphanumeric(transport) {
             return Err(BadUri::Transport);
         }
         let transport_span = span(at + 1, transport);
-        if !parameters.all(is_parameter) {
+        if !parameters.is_empty() && !parameters.split(|&c| c == b';').skip(1).all(is_parameter) {
             return Err(BadUri::Parameter);
         }
         let host = span(authority_at + host_at, host);
+        let text = block.slice_ref(whole);
         Ok(Self { scheme, host, port, session, transport: transport_span, text })
     }
 
