@@ -12,7 +12,7 @@ use openmls::treesync::errors::LifetimeError;
 use openmls_rust_crypto::RustCrypto;
 
 use crate::group::SUITE;
-use crate::identity::{BadCredential, Roots, leaf_identity};
+use crate::identity::{BadCredential, Roots, leaf_identity, leaf_name};
 use crate::wire::{DeviceName, KEY_PACKAGE_OCTETS_MAX};
 
 /// Longest life of a KeyPackage; openmls accepts no longer one.
@@ -96,6 +96,12 @@ impl CheckedKeyPackage {
     pub(crate) fn into_package(self) -> KeyPackage {
         self.package
     }
+}
+
+/// The device a KeyPackage says it is of, which is all that a directory can go by at first. Only
+/// [`CheckedKeyPackage::check`] says whether that is true.
+pub fn named_device(bytes: &[u8]) -> Result<DeviceName, BadKeyPackage> {
+    Ok(leaf_name(parse(bytes)?.leaf_node().credential())?)
 }
 
 /// Reads a KeyPackage and checks its signatures. openmls also compares its lifetime with the system clock.
