@@ -95,8 +95,7 @@ impl Conference {
             unsettled_max: parts.unsettled_max,
         };
         tokio::spawn(seat.run(hangup));
-        let conference =
-            Self { id: parts.id, level: parts.level, call, commands, standing, tap };
+        let conference = Self { id: parts.id, level: parts.level, call, commands, standing, tap };
         (conference, Events(events))
     }
 
@@ -133,7 +132,12 @@ impl Conference {
     ///
     /// # Errors
     /// As for [`Conference::send`].
-    pub async fn send_file(&self, name: &str, content_type: &str, content: Bytes) -> Result<(), Error> {
+    pub async fn send_file(
+        &self,
+        name: &str,
+        content_type: &str,
+        content: Bytes,
+    ) -> Result<(), Error> {
         let (name, content_type) = (name.to_owned(), content_type.to_owned());
         let file = Outgoing { name, content_type, content };
         self.ask(|reply| Command::Share { file, reply }).await?
@@ -175,7 +179,10 @@ impl Conference {
         Ok(())
     }
 
-    async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, Error> {
+    async fn ask<T>(
+        &self,
+        command: impl FnOnce(oneshot::Sender<T>) -> Command,
+    ) -> Result<T, Error> {
         let over = || Error::Ended("its task is over".to_owned());
         let (reply, answer) = oneshot::channel();
         self.commands.send(command(reply)).await.map_err(|_closed| over())?;

@@ -29,12 +29,16 @@ pub(crate) struct Connection {
 }
 
 /// Connects to the host of `uri`, whose certificate must prove that name (RFC 4975, 14.2).
-pub(crate) async fn connect(uri: &Uri, tls: Arc<rustls::ClientConfig>) -> Result<Connection, Error> {
+pub(crate) async fn connect(
+    uri: &Uri,
+    tls: Arc<rustls::ClientConfig>,
+) -> Result<Connection, Error> {
     let broken = |why: String| Error::Network { what: "connecting to the relay", why };
     let host = uri.host().trim_start_matches('[').trim_end_matches(']').to_owned();
     let port = uri.port().ok_or_else(|| broken("its path has no port".to_owned()))?;
     let name = ServerName::try_from(host.clone()).map_err(|error| broken(error.to_string()))?;
-    let addresses = tokio::net::lookup_host((host, port)).await.map_err(|error| broken(error.to_string()))?;
+    let addresses =
+        tokio::net::lookup_host((host, port)).await.map_err(|error| broken(error.to_string()))?;
     // RFC 4975, 6.2: the addresses are tried in their order.
     let mut last = String::from("its host has no address");
     for address in addresses {

@@ -85,13 +85,20 @@ impl Device {
     ///
     /// # Errors
     /// As for [`Device::start`]; also if the credential is no good any more.
-    pub async fn restart(profile: Profile, credential: Credential) -> Result<(Self, Invitations), Error> {
+    pub async fn restart(
+        profile: Profile,
+        credential: Credential,
+    ) -> Result<(Self, Invitations), Error> {
         Self::begin(profile, Some(credential)).await
     }
 
-    async fn begin(profile: Profile, known: Option<Credential>) -> Result<(Self, Invitations), Error> {
+    async fn begin(
+        profile: Profile,
+        known: Option<Credential>,
+    ) -> Result<(Self, Invitations), Error> {
         let trust = Trust::Roots(Arc::clone(&profile.system.roots));
-        let tls = client_config(trust, None, &[]).map_err(|error| Error::Group(error.to_string()))?;
+        let tls =
+            client_config(trust, None, &[]).map_err(|error| Error::Group(error.to_string()))?;
         let directory = Arc::new(Directory::new(&profile, Arc::clone(&tls)));
         let (keyring, credential) = certified(&profile, &directory, known).await?;
         let count = profile.limits.key_packages;
@@ -122,7 +129,11 @@ impl Device {
     ///
     /// # Errors
     /// The focus refused, or the room has another level than asked for.
-    pub async fn join(&self, id: &ConferenceId, level: Level) -> Result<(Conference, Events), Error> {
+    pub async fn join(
+        &self,
+        id: &ConferenceId,
+        level: Level,
+    ) -> Result<(Conference, Events), Error> {
         self.shared.join(id.as_str(), level).await
     }
 
@@ -186,9 +197,9 @@ async fn answer(
 
 impl Shared {
     async fn join(&self, user: &str, level: Level) -> Result<(Conference, Events), Error> {
-        let target: Aor = format!("sip:{user}@{}", self.profile.system.domain)
-            .parse()
-            .map_err(|error: ids::BadId| Error::Answer { what: "a conference", why: error.to_string() })?;
+        let target: Aor = format!("sip:{user}@{}", self.profile.system.domain).parse().map_err(
+            |error: ids::BadId| Error::Answer { what: "a conference", why: error.to_string() },
+        )?;
         let media = self.media()?;
         let offer = sdp::offer(&origin(&media.address), &media);
         let (call, answer) = self.phone.call(&target, media.clone(), offer).await?;
@@ -239,7 +250,15 @@ impl Shared {
         let session = Session::new(&setup, self.keyring.clone(), &mut rand::rng());
         let directory = Arc::clone(&self.directory);
         let unsettled_max = self.profile.limits.unanswered_max;
-        Ok(Conference::start(Parts { id, level, call, session, connection, directory, unsettled_max }))
+        Ok(Conference::start(Parts {
+            id,
+            level,
+            call,
+            session,
+            connection,
+            directory,
+            unsettled_max,
+        }))
     }
 
     /// Our end of a session: we connect, so nobody connects to us.
@@ -251,7 +270,14 @@ impl Shared {
         let mut media = MsrpMedia::new(&address, NO_PORT, vec![own]);
         media.setup = Some(Side::Active);
         media.accept_types = vec!["message/cpim".to_owned()];
-        let wrapped = [wire::MLS, wire::WELCOME, wire::COMMIT_REQUEST, wire::COMMIT_RESULT, wire::SEALED_FILE, "text/plain"];
+        let wrapped = [
+            wire::MLS,
+            wire::WELCOME,
+            wire::COMMIT_REQUEST,
+            wire::COMMIT_RESULT,
+            wire::SEALED_FILE,
+            "text/plain",
+        ];
         media.accept_wrapped_types = wrapped.map(str::to_owned).to_vec();
         media.chatroom = Some(vec!["nickname".to_owned(), "private-messages".to_owned()]);
         media.max_size = u64::try_from(self.profile.limits.message_octets_max).ok();
@@ -282,7 +308,12 @@ fn path(uris: &[String]) -> Result<Path, Error> {
 /// The origin of a session description of ours; sessions are told apart by time.
 pub(crate) fn origin(address: &str) -> Origin {
     let since = service::clock::wall().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    Origin { username: "-".to_owned(), session: since.as_secs(), version: since.as_secs(), address: address.to_owned() }
+    Origin {
+        username: "-".to_owned(),
+        session: since.as_secs(),
+        version: since.as_secs(),
+        address: address.to_owned(),
+    }
 }
 
 fn group(error: mls::member::MemberError) -> Error {

@@ -87,7 +87,12 @@ impl Directory {
             if head.status != hyper::StatusCode::UNAUTHORIZED {
                 return answer(asked.what, head.status.as_u16(), body).await;
             }
-            let values: Vec<&str> = head.headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok()).collect();
+            let values: Vec<&str> = head
+                .headers
+                .get_all(WWW_AUTHENTICATE)
+                .iter()
+                .filter_map(|value| value.to_str().ok())
+                .collect();
             let challenged = self.login.lock().await.challenged(values, authorization.as_deref());
             challenged.map_err(|error| refused(asked.what, 401, error.to_string()))?;
             authorization = self.authorization(asked).await;
@@ -100,16 +105,26 @@ impl Directory {
         login.authorize(asked.method.as_str(), asked.path, &mut rand::rng())
     }
 
-    async fn exchange(&self, asked: &Asked<'_>, authorization: Option<&str>) -> Result<Response<hyper::body::Incoming>, Error> {
+    async fn exchange(
+        &self,
+        asked: &Asked<'_>,
+        authorization: Option<&str>,
+    ) -> Result<Response<hyper::body::Incoming>, Error> {
         let broken = |why: String| Error::Network { what: asked.what, why };
         let system = &self.profile.system;
-        let name = ServerName::try_from(system.server_name.clone()).map_err(|error| broken(error.to_string()))?;
-        let socket = TcpStream::connect(system.https).await.map_err(|error| broken(error.to_string()))?;
-        let stream = self.tls.connect(name, socket).await.map_err(|error| broken(error.to_string()))?;
+        let name = ServerName::try_from(system.server_name.clone())
+            .map_err(|error| broken(error.to_string()))?;
+        let socket =
+            TcpStream::connect(system.https).await.map_err(|error| broken(error.to_string()))?;
+        let stream =
+            self.tls.connect(name, socket).await.map_err(|error| broken(error.to_string()))?;
         let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
         let (mut sender, connection) = handshake.map_err(|error| broken(error.to_string()))?;
         tokio::spawn(connection);
-        let mut request = Request::builder().method(asked.method.clone()).uri(asked.path).header(HOST, &system.server_name);
+        let mut request = Request::builder()
+            .method(asked.method.clone())
+            .uri(asked.path)
+            .header(HOST, &system.server_name);
         if let Some(value) = authorization {
             request = request.header(AUTHORIZATION, value);
         }
@@ -124,7 +139,11 @@ impl Directory {
 }
 
 /// The body of a successful answer, or the server's words.
-async fn answer(what: &'static str, status: u16, body: hyper::body::Incoming) -> Result<Bytes, Error> {
+async fn answer(
+    what: &'static str,
+    status: u16,
+    body: hyper::body::Incoming,
+) -> Result<Bytes, Error> {
     let body = Limited::new(body, ANSWER_OCTETS_MAX).collect().await;
     let body = body.map_err(|error| Error::Network { what, why: error.to_string() })?.to_bytes();
     if (200..300).contains(&status) {

@@ -11,8 +11,8 @@ use edge::driver::{self, DriverSettings, Sip};
 use edge::{Dial, Edge, EdgeLimits, Target};
 use ids::Aor;
 use rustls::pki_types::ServerName;
-use sip::digest::Login;
 use sip::dialog::{DialogId, random_call_id, random_tag};
+use sip::digest::Login;
 use sip::endpoint::{Failure, FlowId};
 use sip::header::CSeq;
 use sip::{Method, Name, NameAddr, Request, Response, SipUri, Status, Uri};
@@ -103,7 +103,9 @@ impl Phone {
                 let Some(shared) = weak.upgrade() else { return };
                 match (Self { shared }).register_for(REGISTER_SECS).await {
                     Ok(granted) => secs = granted,
-                    Err(error) => return tracing::warn!(%error, "the registration was not refreshed"),
+                    Err(error) => {
+                        return tracing::warn!(%error, "the registration was not refreshed");
+                    }
                 }
             }
         });
@@ -149,7 +151,8 @@ impl Phone {
             .with(Name::Supported, "path, outbound");
         let (_request, response) = self.send(what, request).await?;
         let own = response.headers.addresses(Name::Contact).unwrap_or_default();
-        let own = own.iter().find(|contact| contact.instance().as_ref() == Some(&shared.profile.device));
+        let own =
+            own.iter().find(|contact| contact.instance().as_ref() == Some(&shared.profile.device));
         Ok(own.and_then(NameAddr::expires).unwrap_or(secs))
     }
 
@@ -164,7 +167,11 @@ impl Phone {
     }
 
     /// Sends a request and answers a challenge: what was sent last, and the 2xx it got.
-    async fn send(&self, what: &'static str, mut request: Request) -> Result<(Request, Response), Error> {
+    async fn send(
+        &self,
+        what: &'static str,
+        mut request: Request,
+    ) -> Result<(Request, Response), Error> {
         request.headers.set(Name::MaxForwards, "70");
         let number = request.headers.cseq().map_or(1, |cseq| cseq.number);
         let mut sent = None;
@@ -195,7 +202,7 @@ impl Phone {
             let reason = |why: &dyn std::fmt::Display| why.to_string();
             challenged.map_err(|why| Error::Refused { what, status: 401, reason: reason(&why) })?;
         }
-        let response = sent.ok_or(Error::Refused {
+        let response = sent.ok_or_else(|| Error::Refused {
             what,
             status: 401,
             reason: "the server keeps asking who we are".to_owned(),
@@ -227,11 +234,14 @@ fn contact(profile: &Profile, local: &std::net::SocketAddr) -> Result<NameAddr, 
         .with_port(Some(local.port()))
         .with_param("transport", Some("tls"));
     let instance = format!("\"<{}>\"", profile.device);
-    Ok(NameAddr::new(uri).with_param("+sip.instance", Some(&instance)).with_param("reg-id", Some("1")))
+    Ok(NameAddr::new(uri)
+        .with_param("+sip.instance", Some(&instance))
+        .with_param("reg-id", Some("1")))
 }
 
 fn uri(text: &str) -> Result<Uri, Error> {
-    text.parse().map_err(|error: sip::BadUri| Error::Answer { what: "a URI", why: error.to_string() })
+    text.parse()
+        .map_err(|error: sip::BadUri| Error::Answer { what: "a URI", why: error.to_string() })
 }
 
 fn failed(what: &'static str, failure: Failure) -> Error {

@@ -118,7 +118,11 @@ impl Seat {
     }
 
     /// Waits for the next thing to happen. Whatever loses the race is waited for again: nothing is lost by that.
-    async fn wait(&mut self, progress: &mut Progress, hangup: &mut oneshot::Receiver<String>) -> Happened {
+    async fn wait(
+        &mut self,
+        progress: &mut Progress,
+        hangup: &mut oneshot::Receiver<String>,
+    ) -> Happened {
         let due = self.session.next_timeout();
         let live = progress.over.is_none();
         let writing = live && (progress.unflushed || progress.unwritten.has_remaining());
@@ -198,15 +202,17 @@ impl Seat {
                     }
                 }
             }
-            Command::Share { file, reply } => match self.session.share(now(), &mut rand::rng(), &file) {
-                Ok([first, second]) => {
-                    let left = vec![first, second];
-                    progress.waiting.insert(second, Waiting::Shared { left, reply });
+            Command::Share { file, reply } => {
+                match self.session.share(now(), &mut rand::rng(), &file) {
+                    Ok([first, second]) => {
+                        let left = vec![first, second];
+                        progress.waiting.insert(second, Waiting::Shared { left, reply });
+                    }
+                    Err(error) => {
+                        let _asked = reply.send(Err(error));
+                    }
                 }
-                Err(error) => {
-                    let _asked = reply.send(Err(error));
-                }
-            },
+            }
         }
     }
 

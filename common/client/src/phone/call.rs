@@ -64,7 +64,8 @@ impl Phone {
         if !contact.params.has("isfocus") {
             return Err(bad("the contact is no conference focus (RFC 4579, 5.1)".to_owned()));
         }
-        let conference = contact.uri.aor().ok_or_else(|| bad("the contact has no name".to_owned()))?;
+        let conference =
+            contact.uri.aor().ok_or_else(|| bad("the contact has no name".to_owned()))?;
         Ok((self.open(dialog, media, conference), response.body.clone()))
     }
 

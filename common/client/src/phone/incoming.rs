@@ -88,7 +88,10 @@ fn called(
     let incoming = Incoming { phone: phone.clone(), key, request, conference, offer };
     match to.try_send(incoming) {
         Ok(()) => Ok(()),
-        Err(mpsc::error::TrySendError::Full(mut incoming) | mpsc::error::TrySendError::Closed(mut incoming)) => {
+        Err(
+            mpsc::error::TrySendError::Full(mut incoming)
+            | mpsc::error::TrySendError::Closed(mut incoming),
+        ) => {
             incoming.request = None;
             Err(busy)
         }
@@ -109,9 +112,10 @@ fn within(phone: &Phone, request: &Request) -> Response {
     let mut response = answer(request, Status::OK);
     if request.method == Method::Invite {
         response = match sdp::Offer::parse_conference(&request.body) {
-            Ok(offer) => response
-                .with(Name::Contact, &phone.shared.contact)
-                .with_body("application/sdp", offer.answer(&crate::device::origin(&line.media.address), &line.media)),
+            Ok(offer) => response.with(Name::Contact, &phone.shared.contact).with_body(
+                "application/sdp",
+                offer.answer(&crate::device::origin(&line.media.address), &line.media),
+            ),
             Err(bad) => answer(request, bad.status()),
         };
         dialog.responded(request, &response);
@@ -129,14 +133,20 @@ fn within(phone: &Phone, request: &Request) -> Response {
 
 impl Incoming {
     /// Answers with `media` as our end of the session.
-    pub(crate) async fn accept(mut self, media: MsrpMedia, answer_sdp: Bytes) -> Result<Call, Error> {
+    pub(crate) async fn accept(
+        mut self,
+        media: MsrpMedia,
+        answer_sdp: Bytes,
+    ) -> Result<Call, Error> {
         let bad = |why: String| Error::Answer { what: "an invitation", why };
-        let request = self.request.take().ok_or_else(|| bad("it is answered already".to_owned()))?;
+        let request =
+            self.request.take().ok_or_else(|| bad("it is answered already".to_owned()))?;
         let response = answer(&request, Status::OK)
             .with(Name::Contact, &self.phone.shared.contact)
             .with(Name::Allow, ALLOW)
             .with_body("application/sdp", answer_sdp);
-        let mut dialog = Dialog::uas(&request, &response).map_err(|error| bad(error.to_string()))?;
+        let mut dialog =
+            Dialog::uas(&request, &response).map_err(|error| bad(error.to_string()))?;
         dialog.responded(&request, &response);
         let call = self.phone.open(dialog, media, self.conference.clone());
         self.phone.shared.sip.respond(self.key, response).await;

@@ -21,7 +21,8 @@ const UNCLAIMED_MAX: usize = 4;
 pub(super) fn seal(file: &Outgoing, rng: &mut impl CryptoRng) -> Result<(Bytes, Body), Error> {
     let failed = |fault: mls::files::FileFault| Error::Group(fault.to_string());
     let mut sealer = FileSealer::new(rng).map_err(failed)?;
-    let mut sealed = Vec::with_capacity(file.content.len() + file.content.len() / 1024 + SEGMENT_OCTETS);
+    let mut sealed =
+        Vec::with_capacity(file.content.len() + file.content.len() / 1024 + SEGMENT_OCTETS);
     sealer.push(&file.content, &mut sealed).map_err(failed)?;
     let described = sealer.finish(&mut sealed).map_err(failed)?;
     let description = described.describe(&file.name, &file.content_type);
@@ -37,7 +38,11 @@ pub(super) struct Files {
 
 impl Files {
     /// A member told of a file.
-    pub(super) fn described(&mut self, from: Aor, description: &[u8]) -> Option<Result<File, String>> {
+    pub(super) fn described(
+        &mut self,
+        from: Aor,
+        description: &[u8],
+    ) -> Option<Result<File, String>> {
         let description = match FileDescription::from_bytes(description) {
             Ok(description) => description,
             Err(error) => return Some(Err(error.to_string())),
@@ -59,7 +64,9 @@ impl Files {
         let mut hasher = Sha256::new();
         sealed.slices().for_each(|slice| hasher.update(slice));
         let hash: [u8; 32] = hasher.finalize().into();
-        let ours = |(_from, description): &(Aor, FileDescription)| description.file.ciphertext_sha256 == hash;
+        let ours = |(_from, description): &(Aor, FileDescription)| {
+            description.file.ciphertext_sha256 == hash
+        };
         if let Some(at) = self.described.iter().position(ours) {
             let (from, description) = self.described.remove(at)?;
             return Some(open(from, &description, &sealed));
@@ -93,7 +100,8 @@ mod tests {
     use super::*;
 
     fn file() -> Outgoing {
-        let content = Bytes::from((0..200_000_u32).map(|n| n.to_le_bytes()[0]).collect::<Vec<u8>>());
+        let content =
+            Bytes::from((0..200_000_u32).map(|n| n.to_le_bytes()[0]).collect::<Vec<u8>>());
         Outgoing { name: "holiday.jpg".into(), content_type: "image/jpeg".into(), content }
     }
 

@@ -57,7 +57,12 @@ impl Group {
     }
 
     /// Seals a letter, unless it must wait for another epoch than the one it was refused in.
-    pub(super) fn seal(&mut self, id: &str, inner: &[u8], refused_in: Option<Epoch>) -> Result<Sealed, Sealing> {
+    pub(super) fn seal(
+        &mut self,
+        id: &str,
+        inner: &[u8],
+        refused_in: Option<Epoch>,
+    ) -> Result<Sealed, Sealing> {
         let member = self.member.as_mut().ok_or(Sealing::Wait)?;
         let epoch = member.epoch();
         if refused_in == Some(epoch) {
@@ -65,7 +70,9 @@ impl Group {
         }
         match member.seal(id, inner) {
             Ok(bytes) => Ok(Sealed { epoch, bytes }),
-            Err(MemberError::Paused | MemberError::Committing | MemberError::Entering) => Err(Sealing::Wait),
+            Err(MemberError::Paused | MemberError::Committing | MemberError::Entering) => {
+                Err(Sealing::Wait)
+            }
             Err(error) => Err(Sealing::Failed(Error::Group(error.to_string()))),
         }
     }
@@ -89,7 +96,11 @@ impl Group {
                         names.into_iter().map(|name| (name.aor, name.device)).collect()
                     };
                     let (added, removed) = (pairs(committed.added), pairs(committed.removed));
-                    follows.push(Follows::Event(Event::Advanced { epoch: committed.epoch, added, removed }));
+                    follows.push(Follows::Event(Event::Advanced {
+                        epoch: committed.epoch,
+                        added,
+                        removed,
+                    }));
                 }
                 follows
             }
@@ -122,7 +133,10 @@ impl Group {
             }
             // A Welcome that opens with nothing we hold (our keys were lost): the way in is an external commit.
             Err(error) => {
-                vec![Follows::Event(Event::Unreadable { why: error.to_string() }), Follows::FetchGroup]
+                vec![
+                    Follows::Event(Event::Unreadable { why: error.to_string() }),
+                    Follows::FetchGroup,
+                ]
             }
         }
     }
@@ -130,7 +144,9 @@ impl Group {
     /// Does what the focus asks for.
     pub(super) fn asked(&mut self, request: &[u8], now: SystemTime) -> Vec<Follows> {
         let Ok(request) = CommitRequest::from_bytes(request) else {
-            return vec![Follows::Event(Event::Unreadable { why: "a malformed commit request".to_owned() })];
+            return vec![Follows::Event(Event::Unreadable {
+                why: "a malformed commit request".to_owned(),
+            })];
         };
         let bundle = match request.reason {
             Reason::Enter => return vec![Follows::FetchGroup],
@@ -149,7 +165,9 @@ impl Group {
         match bundle {
             Ok(bundle) => vec![Follows::Send(bundle)],
             // What is asked for is done already, or another commit of ours is on its way: the focus asks again.
-            Err(MemberError::NothingToDo | MemberError::Committing | MemberError::Entering) => Vec::new(),
+            Err(MemberError::NothingToDo | MemberError::Committing | MemberError::Entering) => {
+                Vec::new()
+            }
             Err(error) => vec![Follows::Event(Event::Unreadable { why: error.to_string() })],
         }
     }

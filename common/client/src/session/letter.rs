@@ -41,7 +41,8 @@ impl Addresses {
 /// # Errors
 /// What does not fit, for a person.
 pub(super) fn check(outer: &Envelope, proof: Opened) -> Result<Message, &'static str> {
-    let inner = msrp::cpim::Message::read(&Body::from(Bytes::from(proof.plaintext))).map_err(|_bad| "the inner message is not CPIM")?;
+    let inner = msrp::cpim::Message::read(&Body::from(Bytes::from(proof.plaintext)))
+        .map_err(|_bad| "the inner message is not CPIM")?;
     let author = Some(&proof.from.aor);
     if sender(&inner.envelope).as_ref() != author || sender(outer).as_ref() != author {
         return Err("the sender it names is not the one who sealed it");
@@ -100,7 +101,10 @@ mod tests {
     fn a_message_whose_names_agree_is_shown() {
         let message = check(&outer("m1"), opened("sip:alice@x", "m1", inner("m1"))).unwrap();
 
-        assert_eq!((message.from.as_str(), message.id.as_str(), &*message.body), ("sip:alice@x", "m1", &b"hi"[..]));
+        assert_eq!(
+            (message.from.as_str(), message.id.as_str(), &*message.body),
+            ("sip:alice@x", "m1", &b"hi"[..])
+        );
     }
 
     #[test]

@@ -141,7 +141,12 @@ impl Outgoing {
         None
     }
 
-    fn chunk(&mut self, message: &mut Message, now: Instant, rng: &mut impl RngCore) -> Option<Frame> {
+    fn chunk(
+        &mut self,
+        message: &mut Message,
+        now: Instant,
+        rng: &mut impl RngCore,
+    ) -> Option<Frame> {
         let attempt = message.attempt.as_mut()?;
         let start = attempt.next?;
         let (chunk, next) = attempt.send.chunk(start, self.chunk_octets);
@@ -157,7 +162,10 @@ impl Outgoing {
     pub(super) fn answered(&mut self, response: &Head, settled: &mut Vec<Settled>) {
         let Some(sent) = self.sent.remove(&response.transaction()) else { return };
         let Some(status) = response.status() else { return };
-        let Some(at) = self.messages.iter().position(|message| message.ticket == sent.ticket) else { return };
+        let Some(at) = self.messages.iter().position(|message| message.ticket == sent.ticket)
+        else {
+            return;
+        };
         let Some(message) = self.messages.get_mut(at) else { return };
         let Some(attempt) = message.attempt.as_mut() else { return };
         attempt.unanswered -= 1;
@@ -183,7 +191,8 @@ impl Outgoing {
     /// Gives up what was not answered in time (RFC 4975, 7.1.1).
     pub(super) fn timeout(&mut self, now: Instant, settled: &mut Vec<Settled>) {
         let late = |sent: &&Sent| sent.deadline <= now;
-        let mut tickets: Vec<Ticket> = self.sent.values().filter(late).map(|sent| sent.ticket).collect();
+        let mut tickets: Vec<Ticket> =
+            self.sent.values().filter(late).map(|sent| sent.ticket).collect();
         tickets.sort_unstable();
         tickets.dedup();
         for ticket in tickets {
@@ -232,4 +241,151 @@ fn begin(
 fn is_stale(response: &Head) -> bool {
     let comment = response.comment().unwrap_or_default();
     response.status() == Some(msrp::Status::STOP_SENDING) && comment.starts_with("stale-epoch")
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::BytesMut;
+    use msrp::{Decoder, FailureReport, Item, Limits, Path, Reply, Status, Uri};
+    use rand::SeedableRng;
+    use rand::rngs::StdRng;
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    fn path(session: &str) -> Path {
+        let uri = format!("msrps://127.0.0.1:2855/{session};tcp");
+        Path::new(Uri::parse(uri.into_bytes().into()).unwrap(), Vec::new())
+    }
+
+    fn outgoing() -> Outgoing {
+        Outgoing::new(Address::new(&path("relay"), &path("device")), 2048, PATIENCE)
+    }
+
+    fn plain(id: &str) -> Content {
+        Content::Plain { id: id.into(), inner: Bytes::from_static(b"inner") }
+    }
+
+    /// Seals in `epoch`, unless that is where the message was refused.
+    fn seal_in(
+        epoch: u64,
+    ) -> impl FnMut(&str, &Bytes, Option<Epoch>) -> Result<(Epoch, Body), Sealing> {
+        move |id, _inner, refused_in| match refused_in {
+            Some(refused) if refused.0 >= epoch => Err(Sealing::Wait),
+            _ => Ok((Epoch(epoch), Body::from(Bytes::from(format!("{id} in {epoch}"))))),
+        }
+    }
+
+    fn poll(outgoing: &mut Outgoing, epoch: u64, now: Instant) -> Option<Frame> {
+        let mut rng = StdRng::from_os_rng();
+        outgoing.poll(now, &mut rng, seal_in(epoch), &mut Vec::new())
+    }
+
+    fn decode(frame: &Frame) -> Item {
+        let mut input = BytesMut::from(&frame.to_bytes()[..]);
+        Decoder::new(Limits::default()).next(&mut input).unwrap().unwrap()
+    }
+
+    /// What a relay answers to a chunk.
+    fn answer(
+        outgoing: &mut Outgoing,
+        frame: &Frame,
+        status: Status,
+        comment: &str,
+    ) -> Vec<Settled> {
+        let Item::Request(chunk) = decode(frame) else { panic!("not a request") };
+        assert_eq!(chunk.head.failure_report(), FailureReport::Yes);
+        let reply = Reply::new(&chunk.head, status).unwrap().comment(comment).encode().unwrap();
+        let Item::Response(head) = decode(&reply) else { panic!("not a response") };
+        let mut settled = Vec::new();
+        outgoing.answered(&head, &mut settled);
+        settled
+    }
+
+    fn body(frame: &Frame) -> String {
+        let Item::Request(chunk) = decode(frame) else { panic!("not a request") };
+        String::from_utf8(chunk.body.gather().to_vec()).unwrap()
+    }
+
+    #[test]
+    fn a_message_is_settled_by_the_answer_to_its_last_chunk() {
+        let (mut outgoing, now) = (outgoing(), service::clock::now());
+        let ticket = outgoing.push(Content::Ready(Body::from(Bytes::from(vec![b'x'; 5000]))));
+
+        let chunks: Vec<Frame> = std::iter::from_fn(|| poll(&mut outgoing, 1, now)).collect();
+        assert_eq!(chunks.len(), 3);
+        assert!(answer(&mut outgoing, &chunks[2], Status::OK, "OK").is_empty());
+        assert!(answer(&mut outgoing, &chunks[0], Status::OK, "OK").is_empty());
+        let settled = answer(&mut outgoing, &chunks[1], Status::OK, "OK");
+
+        assert!(matches!(settled[..], [(settled, Ok(()))] if settled == ticket));
+        assert_eq!(outgoing.len(), 0);
+    }
+
+    #[test]
+    fn a_message_refused_for_its_epoch_waits_and_is_sealed_again_in_a_later_one() {
+        let (mut outgoing, now) = (outgoing(), service::clock::now());
+        outgoing.push(plain("m1"));
+        let first = poll(&mut outgoing, 3, now).unwrap();
+
+        assert!(answer(&mut outgoing, &first, Status::STOP_SENDING, "stale-epoch 1/4").is_empty());
+        assert!(poll(&mut outgoing, 3, now).is_none(), "it was sent again in the same epoch");
+        let second = poll(&mut outgoing, 4, now).unwrap();
+
+        assert_eq!((body(&first), body(&second)), ("m1 in 3".into(), "m1 in 4".into()));
+        assert_eq!(answer(&mut outgoing, &second, Status::OK, "OK").len(), 1);
+    }
+
+    #[test]
+    fn a_413_for_another_reason_fails_the_message() {
+        let (mut outgoing, now) = (outgoing(), service::clock::now());
+        outgoing.push(plain("m1"));
+        let frame = poll(&mut outgoing, 1, now).unwrap();
+
+        let settled = answer(&mut outgoing, &frame, Status::STOP_SENDING, "too large");
+
+        assert!(matches!(&settled[..], [(_, Err(Error::Refused { status: 413, .. }))]));
+    }
+
+    #[test]
+    fn a_message_nobody_answers_fails_after_thirty_seconds() {
+        let (mut outgoing, now) = (outgoing(), service::clock::now());
+        outgoing.push(plain("m1"));
+        poll(&mut outgoing, 1, now).unwrap();
+        let mut settled = Vec::new();
+
+        outgoing.timeout(now + PATIENCE - Duration::from_millis(1), &mut settled);
+        assert!(settled.is_empty());
+        assert_eq!(outgoing.next_timeout(), Some(now + PATIENCE));
+        outgoing.timeout(now + PATIENCE, &mut settled);
+
+        assert!(matches!(&settled[..], [(_, Err(Error::Late(_)))]));
+    }
+
+    #[test]
+    fn s7_1_1_a_short_message_does_not_wait_for_a_long_one() {
+        let (mut outgoing, now) = (outgoing(), service::clock::now());
+        outgoing.push(Content::Ready(Body::from(Bytes::from(vec![b'x'; 100_000]))));
+        poll(&mut outgoing, 1, now).unwrap();
+        outgoing.push(plain("m1"));
+
+        let next = [poll(&mut outgoing, 1, now).unwrap(), poll(&mut outgoing, 1, now).unwrap()];
+
+        assert!(next.iter().any(|frame| body(frame) == "m1 in 1"));
+    }
+
+    #[test]
+    fn everything_unsettled_fails_when_the_session_ends() {
+        let (mut outgoing, now) = (outgoing(), service::clock::now());
+        outgoing.push(plain("m1"));
+        poll(&mut outgoing, 1, now).unwrap();
+        outgoing.push(plain("m2"));
+        let mut settled = Vec::new();
+
+        outgoing.end("kicked", &mut settled);
+
+        assert_eq!(settled.len(), 2);
+        assert!(settled.iter().all(|(_, outcome)| matches!(outcome, Err(Error::Ended(_)))));
+    }
 }
