@@ -359,6 +359,7 @@ mod tests {
         assert_eq!(put(&[("1-*/9", "abc", '+'), ("4-*/8", "d", '+')]), contradiction);
         assert_eq!(put(&[("4-*/*", "d", '$'), ("5-*/*", "e", '+')]), contradiction);
         assert_eq!(put(&[("5-*/*", "e", '+'), ("4-*/*", "d", '$')]), contradiction);
+        assert_eq!(put(&[("4-*/*", "d", '$'), ("6-*/*", "f", '$')]), contradiction);
         assert_eq!(put(&[("1-*/2", "abc", '$')]), contradiction);
         assert_eq!(put(&[("1-*/2", "abc", '+')]), contradiction);
     }
