@@ -1,5 +1,11 @@
 //! The conference focus.
 pub mod config;
 mod front;
+mod metrics;
 pub mod registrar;
 pub mod users;
+
+pub mod conference;
+pub mod desk;
+mod perform;
+pub mod relays;

@@ -95,6 +95,28 @@ impl Store {
             .await
     }
 
+    /// Hands out one package of each of these devices, in their order.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn claim_for(
+        &self,
+        devices: Vec<(Aor, DeviceId)>,
+        now: SystemTime,
+    ) -> Result<Vec<Option<Claimed>>, Error> {
+        self.writer
+            .write(move |connection| {
+                Box::pin(async move {
+                    let mut all = Vec::with_capacity(devices.len());
+                    for (aor, device) in devices {
+                        all.push(claim(connection, &aor, device, now).await?);
+                    }
+                    Ok(all)
+                })
+            })
+            .await
+    }
+
     /// Hands out one package of each device of a person.
     ///
     /// # Errors

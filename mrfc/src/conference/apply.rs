@@ -1,0 +1,292 @@
+//! The second half of the path: following an event that has happened. It cannot fail.
+use ids::SeatId;
+use mls::wire::{Bundle, ClaimedKeyPackage, CommitRequest, CommitResult, Kind, Reason};
+
+use super::decide::Change;
+use super::effect::{Announced, Effect, Told};
+use super::event::{Departed, Event, Task, What};
+use super::group::{Facts, Group};
+use super::nouns::{At, Blob, Level, Participant, Why};
+use super::roster::{Roster, Seat};
+use super::{About, Committing, Conference, Decision};
+
+impl Conference {
+    /// Follows a decision, once its event is kept, and lists what to carry out.
+    pub fn take(&mut self, decision: Decision) -> Vec<Effect> {
+        let (event, change) = decision.into_parts();
+        match change {
+            Change::None => {}
+            Change::Begin(checked) => self.group.ledger = Some(checked.into_ledger().0),
+            Change::Advance(checked) => {
+                let ledger = self.group.ledger.as_mut();
+                let ledger = ledger.expect("a commit was checked against a ledger");
+                ledger.apply(*checked).expect("one task decides and follows, one at a time");
+            }
+            Change::Remove(checked) => {
+                let ledger = self.group.ledger.as_mut();
+                let ledger = ledger.expect("a removal was checked against a ledger");
+                ledger
+                    .apply_removal(*checked)
+                    .expect("one task decides and follows, one at a time");
+            }
+        }
+        self.apply(&event)
+    }
+
+    /// Follows an event and lists what to carry out.
+    pub(super) fn apply(&mut self, event: &Event) -> Vec<Effect> {
+        self.seq = self.seq.next();
+        let at = event.at;
+        match &event.what {
+            What::Created { creator, level, relay, term } => {
+                self.term = *term;
+                let (creator, relay) = (creator.clone(), relay.clone());
+                self.roster = Roster::default();
+                self.roster.found(&creator);
+                self.group = Group { era: self.group.era, ..Group::default() };
+                self.committing = Committing::default();
+                let (level, term) = (*level, *term);
+                self.about =
+                    Some(About { creator, level, relay, term, created: at, joined: false });
+                vec![Effect::Open]
+            }
+            What::Joined { who, seat, identities, peer_path, private_messages } => {
+                let seat = Seat {
+                    id: *seat,
+                    bound: false,
+                    identities: identities.clone(),
+                    peer_path: peer_path.clone(),
+                    private_messages: *private_messages,
+                };
+                self.joined(at, who, seat)
+            }
+            What::Answered { seat, peer_path } => {
+                if let Some(place) = self.roster.seat_mut(*seat) {
+                    place.peer_path = Some(peer_path.clone());
+                }
+                vec![Effect::Seat(*seat)]
+            }
+            What::Bound { seat } => self.bound(at, *seat),
+            What::Unseated { seat, why } => self.unseated(at, *seat, *why),
+            What::Invited { by, who } => {
+                self.roster.invite(who);
+                vec![Effect::DialOut { who: who.clone(), by: by.clone() }]
+            }
+            What::Departed { who, why, pending } => self.departed(at, who, *why, pending),
+            What::Advanced { .. } => self.advanced(event),
+            What::Gathered { of, until } => {
+                self.committing.gathering(*until);
+                vec![Effect::Claim(of.clone())]
+            }
+            What::Claimed { packages } => {
+                self.committing.claimed(packages);
+                Vec::new()
+            }
+            What::Asked { whom, task, until } => self.asked(whom, task, *until),
+            What::GaveUp { spoiled } => {
+                self.committing.gave_up(spoiled.as_ref());
+                Vec::new()
+            }
+            What::Moved { relay, term } => self.moved(relay, *term),
+            What::Adopted => Vec::new(),
+            What::Ended => self.ended(),
+        }
+    }
+
+    fn joined(&mut self, at: At, who: &Participant, seat: Seat) -> Vec<Effect> {
+        if let Some(about) = &mut self.about {
+            about.joined = true;
+        }
+        let id = seat.id;
+        let former = self.roster.seat(who, seat);
+        self.committing.forget(who);
+        self.find_joiners(at);
+        let former = former.map(|seat| Effect::Unseat(seat, Why::Away));
+        former.into_iter().chain([Effect::Seat(id)]).collect()
+    }
+
+    fn bound(&mut self, at: At, seat: SeatId) -> Vec<Effect> {
+        if let Some(place) = self.roster.seat_mut(seat) {
+            place.bound = true;
+        }
+        self.committing.somebody_came();
+        self.find_joiners(at);
+        let Some((who, _)) = self.roster.at(seat) else {
+            return Vec::new();
+        };
+        let who = who.clone();
+        let Some(facts) = self.group.facts.as_mut() else {
+            return Vec::new();
+        };
+        if let Some(Blob(welcome)) = facts.held.remove(&who) {
+            return vec![Effect::Tell(seat, Told::Welcome(welcome))];
+        }
+        if !facts.members.contains(&who) || facts.pending.contains(&who) {
+            return Vec::new();
+        }
+        // A member that was away may have missed Removes and commits, or lost its keys.
+        let proposals = (!facts.pending.is_empty()).then_some(Effect::Tell(seat, Told::Proposals));
+        let catch_up = self.request(Reason::Enter, Vec::new());
+        proposals.into_iter().chain([Effect::Tell(seat, catch_up)]).collect()
+    }
+
+    fn unseated(&mut self, at: At, seat: SeatId, why: Why) -> Vec<Effect> {
+        let Some(who) = self.roster.unseat(seat) else {
+            return Vec::new();
+        };
+        self.committing.forget(&who);
+        // Membership outlives the dialog; who never was a member, or in an open room, is just gone.
+        if !self.group.is_member(&who) || self.level() == Some(Level::Open) {
+            self.roster.drop_device(&who);
+        }
+        if why == Why::Refused {
+            self.roster.declined(&who.aor);
+        }
+        self.find_joiners(at);
+        let bye = (!why.dialog_over()).then_some(Effect::Bye(seat, why));
+        std::iter::once(Effect::Unseat(seat, why)).chain(bye).collect()
+    }
+
+    fn departed(
+        &mut self,
+        at: At,
+        who: &Departed,
+        why: Why,
+        pending: &[Participant],
+    ) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        match who {
+            Departed::Device(device) => {
+                let seat = self.roster.drop_device(device);
+                effects.extend(seat.map(|seat| Effect::Unseat(seat, why)));
+            }
+            Departed::Person(aor) => {
+                for seat in self.roster.drop_person(aor) {
+                    effects.extend([Effect::Unseat(seat, why), Effect::Bye(seat, why)]);
+                }
+                if why == Why::Kicked {
+                    self.roster.bar(aor);
+                }
+            }
+        }
+        self.committing.restart();
+        if let Some(facts) = self.group.facts.as_mut() {
+            facts.pending = pending.iter().cloned().collect();
+            facts.held.retain(|device, _| !pending.contains(device));
+        }
+        self.find_joiners(at);
+        if self.group.is_shut() {
+            effects.extend([Effect::Gate, Effect::Announce(Announced::Proposals)]);
+        }
+        effects
+    }
+
+    fn advanced(&mut self, event: &Event) -> Vec<Effect> {
+        let What::Advanced { by, bundle, era, epoch, added, removed, pending } = &event.what else {
+            return Vec::new();
+        };
+        let bundle = Bundle::from_bytes(&bundle.0).expect("it was read before it was kept");
+        let mut members = self.group.facts.take().map(|facts| facts.members).unwrap_or_default();
+        for who in removed {
+            members.remove(who);
+        }
+        members.extend(added.iter().cloned());
+        // Nothing of the old epoch passes once somebody was removed in the new one.
+        let grace = removed.is_empty() && bundle.kind != Kind::Create;
+        let mut effects = Vec::new();
+        let mut held = std::collections::BTreeMap::new();
+        for invitation in bundle.welcomes {
+            let to = Participant::from(&invitation.to);
+            match self.roster.seat_of(&to).filter(|seat| seat.bound) {
+                Some(seat) => {
+                    effects.push(Effect::Tell(seat.id, Told::Welcome(invitation.welcome)));
+                }
+                None => {
+                    held.insert(to, Blob(invitation.welcome));
+                }
+            }
+        }
+        let pending = pending.iter().cloned().collect();
+        let facts = Facts { epoch: *epoch, members, pending, grace, held };
+        self.group.era = *era;
+        self.group.facts = Some(facts);
+        self.committing.advanced(by);
+        self.find_joiners(event.at);
+        if bundle.kind == Kind::Create {
+            effects.push(Effect::Gate);
+            let accepted = CommitResult::Accepted { era: *era, epoch: *epoch };
+            let seat = self.roster.seat_of(by).map(|seat| seat.id);
+            effects.extend(seat.map(|seat| Effect::Tell(seat, Told::Result(accepted))));
+        } else {
+            effects.push(Effect::Announce(Announced::Commit(bundle.commit)));
+        }
+        if self.group.is_shut() {
+            effects.push(Effect::Announce(Announced::Proposals));
+        }
+        effects
+    }
+
+    fn asked(&mut self, whom: &Participant, task: &Task, until: At) -> Vec<Effect> {
+        let request = match task {
+            Task::Create => self.request(Reason::Create, Vec::new()),
+            Task::Enter => self.request(Reason::Enter, Vec::new()),
+            Task::Commit { add } => {
+                let reason = if self.group.is_shut() { Reason::Remove } else { Reason::Add };
+                let claimed = |who: &Participant| {
+                    let key_package = self.committing.package(who)?.0.clone();
+                    let Participant { aor, device } = who.clone();
+                    Some(ClaimedKeyPackage { aor, device, key_package })
+                };
+                self.request(reason, add.iter().filter_map(claimed).collect())
+            }
+        };
+        self.committing.asked(whom, task, until);
+        let seat = self.roster.seat_of(whom).map(|seat| seat.id);
+        seat.map(|seat| Effect::Tell(seat, request)).into_iter().collect()
+    }
+
+    fn request(&self, reason: Reason, add: Vec<ClaimedKeyPackage>) -> Told {
+        let era = if reason == Reason::Create { self.group.era.next() } else { self.group.era };
+        Told::Request(CommitRequest { reason, era, add, remove: Vec::new() })
+    }
+
+    /// The room begins anew elsewhere: no path of the old relay is good any more.
+    fn moved(&mut self, relay: &str, term: ids::Term) -> Vec<Effect> {
+        self.term = term;
+        if let Some(about) = &mut self.about {
+            relay.clone_into(&mut about.relay);
+            about.term = term;
+        }
+        let seats: Vec<SeatId> = self.roster.seats().collect();
+        let mut effects = vec![Effect::Open];
+        for seat in seats {
+            if let Some(who) = self.roster.unseat(seat) {
+                self.committing.forget(&who);
+                effects.push(Effect::Bye(seat, Why::RelayLost));
+            }
+        }
+        effects
+    }
+
+    fn ended(&mut self) -> Vec<Effect> {
+        let byes = self.roster.seats().map(|seat| Effect::Bye(seat, Why::Ended));
+        let effects = byes.chain([Effect::Close(Why::Ended)]).collect();
+        self.about = None;
+        self.roster = Roster::default();
+        self.group.facts = None;
+        self.group.ledger = None;
+        self.committing = Committing::default();
+        effects
+    }
+
+    /// A joiner is a bound device without a leaf, or with one that has to go first.
+    fn find_joiners(&mut self, at: At) {
+        let outside = |who: &&Participant| !self.group.is_member(who) || self.group.is_pending(who);
+        let joiners = if self.group.facts.is_some() {
+            self.roster.bound().filter(outside).cloned().collect()
+        } else {
+            Vec::new()
+        };
+        self.committing.joiners_are(joiners, at);
+    }
+}

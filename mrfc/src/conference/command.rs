@@ -1,0 +1,93 @@
+//! What somebody asks a conference for. A command changes nothing by itself.
+use bytes::Bytes;
+use ids::{Aor, SeatId};
+
+use super::nouns::{Level, Participant, PeerPath, Why};
+
+/// A device that wants a seat.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Joining {
+    /// Who.
+    pub who: Participant,
+    /// The seat it is to have: never used before.
+    pub seat: SeatId,
+    /// URIs it may use as CPIM From.
+    pub identities: Vec<String>,
+    /// `a=path` of its SDP, if that is known already.
+    pub peer_path: Option<PeerPath>,
+    /// It takes private messages (RFC 7701, 8).
+    pub private_messages: bool,
+}
+
+/// What somebody asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Make the conference.
+    Create {
+        /// Its first moderator.
+        creator: Aor,
+        /// What the relay may see.
+        level: Level,
+        /// The relay that carries its room.
+        relay: String,
+    },
+    /// A device asks for a seat, the first time or again.
+    Join(Joining),
+    /// The path of a device that was seated before its SDP answer came.
+    Answered {
+        /// Whose seat.
+        seat: SeatId,
+        /// The path.
+        peer_path: PeerPath,
+    },
+    /// The participant has connected to its seat.
+    Bound(SeatId),
+    /// The seat is over; the person stays.
+    Gone {
+        /// Which seat.
+        seat: SeatId,
+        /// Why.
+        why: Why,
+    },
+    /// The device at this seat leaves the conference.
+    Leave(SeatId),
+    /// A moderator wants somebody called.
+    Invite {
+        /// Who asks.
+        by: Aor,
+        /// Whom.
+        who: Aor,
+    },
+    /// A moderator wants somebody out, with all devices; or somebody wants out.
+    Kick {
+        /// Who asks.
+        by: Aor,
+        /// Whom.
+        who: Aor,
+    },
+    /// A device offers a change of the group ([`mls::wire::Bundle`]).
+    Bundle {
+        /// The seat it came from.
+        seat: SeatId,
+        /// The bundle, as it came.
+        bundle: Bytes,
+    },
+    /// The directory has answered.
+    Claimed(Vec<(Participant, Option<Bytes>)>),
+    /// The device asked for a commit cannot make one.
+    Failed {
+        /// Who was asked.
+        whom: Participant,
+        /// Whose KeyPackage is to blame, if one is.
+        spoiled: Option<Participant>,
+    },
+    /// Another relay is to carry the room.
+    Move {
+        /// Which.
+        relay: String,
+    },
+    /// This focus has taken the conference over, after a start.
+    Adopt,
+    /// Time has passed: [`super::Conference::due`] has come.
+    Tick,
+}

@@ -1,0 +1,284 @@
+//! Who is asked to change the group, and when: joiners are gathered, one member is asked to add them all, the next
+//! one when that one stays silent, and a joiner enters by itself when nobody can add it.
+//!
+//! One thing is asked for at a time. This value holds what is going on; [`Committing::work`] says what is due next,
+//! and the conference turns that into an event.
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::event::Task;
+use super::nouns::{At, Blob, Participant};
+
+/// How long is waited, and for how many.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// Joiners are gathered this long before somebody is asked to add them. 100 ms: nobody notices, and a crowd
+    /// that comes together costs one commit.
+    pub gather: Duration,
+    /// Joiners added by one commit. 64: some 20 KiB and 90 ms for its maker.
+    pub gather_max: usize,
+    /// A member asked for a commit has this long. 2 s: far above its CPU time and a mobile round trip.
+    pub commit: Duration,
+    /// A device asked to create the group or to enter has this long: it fetches the group first. 5 s.
+    pub enter: Duration,
+    /// The directory has this long. 2 s: it is our own.
+    pub claim: Duration,
+    /// Members asked in vain before a joiner is told to enter by itself. 3.
+    pub committers_max: usize,
+    /// Times a joiner is told to enter before it is left alone. 5.
+    pub entries_max: u8,
+}
+
+/// Silences in a row before the waits grow.
+const SILENT_MAX: u32 = 8;
+/// The waits grow up to this power of two: 2 s become 8.5 minutes.
+const SLACK_SHIFT_MAX: u32 = 8;
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            gather: Duration::from_millis(100),
+            gather_max: 64,
+            commit: Duration::from_secs(2),
+            enter: Duration::from_secs(5),
+            claim: Duration::from_secs(2),
+            committers_max: 3,
+            entries_max: 5,
+        }
+    }
+}
+
+/// A bound device that is no member yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Joiner {
+    since: At,
+    package: Package,
+    entries: u8,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Package {
+    Unasked,
+    Ready(Blob),
+    /// The directory has none that is any good.
+    None,
+}
+
+/// What is waited for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Waiting {
+    Directory,
+    Device { whom: Participant, task: Task },
+}
+
+/// What is due.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Work {
+    /// Stop waiting.
+    GiveUp,
+    /// Ask the directory.
+    Gather(Vec<Participant>),
+    /// Ask a device.
+    Ask(Participant, Task),
+}
+
+/// What the conference knows and this value does not.
+pub(super) struct View<'a> {
+    /// Bound devices, the founder's first.
+    pub(super) bound: Vec<&'a Participant>,
+    /// The members and those of them with a pending Remove, if there is a group.
+    pub(super) group: Option<(&'a BTreeSet<Participant>, &'a BTreeSet<Participant>)>,
+}
+
+/// The state of adding and removing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Committing {
+    joiners: BTreeMap<Participant, Joiner>,
+    waiting: Option<(At, Waiting)>,
+    /// Asked in vain since the last change of the group.
+    tried: BTreeSet<Participant>,
+    /// Who answered last, or just entered: asked first.
+    prefer: Option<Participant>,
+    /// How often in a row nothing came.
+    silent: u32,
+}
+
+impl Committing {
+    /// These bound devices are no members; whoever else was a joiner is none any more.
+    pub(super) fn joiners_are(&mut self, outside: Vec<Participant>, now: At) {
+        let mut former = std::mem::take(&mut self.joiners);
+        for who in outside {
+            let joiner = former.remove(&who);
+            let fresh = || Joiner { since: now, package: Package::Unasked, entries: 0 };
+            self.joiners.insert(who, joiner.unwrap_or_else(fresh));
+        }
+    }
+
+    /// A device is gone: nothing is expected of it.
+    pub(super) fn forget(&mut self, who: &Participant) {
+        self.joiners.remove(who);
+        self.tried.remove(who);
+        if self.prefer.as_ref() == Some(who) {
+            self.prefer = None;
+        }
+        if self.awaited() == Some(who) {
+            self.waiting = None;
+        }
+    }
+
+    /// Who must leave has changed: what was asked for is not enough any more.
+    pub(super) fn restart(&mut self) {
+        self.waiting = None;
+        self.tried.clear();
+        self.silent = 0;
+    }
+
+    /// A device has connected. Where nobody has answered for a while, it may be the one that does.
+    pub(super) fn somebody_came(&mut self) {
+        if self.silent > SILENT_MAX {
+            self.waiting = None;
+        }
+        self.silent = 0;
+    }
+
+    /// How many times longer than usual an answer is waited for: where nobody has answered many times, asking
+    /// every two seconds for ever would only fill the journal.
+    pub(super) fn slack(&self) -> u32 {
+        1 << self.silent.saturating_sub(SILENT_MAX).min(SLACK_SHIFT_MAX)
+    }
+
+    /// The group has changed.
+    pub(super) fn advanced(&mut self, by: &Participant) {
+        self.restart();
+        self.prefer = Some(by.clone());
+    }
+
+    pub(super) fn gathering(&mut self, until: At) {
+        self.waiting = Some((until, Waiting::Directory));
+    }
+
+    pub(super) fn claimed(&mut self, packages: &[(Participant, Option<Blob>)]) {
+        for (who, package) in packages {
+            if let Some(joiner) = self.joiners.get_mut(who) {
+                joiner.package = package.clone().map_or(Package::None, Package::Ready);
+            }
+        }
+        if matches!(self.waiting, Some((_, Waiting::Directory))) {
+            self.waiting = None;
+        }
+    }
+
+    pub(super) fn asked(&mut self, whom: &Participant, task: &Task, until: At) {
+        if *task == Task::Enter
+            && let Some(joiner) = self.joiners.get_mut(whom)
+        {
+            joiner.entries = joiner.entries.saturating_add(1);
+        }
+        let waiting = Waiting::Device { whom: whom.clone(), task: task.clone() };
+        self.waiting = Some((until, waiting));
+    }
+
+    pub(super) fn gave_up(&mut self, spoiled: Option<&Participant>) {
+        if let Some(joiner) = spoiled.and_then(|who| self.joiners.get_mut(who)) {
+            joiner.package = Package::None;
+        }
+        self.silent = self.silent.saturating_add(1);
+        if let Some((_, Waiting::Device { whom, task })) = self.waiting.take()
+            && task != Task::Enter
+            && spoiled.is_none()
+        {
+            self.tried.insert(whom);
+        }
+    }
+
+    /// Who is waited for.
+    pub(super) fn awaited(&self) -> Option<&Participant> {
+        match &self.waiting {
+            Some((_, Waiting::Device { whom, .. })) => Some(whom),
+            _ => None,
+        }
+    }
+
+    /// Whether the directory is waited for.
+    pub(super) fn awaits_directory(&self) -> bool {
+        matches!(self.waiting, Some((_, Waiting::Directory)))
+    }
+
+    /// The KeyPackage at hand for a joiner.
+    pub(super) fn package(&self, who: &Participant) -> Option<&Blob> {
+        match &self.joiners.get(who)?.package {
+            Package::Ready(package) => Some(package),
+            _ => None,
+        }
+    }
+
+    /// What is due next, and from when on.
+    pub(super) fn work(&self, view: &View<'_>, patience: &Patience) -> Option<(At, Work)> {
+        if let Some((until, _)) = &self.waiting {
+            return Some((*until, Work::GiveUp));
+        }
+        let Some((members, pending)) = view.group else {
+            let whom = self.first_untried(&view.bound).or_else(|| view.bound.first().copied())?;
+            return Some((At::default(), Work::Ask(whom.clone(), Task::Create)));
+        };
+        let online: Vec<&Participant> = view
+            .bound
+            .iter()
+            .copied()
+            .filter(|who| members.contains(who) && !pending.contains(who))
+            .collect();
+        let add = self.ready(pending, patience.gather_max);
+        let exhausted = self.tried.len() >= patience.committers_max;
+        if !pending.is_empty() || (!add.is_empty() && !exhausted) {
+            let again = || online.first().copied().filter(|_| !pending.is_empty());
+            if let Some(whom) = self.first_untried(&online).or_else(again) {
+                return Some((At::default(), Work::Ask(whom.clone(), Task::Commit { add })));
+            }
+        }
+        let alone = online.is_empty() || online.iter().all(|who| self.tried.contains(who));
+        if alone || exhausted {
+            return self.entrant(patience, |_| true);
+        }
+        self.gather(pending, patience)
+            .or_else(|| self.entrant(patience, |joiner| joiner.package == Package::None))
+    }
+
+    fn first_untried<'a>(&self, online: &[&'a Participant]) -> Option<&'a Participant> {
+        let untried = |who: &&&Participant| !self.tried.contains(**who);
+        let preferred = |who: &&&Participant| self.prefer.as_ref() == Some(**who);
+        let first = online.iter().filter(untried).find(preferred);
+        first.or_else(|| online.iter().find(untried)).copied()
+    }
+
+    /// Joiners that can be added now. One whose old leaf has to go first waits for the next commit.
+    fn ready(&self, pending: &BTreeSet<Participant>, max: usize) -> Vec<Participant> {
+        let ready = self.joiners.iter().filter(|(who, joiner)| {
+            matches!(joiner.package, Package::Ready(_)) && !pending.contains(*who)
+        });
+        ready.map(|(who, _)| who.clone()).take(max).collect()
+    }
+
+    fn gather(&self, pending: &BTreeSet<Participant>, patience: &Patience) -> Option<(At, Work)> {
+        let fresh = || {
+            self.joiners.iter().filter(|(who, joiner)| {
+                joiner.package == Package::Unasked && !pending.contains(*who)
+            })
+        };
+        let first = fresh().map(|(_, joiner)| joiner.since).min()?;
+        let of: Vec<Participant> =
+            fresh().map(|(who, _)| who.clone()).take(patience.gather_max).collect();
+        let full = of.len() >= patience.gather_max;
+        let from = if full { At::default() } else { first.after(patience.gather) };
+        Some((from, Work::Gather(of)))
+    }
+
+    /// The next joiner to enter by itself: one at a time, or they would only race each other.
+    fn entrant(&self, patience: &Patience, may: impl Fn(&Joiner) -> bool) -> Option<(At, Work)> {
+        let willing = self
+            .joiners
+            .iter()
+            .filter(|(_, joiner)| joiner.entries < patience.entries_max && may(joiner));
+        let (whom, _) = willing.min_by_key(|(_, joiner)| (joiner.entries, joiner.since))?;
+        Some((At::default(), Work::Ask(whom.clone(), Task::Enter)))
+    }
+}

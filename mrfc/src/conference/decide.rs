@@ -1,0 +1,249 @@
+//! The first half of the path: what a command leads to. Nothing changes here.
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use ids::{Aor, SeatId};
+use mls::key_packages::CheckedKeyPackage;
+use mls::ledger::{CheckedCommit, CheckedRemoval, Ledger, Policy, Verdict, Whom};
+use mls::wire::Bundle;
+
+use super::event::{Departed, Event, Task, What};
+use super::nouns::{At, Blob, Level, Participant, Why};
+use super::{About, Command, Conference, Due, Joining, Refusal, Work, policy};
+
+/// An event that may be kept and followed. Only [`Conference::decide`] makes one.
+#[derive(Debug)]
+pub struct Decision {
+    event: Event,
+    change: Change,
+}
+
+/// What the event does to the ledger.
+#[derive(Debug)]
+pub(super) enum Change {
+    None,
+    Begin(Box<CheckedCommit>),
+    Advance(Box<CheckedCommit>),
+    Remove(Box<CheckedRemoval>),
+}
+
+impl Decision {
+    /// What will have happened.
+    pub const fn event(&self) -> &Event {
+        &self.event
+    }
+
+    /// The group as it will be, if this changes it: kept beside the event.
+    pub fn group(&self) -> Option<Bytes> {
+        match &self.change {
+            Change::None => None,
+            Change::Begin(checked) | Change::Advance(checked) => Some(checked.snapshot()),
+            Change::Remove(checked) => Some(checked.snapshot()),
+        }
+    }
+
+    pub(super) fn into_parts(self) -> (Event, Change) {
+        (self.event, self.change)
+    }
+}
+
+type Decided = Result<(What, Change), Refusal>;
+
+impl Conference {
+    /// Says what a command leads to at this time, and changes nothing.
+    ///
+    /// # Errors
+    /// Why it is turned down.
+    pub fn decide(&self, now: SystemTime, command: &Command) -> Result<Decision, Refusal> {
+        let (what, change) = match (command, &self.about) {
+            (Command::Create { .. }, Some(_)) => return Err(Refusal::Exists),
+            (Command::Create { creator, level, relay }, None) => {
+                let (creator, relay, term) = (creator.clone(), relay.clone(), self.term.next());
+                (What::Created { creator, level: *level, relay, term }, Change::None)
+            }
+            (_, None) => return Err(Refusal::NoSuchConference),
+            (command, Some(about)) => self.decide_open(about, now, command)?,
+        };
+        Ok(Decision { event: Event { at: now.into(), what }, change })
+    }
+
+    fn decide_open(&self, about: &About, now: SystemTime, command: &Command) -> Decided {
+        let what = match command {
+            Command::Create { .. } => return Err(Refusal::Exists),
+            Command::Join(joining) => self.join(joining)?,
+            Command::Answered { seat, peer_path } => {
+                self.known(*seat)?;
+                What::Answered { seat: *seat, peer_path: peer_path.clone() }
+            }
+            Command::Bound(seat) => {
+                let (_, place) = self.roster.at(*seat).ok_or(Refusal::NoSeat)?;
+                if place.bound {
+                    return Err(Refusal::NothingNew);
+                }
+                What::Bound { seat: *seat }
+            }
+            Command::Gone { seat, why } => {
+                self.known(*seat)?;
+                What::Unseated { seat: *seat, why: *why }
+            }
+            Command::Leave(seat) => {
+                let (who, _) = self.roster.at(*seat).ok_or(Refusal::NoSeat)?;
+                return self.depart(Departed::Device(who.clone()), Why::Left);
+            }
+            Command::Invite { by, who } => {
+                policy::may_invite(&self.roster, by)?;
+                What::Invited { by: by.clone(), who: who.clone() }
+            }
+            Command::Kick { by, who } => {
+                policy::may_remove(&self.roster, &about.creator, by, who)?;
+                let why = if by == who { Why::Left } else { Why::Kicked };
+                return self.depart(Departed::Person(who.clone()), why);
+            }
+            Command::Bundle { seat, bundle } => return self.bundle(about, now, *seat, bundle),
+            Command::Claimed(packages) => self.claimed(now, packages)?,
+            Command::Failed { whom, spoiled } => {
+                if self.awaited() != Some(whom) {
+                    return Err(Refusal::NothingNew);
+                }
+                What::GaveUp { spoiled: spoiled.clone() }
+            }
+            Command::Move { relay } if *relay == about.relay => return Err(Refusal::NothingNew),
+            Command::Move { relay } => What::Moved { relay: relay.clone(), term: self.term.next() },
+            Command::Adopt => What::Adopted,
+            Command::Tick => self.tick(now)?,
+        };
+        Ok((what, Change::None))
+    }
+
+    fn known(&self, seat: SeatId) -> Result<(), Refusal> {
+        self.roster.at(seat).map(|_| ()).ok_or(Refusal::NoSeat)
+    }
+
+    fn join(&self, joining: &Joining) -> Result<What, Refusal> {
+        policy::may_join(&self.roster, &joining.who, self.terms.bounds.participants_max)?;
+        Ok(What::Joined {
+            who: joining.who.clone(),
+            seat: joining.seat,
+            identities: joining.identities.clone(),
+            peer_path: joining.peer_path.clone(),
+            private_messages: joining.private_messages,
+        })
+    }
+
+    /// Someone goes for good: the focus proposes to remove every leaf of theirs.
+    fn depart(&self, who: Departed, why: Why) -> Decided {
+        let named = |member: &Participant| match &who {
+            Departed::Device(device) => member == device,
+            Departed::Person(aor) => member.aor == *aor,
+        };
+        let facts = self.group.facts.as_ref();
+        let has_leaf = facts.is_some_and(|facts| facts.members.iter().any(named));
+        let checked = match (&self.group.ledger, &who) {
+            (Some(ledger), Departed::Device(device)) if has_leaf => {
+                Some(ledger.check_removal(Whom::Device(&device.name()))?)
+            }
+            (Some(ledger), Departed::Person(aor)) if has_leaf => {
+                Some(ledger.check_removal(Whom::Person(aor))?)
+            }
+            _ => None,
+        };
+        let (pending, change) = match checked {
+            Some(checked) => {
+                let pending = checked.devices().map(Participant::from).collect();
+                (pending, Change::Remove(Box::new(checked)))
+            }
+            None => {
+                let pending = facts.map(|facts| facts.pending.iter().cloned().collect());
+                (pending.unwrap_or_default(), Change::None)
+            }
+        };
+        Ok((What::Departed { who, why, pending }, change))
+    }
+
+    /// The check of a commit happens here; the ledger's answer goes along with the event.
+    fn bundle(&self, about: &About, now: SystemTime, seat: SeatId, octets: &Bytes) -> Decided {
+        let (by, _) = self.roster.at(seat).ok_or(Refusal::NoSeat)?;
+        if about.level == Level::Open {
+            return Err(Refusal::NoGroup);
+        }
+        let bundle = Bundle::from_bytes(octets).map_err(mls::ledger::Refusal::from)?;
+        let name = by.name();
+        let on_roster = |who: &Aor| self.roster.has(who);
+        let policy = Policy { by: &name, on_roster: &on_roster, now };
+        let (checked, begins) = match &self.group.ledger {
+            None => {
+                let (era, terms) = (self.group.era.next(), &*self.terms);
+                let checked =
+                    Ledger::create(&terms.id, era, &bundle, &terms.focus, &terms.roots, &policy)?;
+                (Box::new(checked), true)
+            }
+            Some(ledger) => match ledger.check(&bundle, &policy)? {
+                Verdict::New(checked) => (checked, false),
+                Verdict::Repeat { epoch } => {
+                    return Err(Refusal::Repeated { era: ledger.era(), epoch });
+                }
+            },
+        };
+        let accepted = checked.accepted();
+        let removed: Vec<Participant> = accepted.removed.iter().map(Participant::from).collect();
+        let what = What::Advanced {
+            by: by.clone(),
+            bundle: Blob(octets.clone()),
+            era: accepted.era,
+            epoch: accepted.epoch,
+            added: accepted.added.iter().map(Participant::from).collect(),
+            pending: self.left_over(&removed, accepted.proposals.is_empty()),
+            removed,
+        };
+        Ok((what, if begins { Change::Begin(checked) } else { Change::Advance(checked) }))
+    }
+
+    /// RFC 9420, 12.4.3.2: an external commit cannot cover the focus's Removes, so they are issued again.
+    fn left_over(&self, removed: &[Participant], covered: bool) -> Vec<Participant> {
+        let Some(facts) = self.group.facts.as_ref().filter(|_| !covered) else {
+            return Vec::new();
+        };
+        facts.pending.iter().filter(|who| !removed.contains(*who)).cloned().collect()
+    }
+
+    /// A KeyPackage that is no good is as good as none.
+    fn claimed(
+        &self,
+        now: SystemTime,
+        packages: &[(Participant, Option<Bytes>)],
+    ) -> Result<What, Refusal> {
+        if !self.committing.awaits_directory() {
+            return Err(Refusal::NothingNew);
+        }
+        let check = |(who, package): &(Participant, Option<Bytes>)| {
+            let good = package.as_ref().filter(|package| {
+                CheckedKeyPackage::check(package, &who.name(), &self.terms.roots, now).is_ok()
+            });
+            (who.clone(), good.cloned().map(Blob))
+        };
+        Ok(What::Claimed { packages: packages.iter().map(check).collect() })
+    }
+
+    fn tick(&self, now: SystemTime) -> Result<What, Refusal> {
+        let patience = &self.terms.bounds.patience;
+        let now = At::from(now);
+        match self.work() {
+            Some((due, work)) if due <= now => Ok(match work {
+                Due::End => What::Ended,
+                Due::Committing(Work::GiveUp) => What::GaveUp { spoiled: None },
+                Due::Committing(Work::Gather(of)) => {
+                    What::Gathered { of, until: now.after(patience.claim) }
+                }
+                Due::Committing(Work::Ask(whom, task)) => {
+                    let wait = match task {
+                        Task::Commit { .. } => patience.commit,
+                        Task::Create | Task::Enter => patience.enter,
+                    };
+                    let until = now.after(wait * self.committing.slack());
+                    What::Asked { whom, task, until }
+                }
+            }),
+            _ => Err(Refusal::NotYet),
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! What happened in a conference. The journal keeps these, as JSON with a version; replaying them rebuilds the
+//! conference, except its group, which comes from the snapshot beside the journal.
+use bytes::Bytes;
+use ids::{Aor, Epoch, Era, SeatId, Term};
+use serde::{Deserialize, Serialize};
+
+use super::nouns::{At, Blob, Level, Participant, PeerPath, Why};
+
+/// The format of the journal. A program reads its own and every earlier one.
+const VERSION: u8 = 1;
+
+/// Something that happened, and when.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    /// When it was decided.
+    pub at: At,
+    /// What.
+    pub what: What,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "event")]
+pub enum What {
+    /// The conference was made, or made again after it had ended.
+    Created {
+        /// Its first moderator.
+        creator: Aor,
+        /// What the relay may see.
+        level: Level,
+        /// The relay appointed.
+        relay: String,
+        /// Its appointment.
+        term: Term,
+    },
+    /// A device was given a seat. A former seat of the device is over.
+    Joined {
+        /// Who.
+        who: Participant,
+        /// Which seat.
+        seat: SeatId,
+        /// URIs it may use as CPIM From.
+        identities: Vec<String>,
+        /// Its path, if known.
+        peer_path: Option<PeerPath>,
+        /// It takes private messages.
+        private_messages: bool,
+    },
+    /// The path of a seated device became known.
+    Answered {
+        /// Whose seat.
+        seat: SeatId,
+        /// The path.
+        peer_path: PeerPath,
+    },
+    /// The participant connected to its seat.
+    Bound {
+        /// Which.
+        seat: SeatId,
+    },
+    /// A seat is over. Its device stays a member, if it was one.
+    Unseated {
+        /// Which.
+        seat: SeatId,
+        /// Why.
+        why: Why,
+    },
+    /// Somebody was called.
+    Invited {
+        /// By whom.
+        by: Aor,
+        /// Who.
+        who: Aor,
+    },
+    /// A device or a person is out of the conference.
+    Departed {
+        /// Who.
+        who: Departed,
+        /// Why.
+        why: Why,
+        /// Devices whose Remove is pending now.
+        pending: Vec<Participant>,
+    },
+    /// The group moved to a new epoch, or began.
+    Advanced {
+        /// Whose change it was.
+        by: Participant,
+        /// The change ([`mls::wire::Bundle`]).
+        bundle: Blob,
+        /// The group.
+        era: Era,
+        /// Its epoch now.
+        epoch: Epoch,
+        /// New members.
+        added: Vec<Participant>,
+        /// Former members.
+        removed: Vec<Participant>,
+        /// Devices whose Remove is pending now.
+        pending: Vec<Participant>,
+    },
+    /// The directory was asked for KeyPackages of joiners.
+    Gathered {
+        /// Of whom.
+        of: Vec<Participant>,
+        /// Until when an answer is waited for.
+        until: At,
+    },
+    /// The directory answered.
+    Claimed {
+        /// A package for each device that has one.
+        packages: Vec<(Participant, Option<Blob>)>,
+    },
+    /// A device was asked to change the group.
+    Asked {
+        /// Who.
+        whom: Participant,
+        /// For what.
+        task: Task,
+        /// Until when it is waited for.
+        until: At,
+    },
+    /// What was waited for did not come.
+    GaveUp {
+        /// Whose KeyPackage was to blame.
+        spoiled: Option<Participant>,
+    },
+    /// Another relay carries the room.
+    Moved {
+        /// Which.
+        relay: String,
+        /// Its appointment.
+        term: Term,
+    },
+    /// A focus took the conference over. It makes the journal grow, so that a former owner notices.
+    Adopted,
+    /// The conference is over.
+    Ended,
+}
+
+/// Who is out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Departed {
+    /// One device of a person.
+    Device(Participant),
+    /// A person with all devices.
+    Person(Aor),
+}
+
+/// What a device is asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Task {
+    /// To create the group.
+    Create,
+    /// To commit: cover the pending Removes and add these.
+    Commit {
+        /// Devices with a KeyPackage at hand.
+        add: Vec<Participant>,
+    },
+    /// To enter by itself.
+    Enter,
+}
+
+/// A journal entry that this program cannot read.
+#[derive(Debug, thiserror::Error)]
+pub enum BadEvent {
+    /// It is of a later version.
+    #[error("the journal is of version {0}, this program reads up to {VERSION}")]
+    Later(u8),
+    /// It is no event.
+    #[error("the journal holds what is no event")]
+    Malformed(#[from] serde_json::Error),
+}
+
+#[derive(Serialize, Deserialize)]
+struct Kept<'a> {
+    v: u8,
+    at: At,
+    #[serde(flatten)]
+    what: std::borrow::Cow<'a, What>,
+}
+
+#[derive(Deserialize)]
+struct Version {
+    v: u8,
+}
+
+impl Event {
+    /// The journal's form.
+    pub fn to_bytes(&self) -> Bytes {
+        let what = std::borrow::Cow::Borrowed(&self.what);
+        let kept = Kept { v: VERSION, at: self.at, what };
+        serde_json::to_vec(&kept).expect("an event has no map with odd keys").into()
+    }
+
+    /// Reads the journal's form.
+    ///
+    /// # Errors
+    /// It is of a later version, or no event.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, BadEvent> {
+        let Version { v } = serde_json::from_slice(bytes)?;
+        if v > VERSION {
+            return Err(BadEvent::Later(v));
+        }
+        let kept: Kept<'_> = serde_json::from_slice(bytes)?;
+        Ok(Self { at: kept.at, what: kept.what.into_owned() })
+    }
+}

@@ -1,0 +1,354 @@
+//! One conference as a value: who is in it, what they may do, which change of the group comes next. No socket, task,
+//! clock or random source: time is an argument, randomness is not needed.
+//!
+//! ```text
+//! Command ─► decide(&self) ─► Decision ─► (journal) ─► take(&mut self) ─► Effects
+//!                └─► Refusal: nothing has changed
+//! ```
+//!
+//! [`Conference::decide`] says what a command leads to; the event inside the [`Decision`] is kept in the journal;
+//! [`Conference::take`] follows it and lists what to carry out. After a start [`Conference::recover`] follows the
+//! journal again. One event follows from one command; what follows from time is asked for with
+//! [`Conference::due`] and [`Command::Tick`].
+//!
+//! | file | holds |
+//! |---|---|
+//! | `command` `event` `effect` `refusal` | what enters, happens, follows, is turned down |
+//! | `roster` | who belongs to it, on which device, at which seat |
+//! | `policy` | who may do what |
+//! | `group` | era, epoch, members, pending Removes; beside them the MLS ledger |
+//! | `committing` | who is asked to change the group, and when |
+//! | `decide` `apply` | the two halves of the path |
+mod apply;
+mod command;
+mod committing;
+mod decide;
+mod effect;
+mod event;
+mod group;
+mod nouns;
+mod policy;
+mod refusal;
+mod roster;
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use ids::{Aor, ConferenceId, SeatId, Seq, Term};
+use mls::identity::{FocusKey, Roots};
+use mls::ledger::Ledger;
+
+pub use command::{Command, Joining};
+pub use committing::Patience;
+use committing::{Committing, View, Work};
+pub use decide::Decision;
+pub use effect::{Announced, Effect, Told};
+pub use event::{BadEvent, Departed, Event, Task, What};
+use group::Group;
+pub use nouns::{At, Blob, Level, Participant, PeerPath, Why};
+pub use refusal::Refusal;
+pub use roster::{Roster, Seat};
+
+/// What a conference never changes.
+#[derive(Clone, Debug)]
+pub struct Terms {
+    /// Its name.
+    pub id: ConferenceId,
+    /// The domain of its URI.
+    pub domain: String,
+    /// What device certificates are checked against.
+    pub roots: Roots,
+    /// What the focus signs Remove proposals with.
+    pub focus: FocusKey,
+    /// Its bounds.
+    pub bounds: Bounds,
+}
+
+/// The bounds of one conference.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// Devices on the roster. 5 000: a commit then costs its maker half a second.
+    pub participants_max: usize,
+    /// Octets of one room message. 128 KiB: a sealed message of 64 KiB with its envelopes.
+    pub message_octets_max: u64,
+    /// How long a conference that nobody has joined yet is kept. 60 s.
+    pub empty: Duration,
+    /// How long the group's changes are waited for.
+    pub patience: Patience,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self {
+            participants_max: 5_000,
+            message_octets_max: 128 * 1024,
+            empty: Duration::from_secs(60),
+            patience: Patience::default(),
+        }
+    }
+}
+
+/// What was settled when the conference was made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct About {
+    creator: Aor,
+    level: Level,
+    relay: String,
+    term: Term,
+    created: At,
+    joined: bool,
+}
+
+/// The state of one conference.
+#[derive(Debug)]
+pub struct Conference {
+    terms: Arc<Terms>,
+    seq: Seq,
+    /// None before it is made and after it has ended.
+    about: Option<About>,
+    /// The newest appointment there was.
+    term: Term,
+    roster: Roster,
+    group: Group,
+    committing: Committing,
+}
+
+/// Events whose messages are sent again after a start: far more than can have been under way.
+const REPEATED_MAX: usize = 64;
+
+/// A conference after its journal was followed.
+#[derive(Debug)]
+pub struct Recovered {
+    /// It.
+    pub conference: Conference,
+    /// What the last events had said to devices. Some of it may not have reached the relay before the end.
+    pub tail: Vec<(Seq, Vec<Effect>)>,
+}
+
+/// Only messages are sent again: what should be is restated as a whole, and no dialog has survived.
+fn repeatable(effect: &Effect) -> bool {
+    matches!(effect, Effect::Tell(..) | Effect::Announce(_))
+}
+
+/// A journal that cannot be followed.
+#[derive(Debug, thiserror::Error)]
+pub enum BadJournal {
+    /// An entry cannot be read.
+    #[error(transparent)]
+    Event(#[from] BadEvent),
+    /// The group beside it cannot be read.
+    #[error("the group beside the journal: {0}")]
+    Group(#[from] mls::ledger::Refusal),
+    /// Journal and group do not belong together.
+    #[error("the group beside the journal is of another epoch")]
+    Torn,
+}
+
+impl Conference {
+    /// A conference that does not exist yet: it takes nothing but [`Command::Create`].
+    pub fn new(terms: Arc<Terms>) -> Self {
+        Self {
+            terms,
+            seq: Seq(0),
+            about: None,
+            term: Term(0),
+            roster: Roster::default(),
+            group: Group::default(),
+            committing: Committing::default(),
+        }
+    }
+
+    /// Follows a journal again. `group` is the newest snapshot kept beside it.
+    ///
+    /// # Errors
+    /// An entry or the group cannot be read.
+    pub fn recover(
+        terms: Arc<Terms>,
+        journal: &[Bytes],
+        group: Option<&Bytes>,
+    ) -> Result<Recovered, BadJournal> {
+        let mut conference = Self::new(terms);
+        let mut tail = VecDeque::new();
+        for entry in journal {
+            let event = Event::from_bytes(entry)?;
+            let effects = conference.apply(&event);
+            if matches!(event.what, What::Advanced { .. } | What::Ended) {
+                // What was said to one device in an earlier epoch helps nobody any more.
+                tail.retain_mut(|(_, effects): &mut (Seq, Vec<Effect>)| {
+                    effects.retain(|e| matches!(e, Effect::Announce(Announced::Commit(_))));
+                    !effects.is_empty()
+                });
+            }
+            if tail.len() == REPEATED_MAX {
+                tail.pop_front();
+            }
+            tail.push_back((conference.seq, effects.into_iter().filter(repeatable).collect()));
+        }
+        conference.restore(group)?;
+        Ok(Recovered { conference, tail: tail.into() })
+    }
+
+    fn restore(&mut self, group: Option<&Bytes>) -> Result<(), BadJournal> {
+        let Some(facts) = &self.group.facts else {
+            return Ok(());
+        };
+        let snapshot = group.ok_or(BadJournal::Torn)?;
+        let ledger = Ledger::from_bytes(snapshot, &self.terms.focus, &self.terms.roots)?;
+        if (ledger.era(), ledger.epoch()) != (self.group.era, facts.epoch) {
+            return Err(BadJournal::Torn);
+        }
+        self.group.ledger = Some(ledger);
+        Ok(())
+    }
+
+    /// Its name.
+    pub fn id(&self) -> &ConferenceId {
+        &self.terms.id
+    }
+
+    /// Its URI, the CPIM To of room messages.
+    pub fn uri(&self) -> String {
+        format!("sip:{}@{}", self.terms.id, self.terms.domain)
+    }
+
+    /// How many events it has followed: where its journal ends.
+    pub const fn seq(&self) -> Seq {
+        self.seq
+    }
+
+    /// Whether it exists now.
+    pub const fn is_open(&self) -> bool {
+        self.about.is_some()
+    }
+
+    /// What the relay may see, while it exists.
+    pub fn level(&self) -> Option<Level> {
+        self.about.as_ref().map(|about| about.level)
+    }
+
+    /// The relay that carries its room, while it exists.
+    pub fn relay(&self) -> Option<&str> {
+        self.about.as_ref().map(|about| about.relay.as_str())
+    }
+
+    /// Who is in it.
+    pub const fn roster(&self) -> &Roster {
+        &self.roster
+    }
+
+    /// Whether the device has a leaf in the group.
+    pub fn is_member(&self, who: &Participant) -> bool {
+        self.group.is_member(who)
+    }
+
+    /// The gate of its room, if there is a group.
+    pub fn gate(&self) -> Option<control::Gate> {
+        self.group.gate()
+    }
+
+    /// The group's public state, for a device of this person.
+    ///
+    /// # Errors
+    /// There is no such conference, or the person is not on its roster.
+    pub fn group_state(&self, who: &Aor) -> Result<Option<mls::wire::GroupState>, Refusal> {
+        if self.about.is_none() {
+            return Err(Refusal::NoSuchConference);
+        }
+        if !self.roster.has(who) {
+            return Err(Refusal::NotOnRoster(who.clone()));
+        }
+        Ok(self.group.ledger.as_ref().map(Ledger::group_state))
+    }
+
+    /// The tree of the present epoch: goes with each Welcome.
+    pub fn tree(&self) -> Bytes {
+        self.group.tree()
+    }
+
+    /// The Remove proposals that the next commit has to cover.
+    pub fn proposals(&self) -> Vec<Bytes> {
+        self.group.ledger.as_ref().map(Ledger::pending_proposals).unwrap_or_default()
+    }
+
+    /// The relay's room as it should be.
+    pub fn room(&self) -> Option<control::Room> {
+        let about = self.about.as_ref()?;
+        Some(control::Room {
+            uri: self.uri(),
+            term: about.term,
+            level: match about.level {
+                Level::Sealed => control::Level::Sealed,
+                Level::Open => control::Level::Open,
+            },
+            gate: self.gate(),
+            message_octets_max: self.terms.bounds.message_octets_max,
+        })
+    }
+
+    /// A seat of the relay's room as it should be.
+    pub fn seat(&self, seat: SeatId) -> Option<control::Seat> {
+        let (who, seat) = self.roster.at(seat)?;
+        Some(control::Seat {
+            seat: seat.id,
+            aor: who.aor.clone(),
+            device: who.device.clone(),
+            identities: seat.identities.clone(),
+            muted: false,
+            private_messages: seat.private_messages,
+            peer_path: seat.peer_path.as_ref().map(|path| path.0.clone()),
+        })
+    }
+
+    /// Everything the relay should have, as effects.
+    pub fn wanted(&self) -> Vec<Effect> {
+        if self.about.is_none() {
+            return Vec::new();
+        }
+        std::iter::once(Effect::Open).chain(self.roster.seats().map(Effect::Seat)).collect()
+    }
+
+    /// Whom a commit or an entry is waited for from.
+    pub fn awaited(&self) -> Option<&Participant> {
+        self.committing.awaited()
+    }
+
+    /// When [`Command::Tick`] has something to do; `None` until something else happens.
+    pub fn due(&self) -> Option<SystemTime> {
+        self.work().map(|(at, _)| at.into())
+    }
+
+    fn work(&self) -> Option<(At, Due)> {
+        let about = self.about.as_ref()?;
+        if self.roster.is_deserted() {
+            let at = if about.joined {
+                At::default()
+            } else {
+                about.created.after(self.terms.bounds.empty)
+            };
+            return Some((at, Due::End));
+        }
+        if about.level == Level::Open {
+            return None;
+        }
+        let (founder, others): (Vec<_>, Vec<_>) =
+            self.roster.bound().partition(|who| who.aor == about.creator);
+        let view = View {
+            bound: founder.into_iter().chain(others).collect(),
+            group: self.group.facts.as_ref().map(|facts| (&facts.members, &facts.pending)),
+        };
+        let work = self.committing.work(&view, &self.terms.bounds.patience);
+        work.map(|(at, work)| (at, Due::Committing(work)))
+    }
+}
+
+/// What is due.
+enum Due {
+    /// Nobody is left.
+    End,
+    /// The group has to change.
+    Committing(Work),
+}

@@ -1,0 +1,164 @@
+//! Small values that commands, events and effects share. Each has one form in the journal.
+use std::fmt;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
+use bytes::Bytes;
+use ids::{Aor, DeviceId};
+use mls::wire::DeviceName;
+use serde::{Deserialize, Serialize};
+
+/// A person's device on the roster.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Participant {
+    /// The person.
+    pub aor: Aor,
+    /// The device.
+    pub device: DeviceId,
+}
+
+impl Participant {
+    /// The same, as MLS credentials name it.
+    pub fn name(&self) -> DeviceName {
+        DeviceName { aor: self.aor.clone(), device: self.device.clone() }
+    }
+}
+
+impl From<&DeviceName> for Participant {
+    fn from(name: &DeviceName) -> Self {
+        Self { aor: name.aor.clone(), device: name.device.clone() }
+    }
+}
+
+impl fmt::Display for Participant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.aor, self.device)
+    }
+}
+
+/// What the relay may see of a conference's messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Level {
+    /// Group keys; only MLS content and sealed files pass.
+    Sealed,
+    /// TLS hop by hop, for plain MSRP clients.
+    Open,
+}
+
+/// Why a seat ends while the conference goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Why {
+    /// The dialog ended: BYE without a word of leaving, a lost SIP connection, an expired session.
+    Away,
+    /// The invitation was declined, or never answered.
+    Refused,
+    /// The MSRP connection ended.
+    Disconnected,
+    /// It read too slowly for a room that keeps no log.
+    Slow,
+    /// It never connected, or was idle too long.
+    Silent,
+    /// It broke the rules of MSRP.
+    Misbehaved,
+    /// The relay started anew, or could not seat it in time.
+    RelayLost,
+    /// Nobody has claimed it since this focus started anew.
+    Forgotten,
+    /// Its person left the conference.
+    Left,
+    /// Its person was removed by a moderator.
+    Kicked,
+    /// The conference ended.
+    Ended,
+}
+
+impl Why {
+    /// For people and for the relay's log.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Away => "away",
+            Self::Refused => "declined",
+            Self::Disconnected => "connection lost",
+            Self::Slow => "too slow",
+            Self::Silent => "no connection",
+            Self::Misbehaved => "protocol error",
+            Self::RelayLost => "relay lost",
+            Self::Forgotten => "dialog lost",
+            Self::Left => "left",
+            Self::Kicked => "removed by a moderator",
+            Self::Ended => "conference ended",
+        }
+    }
+
+    /// Whether the dialog is over already, so that nobody needs to be told.
+    pub(crate) const fn dialog_over(self) -> bool {
+        matches!(self, Self::Away | Self::Refused | Self::Left)
+    }
+}
+
+/// A moment, in milliseconds since 1970.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct At(u64);
+
+impl At {
+    /// This much later.
+    #[must_use]
+    pub fn after(self, wait: Duration) -> Self {
+        Self(self.0.saturating_add(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)))
+    }
+}
+
+impl From<SystemTime> for At {
+    fn from(time: SystemTime) -> Self {
+        let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+    }
+}
+
+impl From<At> for SystemTime {
+    fn from(at: At) -> Self {
+        UNIX_EPOCH + Duration::from_millis(at.0)
+    }
+}
+
+/// Octets, in base64 in the journal. Debug says how many.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Blob(pub Bytes);
+
+impl fmt::Debug for Blob {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} octets", self.0.len())
+    }
+}
+
+impl TryFrom<String> for Blob {
+    type Error = base64::DecodeError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        STANDARD_NO_PAD.decode(text).map(|octets| Self(octets.into()))
+    }
+}
+
+impl From<Blob> for String {
+    fn from(blob: Blob) -> Self {
+        STANDARD_NO_PAD.encode(&blob.0)
+    }
+}
+
+/// The MSRP path of a participant. Whoever knows it may pose as the participant, so Debug hides it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct PeerPath(pub String);
+
+impl fmt::Debug for PeerPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PeerPath(..)")
+    }
+}

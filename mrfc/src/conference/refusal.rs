@@ -1,0 +1,63 @@
+//! Why a conference turns a command down. The front maps each to its SIP status, in one place.
+use ids::{Aor, Epoch, Era};
+
+/// Why a command is turned down. Nothing has changed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// There is none of this name, or no more.
+    #[error("there is no such conference")]
+    NoSuchConference,
+    /// There is one of this name.
+    #[error("there is a conference of this name")]
+    Exists,
+    /// Whoever asks is no moderator.
+    #[error("only a moderator may do this")]
+    NotModerator,
+    /// A moderator has removed this person, who may come back when invited again.
+    #[error("a moderator has removed this person")]
+    Barred,
+    /// Whoever asks, or whom it is about, is not on the roster.
+    #[error("{0} is not on the roster")]
+    NotOnRoster(Aor),
+    /// The conference's founder cannot be removed by somebody else.
+    #[error("the founder of a conference cannot be removed")]
+    Founder,
+    /// The conference, or this focus, has no place left.
+    #[error("there is no place left")]
+    Full,
+    /// There is no such seat, or no more.
+    #[error("there is no such seat")]
+    NoSeat,
+    /// It is so already.
+    #[error("nothing would change")]
+    NothingNew,
+    /// There is nothing to do at this time.
+    #[error("nothing is due")]
+    NotYet,
+    /// An open room has no group.
+    #[error("an open conference has no group")]
+    NoGroup,
+    /// This very bundle was accepted before.
+    #[error("this change was accepted before")]
+    Repeated {
+        /// The group.
+        era: Era,
+        /// The epoch it made.
+        epoch: Epoch,
+    },
+    /// The change of the group breaks a rule, or came too late.
+    #[error(transparent)]
+    Group(#[from] mls::ledger::Refusal),
+    /// No relay can carry the room now.
+    #[error("no relay can carry the room now")]
+    NoRelay,
+    /// The relay did not answer in time.
+    #[error("the relay did not answer in time")]
+    RelaySilent,
+    /// The store failed; nothing was changed.
+    #[error("the store failed")]
+    StoreFailed,
+    /// This focus is stopping, or another owns the conference now.
+    #[error("this focus does not own the conference any more")]
+    NotOwner,
+}

@@ -1,0 +1,252 @@
+//! Who belongs to a conference, on which devices, at which seats. It holds facts; what somebody may do is
+//! [`super::policy`]'s business.
+use std::collections::{BTreeMap, BTreeSet};
+
+use ids::{Aor, DeviceId, SeatId};
+
+use super::nouns::{Participant, PeerPath};
+
+/// A participant's place at the relay.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seat {
+    /// Its name.
+    pub id: SeatId,
+    /// Whether the participant has connected.
+    pub bound: bool,
+    /// URIs it may use as CPIM From.
+    pub identities: Vec<String>,
+    /// Its path, if known.
+    pub peer_path: Option<PeerPath>,
+    /// It takes private messages.
+    pub private_messages: bool,
+}
+
+/// A person on the roster.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Person {
+    moderator: bool,
+    invited: bool,
+    /// The devices that take part, each with its seat unless it is away.
+    devices: BTreeMap<DeviceId, Option<Seat>>,
+}
+
+/// Everybody of a conference.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Roster {
+    people: BTreeMap<Aor, Person>,
+    barred: BTreeSet<Aor>,
+    seats: BTreeMap<SeatId, Participant>,
+}
+
+impl Roster {
+    /// Puts the founder on the roster.
+    pub(super) fn found(&mut self, creator: &Aor) {
+        self.people.entry(creator.clone()).or_default().moderator = true;
+    }
+
+    /// Puts somebody who is called on the roster. A bar is lifted.
+    pub(super) fn invite(&mut self, who: &Aor) {
+        self.barred.remove(who);
+        self.people.entry(who.clone()).or_default().invited = true;
+    }
+
+    /// Gives a device a seat. Returns the one it had.
+    pub(super) fn seat(&mut self, who: &Participant, seat: Seat) -> Option<SeatId> {
+        self.seats.insert(seat.id, who.clone());
+        let person = self.people.entry(who.aor.clone()).or_default();
+        let former = person.devices.insert(who.device.clone(), Some(seat)).flatten();
+        let former = former.map(|seat| seat.id);
+        if let Some(former) = former {
+            self.seats.remove(&former);
+        }
+        former
+    }
+
+    /// Changes a seat.
+    pub(super) fn seat_mut(&mut self, id: SeatId) -> Option<&mut Seat> {
+        let who = self.seats.get(&id)?;
+        self.people.get_mut(&who.aor)?.devices.get_mut(&who.device)?.as_mut()
+    }
+
+    /// Ends a seat; the device is away.
+    pub(super) fn unseat(&mut self, id: SeatId) -> Option<Participant> {
+        let who = self.seats.remove(&id)?;
+        if let Some(person) = self.people.get_mut(&who.aor)
+            && let Some(seat) = person.devices.get_mut(&who.device)
+        {
+            *seat = None;
+        }
+        Some(who)
+    }
+
+    /// Takes a device off the roster, and its person when that was all there was. Returns its seat.
+    pub(super) fn drop_device(&mut self, who: &Participant) -> Option<SeatId> {
+        let person = self.people.get_mut(&who.aor)?;
+        let seat = person.devices.remove(&who.device).flatten().map(|seat| seat.id);
+        if let Some(seat) = seat {
+            self.seats.remove(&seat);
+        }
+        if person.devices.is_empty() && !person.moderator && !person.invited {
+            self.people.remove(&who.aor);
+        }
+        seat
+    }
+
+    /// A called person has declined, or is no longer waited for.
+    pub(super) fn declined(&mut self, who: &Aor) {
+        if let Some(person) = self.people.get_mut(who) {
+            person.invited = false;
+            if person.devices.is_empty() && !person.moderator {
+                self.people.remove(who);
+            }
+        }
+    }
+
+    /// Takes a person off the roster. Returns the seats.
+    pub(super) fn drop_person(&mut self, who: &Aor) -> Vec<SeatId> {
+        let devices = self.people.remove(who).map(|person| person.devices).unwrap_or_default();
+        let seats: Vec<SeatId> = devices.into_values().flatten().map(|seat| seat.id).collect();
+        for seat in &seats {
+            self.seats.remove(seat);
+        }
+        seats
+    }
+
+    /// Keeps a person out until invited again.
+    pub(super) fn bar(&mut self, who: &Aor) {
+        self.barred.insert(who.clone());
+    }
+
+    /// Whether this person is kept out.
+    pub fn is_barred(&self, who: &Aor) -> bool {
+        self.barred.contains(who)
+    }
+
+    /// Whether this person belongs to the conference.
+    pub fn has(&self, who: &Aor) -> bool {
+        self.people.contains_key(who)
+    }
+
+    /// Whether this person may decide about others.
+    pub fn is_moderator(&self, who: &Aor) -> bool {
+        self.people.get(who).is_some_and(|person| person.moderator)
+    }
+
+    /// Whether this device takes part, seated or away.
+    pub fn has_device(&self, who: &Participant) -> bool {
+        self.people.get(&who.aor).is_some_and(|person| person.devices.contains_key(&who.device))
+    }
+
+    /// Whether no device takes part.
+    pub fn is_deserted(&self) -> bool {
+        self.people.values().all(|person| person.devices.is_empty())
+    }
+
+    /// How many devices take part.
+    pub fn len(&self) -> usize {
+        self.people.values().map(|person| person.devices.len()).sum()
+    }
+
+    /// A seat and whose it is.
+    pub fn at(&self, id: SeatId) -> Option<(&Participant, &Seat)> {
+        let who = self.seats.get(&id)?;
+        Some((who, self.seat_of(who)?))
+    }
+
+    /// The seat of a device.
+    pub fn seat_of(&self, who: &Participant) -> Option<&Seat> {
+        self.people.get(&who.aor)?.devices.get(&who.device)?.as_ref()
+    }
+
+    /// Every seat, in the order of their numbers.
+    pub fn seats(&self) -> impl Iterator<Item = SeatId> + '_ {
+        self.seats.keys().copied()
+    }
+
+    /// Whether the device is connected to its seat.
+    pub fn is_bound(&self, who: &Participant) -> bool {
+        self.seat_of(who).is_some_and(|seat| seat.bound)
+    }
+
+    /// The devices connected to their seats, longest seated first.
+    pub fn bound(&self) -> impl Iterator<Item = &Participant> {
+        self.seats.values().filter(|who| self.is_bound(who))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn participant(name: &str, device: u8) -> Participant {
+        Participant {
+            aor: format!("sip:{name}@example.net").parse().unwrap(),
+            device: format!("urn:uuid:00000000-0000-4000-8000-0000000000{device:02x}")
+                .parse()
+                .unwrap(),
+        }
+    }
+
+    fn seat(id: u64) -> Seat {
+        Seat {
+            id: SeatId(id),
+            bound: false,
+            identities: Vec::new(),
+            peer_path: None,
+            private_messages: false,
+        }
+    }
+
+    #[test]
+    fn a_device_that_comes_back_has_one_seat_the_new_one() {
+        let (mut roster, alice) = (Roster::default(), participant("alice", 1));
+
+        assert_eq!(roster.seat(&alice, seat(1)), None);
+        assert_eq!(roster.seat(&alice, seat(2)), Some(SeatId(1)));
+
+        assert!(roster.at(SeatId(1)).is_none());
+        assert_eq!(roster.seats().collect::<Vec<_>>(), [SeatId(2)]);
+        assert_eq!(roster.len(), 1);
+    }
+
+    #[test]
+    fn an_unseated_device_is_away_and_still_takes_part() {
+        let (mut roster, alice) = (Roster::default(), participant("alice", 1));
+        roster.seat(&alice, seat(1));
+
+        roster.unseat(SeatId(1));
+
+        assert!(roster.has_device(&alice) && !roster.is_deserted());
+        assert!(roster.seat_of(&alice).is_none());
+    }
+
+    #[test]
+    fn a_person_goes_with_the_last_device_unless_invited() {
+        let (mut roster, bob) = (Roster::default(), participant("bob", 1));
+        roster.seat(&bob, seat(1));
+        roster.seat(&participant("bob", 2), seat(2));
+
+        assert_eq!(roster.drop_device(&bob), Some(SeatId(1)));
+        assert!(roster.has(&bob.aor));
+        roster.drop_device(&participant("bob", 2));
+        assert!(!roster.has(&bob.aor));
+
+        roster.invite(&bob.aor);
+        roster.seat(&bob, seat(3));
+        roster.drop_device(&bob);
+        assert!(roster.has(&bob.aor));
+    }
+
+    #[test]
+    fn a_bar_holds_until_the_next_invitation() {
+        let (mut roster, dave) = (Roster::default(), participant("dave", 1));
+        roster.seat(&dave, seat(1));
+
+        assert_eq!(roster.drop_person(&dave.aor), [SeatId(1)]);
+        roster.bar(&dave.aor);
+        assert!(roster.is_barred(&dave.aor) && !roster.has(&dave.aor));
+
+        roster.invite(&dave.aor);
+        assert!(!roster.is_barred(&dave.aor));
+    }
+}

@@ -1,0 +1,30 @@
+//! What a desk is asked, by the front and by the relays. Each ask with a `reply` is answered once.
+use bytes::Bytes;
+use control::RoomNotice;
+use ids::{Aor, SeatId};
+use tokio::sync::oneshot;
+
+use super::{Gone, Joiner, SeatGiven};
+use crate::conference::{Level, Refusal};
+use crate::relays::Done;
+
+pub(super) type Reply<T> = oneshot::Sender<Result<T, Refusal>>;
+
+/// From the front.
+pub(super) enum Ask {
+    Create { creator: Aor, level: Level, relay: String, reply: Reply<()> },
+    Join { seat: SeatId, joiner: Joiner, reply: Reply<SeatGiven> },
+    Answered { seat: SeatId, peer_path: String },
+    Gone { seat: SeatId, how: Gone },
+    Invite { by: Aor, who: Aor, reply: Reply<()> },
+    Kick { by: Aor, who: Aor, reply: Reply<()> },
+    GroupState { who: Aor, reply: Reply<Option<Bytes>> },
+}
+
+/// From a relay.
+pub(super) enum FromRelay {
+    /// The notice is done with when `done` is dropped.
+    Notice { notice: RoomNotice, done: Done },
+    /// It has started anew.
+    Restarted,
+}

@@ -1,0 +1,424 @@
+//! The desks: one task owns each conference and is the only one that changes it.
+//!
+//! ```text
+//!  front ── ask ──►┐
+//!  relays ─ notice ─► Desk: decide ─► Store::append ─► take ─► perform ─► relays, front, directory
+//!  time ── tick ──►┘          └─► Refusal
+//! ```
+//!
+//! This file is the handle that others hold; `task` is the desk itself; `registry` finds the desk of a conference;
+//! `recover` brings every conference back after a start. A desk knows no SIP and no MSRP.
+mod ask;
+mod recover;
+mod registry;
+mod seating;
+mod task;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use ids::{Aor, ConferenceId, DeviceId, SeatId};
+use mls::identity::{FocusKey, Roots};
+use store::Store;
+use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::conference::{self, Bounds, Terms};
+use crate::config::Level;
+use crate::relays::{Heard, Relays};
+use ask::Ask;
+use registry::Registry;
+
+pub use crate::conference::Refusal;
+
+/// Seat numbers taken from the store at once. A start wastes fewer than this many.
+const SEATS_RESERVED: u32 = 1024;
+/// Asks that may wait for one desk; further ones wait for a place.
+const ASKS_MAX: usize = 256;
+
+/// What the desks need.
+pub struct DeskParts {
+    /// Where journals and KeyPackages are kept.
+    pub store: Store,
+    /// The links to the relays. They are dialled once every conference is recovered.
+    pub relays: Relays,
+    /// What the relays say.
+    pub heard: mpsc::UnboundedReceiver<Heard>,
+    /// What device certificates are checked against.
+    pub roots: Roots,
+    /// What Remove proposals are signed with.
+    pub focus: FocusKey,
+    /// The domain of conference URIs.
+    pub domain: String,
+    /// Where SIP effects go.
+    pub sip: mpsc::Sender<SipEffect>,
+    /// The wall clock: [`service::clock::wall`].
+    pub wall: fn() -> SystemTime,
+    /// Bounds.
+    pub limits: DeskLimits,
+}
+
+impl fmt::Debug for DeskParts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DeskParts").field("domain", &self.domain).finish_non_exhaustive()
+    }
+}
+
+/// The bounds of the desks.
+#[derive(Clone, Copy, Debug)]
+pub struct DeskLimits {
+    /// Conferences at once. 10 000.
+    pub conferences_max: usize,
+    /// How long a joiner waits for the relay's seat. 5 s: below the 10 s a front waits.
+    pub seated: Duration,
+    /// How long a seat outlives a restart of this focus, which forgets its dialog. 10 minutes.
+    pub orphaned: Duration,
+    /// The bounds of each conference.
+    pub conference: Bounds,
+}
+
+impl Default for DeskLimits {
+    fn default() -> Self {
+        Self {
+            conferences_max: 10_000,
+            seated: Duration::from_secs(5),
+            orphaned: Duration::from_secs(600),
+            conference: Bounds::default(),
+        }
+    }
+}
+
+/// A conference to be made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewConference {
+    /// Its name; none: a random one.
+    pub id: Option<ConferenceId>,
+    /// Its first moderator.
+    pub creator: Aor,
+    /// What the relay may see.
+    pub level: Level,
+}
+
+/// A device that wants a seat.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Joiner {
+    /// The person.
+    pub aor: Aor,
+    /// The device.
+    pub device: DeviceId,
+    /// URIs it may use as CPIM From.
+    pub identities: Vec<String>,
+    /// `a=path` of its SDP; none if it is called, or has yet to answer.
+    pub peer_path: Option<String>,
+    /// Its SDP has the `chatroom` token for private messages.
+    pub private_messages: bool,
+}
+
+/// A seat, ready to be taken.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SeatGiven {
+    /// Its name.
+    pub seat: SeatId,
+    /// The MSRP URI for the SDP, with the relay's host and port. Whoever knows it may take the seat.
+    pub path: String,
+    /// The hash of the relay's certificate, for `a=fingerprint`.
+    pub fingerprint: String,
+}
+
+impl fmt::Debug for SeatGiven {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SeatGiven({})", self.seat)
+    }
+}
+
+/// How a dialog ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gone {
+    /// BYE without a word of leaving, a lost flow, an expired session: the device stays a member.
+    Away,
+    /// BYE with `Reason: conclave;cause=1`: the device leaves.
+    Left,
+    /// The call was declined or never answered.
+    Refused,
+}
+
+/// What the front has to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SipEffect {
+    /// Call every registered device of this person.
+    DialOut {
+        /// Into which conference.
+        conference: ConferenceId,
+        /// Whom.
+        who: Aor,
+        /// Who asked for it.
+        by: Aor,
+    },
+    /// End the dialog of this seat, if there is one.
+    Bye {
+        /// Whose seat.
+        conference: ConferenceId,
+        /// Which.
+        seat: SeatId,
+        /// For the Reason header.
+        reason: String,
+    },
+}
+
+/// Why the desks could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The store failed.
+    #[error("the store: {0}")]
+    Store(#[from] store::Error),
+    /// A journal cannot be followed.
+    #[error("the journal of {conference}: {why}")]
+    Journal {
+        /// Whose.
+        conference: ConferenceId,
+        /// Why.
+        why: conference::BadJournal,
+    },
+    /// A conference that was recovered refused what every start asks.
+    #[error("{conference} could not be taken over: {why}")]
+    Adopt {
+        /// Which.
+        conference: ConferenceId,
+        /// Why.
+        why: Refusal,
+    },
+}
+
+/// A handle to all desks. Clones share them.
+#[derive(Clone)]
+pub struct Desks(Arc<Shared>);
+
+impl fmt::Debug for Desks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Desks").field("conferences", &self.0.registry.len()).finish()
+    }
+}
+
+/// What all desks share.
+struct Shared {
+    store: Store,
+    relays: Relays,
+    roots: Roots,
+    focus: FocusKey,
+    domain: String,
+    sip: mpsc::Sender<SipEffect>,
+    wall: fn() -> SystemTime,
+    limits: DeskLimits,
+    registry: Registry,
+    seats: Mutex<Range<u64>>,
+    tasks: TaskTracker,
+    stopping: CancellationToken,
+}
+
+impl Desks {
+    /// Recovers every conference from its journal, tells the relays what they should have, and starts the desks.
+    ///
+    /// # Errors
+    /// The store failed, or holds a journal that this program cannot follow.
+    pub async fn open(parts: DeskParts) -> Result<Self, OpenError> {
+        let DeskParts { store, relays, heard, roots, focus, domain, sip, wall, limits } = parts;
+        let shared = Shared {
+            store,
+            relays,
+            roots,
+            focus,
+            domain,
+            sip,
+            wall,
+            limits,
+            registry: Registry::default(),
+            seats: Mutex::new(0..0),
+            tasks: TaskTracker::new(),
+            stopping: CancellationToken::new(),
+        };
+        let desks = Self(Arc::new(shared));
+        recover::all(&desks.0).await?;
+        desks.0.tasks.spawn(registry::route(Arc::clone(&desks.0), heard));
+        desks.0.relays.go();
+        Ok(desks)
+    }
+
+    /// Makes a conference.
+    ///
+    /// # Errors
+    /// [`Refusal::Exists`], [`Refusal::Full`], [`Refusal::NoRelay`], or the store failed.
+    pub async fn create(&self, new: NewConference) -> Result<ConferenceId, Refusal> {
+        let NewConference { id, creator, level } = new;
+        let id = id.unwrap_or_else(|| random_name(&mut rand::rng()));
+        if self.0.registry.len() >= self.0.limits.conferences_max {
+            return Err(Refusal::Full);
+        }
+        let relay = self.0.relays.place().ok_or(Refusal::NoRelay)?;
+        let desk = self.0.registry.desk(&id, |asks, notices| {
+            task::spawn_new(&self.0, id.clone(), asks, notices);
+        });
+        let (reply, answer) = oneshot::channel();
+        let level = conference::Level::from(level);
+        desk.ask(Ask::Create { creator, level, relay, reply }).await?;
+        answer.await.map_err(|_| Refusal::NotOwner)??;
+        Ok(id)
+    }
+
+    /// Gives a device a seat, and answers when the relay has it ready.
+    ///
+    /// # Errors
+    /// Why not; [`Refusal::RelaySilent`] if the relay did not answer in time.
+    pub async fn join(&self, id: &ConferenceId, joiner: Joiner) -> Result<SeatGiven, Refusal> {
+        let desk = self.0.registry.find(id).ok_or(Refusal::NoSuchConference)?;
+        let seat = self.0.next_seat().await?;
+        let (reply, answer) = oneshot::channel();
+        desk.ask(Ask::Join { seat, joiner, reply }).await?;
+        answer.await.map_err(|_| Refusal::NotOwner)?
+    }
+
+    /// The SDP of a seated device came.
+    pub async fn answered(&self, id: &ConferenceId, seat: SeatId, peer_path: String) {
+        if let Some(desk) = self.0.registry.find(id) {
+            desk.ask(Ask::Answered { seat, peer_path }).await.ok();
+        }
+    }
+
+    /// The dialog of a seat is over.
+    pub async fn gone(&self, id: &ConferenceId, seat: SeatId, how: Gone) {
+        if let Some(desk) = self.0.registry.find(id) {
+            desk.ask(Ask::Gone { seat, how }).await.ok();
+        }
+    }
+
+    /// Calls somebody into the conference: [`SipEffect::DialOut`] follows.
+    ///
+    /// # Errors
+    /// [`Refusal::NotModerator`], or there is no such conference.
+    pub async fn invite(&self, id: &ConferenceId, by: &Aor, who: Aor) -> Result<(), Refusal> {
+        let by = by.clone();
+        self.asked(id, |reply| Ask::Invite { by, who, reply }).await
+    }
+
+    /// Puts somebody out with all devices, or lets somebody leave (`by` is `who`). When this answers, the relay has
+    /// been told; nothing more is relayed to them.
+    ///
+    /// # Errors
+    /// [`Refusal::NotModerator`], [`Refusal::NotOnRoster`], [`Refusal::Founder`], or there is no such conference.
+    pub async fn kick(&self, id: &ConferenceId, by: &Aor, who: Aor) -> Result<(), Refusal> {
+        let by = by.clone();
+        self.asked(id, |reply| Ask::Kick { by, who, reply }).await
+    }
+
+    /// The public state of the group ([`mls::wire::GroupState`]), for somebody on the roster; none if there is
+    /// no group yet.
+    ///
+    /// # Errors
+    /// There is no such conference, or this person is not on its roster.
+    pub async fn group_state(
+        &self,
+        id: &ConferenceId,
+        who: &Aor,
+    ) -> Result<Option<Bytes>, Refusal> {
+        let who = who.clone();
+        self.asked(id, |reply| Ask::GroupState { who, reply }).await
+    }
+
+    async fn asked<T>(
+        &self,
+        id: &ConferenceId,
+        ask: impl FnOnce(oneshot::Sender<Result<T, Refusal>>) -> Ask,
+    ) -> Result<T, Refusal> {
+        let desk = self.0.registry.find(id).ok_or(Refusal::NoSuchConference)?;
+        let (reply, answer) = oneshot::channel();
+        desk.ask(ask(reply)).await?;
+        answer.await.map_err(|_| Refusal::NotOwner)?
+    }
+
+    /// Whether there is such a conference now.
+    pub fn exists(&self, id: &ConferenceId) -> bool {
+        self.level(id).is_some()
+    }
+
+    /// What the relay of this conference may see, if there is such a conference.
+    pub fn level(&self, id: &ConferenceId) -> Option<Level> {
+        self.0.registry.level(id).map(Level::from)
+    }
+
+    /// How many conferences there are.
+    pub fn len(&self) -> usize {
+        self.0.registry.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Ends the desks after what they are doing. Conferences go on at the next start.
+    pub async fn stop(&self) {
+        self.0.stopping.cancel();
+        self.0.registry.clear();
+        self.0.tasks.close();
+        self.0.tasks.wait().await;
+    }
+}
+
+impl Shared {
+    fn now(&self) -> SystemTime {
+        (self.wall)()
+    }
+
+    fn terms(&self, id: &ConferenceId) -> Arc<Terms> {
+        Arc::new(Terms {
+            id: id.clone(),
+            domain: self.domain.clone(),
+            roots: self.roots.clone(),
+            focus: self.focus.clone(),
+            bounds: self.limits.conference,
+        })
+    }
+
+    /// A seat number that was never used.
+    async fn next_seat(&self) -> Result<SeatId, Refusal> {
+        let mut seats = self.seats.lock().await;
+        if seats.is_empty() {
+            *seats = self.store.reserve("seats", SEATS_RESERVED).await.map_err(|error| {
+                tracing::warn!(%error, "no seat number");
+                Refusal::StoreFailed
+            })?;
+        }
+        seats.next().map(SeatId).ok_or(Refusal::StoreFailed)
+    }
+}
+
+/// 128 random bits, so that nobody guesses a conference.
+fn random_name(rng: &mut impl rand::RngCore) -> ConferenceId {
+    let mut octets = [0_u8; 16];
+    rng.fill_bytes(&mut octets);
+    let name = format!("c{}", hex::encode(octets));
+    name.parse().expect("a letter and hexadecimal digits are a name")
+}
+
+impl From<Level> for conference::Level {
+    fn from(level: Level) -> Self {
+        match level {
+            Level::Sealed => Self::Sealed,
+            Level::Open => Self::Open,
+        }
+    }
+}
+
+impl From<conference::Level> for Level {
+    fn from(level: conference::Level) -> Self {
+        match level {
+            conference::Level::Sealed => Self::Sealed,
+            conference::Level::Open => Self::Open,
+        }
+    }
+}

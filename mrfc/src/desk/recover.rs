@@ -1,0 +1,39 @@
+//! Bringing every conference back after a start: follow its journal, take it over with one more event, tell its relay
+//! what should be, and repeat what may not have reached it.
+use std::sync::Arc;
+
+use ids::ConferenceId;
+
+use super::task::Desk;
+use super::{OpenError, Shared};
+use crate::conference::{Command, Conference};
+
+pub(super) async fn all(shared: &Arc<Shared>) -> Result<(), OpenError> {
+    for id in shared.store.conferences().await? {
+        one(shared, id).await?;
+    }
+    Ok(())
+}
+
+async fn one(shared: &Arc<Shared>, id: ConferenceId) -> Result<(), OpenError> {
+    let journal = |why| OpenError::Journal { conference: id.clone(), why };
+    let history = shared.store.read(&id).await?;
+    let recovered = Conference::recover(shared.terms(&id), &history.events, history.group.as_ref());
+    let recovered = recovered.map_err(journal)?;
+    let Some(level) = recovered.conference.level() else {
+        return Ok(());
+    };
+    let mut desk = Desk::recovered(Arc::clone(shared), recovered.conference);
+    let adopt = |why| OpenError::Adopt { conference: id.clone(), why };
+    desk.run(&Command::Adopt).await.map_err(adopt)?;
+    let relay = desk.relay();
+    if !shared.relays.has(&relay) {
+        // The configuration does not name it any more.
+        let relay = shared.relays.place().ok_or_else(|| adopt(super::Refusal::NoRelay))?;
+        desk.run(&Command::Move { relay }).await.map_err(adopt)?;
+    }
+    desk.restate(recovered.tail).await;
+    shared.registry.desk(&id, |asks, notices| desk.spawn(asks, notices));
+    shared.registry.opened(&id, level);
+    Ok(())
+}

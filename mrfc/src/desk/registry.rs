@@ -1,0 +1,109 @@
+//! Finds the desk of a conference. The map is touched only here, and only for a moment: what leaves is a clone.
+use std::sync::Arc;
+
+use dashmap::DashMap;
+use dashmap::mapref::entry::Entry;
+use ids::ConferenceId;
+use tokio::sync::mpsc;
+use tracing::debug;
+
+use super::ask::{Ask, FromRelay};
+use super::{ASKS_MAX, Shared};
+use crate::conference::{Level, Refusal};
+use crate::relays::Heard;
+
+/// The ways to one desk.
+#[derive(Clone)]
+pub(super) struct DeskHandle {
+    asks: mpsc::Sender<Ask>,
+    /// Unbounded here, because bounded at its source: a relay holds its notices back until earlier ones are done.
+    notices: mpsc::UnboundedSender<(Arc<str>, FromRelay)>,
+    level: Option<Level>,
+}
+
+impl DeskHandle {
+    pub(super) async fn ask(&self, ask: Ask) -> Result<(), Refusal> {
+        self.asks.send(ask).await.map_err(|_| Refusal::NoSuchConference)
+    }
+}
+
+/// The receiving ends, for the desk.
+pub(super) type Asks = mpsc::Receiver<Ask>;
+pub(super) type Notices = mpsc::UnboundedReceiver<(Arc<str>, FromRelay)>;
+
+/// Every desk by its conference.
+#[derive(Default)]
+pub(super) struct Registry(DashMap<ConferenceId, DeskHandle>);
+
+impl Registry {
+    /// The desk of this conference; a new one if there is none.
+    pub(super) fn desk(&self, id: &ConferenceId, start: impl FnOnce(Asks, Notices)) -> DeskHandle {
+        match self.0.entry(id.clone()) {
+            Entry::Occupied(there) => there.get().clone(),
+            Entry::Vacant(place) => {
+                let (asks, asked) = mpsc::channel(ASKS_MAX);
+                let (notices, noticed) = mpsc::unbounded_channel();
+                let handle = DeskHandle { asks, notices, level: None };
+                place.insert(handle.clone());
+                start(asked, noticed);
+                handle
+            }
+        }
+    }
+
+    pub(super) fn find(&self, id: &ConferenceId) -> Option<DeskHandle> {
+        self.0.get(id).map(|desk| desk.clone())
+    }
+
+    /// The conference is made: others may see it.
+    pub(super) fn opened(&self, id: &ConferenceId, level: Level) {
+        if let Some(mut desk) = self.0.get_mut(id) {
+            desk.level = Some(level);
+        }
+    }
+
+    /// The level of a conference that is made.
+    pub(super) fn level(&self, id: &ConferenceId) -> Option<Level> {
+        self.0.get(id).and_then(|desk| desk.level)
+    }
+
+    /// The desk ends. Later asks find none.
+    pub(super) fn remove(&self, id: &ConferenceId) {
+        self.0.remove(id);
+    }
+
+    pub(super) fn clear(&self) {
+        self.0.clear();
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn all(&self) -> Vec<DeskHandle> {
+        self.0.iter().map(|desk| desk.clone()).collect()
+    }
+}
+
+/// Brings what the relays say to the desks, until the links end or the desks are stopped.
+pub(super) async fn route(shared: Arc<Shared>, mut heard: mpsc::UnboundedReceiver<Heard>) {
+    while let Some(heard) = tokio::select! {
+        heard = heard.recv() => heard,
+        () = shared.stopping.cancelled() => None,
+    } {
+        match heard {
+            Heard::Notice { relay, conference, notice, done } => {
+                let Some(desk) = shared.registry.find(&conference) else {
+                    debug!(%conference, ?notice, "a notice about no conference of ours");
+                    continue;
+                };
+                desk.notices.send((relay, FromRelay::Notice { notice, done })).ok();
+            }
+            Heard::Restarted { relay } => {
+                for desk in shared.registry.all() {
+                    desk.notices.send((Arc::clone(&relay), FromRelay::Restarted)).ok();
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,389 @@
+//! One desk: takes one thing at a time, decides, keeps, follows, carries out.
+//!
+//! It stops when its conference has ended, when the store says that another owner has appended, or when the desks
+//! are stopped.
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use control::{Cause, RoomNotice};
+use ids::{ConferenceId, SeatId, Seq};
+use mls::wire::{self, CommitResult};
+use store::Entry;
+use tracing::{debug, info, warn};
+
+use super::ask::{Ask, FromRelay};
+use super::registry::{Asks, Notices};
+use super::seating::{Seated, Seating};
+use super::{Gone, Shared};
+use crate::conference::{
+    Command, Conference, Effect, Joining, Participant, PeerPath, Refusal, Told, What, Why,
+};
+use crate::perform::{Keys, Performer};
+
+/// One conference and everything that belongs to its task.
+pub(super) struct Desk {
+    shared: Arc<Shared>,
+    conference: Conference,
+    performer: Performer,
+    seating: Seating,
+    /// Keys for answers that are not in the journal.
+    answers: Keys,
+    /// Another owner has appended, or the conference has ended.
+    over: bool,
+}
+
+/// Starts the desk of a conference that is to be made.
+pub(super) fn spawn_new(shared: &Arc<Shared>, id: ConferenceId, asks: Asks, notices: Notices) {
+    let owner = Arc::clone(shared);
+    shared.tasks.spawn(async move {
+        // It may have existed before: eras, terms and keys go on from there.
+        let conference = match load(&owner, &id).await {
+            Ok(conference) => conference,
+            Err(error) => {
+                warn!(conference = %id, %error, "a conference cannot be made");
+                owner.registry.remove(&id);
+                return;
+            }
+        };
+        let desk = Desk::new(owner, conference, Seating::default());
+        desk.serve(asks, notices).await;
+    });
+}
+
+async fn load(shared: &Shared, id: &ConferenceId) -> Result<Conference, super::OpenError> {
+    let history = shared.store.read(id).await?;
+    let recovered = Conference::recover(shared.terms(id), &history.events, history.group.as_ref());
+    let journal = |why| super::OpenError::Journal { conference: id.clone(), why };
+    Ok(recovered.map_err(journal)?.conference)
+}
+
+impl Desk {
+    fn new(shared: Arc<Shared>, conference: Conference, seating: Seating) -> Self {
+        let performer = Performer::new(shared.relays.clone(), shared.sip.clone());
+        let answers = Keys::of_answers(conference.seq());
+        Self { shared, conference, performer, seating, answers, over: false }
+    }
+
+    /// A desk for a conference that was there before the start. Its dialogs are lost.
+    pub(super) fn recovered(shared: Arc<Shared>, conference: Conference) -> Self {
+        let until = shared.now() + shared.limits.orphaned;
+        let seating = Seating::orphaned(conference.roster().seats(), until);
+        Self::new(shared, conference, seating)
+    }
+
+    pub(super) fn relay(&self) -> String {
+        self.conference.relay().unwrap_or_default().to_owned()
+    }
+
+    pub(super) fn spawn(self, asks: Asks, notices: Notices) {
+        let tasks = self.shared.tasks.clone();
+        tasks.spawn(self.serve(asks, notices));
+    }
+
+    async fn serve(mut self, mut asks: Asks, mut notices: Notices) {
+        let shared = Arc::clone(&self.shared);
+        while !self.over {
+            let wait = self.wait();
+            tokio::select! {
+                ask = asks.recv() => match ask {
+                    Some(ask) => self.ask(ask).await,
+                    None => return,
+                },
+                Some((relay, from)) = notices.recv() => self.from_relay(&relay, from).await,
+                () = tokio::time::sleep(wait.unwrap_or_default()), if wait.is_some() => {}
+                () = shared.stopping.cancelled() => return,
+            }
+            self.late().await;
+            self.due().await;
+        }
+        shared.registry.remove(self.conference.id());
+    }
+
+    /// How long nothing is due; `None` until something else happens.
+    fn wait(&self) -> Option<Duration> {
+        let due = self.conference.due().into_iter().chain(self.seating.due()).min()?;
+        Some(due.duration_since(self.shared.now()).unwrap_or_default())
+    }
+
+    /// Does what time asks for.
+    async fn due(&mut self) {
+        while !self.over && self.conference.due().is_some_and(|due| due <= self.shared.now()) {
+            if let Err(refusal) = self.run(&Command::Tick).await {
+                debug!(conference = %self.conference.id(), %refusal, "tick");
+                return;
+            }
+        }
+    }
+
+    async fn late(&mut self) {
+        let now = self.shared.now();
+        for seat in self.seating.late(now) {
+            self.gone(seat, Why::RelayLost).await;
+        }
+        for seat in self.seating.forgotten(now) {
+            self.gone(seat, Why::Forgotten).await;
+        }
+    }
+
+    /// The path of every change: decide, keep, follow, carry out.
+    pub(super) async fn run(&mut self, command: &Command) -> Result<(), Refusal> {
+        let mut follow = Some(self.step(command).await?);
+        while let Some(of) = follow.take().filter(|of| !of.is_empty()) {
+            let packages = self.claim(of).await;
+            follow = Some(self.step(&Command::Claimed(packages)).await?);
+        }
+        Ok(())
+    }
+
+    async fn step(&mut self, command: &Command) -> Result<Vec<Participant>, Refusal> {
+        let decision = self.conference.decide(self.shared.now(), command)?;
+        let former = self.relay();
+        let entry = Entry { event: decision.event().to_bytes(), group: decision.group() };
+        let appended =
+            self.shared.store.append(self.conference.id(), self.conference.seq(), entry).await;
+        if let Err(error) = appended {
+            return Err(self.not_kept(&error));
+        }
+        let what = decision.event().what.clone();
+        let effects = self.conference.take(decision);
+        self.answers = Keys::of_answers(self.conference.seq());
+        for effect in &effects {
+            if let Effect::Unseat(seat, _) | Effect::Bye(seat, _) = effect {
+                self.seating.over(*seat);
+            }
+        }
+        let relay = self.conference.relay().map_or_else(|| former.clone(), ToOwned::to_owned);
+        if !former.is_empty() && relay != former {
+            let close = control::RoomOrder::Close { reason: Why::RelayLost.as_str().to_owned() };
+            self.performer.order(&self.conference, &former, close).await;
+        }
+        let keys = Keys::of_event(self.conference.seq());
+        let claims = self.performer.all(&self.conference, &relay, keys, effects).await;
+        self.noted(&what);
+        Ok(claims)
+    }
+
+    fn noted(&mut self, what: &What) {
+        let conference = self.conference.id();
+        match what {
+            What::Created { level, .. } => {
+                self.shared.registry.opened(conference, *level);
+                info!(%conference, ?level, "made");
+            }
+            What::Ended => {
+                self.over = true;
+                info!(%conference, "ended");
+            }
+            What::Advanced { by, era, epoch, added, removed, .. } => {
+                let (added, removed) = (added.len(), removed.len());
+                info!(%conference, %era, %epoch, %by, added, removed, "new epoch");
+            }
+            What::Departed { why, .. } => info!(%conference, why = why.as_str(), "departed"),
+            _ => {}
+        }
+    }
+
+    fn not_kept(&mut self, error: &store::Error) -> Refusal {
+        let conference = self.conference.id();
+        match error {
+            store::Error::Conflict { .. } | store::Error::Closed => {
+                warn!(%conference, %error, "this focus gives the conference up");
+                self.over = true;
+                Refusal::NotOwner
+            }
+            other => {
+                warn!(%conference, error = %other, "an event could not be kept");
+                Refusal::StoreFailed
+            }
+        }
+    }
+
+    async fn claim(&self, of: Vec<Participant>) -> Vec<(Participant, Option<Bytes>)> {
+        let names = of.iter().map(|who| (who.aor.clone(), who.device.clone())).collect();
+        let claimed = self.shared.store.claim_for(names, self.shared.now()).await;
+        let claimed = claimed.unwrap_or_else(|error| {
+            warn!(conference = %self.conference.id(), %error, "no KeyPackages");
+            Vec::new()
+        });
+        let packages = claimed.into_iter().map(|one| one.map(|one| one.package));
+        of.into_iter().zip(packages.chain(std::iter::repeat(None))).collect()
+    }
+
+    async fn ask(&mut self, ask: Ask) {
+        match ask {
+            Ask::Create { creator, level, relay, reply } => {
+                let made = self.run(&Command::Create { creator, level, relay }).await;
+                // A desk whose conference was not made has nothing to do.
+                self.over |= !self.conference.is_open();
+                reply.send(made).ok();
+            }
+            Ask::Join { seat, joiner, reply } => {
+                let who = Participant { aor: joiner.aor, device: joiner.device };
+                let joining = Joining {
+                    who,
+                    seat,
+                    identities: joiner.identities,
+                    peer_path: joiner.peer_path.map(PeerPath),
+                    private_messages: joiner.private_messages,
+                };
+                match self.run(&Command::Join(joining)).await {
+                    Ok(()) => {
+                        let until = self.shared.now() + self.shared.limits.seated;
+                        self.seating.wait(seat, reply, until);
+                    }
+                    Err(refusal) => drop(reply.send(Err(refusal))),
+                }
+            }
+            Ask::Answered { seat, peer_path } => {
+                let peer_path = PeerPath(peer_path);
+                self.tried(&Command::Answered { seat, peer_path }).await;
+            }
+            Ask::Gone { seat, how: Gone::Left } => self.tried(&Command::Leave(seat)).await,
+            Ask::Gone { seat, how: Gone::Away } => self.gone(seat, Why::Away).await,
+            Ask::Gone { seat, how: Gone::Refused } => self.gone(seat, Why::Refused).await,
+            Ask::Invite { by, who, reply } => {
+                reply.send(self.run(&Command::Invite { by, who }).await).ok();
+            }
+            Ask::Kick { by, who, reply } => {
+                reply.send(self.run(&Command::Kick { by, who }).await).ok();
+            }
+            Ask::GroupState { who, reply } => {
+                let state = self.conference.group_state(&who);
+                reply.send(state.map(|state| state.map(|state| state.to_bytes()))).ok();
+            }
+        }
+    }
+
+    /// Runs a command whose refusal nobody waits for.
+    async fn tried(&mut self, command: &Command) {
+        if let Err(refusal) = self.run(command).await {
+            debug!(conference = %self.conference.id(), %refusal, "refused");
+        }
+    }
+
+    async fn gone(&mut self, seat: SeatId, why: Why) {
+        self.tried(&Command::Gone { seat, why }).await;
+    }
+
+    async fn from_relay(&mut self, relay: &str, from: FromRelay) {
+        if self.conference.relay() != Some(relay) {
+            return;
+        }
+        match from {
+            FromRelay::Restarted => {
+                let seats: Vec<SeatId> = self.conference.roster().seats().collect();
+                for seat in seats {
+                    if !self.seating.is_waiting(seat) {
+                        self.gone(seat, Why::RelayLost).await;
+                    }
+                }
+            }
+            FromRelay::Notice { notice, done } => {
+                self.notice(notice).await;
+                drop(done);
+            }
+        }
+    }
+
+    async fn notice(&mut self, notice: RoomNotice) {
+        match notice {
+            RoomNotice::Seated { seat, path } => self.seated(seat, path).await,
+            RoomNotice::Bound { seat } => self.tried(&Command::Bound(seat)).await,
+            RoomNotice::Lost { seat, cause } => self.gone(seat, why(cause)).await,
+            RoomNotice::Handshake { seat, content_type, body, .. } => {
+                if content_type.eq_ignore_ascii_case(wire::BUNDLE) {
+                    self.bundle(seat, body).await;
+                } else {
+                    debug!(conference = %self.conference.id(), content_type, "not for the focus");
+                }
+            }
+            RoomNotice::Broadcasted { key, number } => {
+                debug!(conference = %self.conference.id(), %key, %number, "broadcast");
+            }
+            RoomNotice::NicknameAsked { seat, request, .. } => {
+                // RFC 7701, 7.1: 403 where the conference does not allow nicknames.
+                let answer = control::RoomOrder::NicknameAnswer { seat, request, status: 403 };
+                let relay = self.relay();
+                self.performer.order(&self.conference, &relay, answer).await;
+            }
+        }
+    }
+
+    async fn seated(&mut self, seat: SeatId, path: String) {
+        if self.conference.roster().at(seat).is_none() {
+            return;
+        }
+        let face = self.shared.relays.face(&self.relay());
+        let fingerprint = face.map(|face| face.fingerprint).unwrap_or_default();
+        match self.seating.seated(seat, path, fingerprint) {
+            Seated::Known => {}
+            Seated::NobodyWaits => self.gone(seat, Why::Away).await,
+            Seated::Moved => self.gone(seat, Why::RelayLost).await,
+        }
+    }
+
+    /// A change of the group: accepted, or its author is told why not.
+    async fn bundle(&mut self, seat: SeatId, bundle: Bytes) {
+        let refusal = match self.run(&Command::Bundle { seat, bundle }).await {
+            Ok(()) => return,
+            Err(refusal) => refusal,
+        };
+        debug!(conference = %self.conference.id(), %seat, %refusal, "a change was refused");
+        let result = match &refusal {
+            Refusal::Group(refusal) => refusal.to_result(),
+            Refusal::Repeated { era, epoch } => CommitResult::Accepted { era: *era, epoch: *epoch },
+            // Nothing was decided: the device is asked again.
+            Refusal::StoreFailed | Refusal::NotOwner => return,
+            other => CommitResult::Refused { why: other.to_string() },
+        };
+        let (relay, tell) = (self.relay(), Effect::Tell(seat, Told::Result(result)));
+        for order in crate::perform::orders(&self.conference, &mut self.answers, tell) {
+            self.performer.order(&self.conference, &relay, order).await;
+        }
+        if let Some(failed) = failed(&self.conference, seat, &refusal) {
+            self.tried(&failed).await;
+        }
+    }
+
+    /// Tells the relay everything it should have, and repeats what it may have missed.
+    pub(super) async fn restate(&mut self, tail: Vec<(Seq, Vec<Effect>)>) {
+        let relay = self.relay();
+        let keys = Keys::of_event(self.conference.seq());
+        let wanted = self.conference.wanted();
+        self.performer.all(&self.conference, &relay, keys, wanted).await;
+        for (seq, effects) in tail {
+            self.performer.all(&self.conference, &relay, Keys::of_event(seq), effects).await;
+        }
+    }
+}
+
+/// Whether the device that was asked for a change has just shown that it cannot make it.
+fn failed(conference: &Conference, seat: SeatId, refusal: &Refusal) -> Option<Command> {
+    use mls::ledger::Refusal as Group;
+    let (whom, _) = conference.roster().at(seat)?;
+    if conference.awaited() != Some(whom) {
+        return None;
+    }
+    let spoiled = match refusal {
+        // It answered an earlier request, or lost a race: the answer to this one is yet to come.
+        Refusal::Group(Group::Lost { .. } | Group::Future { .. } | Group::SkipsRemove(_)) => {
+            return None;
+        }
+        Refusal::Group(
+            Group::KeyPackage(name) | Group::Duplicate(name) | Group::NotOnRoster(name),
+        ) => Some(Participant::from(name)).filter(|spoiled| spoiled != whom),
+        Refusal::Group(_) => None,
+        _ => return None,
+    };
+    Some(Command::Failed { whom: whom.clone(), spoiled })
+}
+
+fn why(cause: Cause) -> Why {
+    match cause {
+        Cause::Disconnected => Why::Disconnected,
+        Cause::Slow => Why::Slow,
+        Cause::Silent => Why::Silent,
+        Cause::Misbehaved => Why::Misbehaved,
+    }
+}

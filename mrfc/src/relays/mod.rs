@@ -1,0 +1,192 @@
+//! The links to the relays: one task for each relay dials it, keeps its books ([`control::FocusLink`]), dials again
+//! after a break and resends what the relay should have. What relays say goes to one receiver, in order.
+//!
+//! It decides nothing about conferences, and it never waits for one: a relay's notices are bounded by the link
+//! itself, which has no more than its limit unacknowledged, so they need no bounded queue behind it.
+mod link;
+mod safe;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use control::{Order, RoomNotice, RoomOrder};
+use ids::ConferenceId;
+use tokio::sync::{Notify, mpsc, watch};
+
+pub use safe::Done;
+
+/// Orders on their way to one relay's task. A desk waits when there are more.
+const ORDERS_MAX: usize = 1024;
+
+/// One relay, as the configuration names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RelayAt {
+    /// Our name for it.
+    pub name: String,
+    /// Its control address, `host:port`.
+    pub control: String,
+    /// The name its certificate proves.
+    pub server_name: String,
+}
+
+/// What the links need.
+#[derive(Clone, Debug)]
+pub struct RelayParts {
+    /// What the relays call us in their logs.
+    pub focus: String,
+    /// Which run of this focus it is: random.
+    pub incarnation: String,
+    /// The relays.
+    pub relays: Vec<RelayAt>,
+    /// Dials over IPv4 and IPv6 with our certificate ([`service::quic::dialler`]).
+    pub dialler: quinn::Endpoint,
+    /// How much each link may hold back.
+    pub limits: control::Limits,
+    /// First and longest pause between two attempts to reach a relay.
+    pub pauses: (Duration, Duration),
+}
+
+/// The default pauses between attempts: a restarted relay is found at once, a dead one does not fill the log.
+pub const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+
+/// What a relay says about itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Face {
+    /// The authority in the MSRP URIs it hands out, `host:port`.
+    pub msrp: String,
+    /// The hash of its MSRP certificate, for `a=fingerprint`.
+    pub fingerprint: String,
+    /// Whether orders reach it now.
+    pub up: bool,
+}
+
+/// What came from a relay.
+#[derive(Debug)]
+pub enum Heard {
+    /// A notice about a room.
+    Notice {
+        /// From which relay.
+        relay: Arc<str>,
+        /// Whose room.
+        conference: ConferenceId,
+        /// What it says.
+        notice: RoomNotice,
+        /// To be dropped when what it says is kept.
+        done: Done,
+    },
+    /// The relay has started anew: every session it had is gone.
+    Restarted {
+        /// Which.
+        relay: Arc<str>,
+    },
+}
+
+/// A handle to all links. Clones share them.
+#[derive(Clone)]
+pub struct Relays {
+    links: Arc<BTreeMap<Arc<str>, Link>>,
+    order: Arc<[Arc<str>]>,
+    go: Arc<Notify>,
+}
+
+struct Link {
+    orders: mpsc::Sender<Order>,
+    face: watch::Receiver<Option<Face>>,
+    rooms: watch::Receiver<usize>,
+}
+
+impl fmt::Debug for Relays {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Relays").field(&self.order).finish()
+    }
+}
+
+/// No such relay is configured, or its task has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("there is no such relay")]
+pub struct NoSuchRelay;
+
+impl Relays {
+    /// Starts a task for each relay. They take orders, and dial only after [`Relays::go`]: a relay ends what the
+    /// first full state does not name. The tasks end when the last handle is dropped.
+    pub fn start(parts: RelayParts) -> (Self, mpsc::UnboundedReceiver<Heard>) {
+        let (heard, hearing) = mpsc::unbounded_channel();
+        let go = Arc::new(Notify::new());
+        let order: Arc<[Arc<str>]> =
+            parts.relays.iter().map(|at| at.name.as_str().into()).collect();
+        let mut links = BTreeMap::new();
+        for at in parts.relays.iter().cloned() {
+            let (orders, incoming) = mpsc::channel(ORDERS_MAX);
+            let (show_face, face) = watch::channel(None);
+            let (show_rooms, rooms) = watch::channel(0);
+            let name: Arc<str> = at.name.as_str().into();
+            let task = link::LinkTask::new(
+                &parts,
+                at,
+                link::Ends {
+                    orders: incoming,
+                    heard: heard.clone(),
+                    face: show_face,
+                    rooms: show_rooms,
+                },
+            );
+            drop(tokio::spawn(task.run(Arc::clone(&go))));
+            links.insert(name, Link { orders, face, rooms });
+        }
+        (Self { links: Arc::new(links), order, go }, hearing)
+    }
+
+    /// Every conference is recovered: the relays may be dialled.
+    pub fn go(&self) {
+        // `notify_waiters` would miss a task that has not come to its wait yet.
+        for _ in self.order.iter() {
+            self.go.notify_one();
+        }
+    }
+
+    /// Gives an order for a room. Waits while the relay's task is behind.
+    ///
+    /// # Errors
+    /// There is no such relay.
+    pub async fn order(
+        &self,
+        relay: &str,
+        conference: &ConferenceId,
+        order: RoomOrder,
+    ) -> Result<(), NoSuchRelay> {
+        let link = self.links.get(relay).ok_or(NoSuchRelay)?;
+        let order = Order::room(conference.clone(), order);
+        link.orders.send(order).await.map_err(|_| NoSuchRelay)
+    }
+
+    /// The relay for a new room: of those that can be reached the one with the fewest rooms, the first configured
+    /// where two have as many. Where none can be reached, of all.
+    pub fn place(&self) -> Option<String> {
+        let choose = |only_up: bool| {
+            let links = self.order.iter().filter_map(|name| Some((name, self.links.get(name)?)));
+            links
+                .filter(|(_, link)| !only_up || link.face.borrow().as_ref().is_some_and(|f| f.up))
+                .min_by_key(|(_, link)| *link.rooms.borrow())
+                .map(|(name, _)| name.to_string())
+        };
+        choose(true).or_else(|| choose(false))
+    }
+
+    /// Whether a relay of this name is configured.
+    pub fn has(&self, relay: &str) -> bool {
+        self.links.contains_key(relay)
+    }
+
+    /// What the relay said about itself, once it has been reached.
+    pub fn face(&self, relay: &str) -> Option<Face> {
+        self.links.get(relay)?.face.borrow().clone()
+    }
+
+    /// How many relays are configured, and how many of them can be reached now.
+    pub fn reached(&self) -> (usize, usize) {
+        let up = |link: &&Link| link.face.borrow().as_ref().is_some_and(|face| face.up);
+        (self.links.len(), self.links.values().filter(up).count())
+    }
+}
