@@ -3,6 +3,7 @@ mod attacks;
 mod creation;
 mod files;
 mod identity;
+mod intruders;
 mod key_packages;
 mod ledger;
 mod member;

@@ -43,11 +43,12 @@ impl Member {
     fn out_of_time(&mut self, message: &ProtocolMessage, bytes: &[u8]) -> Option<Processed> {
         let epoch = Epoch(message.epoch().as_u64());
         let content = message.content_type();
-        if let Some(entering) = &self.entering {
-            if content == ContentType::Commit && epoch == entering.made_in {
-                let own = entering.hash == <[u8; 32]>::from(Sha256::digest(bytes));
-                return Some(if own { self.entered() } else { Processed::EntryLost });
-            }
+        if let Some(entering) = &self.entering
+            && content == ContentType::Commit
+            && epoch == entering.made_in
+        {
+            let own = entering.hash == <[u8; 32]>::from(Sha256::digest(bytes));
+            return Some(if own { self.entered() } else { Processed::EntryLost });
         }
         // The epoch entered by the own external commit is still to come until the echo has come.
         if epoch > self.epoch() || (epoch == self.epoch() && self.entering.is_some()) {

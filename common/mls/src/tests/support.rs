@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use ids::{Aor, ConferenceId, DeviceId, Era};
+use ids::{Aor, ConferenceId, Era};
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 
@@ -230,8 +230,4 @@ impl Room {
 
 pub(super) fn join(device: &Keyring, delivery: &WelcomeDelivery, now: SystemTime) -> Member {
     Member::join(device, &room7(), delivery, now).unwrap()
-}
-
-pub(super) fn device_id(text: &str) -> DeviceId {
-    text.parse().unwrap()
 }
