@@ -52,9 +52,8 @@ fn take(shared: &Arc<Shared>, stream: TcpStream, from: SocketAddr, listen: Liste
 
 async fn protected(shared: Arc<Shared>, place: Place, stream: TcpStream) {
     if let Ok(peer) = Peer::of(&stream, OpenedBy::Them) {
-        shared.run(shared.next_id(), peer, stream).await;
+        shared.run(shared.next_id(), peer, place, stream).await;
     }
-    drop(place);
 }
 
 async fn tls(
@@ -76,14 +75,14 @@ async fn tls(
     match accepted.and_then(|accepted| accepted.map_err(|_| Refused::Handshake)) {
         Ok(stream) => {
             let security = Security::Tls { certificate: certificate(&stream) };
-            shared.run(shared.next_id(), Peer { security, ..peer }, stream).await;
+            shared.run(shared.next_id(), Peer { security, ..peer }, place, stream).await;
         }
         Err(why) => {
             tracing::debug!(%from, %why, "refused");
+            drop(place);
             shared.tell(EdgeEvent::Refused { from, why }).await;
         }
     }
-    drop(place);
 }
 
 fn certificate(stream: &TlsStream<TcpStream>) -> Option<Bytes> {

@@ -22,14 +22,14 @@ pub(crate) async fn run(shared: Arc<Shared>, flow: FlowId, target: Target) {
         () = shared.stopped() => Err(Closed::ByUs),
     };
     match connected {
-        Ok((peer, Stream::Tls(stream))) => shared.run(flow, peer, stream).await,
-        Ok((peer, Stream::Tcp(stream))) => shared.run(flow, peer, stream).await,
+        Ok((peer, Stream::Tls(stream))) => shared.run(flow, peer, place, stream).await,
+        Ok((peer, Stream::Tcp(stream))) => shared.run(flow, peer, place, stream).await,
         Err(why) => {
             tracing::debug!(flow = flow.0, %why, "not dialled");
+            drop(place);
             shared.tell(EdgeEvent::Closed { flow, why }).await;
         }
     }
-    drop(place);
 }
 
 enum Stream {

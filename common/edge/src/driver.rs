@@ -6,8 +6,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::Instant;
 
-use rustls::crypto::CryptoProvider;
-use service::clock;
+use service::{clock, tls};
 use sip::endpoint::{
     Abandoned, Endpoint, EndpointLimits, Event, Failure, FlowAddresses, FlowId, Output,
     TransactionKey,
@@ -98,7 +97,8 @@ pub enum SipEvent {
     },
 }
 
-/// A handle to the driver, cheap to clone. The driver ends when the last one is dropped.
+/// A handle to the driver, cheap to clone. The driver ends, and its edge, when the last one is dropped, or when an event
+/// cannot be told because the receiver of [`SipEvent`]s was dropped.
 #[derive(Clone, Debug)]
 pub struct Sip {
     commands: mpsc::Sender<Command>,
@@ -142,8 +142,7 @@ pub fn spawn(
     settings: DriverSettings,
 ) -> Result<(Sip, mpsc::Receiver<SipEvent>), NoRandomness> {
     let mut seed = [0; 32];
-    let provider = CryptoProvider::get_default().ok_or(NoRandomness)?;
-    provider.secure_random.fill(&mut seed).map_err(|_| NoRandomness)?;
+    tls::provider().secure_random.fill(&mut seed).map_err(|_| NoRandomness)?;
     let (commands, receiver) = mpsc::channel(COMMANDS_MAX);
     let (to_user, user) = mpsc::channel(UNTAKEN_MAX);
     let driver = Driver {
@@ -158,9 +157,9 @@ pub fn spawn(
     Ok((Sip { commands, edge }, user))
 }
 
-/// No process-wide crypto provider is installed, or it has no randomness.
+/// The crypto provider has no randomness.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no crypto provider with randomness is installed")]
+#[error("the crypto provider has no randomness")]
 pub struct NoRandomness;
 
 impl Sip {

@@ -165,7 +165,13 @@ impl Shared {
     }
 
     /// Tells that a flow is open, runs it, and tells that it is closed.
-    pub(crate) async fn run<S: AsyncRead + AsyncWrite>(&self, id: FlowId, peer: Peer, stream: S) {
+    pub(crate) async fn run<S: AsyncRead + AsyncWrite>(
+        &self,
+        id: FlowId,
+        peer: Peer,
+        place: Place,
+        stream: S,
+    ) {
         let outbox = Arc::new(Outbox::new(self.limits.queue_bytes_max));
         self.flows().insert(id, outbox.clone());
         if *self.stopping.borrow() {
@@ -180,6 +186,7 @@ impl Shared {
             Err(_) => Closed::ByUs,
         };
         self.flows().remove(&id);
+        drop(place);
         tracing::debug!(flow = id.0, %why, "flow closed");
         self.tell(EdgeEvent::Closed { flow: id, why }).await;
     }

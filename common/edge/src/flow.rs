@@ -42,13 +42,13 @@ impl Flow {
         let (mut reading, mut writing) = tokio::io::split(stream);
         let ended = {
             let mut write = pin!(self.write(&mut writing));
-            let ended = tokio::select! {
-                why = self.read(&mut reading) => why,
-                why = &mut write => why,
-                why = self.outbox.killed() => why,
-                () = self.events.closed() => Closed::ByUs,
+            let (ended, is_writing) = tokio::select! {
+                why = self.read(&mut reading) => (why, true),
+                why = &mut write => (why, false),
+                why = self.outbox.killed() => (why, true),
+                () = self.events.closed() => (Closed::ByUs, true),
             };
-            if ended.is_orderly() {
+            if is_writing && ended.is_orderly() {
                 // The writer goes on where it is, in the middle of a message perhaps.
                 self.outbox.close();
                 drop(timeout(self.limits.write, write).await);
