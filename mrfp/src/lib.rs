@@ -1,1 +1,69 @@
-//! Placeholder.
+//! The media relay (MRFP). It checks, numbers and forwards MSRP chunks, and never holds a group key: its build names no
+//! crate that could decrypt.
+//!
+//! # The path of one chunk
+//!
+//! ```text
+//!  bytes                Chunk             Admitted              Parcel            Frame            bytes
+//! socket ─► connection ─► session::admit ─► relay ─ room::pass ─► doors ─► shard ─► outbox ─► writer ─► sockets
+//!            tls::open        │ Refusal        │ Refusal                      │ Full
+//!            Decoder::next    ▼                ▼                              ▼
+//!                          reports ─► status to the sender             the receiver's connection ends
+//! ```
+//!
+//! 1. `accept` takes the connection and gives it to the shard with the fewest: one thread, one runtime, and it stays.
+//! 2. `connection` reads what the socket has, in one call, into the shard's buffer; `tls` opens it into one allocation of
+//!    the batch's size. That is the one copy on the way in.
+//! 3. `msrp::Decoder` cuts it into chunks, whose bodies are slices of that allocation. A chunk of any length comes in
+//!    pieces of 64 KiB at most, each a valid chunk.
+//! 4. `connection/requests` finds the session by To-Path. The first request takes the seat: `registry` knows the
+//!    session-id, `room` says whether it is free (481, 506).
+//! 5. `session` admits the chunk: CPIM headers, sender, recipient, content, size, order. A sealed message is held until
+//!    it is whole (`session/open`); a file or an open room's message is passed on piece by piece.
+//! 6. `relay` locks the `room`, which decides once more what may have changed meanwhile (does the sender still sit, may
+//!    this epoch pass) and gives the number. Still under the lock the chunk goes to the `doors` of the shards where the
+//!    room has receivers, once for each shard: so all shards, and all members, see one order.
+//! 7. Each `shard` runs through its ready list of routes (`shard/local`) and queues a frame in each `outbox`: the seat's
+//!    own address and the payload that all share.
+//! 8. When the batch is done, `writer` empties each outbox that has something: gather, seal, one write. The sealing copy
+//!    is the one copy for each receiver.
+//! 9. `reports` words the 200 and the REPORT for the sender, which leave in the same write as everything else for it.
+//!
+//! # The path of an order
+//!
+//! `obey` takes frames from the focus, [`control::RelayLink`] keeps their numbers, `obey/carry` finds the room, and
+//! `relay` gives a broadcast its place in the same order that messages have. Notices go the other way through `focus`,
+//! and wait there while the focus is away; rooms go on.
+//!
+//! # What waits, and for whom
+//!
+//! A receiver that does not read fills its own outbox and loses its own connection. A sender is paused by its own socket
+//! only, or while the machine as a whole cannot keep up (`doors`). A gathered message waits for its own last chunk, or
+//! some seconds for its epoch. Nothing waits for the focus but handshakes and nicknames.
+//!
+//! # Locks
+//!
+//! A room's lock comes first, then a door's or the focus's; the index's shards are locked alone. None is held across an
+//! await, and none for longer than it takes to push one errand to each shard.
+mod accept;
+pub mod config;
+mod connection;
+mod doors;
+mod drain;
+mod focus;
+mod metrics;
+mod obey;
+pub mod outbox;
+mod plane;
+mod registry;
+mod relay;
+pub mod reports;
+pub mod room;
+mod server;
+pub mod session;
+mod shard;
+mod tls;
+mod writer;
+
+pub use config::Config;
+pub use server::{Ready, RunError, Server, run};

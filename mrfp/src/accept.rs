@@ -1,0 +1,56 @@
+//! Takes connections and hands each to the shard that has fewest. It reads nothing from them: a peer that says nothing
+//! costs a socket and its place in the count, for some seconds.
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use service::shutdown::Shutdown;
+use socket2::{SockRef, TcpKeepalive};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::doors::{Errand, Newcomer};
+use crate::plane::Plane;
+
+/// Dead peers are found in about three minutes, and NAT bindings stay alive.
+const KEEP_ALIVE: Duration = Duration::from_secs(60);
+
+/// Accepts until `shutdown`.
+pub(crate) async fn accept(listener: TcpListener, plane: Arc<Plane>, shutdown: Shutdown) {
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = shutdown.triggered() => return,
+        };
+        match accepted {
+            Ok((socket, peer)) => {
+                if let Err(bound) = hand_over(socket, peer, &plane) {
+                    plane.metrics.connections_refused.with_label_values(&[bound]).inc();
+                }
+            }
+            Err(error) => {
+                // Out of descriptors, most likely: others must end first.
+                tracing::warn!(%error, "accept");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+}
+
+/// The bound that was met, or nothing.
+fn hand_over(socket: TcpStream, peer: SocketAddr, plane: &Plane) -> Result<(), &'static str> {
+    let address = peer.ip();
+    let per_address = plane.limits.connections_per_address_max;
+    let slot = plane.registry.slot(address, per_address).ok_or("address")?;
+    prepare(&socket).map_err(|_| "socket")?;
+    let socket = socket.into_std().map_err(|_| "socket")?;
+    let shard = plane.place().ok_or("connections")?;
+    plane.doors.push(shard, Errand::Serve(Newcomer { socket, address, slot }));
+    Ok(())
+}
+
+fn prepare(socket: &TcpStream) -> std::io::Result<()> {
+    // Everything that belongs together is written together, so there is nothing to wait for.
+    socket.set_nodelay(true)?;
+    let keep_alive = TcpKeepalive::new().with_time(KEEP_ALIVE).with_interval(KEEP_ALIVE);
+    SockRef::from(socket).set_tcp_keepalive(&keep_alive)
+}

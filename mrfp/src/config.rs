@@ -1,0 +1,298 @@
+//! Everything an operator can say about a relay, and every bound it keeps: each with its unit, its default and the
+//! reason for it. Nothing is read here; `service::config` does that.
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Deserialize;
+use service::telemetry::Format;
+
+use crate::room::Shards;
+use crate::session;
+
+/// The configuration file of `mrfp`. Each key is also `MRFP_` and its path with `__`, as in `MRFP_MSRP__LISTEN`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The relay's name in notices and logs. Default `mrfp`; a deployment gives each relay its own.
+    #[serde(default = "default_name")]
+    pub name: String,
+    /// The listener for participants.
+    pub msrp: Msrp,
+    /// The listener for the focus.
+    pub control: Control,
+    /// The listener for operators.
+    #[serde(default)]
+    pub ops: Ops,
+    /// Threads that carry connections. Default 0: one for each core.
+    #[serde(default)]
+    pub shards: usize,
+    /// Every bound.
+    #[serde(default)]
+    pub limits: Limits,
+    /// How to stop.
+    #[serde(default)]
+    pub drain: Drain,
+    /// What to log.
+    #[serde(default)]
+    pub log: Log,
+}
+
+/// MSRP over TLS.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Msrp {
+    /// Where to listen. Default `0.0.0.0:2855` (RFC 4975, 15.4); port 0 takes a free one.
+    #[serde(default = "default_msrp_listen")]
+    pub listen: SocketAddr,
+    /// `host:port` in the MSRP URIs we hand out. Default: the address listened on. The certificate must name the host
+    /// unless peers compare fingerprints.
+    #[serde(default)]
+    pub advertise: Option<String>,
+    /// PEM file with the certificate chain.
+    pub certificate_file: PathBuf,
+    /// PEM file with its key.
+    pub key_file: PathBuf,
+}
+
+/// QUIC with mutual TLS.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Control {
+    /// Where to listen, UDP. Default `0.0.0.0:4747`; port 0 takes a free one.
+    #[serde(default = "default_control_listen")]
+    pub listen: SocketAddr,
+    /// PEM file with the certificate chain.
+    pub certificate_file: PathBuf,
+    /// PEM file with its key.
+    pub key_file: PathBuf,
+    /// PEM file with the roots under which a focus must have its certificate.
+    pub ca_file: PathBuf,
+}
+
+/// Plain HTTP for the cluster's own network.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Ops {
+    /// Where to listen. Default `127.0.0.1:9464`, so that nobody outside reads it unless told to.
+    pub listen: SocketAddr,
+}
+
+impl Default for Ops {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 9464)) }
+    }
+}
+
+/// What to log, to stderr.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Log {
+    /// A level, or a list of `target=level`. Default `info`.
+    pub level: String,
+    /// `text` or `json`. Default `text`.
+    pub format: Format,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { level: "info".into(), format: Format::Text }
+    }
+}
+
+/// How the relay stops, on SIGTERM, `GET /drain` or an order.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Drain {
+    /// Seconds to go on taking connections, until load balancers have noticed. Default 0.
+    pub delay_secs: u64,
+    /// Seconds that sessions have to end by themselves. Default 120: the focus moves them in less.
+    pub timeout_secs: u64,
+}
+
+impl Default for Drain {
+    fn default() -> Self {
+        Self { delay_secs: 0, timeout_secs: 120 }
+    }
+}
+
+/// Every bound. At a bound a peer gets a status, waits, or is closed; never is another peer harmed.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Open connections. Default 20 000: what a usual descriptor limit allows.
+    pub connections_max: usize,
+    /// Connections of one address. Default 4096: a carrier's NAT holds many people.
+    pub connections_per_address_max: usize,
+    /// Connections that have not taken a seat yet. Default 1024: enough for everybody coming back at once.
+    pub half_open_max: usize,
+    /// Seconds from accept until a seat is taken. Default 10: a TLS handshake and one request.
+    pub first_request_secs: u64,
+    /// Seconds a connection may be silent. Default 3600; TCP keep-alives find dead peers much sooner.
+    pub idle_secs: u64,
+    /// Seconds a seat waits for its participant. Default 60: an INVITE that rings is answered by then.
+    pub bind_secs: u64,
+    /// Sessions on one connection. Default 64: a device in that many conferences.
+    pub sessions_per_connection_max: usize,
+    /// Octets that may wait for one connection. Default 16 MiB: a file that comes faster than a phone reads.
+    pub outbox_octets_max: usize,
+    /// Octets that may wait in the whole process before connections that are behind are closed. Default 1 GiB.
+    pub queued_octets_max: usize,
+    /// Octets behind a shard's door before senders pause. Default 64 MiB: a few milliseconds of a fast machine.
+    pub door_octets_max: usize,
+    /// Octets of the buffer that each shard reads sockets with. Default 128 KiB: eight full TLS records.
+    pub read_octets: usize,
+    /// Octets of one relayed chunk. Default 64 KiB: between two of them a response can cut in.
+    pub piece_octets_max: usize,
+    /// Octets of a sealed message with its CPIM headers. Default 96 KiB: 64 KiB of plaintext, and what MLS and CPIM add.
+    pub sealed_octets_max: u64,
+    /// Octets of a handshake for the focus. Default 4 MiB + 16 KiB: the bundle of a group of thousands and its headers.
+    pub handshake_octets_max: u64,
+    /// Messages of one seat that are held until they are complete or their epoch comes. Default 4.
+    pub held_messages_max: usize,
+    /// Messages of one seat that come in at once. Default 8: the held ones and a few files.
+    pub open_messages_max: usize,
+    /// Seconds a message may pause between two chunks. Default 540 (RFC 7701, 6.1: minutes, not seconds).
+    pub chunk_timer_secs: u64,
+    /// Seconds a complete message waits for its epoch. Default 10: a commit is at most one round trip away.
+    pub epoch_wait_secs: u64,
+    /// Seconds a NICKNAME waits for the focus. Default 10; then it gets 408.
+    pub nickname_secs: u64,
+    /// NICKNAME requests of one session without an answer. Default 4.
+    pub nicknames_waiting_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections_max: 20_000,
+            connections_per_address_max: 4096,
+            half_open_max: 1024,
+            first_request_secs: 10,
+            idle_secs: 3600,
+            bind_secs: 60,
+            sessions_per_connection_max: 64,
+            outbox_octets_max: 16 * MIB,
+            queued_octets_max: 1024 * MIB,
+            door_octets_max: 64 * MIB,
+            read_octets: 128 * KIB,
+            piece_octets_max: 64 * KIB,
+            sealed_octets_max: 96 * 1024,
+            handshake_octets_max: (4 * 1024 + 16) * 1024,
+            held_messages_max: 4,
+            open_messages_max: 8,
+            chunk_timer_secs: 540,
+            epoch_wait_secs: 10,
+            nickname_secs: 10,
+            nicknames_waiting_max: 4,
+        }
+    }
+}
+
+const KIB: usize = 1024;
+const MIB: usize = 1024 * KIB;
+
+impl Limits {
+    /// The part that a session keeps.
+    pub(crate) fn session(&self) -> session::Limits {
+        session::Limits {
+            sealed_octets_max: self.sealed_octets_max,
+            handshake_octets_max: self.handshake_octets_max,
+            held_max: self.held_messages_max,
+            open_max: self.open_messages_max,
+            chunk_timer: Duration::from_secs(self.chunk_timer_secs),
+            wait: Duration::from_secs(self.epoch_wait_secs),
+        }
+    }
+
+    /// The part that the decoder keeps.
+    pub(crate) fn codec(&self) -> msrp::Limits {
+        msrp::Limits { piece_octets_max: self.piece_octets_max, ..msrp::Limits::default() }
+    }
+}
+
+/// A value that contradicts another or makes no sense.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{key}: {why}")]
+pub struct BadConfig {
+    /// The key with its table.
+    pub key: &'static str,
+    /// What is wrong with it.
+    pub why: String,
+}
+
+impl Config {
+    /// Checks what the types cannot.
+    pub fn check(&self) -> Result<(), BadConfig> {
+        let bad = |key, why: &str| Err(BadConfig { key, why: why.to_owned() });
+        let limits = &self.limits;
+        if self.shards > Shards::COUNT_MAX {
+            return bad("shards", "at most 64");
+        }
+        // RFC 4975, 7.1.1: a piece that is not the last must not be shorter.
+        if limits.piece_octets_max < 2048 {
+            return bad("limits.piece_octets_max", "at least 2048");
+        }
+        if !(4 * KIB..=16 * MIB).contains(&limits.read_octets) {
+            return bad("limits.read_octets", "from 4 KiB to 16 MiB");
+        }
+        if limits.outbox_octets_max < 2 * limits.piece_octets_max {
+            return bad("limits.outbox_octets_max", "at least twice limits.piece_octets_max");
+        }
+        // The control link carries a handshake in one frame.
+        let frame_max = u64::try_from(control::FRAME_OCTETS_MAX / 2).unwrap_or(u64::MAX);
+        if limits.handshake_octets_max > frame_max + 16 * 1024 {
+            return bad("limits.handshake_octets_max", "at most 4 MiB and 16 KiB");
+        }
+        Ok(())
+    }
+
+    /// How many shards there are.
+    pub fn shard_count(&self) -> usize {
+        let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let wanted = if self.shards == 0 { cores() } else { self.shards };
+        wanted.min(Shards::COUNT_MAX)
+    }
+}
+
+fn default_name() -> String {
+    "mrfp".into()
+}
+
+fn default_msrp_listen() -> SocketAddr {
+    SocketAddr::from(([0, 0, 0, 0], 2855))
+}
+
+fn default_control_listen() -> SocketAddr {
+    SocketAddr::from(([0, 0, 0, 0], 4747))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SMALLEST: &str = "[msrp]\ncertificate_file='c'\nkey_file='k'\n[control]\ncertificate_file='c'\nkey_file='k'\nca_file='a'\n";
+
+    fn load(more: &str) -> Config {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        std::io::Write::write_all(&mut file, format!("{SMALLEST}{more}").as_bytes()).unwrap();
+        service::config::load_from(Some(file.path()), "MRFP", std::collections::HashMap::new(), &[])
+            .unwrap()
+    }
+
+    #[test]
+    fn files_are_all_that_must_be_said() {
+        let config = load("");
+
+        assert_eq!(config.check(), Ok(()));
+        assert_eq!(config.msrp.listen.port(), 2855);
+        assert!(config.shard_count() >= 1);
+    }
+
+    #[test]
+    fn a_bound_that_breaks_a_rule_is_refused() {
+        let config = load("[limits]\npiece_octets_max=100\n");
+
+        assert_eq!(config.check().unwrap_err().key, "limits.piece_octets_max");
+    }
+}

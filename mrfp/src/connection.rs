@@ -1,0 +1,303 @@
+//! One participant's connection: from the socket to requests, and its end. What a request leads to is in `requests`;
+//! what leaves is queued by `push` and `reply` and written by `writer` when the shard says so.
+mod goodbye;
+mod requests;
+mod seated;
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+use control::Cause;
+use ids::SeatId;
+use msrp::{Address, Decoder, Fault, Frame, Head, Item, TransactionId};
+use service::clock;
+use tokio::io::{AsyncRead, ReadBuf};
+use tokio::net::tcp::OwnedReadHalf;
+use tokio::sync::{Notify, OwnedSemaphorePermit};
+
+use crate::doors::Newcomer;
+use crate::plane::Plane;
+use crate::registry::AddressSlot;
+use crate::relay::RoomId;
+use crate::shard::Shard;
+use crate::tls::{Incoming, Tls};
+use crate::writer::{Flushed, Writer};
+
+use seated::Seated;
+
+/// A connection and the sessions on it.
+pub(crate) struct Connection {
+    pub(crate) number: u64,
+    tls: RefCell<Tls>,
+    writer: Writer,
+    stream: RefCell<Stream>,
+    /// By session-id.
+    sessions: RefCell<HashMap<String, Seated>>,
+    /// The request whose end has not come yet.
+    arriving: RefCell<Option<Arc<Head>>>,
+    /// The request that was turned down before its end came.
+    answered: Cell<Option<TransactionId>>,
+    /// Queued for this round of writing.
+    dirty: Cell<bool>,
+    ending: Cell<Option<Cause>>,
+    attention: Notify,
+    opened: Instant,
+    heard: Cell<Instant>,
+    /// Given back when the first seat is taken.
+    half_open: RefCell<Option<OwnedSemaphorePermit>>,
+    _slot: AddressSlot,
+}
+
+/// The opened octets that are not decoded yet.
+struct Stream {
+    decoder: Decoder,
+    input: BytesMut,
+}
+
+/// Starts to serve a newcomer, in a task of this shard.
+pub(crate) fn serve(shard: &Rc<Shard>, newcomer: Newcomer, now: Instant) {
+    match enter(shard, newcomer, now) {
+        Ok((connection, socket)) => {
+            tokio::task::spawn_local(run(connection, socket, Rc::clone(shard)));
+        }
+        Err(why) => {
+            shard.plane.leave(shard.index);
+            shard.plane.metrics.connections_refused.with_label_values(&[why]).inc();
+        }
+    }
+}
+
+fn enter(
+    shard: &Rc<Shard>,
+    newcomer: Newcomer,
+    now: Instant,
+) -> Result<(Rc<Connection>, OwnedReadHalf), &'static str> {
+    let plane = &shard.plane;
+    let half_open = plane.half_open.clone().try_acquire_owned().map_err(|_| "half_open")?;
+    let socket = tokio::net::TcpStream::from_std(newcomer.socket).map_err(|_| "socket")?;
+    let tls = Tls::new(plane.tls.clone()).map_err(|_| "tls")?;
+    let (read, write) = socket.into_split();
+    let connection = shard.enter(|number| Connection {
+        number,
+        tls: RefCell::new(tls),
+        writer: Writer::new(write, plane.limits.outbox_octets_max),
+        stream: RefCell::new(Stream {
+            decoder: Decoder::new(plane.limits.codec()),
+            input: BytesMut::new(),
+        }),
+        sessions: RefCell::default(),
+        arriving: RefCell::default(),
+        answered: Cell::new(None),
+        dirty: Cell::new(false),
+        ending: Cell::new(None),
+        attention: Notify::new(),
+        opened: now,
+        heard: Cell::new(now),
+        half_open: RefCell::new(Some(half_open)),
+        _slot: newcomer.slot,
+    });
+    tracing::debug!(shard = shard.index, connection.number, address = %newcomer.address, "opened");
+    Ok((connection, read))
+}
+
+/// What a connection's task woke up for.
+enum Woken {
+    Read { full: bool },
+    Writable,
+    Ended(Cause),
+}
+
+async fn run(connection: Rc<Connection>, mut socket: OwnedReadHalf, shard: Rc<Shard>) {
+    let cause = loop {
+        let woken = tokio::select! {
+            woken = poll_fn(|context| connection.poll(context, &mut socket, &shard)) => woken,
+            () = connection.attention.notified() => match connection.ending.get() {
+                Some(cause) => Woken::Ended(cause),
+                None => continue,
+            },
+        };
+        match woken {
+            Woken::Ended(cause) => break cause,
+            Woken::Writable => connection.flush(&shard.plane),
+            // Others come first when there is more than one buffer of input.
+            Woken::Read { full: true } => tokio::task::yield_now().await,
+            Woken::Read { full: false } => {}
+        }
+        if let Some(cause) = connection.ending.get() {
+            break cause;
+        }
+        shard.plane.doors.passable().await;
+    };
+    goodbye::say(&connection, socket, &shard, cause).await;
+}
+
+impl Connection {
+    fn poll(
+        self: &Rc<Self>,
+        context: &mut Context<'_>,
+        socket: &mut OwnedReadHalf,
+        shard: &Rc<Shard>,
+    ) -> Poll<Woken> {
+        if self.writer.is_behind() && socket.as_ref().poll_write_ready(context).is_ready() {
+            return Poll::Ready(Woken::Writable);
+        }
+        let mut buffer = shard.buffer.borrow_mut();
+        let room = buffer.len();
+        let mut sealed = ReadBuf::new(&mut buffer);
+        match Pin::new(socket).poll_read(context, &mut sealed) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Err(error)) => {
+                tracing::debug!(%error, self.number, "read");
+                Poll::Ready(Woken::Ended(Cause::Disconnected))
+            }
+            Poll::Ready(Ok(())) if sealed.filled().is_empty() => {
+                Poll::Ready(Woken::Ended(Cause::Disconnected))
+            }
+            Poll::Ready(Ok(())) => Poll::Ready(match self.take_in(sealed.filled(), shard) {
+                Ok(()) => Woken::Read { full: sealed.filled().len() == room },
+                Err(cause) => Woken::Ended(cause),
+            }),
+        }
+    }
+
+    /// Opens what came in and carries out the requests in it.
+    fn take_in(self: &Rc<Self>, sealed: &[u8], shard: &Rc<Shard>) -> Result<(), Cause> {
+        let now = clock::now();
+        self.heard.set(now);
+        let stream = &mut *self.stream.borrow_mut();
+        let before = stream.input.len();
+        let opened = self.tls.borrow_mut().open(sealed, &mut stream.input);
+        let octets = stream.input.len() - before;
+        shard.plane.metrics.octets_in.inc_by(u64::try_from(octets).unwrap_or_default());
+        if self.tls.borrow().wants_write() {
+            self.mark_dirty(shard);
+        }
+        let incoming = opened.map_err(|error| {
+            tracing::debug!(%error, self.number, "TLS");
+            shard.plane.metrics.tls_failures.inc();
+            Cause::Misbehaved
+        })?;
+        loop {
+            match stream.decoder.next(&mut stream.input) {
+                Ok(Some(Item::Request(chunk))) => self.request(shard, chunk, now),
+                Ok(Some(Item::Response(head))) => self.response(shard, &head),
+                Ok(None) => break,
+                Err(fault) => self.fault(shard, &fault)?,
+            }
+        }
+        // An idle connection keeps no buffer.
+        if stream.input.is_empty() {
+            stream.input = BytesMut::new();
+        }
+        match incoming {
+            Incoming::Open => Ok(()),
+            Incoming::Closed => Err(Cause::Disconnected),
+        }
+    }
+
+    fn fault(self: &Rc<Self>, shard: &Shard, fault: &Fault) -> Result<(), Cause> {
+        let kind = if fault.is_fatal() { "fatal" } else { "answered" };
+        shard.plane.metrics.parse_errors.with_label_values(&[kind]).inc();
+        tracing::debug!(self.number, %fault, "bad MSRP");
+        self.reply(fault.answer(), shard);
+        if fault.is_fatal() { Err(Cause::Misbehaved) } else { Ok(()) }
+    }
+
+    /// Queues a chunk. False: the receiver is too slow, and its connection ends.
+    pub(crate) fn push(self: &Rc<Self>, frame: Frame, shard: &Shard) -> bool {
+        if self.ending.get().is_some() {
+            return false;
+        }
+        if self.writer.push(frame, &shard.plane).is_err() {
+            self.too_slow(shard);
+            return false;
+        }
+        self.mark_dirty(shard);
+        true
+    }
+
+    /// Queues a response or report, if there is one.
+    fn reply(self: &Rc<Self>, frame: Option<Frame>, shard: &Shard) {
+        let Some(frame) = frame else { return };
+        match self.writer.push_urgent(frame) {
+            Ok(()) => self.mark_dirty(shard),
+            Err(_full) => self.too_slow(shard),
+        }
+    }
+
+    fn too_slow(&self, shard: &Shard) {
+        tracing::debug!(self.number, "its outbox is full");
+        shard.plane.metrics.slow_disconnects.inc();
+        shard.plane.metrics.dropped_chunks.with_label_values(&["slow"]).inc();
+        self.end(Cause::Slow);
+    }
+
+    fn mark_dirty(self: &Rc<Self>, shard: &Shard) {
+        if !self.dirty.replace(true) {
+            shard.mark_dirty(Rc::clone(self));
+        }
+    }
+
+    /// Writes what waits.
+    pub(crate) fn flush(&self, plane: &Plane) {
+        self.dirty.set(false);
+        let was_behind = self.writer.is_behind();
+        match self.writer.flush(&mut self.tls.borrow_mut(), plane) {
+            Flushed::All => {}
+            // The task must now wait for the socket to become writable, too.
+            Flushed::Behind if !was_behind => self.attention.notify_one(),
+            Flushed::Behind => {}
+            Flushed::Broken(error) => {
+                tracing::debug!(%error, self.number, "write");
+                self.end(Cause::Disconnected);
+            }
+        }
+    }
+
+    /// Ends the connection; its task does the rest.
+    pub(crate) fn end(&self, cause: Cause) {
+        if self.ending.get().is_none() {
+            self.ending.set(Some(cause));
+            self.attention.notify_one();
+        }
+    }
+
+    /// The paths of a seat of this connection.
+    pub(crate) fn address_of(&self, room: RoomId, seat: SeatId) -> Option<Address> {
+        let sessions = self.sessions.borrow();
+        sessions.values().find(|seated| seated.is(room, seat)).map(|seated| seated.address.clone())
+    }
+
+    /// Looks at the time-outs.
+    pub(crate) fn tick(self: &Rc<Self>, shard: &Shard, now: Instant) {
+        let limits = &shard.plane.limits;
+        let since = |then: Instant| now.saturating_duration_since(then);
+        let seatless = self.sessions.borrow().is_empty();
+        let unbound = seatless && since(self.opened) > Duration::from_secs(limits.first_request_secs);
+        if unbound || since(self.heard.get()) > Duration::from_secs(limits.idle_secs) {
+            self.end(Cause::Silent);
+            return;
+        }
+        self.expire(shard, now);
+    }
+}
+
+/// Reading what nobody needs any more, so that closing does not cut off our last answer.
+async fn discard(socket: &mut OwnedReadHalf) -> io::Result<()> {
+    let mut scratch = [0; 4096];
+    loop {
+        let mut buffer = ReadBuf::new(&mut scratch);
+        poll_fn(|context| Pin::new(&mut *socket).poll_read(context, &mut buffer)).await?;
+        if buffer.filled().is_empty() {
+            return Ok(());
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! The end of a connection: its sessions end, receivers of unfinished messages are told, the last answers leave, and
+//! the socket closes in a way that lets them arrive.
+use std::rc::Rc;
+use std::time::Duration;
+
+use control::Cause;
+use tokio::net::tcp::OwnedReadHalf;
+
+use super::{Connection, discard};
+use crate::shard::Shard;
+
+/// How long a peer may take to read our last answer.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// Ends everything.
+pub(super) async fn say(
+    connection: &Rc<Connection>,
+    mut socket: OwnedReadHalf,
+    shard: &Rc<Shard>,
+    cause: Cause,
+) {
+    connection.ending.set(Some(cause));
+    let sessions = connection.sessions.take();
+    let label = label(cause);
+    let seats: Vec<_> = sessions.values().map(|seated| (seated.relay.id, seated.seat())).collect();
+    for (_, mut seated) in sessions {
+        seated.close(shard, label);
+        seated.relay.lose(seated.seat(), cause);
+        shard.plane.registry.remove_ticket(&seated.conference, seated.seat());
+    }
+    shard.leave(connection, &seats);
+    tracing::debug!(connection.number, cause = label, "closed");
+    if cause != Cause::Slow {
+        connection.tls.borrow_mut().close();
+        connection.flush(&shard.plane);
+    }
+    connection.writer.end(&shard.plane);
+    if cause == Cause::Misbehaved || cause == Cause::Silent {
+        // A reset would overtake what the peer has not read yet. A peer that does not stop sending is cut off.
+        drop(tokio::time::timeout(LINGER, discard(&mut socket)).await);
+    }
+}
+
+fn label(cause: Cause) -> &'static str {
+    match cause {
+        Cause::Disconnected => "disconnected",
+        Cause::Slow => "slow",
+        Cause::Silent => "silent",
+        Cause::Misbehaved => "misbehaved",
+    }
+}

@@ -1,0 +1,322 @@
+//! What a request leads to: its seat is found or taken, its chunk admitted and handed to the room, its sender answered.
+//! Every decision is made elsewhere: `session` admits, `room` passes and numbers, `reports` words the answer.
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ids::SeatId;
+use msrp::{Address, Chunk, Flag, Head, MessageId, Method, Path, Status};
+
+use super::seated::{Asked, Seated};
+use super::Connection;
+use crate::relay::RoomId;
+use crate::reports;
+use crate::room::Passage;
+use crate::session::{Admitted, Kind, Message, Refusal, Session, Surroundings, Waiting};
+use crate::shard::Shard;
+
+/// What an admitted chunk came to.
+enum Outcome {
+    /// Answer when the request ends.
+    Accepted,
+    /// The message is complete, and had so many octets.
+    Completed(u64),
+    /// It was completed before; it had so many octets.
+    Repeated(u64),
+    /// The answer comes when the epoch does.
+    Later,
+}
+
+impl Connection {
+    /// Carries out one request, or a piece of it.
+    pub(super) fn request(self: &Rc<Self>, shard: &Rc<Shard>, chunk: Chunk, now: Instant) {
+        let head = Arc::clone(&chunk.head);
+        let result = match head.method() {
+            Some(Method::Send) => self.send(shard, chunk, now),
+            Some(Method::Nickname) => self.nickname(shard, &head, now),
+            // RFC 7701, 6.3: what receivers report ends at the switch.
+            Some(Method::Report) | None => Ok(()),
+            Some(Method::Auth | Method::Other(_)) => Err(Refusal::UnknownMethod),
+        };
+        if let Err(refusal) = result {
+            self.refuse(shard, &head, &refusal);
+        }
+    }
+
+    /// A receiver's answer to a chunk of ours. Success needs no action; a failure is counted.
+    pub(super) fn response(&self, shard: &Shard, head: &Head) {
+        let Some(status) = head.status().filter(|status| !status.is_success()) else { return };
+        let class = if status.code() < 500 { "4xx" } else { "5xx" };
+        shard.plane.metrics.receiver_failures.with_label_values(&[class]).inc();
+        tracing::debug!(self.number, %status, "a receiver refused a chunk");
+    }
+
+    fn refuse(self: &Rc<Self>, shard: &Shard, head: &Head, refusal: &Refusal) {
+        shard.plane.metrics.refusals.with_label_values(&[refusal.label()]).inc();
+        tracing::debug!(self.number, reason = refusal.label(), "refused");
+        self.reply(reports::refused(head, refusal), shard);
+    }
+
+    fn send(self: &Rc<Self>, shard: &Rc<Shard>, chunk: Chunk, now: Instant) -> Result<(), Refusal> {
+        shard.plane.metrics.chunks_in.inc();
+        let head = Arc::clone(&chunk.head);
+        let end = chunk.end;
+        // Its answer has been sent with an earlier piece; the rest is on its way and worth nothing.
+        if self.answered.get() == Some(head.transaction()) && !chunk.first {
+            return Ok(());
+        }
+        let mut sessions = self.sessions.borrow_mut();
+        self.arriving.replace(end.is_none().then(|| Arc::clone(&head)));
+        let outcome = self
+            .seated(&mut sessions, shard, &head)
+            .and_then(|seated| carry(seated, shard, &chunk, now).map(|outcome| (outcome, seated)));
+        let (outcome, seated) = outcome.inspect_err(|_| {
+            self.answered.set(end.is_none().then(|| head.transaction()));
+        })?;
+        match outcome {
+            Outcome::Accepted if end.is_none() => {}
+            Outcome::Accepted => self.reply(reports::accepted(&head), shard),
+            Outcome::Completed(octets) => self.complete(shard, seated, &head, octets),
+            Outcome::Repeated(octets) => self.acknowledge(shard, seated, &head, octets),
+            Outcome::Later => {}
+        }
+        Ok(())
+    }
+
+    /// The message has its place: it is remembered and acknowledged.
+    fn complete(self: &Rc<Self>, shard: &Shard, seated: &Seated, head: &Head, octets: u64) {
+        if let Some(id) = head.message_id() {
+            seated.seen().note(id, octets);
+        }
+        self.acknowledge(shard, seated, head, octets);
+    }
+
+    fn acknowledge(self: &Rc<Self>, shard: &Shard, seated: &Seated, head: &Head, octets: u64) {
+        self.reply(reports::accepted(head), shard);
+        let report = reports::success(head, octets, &seated.own, &mut *shard.rng.borrow_mut());
+        self.reply(report, shard);
+    }
+
+    /// The session a request is for. The first request takes the seat (RFC 4975, 5.4).
+    fn seated<'a>(
+        self: &Rc<Self>,
+        sessions: &'a mut HashMap<String, Seated>,
+        shard: &Rc<Shard>,
+        head: &Head,
+    ) -> Result<&'a mut Seated, Refusal> {
+        let to = head.to_path();
+        let session_id = to.first().session_id().ok_or(Refusal::NoSession)?;
+        if to.len() != 1 {
+            return Err(Refusal::NoSession);
+        }
+        if !sessions.contains_key(session_id) {
+            if sessions.len() >= shard.plane.limits.sessions_per_connection_max {
+                return Err(Refusal::TooManySessions);
+            }
+            let seated = self.take_seat(shard, session_id, head)?;
+            sessions.insert(session_id.to_owned(), seated);
+        }
+        let seated = sessions.get_mut(session_id).ok_or(Refusal::NoSession)?;
+        let same = seated.own == *to.first() && seated.peer == *head.from_path().last();
+        if same { Ok(seated) } else { Err(Refusal::NoSession) }
+    }
+
+    fn take_seat(
+        self: &Rc<Self>,
+        shard: &Rc<Shard>,
+        session_id: &str,
+        head: &Head,
+    ) -> Result<Seated, Refusal> {
+        let ticket = shard.plane.registry.ticket(session_id).ok_or(Refusal::NoSession)?;
+        let peer = head.from_path();
+        // RFC 4975, 6.1 and 7.3: To-Path as we wrote it, From-Path as their SDP said, or it is somebody else.
+        let known = ticket.peer.as_ref().is_none_or(|known| known.last() == peer.last());
+        if ticket.own != *head.to_path().first() || !known {
+            return Err(Refusal::NoSession);
+        }
+        let binding = ticket.relay.bind(ticket.seat, shard.index, self.number)?;
+        drop(self.half_open.take());
+        shard.plane.metrics.sessions_opened.inc();
+        shard.plane.metrics.sessions.inc();
+        shard.note_roster(&ticket.relay, binding.roster);
+        let back = ticket.peer.unwrap_or_else(|| peer.detached());
+        Ok(Seated {
+            conference: ticket.relay.conference(),
+            session: Session::new(ticket.seat),
+            seen: binding.seen,
+            address: Address::new(&back, &Path::from(ticket.own.clone())),
+            own: ticket.own,
+            peer: back.last().clone(),
+            relay: ticket.relay,
+            nicknames: std::collections::VecDeque::new(),
+            asked: 0,
+        })
+    }
+
+    /// A seat of this connection ended by order; the connection ends with its last.
+    pub(crate) fn unseated(self: &Rc<Self>, shard: &Shard, room: RoomId, seat: SeatId) {
+        let mut sessions = self.sessions.borrow_mut();
+        let found = sessions.iter().find(|(_, seated)| seated.is(room, seat));
+        let Some(id) = found.map(|(id, _)| id.clone()) else { return };
+        if let Some(mut seated) = sessions.remove(&id) {
+            seated.close(shard, "unseated");
+        }
+        if sessions.is_empty() {
+            self.end(control::Cause::Disconnected);
+        }
+    }
+
+    /// Another epoch may pass: stale messages end, and those that waited are tried again.
+    pub(crate) fn gate_moved(
+        self: &Rc<Self>,
+        shard: &Rc<Shard>,
+        room: RoomId,
+        seat: SeatId,
+        now: Instant,
+    ) {
+        let mut sessions = self.sessions.borrow_mut();
+        let Some(seated) = sessions.values_mut().find(|seated| seated.is(room, seat)) else { return };
+        let relay = Arc::clone(&seated.relay);
+        let ended = seated.session.end_epoch(|message| relay.stale(message, now));
+        for (id, refusal) in ended {
+            self.interrupt(shard, id, &refusal);
+        }
+        for waiting in seated.session.take_waiting() {
+            self.try_again(shard, seated, waiting, now);
+        }
+    }
+
+    /// Answers the request that is just coming in, if it belongs to this message, so that its sender stops.
+    fn interrupt(self: &Rc<Self>, shard: &Shard, id: MessageId, refusal: &Refusal) {
+        let arriving = self.arriving.borrow().clone();
+        if let Some(head) = arriving.filter(|head| head.message_id() == Some(id))
+            && self.answered.get() != Some(head.transaction())
+        {
+            self.answered.set(Some(head.transaction()));
+            self.refuse(shard, &head, refusal);
+        }
+    }
+
+    fn try_again(
+        self: &Rc<Self>,
+        shard: &Shard,
+        seated: &mut Seated,
+        waiting: Waiting,
+        now: Instant,
+    ) {
+        let Waiting { message, head, until } = waiting;
+        let passage = seated.relay.message(&message, now, &mut *shard.rng.borrow_mut());
+        match passage {
+            Ok(Passage::Pass(..)) => self.complete(shard, seated, &head, message.body().octets()),
+            Ok(Passage::Wait) => seated.session.wait(message, head, until),
+            Err(refusal) => self.refuse(shard, &head, &refusal),
+        }
+    }
+
+    /// Messages and requests that took too long.
+    pub(super) fn expire(self: &Rc<Self>, shard: &Shard, now: Instant) {
+        let mut sessions = self.sessions.borrow_mut();
+        for seated in sessions.values_mut() {
+            for waiting in seated.session.expire(now, &shard.plane.session_limits) {
+                let refusal = seated.relay.late(now);
+                self.refuse(shard, &waiting.head, &refusal);
+            }
+            seated.pass_aborted(shard);
+            while seated.nicknames.front().is_some_and(|asked| asked.until <= now) {
+                if let Some(asked) = seated.nicknames.pop_front() {
+                    self.reply(reports::nickname(&asked.head, Status::TIMEOUT), shard);
+                }
+            }
+        }
+    }
+
+    fn nickname(self: &Rc<Self>, shard: &Rc<Shard>, head: &Arc<Head>, now: Instant) -> Result<(), Refusal> {
+        let mut sessions = self.sessions.borrow_mut();
+        let seated = self.seated(&mut sessions, shard, head)?;
+        let nickname = head.use_nickname().map_err(|_| Refusal::BadNickname)?;
+        let limits = &shard.plane.limits;
+        if seated.nicknames.len() >= limits.nicknames_waiting_max {
+            return Err(Refusal::TooManyOpen);
+        }
+        seated.asked += 1;
+        let request = seated.asked;
+        seated.relay.nickname(seated.seat(), request, nickname)?;
+        let until = now + Duration::from_secs(limits.nickname_secs);
+        seated.nicknames.push_back(Asked { request, head: Arc::clone(head), until });
+        Ok(())
+    }
+
+    /// The focus has decided about a nickname.
+    pub(crate) fn nickname_answered(
+        self: &Rc<Self>,
+        shard: &Shard,
+        (room, seat): (RoomId, SeatId),
+        request: u64,
+        status: u16,
+    ) {
+        let mut sessions = self.sessions.borrow_mut();
+        let Some(seated) = sessions.values_mut().find(|seated| seated.is(room, seat)) else { return };
+        let Some(at) = seated.nicknames.iter().position(|asked| asked.request == request) else { return };
+        if let Some(asked) = seated.nicknames.remove(at) {
+            let status = Status::new(status).unwrap_or(Status::FORBIDDEN);
+            self.reply(reports::nickname(&asked.head, status), shard);
+        }
+    }
+}
+
+/// Admits a chunk and hands on what follows from it.
+fn carry(
+    seated: &mut Seated,
+    shard: &Shard,
+    chunk: &Chunk,
+    now: Instant,
+) -> Result<Outcome, Refusal> {
+    let roster = shard.roster(&seated.relay);
+    let seat = seated.seat();
+    let rng = &mut *shard.rng.borrow_mut();
+    let admitted = {
+        let seen = seated.seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let limits = &shard.plane.session_limits;
+        let around = Surroundings { seat, roster: &roster, seen: &seen, limits };
+        seated.session.admit(now, chunk, &around, rng)
+    };
+    for piece in seated.session.take_aborted() {
+        // An abort is never refused.
+        _ = seated.relay.piece(&piece, rng);
+    }
+    match admitted? {
+        Admitted::Nothing | Admitted::Kept | Admitted::Duplicate(None) => Ok(Outcome::Accepted),
+        Admitted::Duplicate(Some(octets)) => Ok(Outcome::Repeated(octets)),
+        Admitted::Relay(piece) => {
+            seated.relay.piece(&piece, rng)?;
+            let octets = piece.range().start - 1 + piece.body().octets();
+            let complete = piece.flag() == Flag::End;
+            Ok(if complete { Outcome::Completed(octets) } else { Outcome::Accepted })
+        }
+        Admitted::Whole(message) => whole(seated, message, &chunk.head, (now, shard), rng),
+    }
+}
+
+fn whole(
+    seated: &mut Seated,
+    message: Message,
+    head: &Arc<Head>,
+    (now, shard): (Instant, &Shard),
+    rng: &mut impl rand::RngCore,
+) -> Result<Outcome, Refusal> {
+    let octets = message.body().octets();
+    if message.kind() == Kind::Handshake {
+        let id = head.message_id().ok_or(Refusal::NoSession)?;
+        seated.relay.handshake(&message, id)?;
+        return Ok(Outcome::Completed(octets));
+    }
+    match seated.relay.message(&message, now, rng)? {
+        Passage::Pass(..) => Ok(Outcome::Completed(octets)),
+        Passage::Wait => {
+            let until = now + shard.plane.session_limits.wait;
+            seated.session.wait(message, Arc::clone(head), until);
+            Ok(Outcome::Later)
+        }
+    }
+}

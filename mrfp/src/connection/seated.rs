@@ -1,0 +1,68 @@
+//! A session on a connection: the pure [`Session`] and what it needs of the world to act.
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use ids::{ConferenceId, SeatId};
+use msrp::{Address, Head, Uri};
+
+use crate::relay::{Relay, RoomId};
+use crate::session::{Seen, Session};
+use crate::shard::Shard;
+
+/// A seat in use on this connection.
+pub(super) struct Seated {
+    pub(super) relay: Arc<Relay>,
+    pub(super) conference: ConferenceId,
+    pub(super) session: Session,
+    pub(super) seen: Arc<Mutex<Seen>>,
+    /// The URI we handed out.
+    pub(super) own: Uri,
+    /// The last URI of the participant's path: who it is.
+    pub(super) peer: Uri,
+    /// To the participant.
+    pub(super) address: Address,
+    /// NICKNAME requests that the focus has not answered.
+    pub(super) nicknames: VecDeque<Asked>,
+    pub(super) asked: u64,
+}
+
+/// A NICKNAME without an answer yet.
+pub(super) struct Asked {
+    pub(super) request: u64,
+    pub(super) head: Arc<Head>,
+    pub(super) until: Instant,
+}
+
+impl Seated {
+    pub(super) fn seat(&self) -> SeatId {
+        self.session.seat()
+    }
+
+    /// Whether this is the seat of that room.
+    pub(super) fn is(&self, room: RoomId, seat: SeatId) -> bool {
+        self.relay.id == room && self.seat() == seat
+    }
+
+    /// What the device has completed, for one look.
+    pub(super) fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells the receivers of streams that ended without their sender saying so.
+    pub(super) fn pass_aborted(&mut self, shard: &Shard) {
+        for piece in self.session.take_aborted() {
+            // An abort is never refused.
+            _ = self.relay.piece(&piece, &mut *shard.rng.borrow_mut());
+        }
+    }
+
+    /// The session ends, and with it its unfinished messages.
+    pub(super) fn close(&mut self, shard: &Shard, reason: &str) {
+        shard.plane.metrics.sessions.dec();
+        shard.plane.metrics.sessions_closed.with_label_values(&[reason]).inc();
+        for piece in self.session.close() {
+            _ = self.relay.piece(&piece, &mut *shard.rng.borrow_mut());
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! The doors of the shards: what another thread wants of a shard is handed in here, one errand for each shard and
+//! publish, never one for each receiver. What a shard does with an errand is in `shard`.
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use ids::SeatId;
+use msrp::{MessageId, Payload};
+use tokio::sync::Notify;
+
+use crate::registry::AddressSlot;
+use crate::relay::RoomId;
+use crate::room::{Roster, Shards};
+use crate::session::Audience;
+
+/// Something for a shard to do.
+#[derive(Debug)]
+pub(crate) enum Errand {
+    /// A connection to serve.
+    Serve(Newcomer),
+    /// A chunk for whoever of its audience is here.
+    Relay(Arc<Parcel>),
+    /// A seat of a connection of this shard gets chunks from now on.
+    Bound { room: RoomId, seat: SeatId, connection: u64 },
+    /// The room's people changed.
+    Roster { room: RoomId, roster: Arc<Roster> },
+    /// A seat ended, by order.
+    Unseated { room: RoomId, seat: SeatId },
+    /// Another epoch may pass: what waits is tried again, what is stale ends.
+    GateMoved { room: RoomId },
+    /// The room and all its seats ended.
+    Closed { room: RoomId },
+    /// The focus answered a NICKNAME.
+    Nickname { room: RoomId, seat: SeatId, request: u64, status: u16 },
+}
+
+/// An accepted socket, with its place among the connections of its address.
+#[derive(Debug)]
+pub(crate) struct Newcomer {
+    pub(crate) socket: std::net::TcpStream,
+    pub(crate) address: IpAddr,
+    pub(crate) slot: AddressSlot,
+}
+
+/// One chunk on its way to the receivers of one room. All shards share it.
+#[derive(Debug)]
+pub(crate) struct Parcel {
+    pub(crate) room: RoomId,
+    pub(crate) audience: Audience,
+    /// The sending session gets no copy.
+    pub(crate) except: Option<SeatId>,
+    pub(crate) payload: Payload,
+    pub(crate) stream: Option<Stream>,
+}
+
+/// The place of a chunk in a streamed message.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stream {
+    pub(crate) id: MessageId,
+    /// The receivers are chosen now, and stay.
+    pub(crate) first: bool,
+    /// Nothing follows.
+    pub(crate) last: bool,
+}
+
+impl Errand {
+    /// What it costs to keep it until the shard has time.
+    fn octets(&self) -> usize {
+        match self {
+            Self::Relay(parcel) => ERRAND_OCTETS + parcel.payload.body().len(),
+            _ => ERRAND_OCTETS,
+        }
+    }
+}
+
+const ERRAND_OCTETS: usize = 512;
+
+/// One shard's door.
+#[derive(Debug, Default)]
+pub(crate) struct Door {
+    queue: Mutex<Vec<Errand>>,
+    octets: AtomicUsize,
+    wake: Notify,
+}
+
+impl Door {
+    fn push(&self, errand: Errand) {
+        self.octets.fetch_add(errand.octets(), Ordering::Relaxed);
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner).push(errand);
+        self.wake.notify_one();
+    }
+
+    /// Takes all errands, in order.
+    pub(crate) fn take(&self) -> Vec<Errand> {
+        let errands = std::mem::take(&mut *self.queue.lock().unwrap_or_else(PoisonError::into_inner));
+        self.octets.fetch_sub(errands.iter().map(Errand::octets).sum(), Ordering::Relaxed);
+        errands
+    }
+
+    /// Asks the shard to look at its door and at what it has to send.
+    pub(crate) fn nudge(&self) {
+        self.wake.notify_one();
+    }
+
+    /// Waits until there is something to do.
+    pub(crate) async fn knocked(&self) {
+        self.wake.notified().await;
+    }
+}
+
+/// All doors. A room pushes under its lock, so every door sees the events of a room in the same order.
+#[derive(Debug)]
+pub(crate) struct Doors {
+    doors: Vec<Arc<Door>>,
+    /// Octets behind a door above which senders pause.
+    octets_max: usize,
+    relieved: Notify,
+}
+
+impl Doors {
+    pub(crate) fn new(shards: usize, octets_max: usize) -> Self {
+        let doors = (0..shards).map(|_| Arc::default()).collect();
+        Self { doors, octets_max, relieved: Notify::new() }
+    }
+
+    /// How many shards there are.
+    pub(crate) fn count(&self) -> usize {
+        self.doors.len()
+    }
+
+    /// The door of one shard.
+    pub(crate) fn door(&self, shard: usize) -> Option<&Arc<Door>> {
+        self.doors.get(shard)
+    }
+
+    /// Hands an errand to one shard.
+    pub(crate) fn push(&self, shard: usize, errand: Errand) {
+        if let Some(door) = self.door(shard) {
+            door.push(errand);
+        }
+    }
+
+    /// Hands an errand to each of these shards.
+    pub(crate) fn push_all(&self, shards: Shards, errand: impl Fn() -> Errand) {
+        shards.iter().for_each(|shard| self.push(shard, errand()));
+    }
+
+    fn congested(&self) -> bool {
+        self.doors.iter().any(|door| door.octets.load(Ordering::Relaxed) > self.octets_max)
+    }
+
+    /// A shard has emptied its door.
+    pub(crate) fn relieve(&self) {
+        self.relieved.notify_waiters();
+    }
+
+    /// Waits while the machine cannot keep up. This pauses a sender by its own socket; no single receiver causes it.
+    pub(crate) async fn passable(&self) {
+        while self.congested() {
+            let relieved = self.relieved.notified();
+            if self.congested() {
+                relieved.await;
+            }
+        }
+    }
+}
+

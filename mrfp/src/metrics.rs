@@ -1,0 +1,111 @@
+//! What the relay counts, by the names operators know. No room and no user ever goes into a label; what a number
+//! means is its help text.
+use prometheus::{IntCounter, IntCounterVec, IntGauge};
+use service::metrics::Metrics as Registry;
+
+/// Handles for the hot path: looked up once, here.
+#[derive(Debug)]
+pub(crate) struct Metrics {
+    pub(crate) rooms: IntGauge,
+    pub(crate) seats: IntGauge,
+    pub(crate) sessions: IntGauge,
+    pub(crate) connections: IntGauge,
+    pub(crate) sessions_opened: IntCounter,
+    pub(crate) sessions_closed: IntCounterVec,
+    pub(crate) connections_refused: IntCounterVec,
+    pub(crate) chunks_in: IntCounter,
+    pub(crate) chunks_out: IntCounter,
+    pub(crate) octets_in: IntCounter,
+    pub(crate) octets_out: IntCounter,
+    pub(crate) messages_in: IntCounter,
+    pub(crate) writes: IntCounter,
+    pub(crate) queued_octets: IntGauge,
+    pub(crate) slow_consumers: IntGauge,
+    pub(crate) slow_disconnects: IntCounter,
+    pub(crate) dropped_chunks: IntCounterVec,
+    pub(crate) refusals: IntCounterVec,
+    pub(crate) parse_errors: IntCounterVec,
+    pub(crate) tls_failures: IntCounter,
+    pub(crate) receiver_failures: IntCounterVec,
+    pub(crate) control_up: IntGauge,
+    pub(crate) notices_waiting: IntGauge,
+    pub(crate) drain_state: IntGauge,
+    pub(crate) drain_sessions: IntGauge,
+}
+
+impl Metrics {
+    /// Makes every metric, so that each is there from the start.
+    pub(crate) fn new(registry: &Registry) -> Self {
+        let r = registry;
+        let chunks = r.counters(
+            "mrfp_relayed_chunks_total",
+            "MSRP chunks, received from senders or queued for receivers.",
+            &["direction"],
+        );
+        let octets = r.counters(
+            "mrfp_relayed_bytes_total",
+            "Octets of MSRP, received from connections or written to them, before TLS.",
+            &["direction"],
+        );
+        Self {
+            rooms: r.gauge("mrfp_rooms", "Open rooms."),
+            seats: r.gauge("mrfp_seats", "Seats, taken or waiting for their participant."),
+            sessions: r.gauge("mrfp_sessions", "Seats that are in use on a connection."),
+            connections: r.gauge("mrfp_connections", "Open MSRP connections."),
+            sessions_opened: r.counter("mrfp_sessions_opened_total", "Seats taken into use."),
+            sessions_closed: r.counters(
+                "mrfp_sessions_closed_total",
+                "Sessions ended, by what ended them.",
+                &["reason"],
+            ),
+            connections_refused: r.counters(
+                "mrfp_connections_refused_total",
+                "Connections closed before they were served, by the bound they met.",
+                &["bound"],
+            ),
+            chunks_in: chunks.with_label_values(&["in"]),
+            chunks_out: chunks.with_label_values(&["out"]),
+            octets_in: octets.with_label_values(&["in"]),
+            octets_out: octets.with_label_values(&["out"]),
+            messages_in: r.counter("mrfp_relayed_messages_total", "Complete messages relayed."),
+            writes: r.counter("mrfp_writes_total", "Writes to sockets."),
+            queued_octets: r.gauge("mrfp_write_queue_bytes", "Octets that wait in outboxes."),
+            slow_consumers: r.gauge("mrfp_slow_consumers", "Connections that are behind."),
+            slow_disconnects: r.counter(
+                "mrfp_slow_consumer_disconnects_total",
+                "Connections closed because their outbox was full.",
+            ),
+            dropped_chunks: r.counters(
+                "mrfp_dropped_chunks_total",
+                "Chunks a receiver did not get, by why.",
+                &["reason"],
+            ),
+            refusals: r.counters(
+                "mrfp_refusals_total",
+                "Requests turned down, by why.",
+                &["reason"],
+            ),
+            parse_errors: r.counters(
+                "mrfp_parse_errors_total",
+                "Messages that break the grammar: answered with 400, or fatal to their connection.",
+                &["kind"],
+            ),
+            tls_failures: r.counter("mrfp_tls_failures_total", "Connections that failed in TLS."),
+            receiver_failures: r.counters(
+                "mrfp_receiver_failures_total",
+                "Responses of receivers other than success, by status class.",
+                &["class"],
+            ),
+            control_up: r.gauge("mrfp_control_up", "Whether the link to the focus stands."),
+            notices_waiting: r.gauge(
+                "mrfp_control_notices",
+                "Notices that are not yet safe with the focus.",
+            ),
+            drain_state: r.gauge("mrfp_drain_state", "1 while the relay drains."),
+            drain_sessions: r.gauge(
+                "mrfp_drain_sessions_remaining",
+                "Sessions that a drain still waits for.",
+            ),
+        }
+    }
+}

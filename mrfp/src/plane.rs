@@ -1,0 +1,131 @@
+//! What all threads of a relay share: bounds, index, doors, books, counters. It decides nothing.
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use rustls::ServerConfig;
+use tokio::sync::Semaphore;
+
+use crate::config::Limits;
+use crate::doors::Doors;
+use crate::focus::Focus;
+use crate::metrics::Metrics;
+use crate::registry::Registry;
+use crate::session;
+
+/// The shared state of one relay.
+#[derive(Debug)]
+pub(crate) struct Plane {
+    pub(crate) limits: Limits,
+    pub(crate) session_limits: session::Limits,
+    /// `host:port` in the URIs we hand out.
+    pub(crate) authority: String,
+    pub(crate) tls: Arc<ServerConfig>,
+    pub(crate) registry: Registry,
+    pub(crate) doors: Arc<Doors>,
+    pub(crate) focus: Arc<Focus>,
+    pub(crate) metrics: Arc<Metrics>,
+    /// One permit for each connection that has no seat yet.
+    pub(crate) half_open: Arc<Semaphore>,
+    /// Connections of each shard.
+    loads: Vec<AtomicUsize>,
+    /// Octets that wait for connections that are behind.
+    queued: AtomicUsize,
+    draining: AtomicBool,
+}
+
+/// What a plane is made of.
+pub(crate) struct Parts {
+    pub(crate) limits: Limits,
+    pub(crate) shards: usize,
+    pub(crate) authority: String,
+    pub(crate) tls: Arc<ServerConfig>,
+    pub(crate) focus: Arc<Focus>,
+    pub(crate) metrics: Arc<Metrics>,
+}
+
+impl Plane {
+    pub(crate) fn new(parts: Parts) -> Self {
+        let Parts { limits, shards, authority, tls, focus, metrics } = parts;
+        Self {
+            limits,
+            session_limits: limits.session(),
+            authority,
+            tls,
+            registry: Registry::default(),
+            doors: Arc::new(Doors::new(shards, limits.door_octets_max)),
+            focus,
+            metrics,
+            half_open: Arc::new(Semaphore::new(limits.half_open_max)),
+            loads: (0..shards).map(|_| AtomicUsize::new(0)).collect(),
+            queued: AtomicUsize::new(0),
+            draining: AtomicBool::new(false),
+        }
+    }
+
+    /// Takes a connection into account: the shard that has fewest, or none if there are too many.
+    pub(crate) fn place(&self) -> Option<usize> {
+        let counts = self.loads.iter().map(|load| load.load(Ordering::Relaxed));
+        let (shard, _) = counts.enumerate().min_by_key(|(_, count)| *count)?;
+        if self.connections() >= self.limits.connections_max {
+            return None;
+        }
+        self.loads.get(shard)?.fetch_add(1, Ordering::Relaxed);
+        Some(shard)
+    }
+
+    /// A connection of this shard is gone.
+    pub(crate) fn leave(&self, shard: usize) {
+        if let Some(load) = self.loads.get(shard) {
+            load.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// How many connections there are.
+    pub(crate) fn connections(&self) -> usize {
+        self.loads.iter().map(|load| load.load(Ordering::Relaxed)).sum()
+    }
+
+    /// A connection that had `before` octets waiting now has `after`.
+    pub(crate) fn requeue(&self, before: usize, after: usize) {
+        if before != after {
+            self.queued.fetch_add(after, Ordering::Relaxed);
+            self.queued.fetch_sub(before, Ordering::Relaxed);
+        }
+    }
+
+    /// Octets that wait in the whole process.
+    pub(crate) fn queued(&self) -> usize {
+        self.queued.load(Ordering::Relaxed)
+    }
+
+    /// Whether more waits in the whole process than it may hold.
+    pub(crate) fn is_overfull(&self) -> bool {
+        self.queued() > self.limits.queued_octets_max
+    }
+
+    /// From now on no seat is given.
+    pub(crate) fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+        self.metrics.drain_state.set(1);
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    /// Seconds of a limit.
+    pub(crate) fn bind_wait(&self) -> Duration {
+        Duration::from_secs(self.limits.bind_secs)
+    }
+}
+
+/// A generator seeded by the TLS library's source of randomness, the one our keys come from.
+pub(crate) fn random() -> StdRng {
+    let mut seed = [0_u8; 32];
+    let source = service::tls::provider().secure_random;
+    source.fill(&mut seed).expect("a machine without randomness cannot speak TLS either");
+    StdRng::from_seed(seed)
+}

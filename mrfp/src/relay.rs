@@ -1,0 +1,312 @@
+//! The one door into a room's order. Each function locks the room, lets [`Room`] decide, and pushes what follows to the
+//! shards before it unlocks: so every shard sees one order of messages, commits, comings and goings. No body is
+//! touched here, and nothing is awaited; the locks are taken in the order room, then focus or door.
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use bytes::Bytes;
+use control::{Cause, Gate, Notice, Overfull, RoomNotice};
+use ids::{ConferenceId, Key, SeatId};
+use msrp::{Body, Flag, MessageId, SendRequest};
+use rand::RngCore;
+
+use crate::doors::{Doors, Errand, Parcel, Stream};
+use crate::focus::Focus;
+use crate::metrics::Metrics;
+use crate::room::{Passage, Room, Roster, Shards};
+use crate::session::{Audience, Message, Piece, Refusal, Seen};
+
+/// Names a room within this process. A conference that is closed and opened again gets another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct RoomId(u64);
+
+impl RoomId {
+    fn fresh() -> Self {
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        Self(LAST.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+/// A room that all shards share.
+#[derive(Debug)]
+pub(crate) struct Relay {
+    pub(crate) id: RoomId,
+    room: Mutex<Room>,
+    doors: Arc<Doors>,
+    focus: Arc<Focus>,
+    metrics: Arc<Metrics>,
+    /// Octets of one chunk that we make ourselves: between two of them a response can cut in.
+    piece_octets_max: usize,
+}
+
+/// What a session needs of its room.
+#[derive(Debug)]
+pub(crate) struct Binding {
+    pub(crate) seen: Arc<Mutex<Seen>>,
+    pub(crate) roster: Arc<Roster>,
+}
+
+impl Relay {
+    pub(crate) fn new(
+        room: Room,
+        doors: &Arc<Doors>,
+        focus: &Arc<Focus>,
+        metrics: &Arc<Metrics>,
+        piece_octets_max: usize,
+    ) -> Self {
+        let (doors, focus, metrics) = (Arc::clone(doors), Arc::clone(focus), Arc::clone(metrics));
+        Self { id: RoomId::fresh(), room: Mutex::new(room), doors, focus, metrics, piece_octets_max }
+    }
+
+    /// The room, for one decision. Never held across an await.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Room> {
+        self.room.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A participant has come: the seat is this connection's, and gets everything from here on.
+    pub(crate) fn bind(
+        &self,
+        seat: SeatId,
+        shard: usize,
+        connection: u64,
+    ) -> Result<Binding, Refusal> {
+        let mut room = self.lock();
+        let seen = room.bind(seat, shard)?;
+        self.doors.push(shard, Errand::Bound { room: self.id, seat, connection });
+        self.tell_roster(&room);
+        self.focus.tell(&room, RoomNotice::Bound { seat });
+        Ok(Binding { seen, roster: Arc::clone(room.roster()) })
+    }
+
+    fn tell_roster(&self, room: &Room) {
+        self.doors.push_all(room.shards(), || Errand::Roster {
+            room: self.id,
+            roster: Arc::clone(room.roster()),
+        });
+    }
+
+    /// A seat as it should be. True: it is new.
+    pub(crate) fn seat(&self, seat: &control::Seat, until: Instant) -> bool {
+        let mut room = self.lock();
+        let new = room.seat(seat, until);
+        if !new {
+            self.tell_roster(&room);
+        }
+        new
+    }
+
+    /// The focus wants the seat ended.
+    pub(crate) fn unseat(&self, seat: SeatId) {
+        let mut room = self.lock();
+        if let Some(shards) = room.unseat(seat) {
+            self.doors.push_all(shards, || Errand::Unseated { room: self.id, seat });
+        }
+        self.tell_roster(&room);
+    }
+
+    /// The seat's connection ended. Whoever had it ended by order before is not lost.
+    pub(crate) fn lose(&self, seat: SeatId, cause: Cause) {
+        let mut room = self.lock();
+        if room.unseat(seat).is_some() {
+            self.tell_roster(&room);
+            self.focus.tell(&room, RoomNotice::Lost { seat, cause });
+        }
+    }
+
+    /// Ends the seats nobody came for, and says which they were.
+    pub(crate) fn end_overdue(&self, now: Instant) -> Vec<SeatId> {
+        let mut room = self.lock();
+        let overdue = room.overdue(now);
+        for seat in &overdue {
+            self.focus.tell(&room, RoomNotice::Lost { seat: *seat, cause: Cause::Silent });
+        }
+        overdue
+    }
+
+    /// The room as it should be.
+    pub(crate) fn open(&self, order: &control::Room, now: Instant) {
+        let mut room = self.lock();
+        let before = room.gate(now);
+        room.open(order, now);
+        self.tell_roster(&room);
+        if room.gate(now) != before {
+            self.tell_gate(&room);
+        }
+    }
+
+    /// The room ends.
+    pub(crate) fn close(&self) -> Vec<SeatId> {
+        let mut room = self.lock();
+        let seats: Vec<SeatId> = room.seats().collect();
+        self.doors.push_all(room.shards(), || Errand::Closed { room: self.id });
+        for seat in &seats {
+            room.unseat(*seat);
+        }
+        seats
+    }
+
+    /// Another epoch may pass.
+    pub(crate) fn move_gate(&self, gate: Gate, now: Instant) {
+        let mut room = self.lock();
+        if room.move_gate(gate, now) {
+            self.tell_gate(&room);
+        }
+    }
+
+    fn tell_gate(&self, room: &Room) {
+        self.doors.push_all(room.shards(), || Errand::GateMoved { room: self.id });
+    }
+
+    /// A gathered message is complete.
+    pub(crate) fn message(
+        &self,
+        message: &Message,
+        now: Instant,
+        rng: &mut impl RngCore,
+    ) -> Result<Passage, Refusal> {
+        let mut room = self.lock();
+        let passage = room.pass(message, now)?;
+        if let Passage::Pass(shards, _) = passage {
+            let to = To { audience: message.audience(), except: Some(message.sender()), shards };
+            self.send(&to, message.body(), rng);
+            self.metrics.messages_in.inc();
+        }
+        Ok(passage)
+    }
+
+    /// A message for the focus is complete. It is never fanned out.
+    pub(crate) fn handshake(&self, message: &Message, id: MessageId) -> Result<(), Refusal> {
+        let room = self.lock();
+        room.sender_stands(message.sender())?;
+        let notice = RoomNotice::Handshake {
+            seat: message.sender(),
+            message_id: id.as_str().to_owned(),
+            content_type: String::from_utf8_lossy(message.content_type()).into_owned(),
+            body: message.content().gather(),
+        };
+        let told = self.focus.notice(Notice::room(room.conference().clone(), notice));
+        told.map_err(|why| match why {
+            Overfull::Frame => Refusal::TooLarge,
+            Overfull::Notices | Overfull::Orders | Overfull::NoRoom => Refusal::FocusAway,
+        })
+    }
+
+    /// A participant wants another name. The answer comes as an errand.
+    pub(crate) fn nickname(&self, seat: SeatId, request: u64, nickname: String) -> Result<(), Refusal> {
+        let room = self.lock();
+        let notice = RoomNotice::NicknameAsked { seat, request, nickname };
+        let told = self.focus.notice(Notice::room(room.conference().clone(), notice));
+        told.map_err(|_overfull| Refusal::FocusAway)
+    }
+
+    /// A piece of a streamed message. Its first piece chooses the receivers; its last takes the number.
+    pub(crate) fn piece(&self, piece: &Piece, rng: &mut impl RngCore) -> Result<(), Refusal> {
+        let last = piece.flag() != Flag::More;
+        let content = (Bytes::from_static(CPIM), piece.body().clone());
+        let send = SendRequest {
+            range: piece.range(),
+            content: Some(content),
+            flag: piece.flag(),
+            ..SendRequest::bodiless(piece.stream())
+        };
+        let parcel = Arc::new(Parcel {
+            room: self.id,
+            audience: piece.audience().clone(),
+            except: Some(piece.sender()),
+            payload: send.encode(rng),
+            stream: Some(Stream { id: piece.stream(), first: piece.is_first(), last }),
+        });
+        let mut room = self.lock();
+        // An abort is passed on whoever's seat ended: its receivers wait for the rest of the message.
+        if piece.flag() != Flag::Abort {
+            room.sender_stands(piece.sender())?;
+        }
+        if piece.flag() == Flag::End {
+            if *piece.audience() == Audience::Room {
+                room.number();
+            }
+            self.metrics.messages_in.inc();
+        }
+        let shards = room.reach(piece.audience());
+        self.doors.push_all(shards, || Errand::Relay(Arc::clone(&parcel)));
+        Ok(())
+    }
+
+    /// A message of the focus for everybody, at its place in the order.
+    pub(crate) fn broadcast(
+        &self,
+        (key, cpim, gate): (Key, Bytes, Option<Gate>),
+        now: Instant,
+        rng: &mut impl RngCore,
+    ) {
+        let mut room = self.lock();
+        let number = room.number();
+        let to = To { audience: &Audience::Room, except: None, shards: room.shards() };
+        self.send(&to, &Body::from(cpim), rng);
+        if gate.is_some_and(|gate| room.move_gate(gate, now)) {
+            self.tell_gate(&room);
+        }
+        self.focus.tell(&room, RoomNotice::Broadcasted { key, number });
+    }
+
+    /// A message of the focus for one seat.
+    pub(crate) fn deliver(&self, seat: SeatId, cpim: Bytes, rng: &mut impl RngCore) {
+        let room = self.lock();
+        let audience = Audience::Seats(vec![seat]);
+        let shards = room.reach(&audience);
+        self.send(&To { audience: &audience, except: None, shards }, &Body::from(cpim), rng);
+    }
+
+    /// The focus answered a NICKNAME.
+    pub(crate) fn nickname_answered(&self, seat: SeatId, request: u64, status: u16) {
+        let room = self.lock();
+        let shards = room.reach(&Audience::Seats(vec![seat]));
+        let id = self.id;
+        self.doors.push_all(shards, || Errand::Nickname { room: id, seat, request, status });
+    }
+
+    /// Hands a whole message to the shards, in pieces between which a response can cut in.
+    fn send(&self, to: &To<'_>, body: &Body, rng: &mut impl RngCore) {
+        let send = SendRequest::whole(MessageId::random(rng), Bytes::from_static(CPIM), body.clone());
+        let mut next = Some(0);
+        while let Some(start) = next {
+            let (chunk, following) = send.chunk(start, self.piece_octets_max);
+            let whole = start == 0 && following.is_none();
+            let stream =
+                Stream { id: send.message_id, first: start == 0, last: following.is_none() };
+            let parcel = Arc::new(Parcel {
+                room: self.id,
+                audience: to.audience.clone(),
+                except: to.except,
+                payload: chunk.encode(rng),
+                stream: (!whole).then_some(stream),
+            });
+            self.doors.push_all(to.shards, || Errand::Relay(Arc::clone(&parcel)));
+            next = following;
+        }
+    }
+
+    /// Why an unfinished message can no longer pass, if it cannot.
+    pub(crate) fn stale(&self, message: &Message, now: Instant) -> Option<Refusal> {
+        self.lock().stale(message, now)
+    }
+
+    /// Why a message that waited for its epoch is given up.
+    pub(crate) fn late(&self, now: Instant) -> Refusal {
+        self.lock().late(now)
+    }
+
+    /// Which conference it belongs to.
+    pub(crate) fn conference(&self) -> ConferenceId {
+        self.lock().conference().clone()
+    }
+}
+
+struct To<'a> {
+    audience: &'a Audience,
+    except: Option<SeatId>,
+    shards: Shards,
+}
+
+const CPIM: &[u8] = msrp::cpim::MEDIA_TYPE.as_bytes();

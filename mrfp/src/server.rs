@@ -1,0 +1,159 @@
+//! Puts a relay together, says where it listens, and takes it apart again.
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use control::RelayName;
+use serde::Serialize;
+use service::ops::{self, Health};
+use service::quic::QuicError;
+use service::shutdown::Shutdown;
+use service::tls::{ClientAuth, Identity, TlsError};
+use service::{metrics, quic, ready, tls};
+use tokio::net::TcpListener;
+
+use crate::accept;
+use crate::config::{BadConfig, Config};
+use crate::drain::Drain;
+use crate::focus::Focus;
+use crate::metrics::Metrics;
+use crate::obey::{self, Carrier};
+use crate::plane::{self, Parts, Plane};
+use crate::shard;
+
+/// Why a relay cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The configuration contradicts itself.
+    #[error(transparent)]
+    Config(#[from] BadConfig),
+    /// An identity or root is unusable.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The control listener.
+    #[error(transparent)]
+    Quic(#[from] QuicError),
+    /// A TCP listener.
+    #[error("cannot listen on {address}: {why}")]
+    Bind {
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        why: std::io::Error,
+    },
+    /// The system gave no thread or no address.
+    #[error(transparent)]
+    System(#[from] std::io::Error),
+}
+
+/// Where a relay listens: the line its parent reads.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Ready {
+    /// Always `mrfp`.
+    pub ready: &'static str,
+    /// For participants, MSRP over TLS.
+    pub msrp: SocketAddr,
+    /// For the focus, QUIC.
+    pub control: SocketAddr,
+    /// For operators, HTTP.
+    pub ops: SocketAddr,
+}
+
+/// A relay that listens and does not serve yet.
+#[derive(Debug)]
+pub struct Server {
+    config: Config,
+    plane: Arc<Plane>,
+    registry: metrics::Metrics,
+    msrp: TcpListener,
+    control: quinn::Endpoint,
+    ops: TcpListener,
+    ready: Ready,
+}
+
+/// Runs a relay until `shutdown` and the drain that follows; prints one line when it is ready.
+pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunError> {
+    let server = Server::bind(config).await?;
+    // A parent that has closed our stdout does not want to know.
+    drop(ready::announce(server.ready()));
+    server.serve(shutdown).await
+}
+
+impl Server {
+    /// Checks the configuration and opens the listeners.
+    pub async fn bind(config: Config) -> Result<Self, RunError> {
+        config.check()?;
+        let msrp = bind(config.msrp.listen).await?;
+        let ops = bind(config.ops.listen).await?;
+        let identity = Identity::load(&config.msrp.certificate_file, &config.msrp.key_file)?;
+        let roots = tls::load_roots(&config.control.ca_file)?;
+        let own = Identity::load(&config.control.certificate_file, &config.control.key_file)?;
+        let control = quic::listen(config.control.listen, &own, roots)?;
+        let ready = Ready {
+            ready: "mrfp",
+            msrp: msrp.local_addr()?,
+            control: control.local_addr()?,
+            ops: ops.local_addr()?,
+        };
+        let authority =
+            config.msrp.advertise.clone().unwrap_or_else(|| ready.msrp.to_string());
+        let registry = metrics::Metrics::new();
+        let name = RelayName {
+            name: config.name.clone(),
+            incarnation: String::new(),
+            msrp: authority.clone(),
+            fingerprint: identity.fingerprint().to_string(),
+        };
+        let plane = Plane::new(Parts {
+            limits: config.limits,
+            shards: config.shard_count(),
+            authority,
+            tls: tls::server_config(&identity, ClientAuth::None, &[])?,
+            focus: Arc::new(Focus::new(name, &mut plane::random())),
+            metrics: Arc::new(Metrics::new(&registry)),
+        });
+        Ok(Self { config, plane: Arc::new(plane), registry, msrp, control, ops, ready })
+    }
+
+    /// Where it listens.
+    pub fn ready(&self) -> &Ready {
+        &self.ready
+    }
+
+    /// Serves until `shutdown`, an order or `GET /drain`, and drains.
+    pub async fn serve(self, shutdown: Shutdown) -> Result<(), RunError> {
+        let Self { config, plane, registry, msrp, control, ops, .. } = self;
+        let (health, accepting, stop) = (Health::new(), Shutdown::new(), Shutdown::new());
+        let shards: Vec<_> = (0..plane.doors.count())
+            .map(|index| shard::spawn(index, Arc::clone(&plane), stop.clone()))
+            .collect::<Result<_, _>>()?;
+        let drain = Drain::new(health.clone(), config.drain);
+        let carrier = Carrier::new(Arc::clone(&plane), drain.clone());
+        let obeying =
+            tokio::spawn(obey::obey(control, Arc::clone(&plane), carrier, stop.clone()));
+        let accepting_task =
+            tokio::spawn(accept::accept(msrp, Arc::clone(&plane), accepting.clone()));
+        let operating = tokio::spawn(ops::serve(ops, registry, health.clone(), stop.clone()));
+        health.ready();
+        tracing::info!(relay = config.name, shards = shards.len(), "serving");
+
+        drain.carry_out(&plane, &accepting, &shutdown).await;
+
+        stop.trigger();
+        for task in [obeying, accepting_task, operating] {
+            drop(tokio::time::timeout(LAST_WORDS, task).await);
+        }
+        let joined = tokio::task::spawn_blocking(move || shards.into_iter().all(|s| s.join().is_ok()));
+        if !matches!(joined.await, Ok(true)) {
+            tracing::error!("a shard panicked");
+        }
+        Ok(())
+    }
+}
+
+/// How long the parts have to end once nothing is left to do.
+const LAST_WORDS: Duration = Duration::from_secs(3);
+
+async fn bind(address: SocketAddr) -> Result<TcpListener, RunError> {
+    TcpListener::bind(address).await.map_err(|why| RunError::Bind { address, why })
+}

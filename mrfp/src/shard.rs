@@ -1,0 +1,252 @@
+//! One thread's part of the relay: its connections, the routes of its rooms, and the errands at its door. A chunk is
+//! handed in once and fanned out here, without a lock and without waking a task for each receiver; then everything
+//! that was queued leaves, one write for each connection. What a room allows is for `room`.
+mod local;
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use control::Cause;
+use ids::SeatId;
+use msrp::TransactionId;
+use rand::rngs::StdRng;
+use service::{clock, shutdown::Shutdown};
+
+pub(crate) use local::{LocalRoom, Route};
+
+use crate::connection::{self, Connection};
+use crate::doors::{Door, Errand, Parcel};
+use crate::plane::{self, Plane};
+use crate::relay::{Relay, RoomId};
+use crate::room::Roster;
+
+/// One shard.
+pub(crate) struct Shard {
+    pub(crate) index: usize,
+    pub(crate) plane: Arc<Plane>,
+    door: Arc<Door>,
+    /// Sealed octets pass through here on their way in; one buffer serves all connections.
+    pub(crate) buffer: RefCell<Vec<u8>>,
+    pub(crate) rng: RefCell<StdRng>,
+    rooms: RefCell<HashMap<RoomId, LocalRoom>>,
+    connections: RefCell<HashMap<u64, Rc<Connection>>>,
+    /// Connections with something to write.
+    dirty: RefCell<Vec<Rc<Connection>>>,
+    last_connection: Cell<u64>,
+}
+
+/// How often time-outs are looked at. They are seconds long, so this much late is early enough.
+const TICK: Duration = Duration::from_millis(250);
+
+/// Starts the thread of a shard; it ends when `shutdown` says so.
+pub(crate) fn spawn(
+    index: usize,
+    plane: Arc<Plane>,
+    shutdown: Shutdown,
+) -> std::io::Result<std::thread::JoinHandle<()>> {
+    std::thread::Builder::new().name(format!("shard-{index}")).spawn(move || {
+        let built = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = match built {
+            Ok(runtime) => runtime,
+            Err(error) => {
+                tracing::error!(%error, index, "a shard has no runtime");
+                shutdown.trigger();
+                return;
+            }
+        };
+        let local = tokio::task::LocalSet::new();
+        local.block_on(&runtime, async move {
+            if let Some(shard) = Shard::new(index, plane) {
+                Rc::new(shard).run(shutdown).await;
+            }
+        });
+    })
+}
+
+impl Shard {
+    fn new(index: usize, plane: Arc<Plane>) -> Option<Self> {
+        let door = Arc::clone(plane.doors.door(index)?);
+        Some(Self {
+            index,
+            door,
+            buffer: RefCell::new(vec![0; plane.limits.read_octets]),
+            rng: RefCell::new(plane::random()),
+            rooms: RefCell::default(),
+            connections: RefCell::default(),
+            dirty: RefCell::default(),
+            last_connection: Cell::new(0),
+            plane,
+        })
+    }
+
+    async fn run(self: Rc<Self>, shutdown: Shutdown) {
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = self.door.knocked() => {}
+                _ = ticks.tick() => self.tick(clock::now()),
+                () = shutdown.triggered() => break,
+            }
+            self.settle();
+        }
+        self.end();
+        // Their tasks have said goodbye when they are polled once more.
+        tokio::task::yield_now().await;
+    }
+
+    /// Does what waits at the door, then sends what that and the input of connections have queued.
+    fn settle(self: &Rc<Self>) {
+        loop {
+            let errands = self.door.take();
+            if errands.is_empty() {
+                break;
+            }
+            let now = clock::now();
+            errands.into_iter().for_each(|errand| self.run_errand(errand, now));
+        }
+        self.plane.doors.relieve();
+        let dirty = std::mem::take(&mut *self.dirty.borrow_mut());
+        dirty.iter().for_each(|connection| connection.flush(&self.plane));
+    }
+
+    fn run_errand(self: &Rc<Self>, errand: Errand, now: Instant) {
+        match errand {
+            Errand::Serve(newcomer) => connection::serve(self, newcomer, now),
+            Errand::Relay(parcel) => self.fan_out(&parcel),
+            Errand::Bound { room, seat, connection } => self.add_route(room, seat, connection),
+            Errand::Roster { room, roster } => {
+                if let Some(local) = self.rooms.borrow_mut().get_mut(&room) {
+                    local.roster = roster;
+                }
+            }
+            Errand::Unseated { room, seat } => {
+                if let Some(route) = self.remove_route(room, seat) {
+                    route.connection.unseated(self, room, seat);
+                }
+            }
+            Errand::GateMoved { room } => {
+                let routes = self.routes(room);
+                for route in routes.iter() {
+                    route.connection.gate_moved(self, room, route.seat, now);
+                }
+            }
+            Errand::Closed { room } => {
+                let local = self.rooms.borrow_mut().remove(&room);
+                for route in local.into_iter().flat_map(LocalRoom::into_routes) {
+                    route.connection.unseated(self, room, route.seat);
+                }
+            }
+            Errand::Nickname { room, seat, request, status } => {
+                let route = self.routes(room).iter().find(|route| route.seat == seat).cloned();
+                if let Some(route) = route {
+                    route.connection.nickname_answered(self, (room, seat), request, status);
+                }
+            }
+        }
+    }
+
+    /// Gives one chunk to everybody of its audience who is here.
+    fn fan_out(&self, parcel: &Parcel) {
+        let routes = match self.rooms.borrow_mut().get_mut(&parcel.room) {
+            Some(local) => local.receivers(parcel),
+            None => return,
+        };
+        let mut queued = 0;
+        for route in routes.iter() {
+            if Some(route.seat) == parcel.except || !parcel.is_for(route.seat) || route.is_gone() {
+                continue;
+            }
+            let frame = if route.shares_connection {
+                let id = TransactionId::random(&mut *self.rng.borrow_mut());
+                parcel.payload.under(id).to(&route.address)
+            } else {
+                parcel.payload.to(&route.address)
+            };
+            if route.connection.push(frame, self) {
+                queued += 1;
+            }
+        }
+        self.plane.metrics.chunks_out.inc_by(queued);
+    }
+
+    fn add_route(&self, room: RoomId, seat: SeatId, connection: u64) {
+        let connection = self.connections.borrow().get(&connection).cloned();
+        if let Some(connection) = connection
+            && let Some(address) = connection.address_of(room, seat)
+            && let Some(local) = self.rooms.borrow_mut().get_mut(&room)
+        {
+            local.add(Route::new(seat, address, connection));
+        }
+    }
+
+    fn remove_route(&self, room: RoomId, seat: SeatId) -> Option<Route> {
+        let mut rooms = self.rooms.borrow_mut();
+        let local = rooms.get_mut(&room)?;
+        let route = local.remove(seat);
+        if local.is_empty() {
+            rooms.remove(&room);
+        }
+        route
+    }
+
+    fn routes(&self, room: RoomId) -> Rc<[Route]> {
+        match self.rooms.borrow_mut().get_mut(&room) {
+            Some(local) => local.ready(),
+            None => Rc::new([]),
+        }
+    }
+
+    /// The people of a room, as this shard knows them.
+    pub(crate) fn roster(&self, relay: &Relay) -> Arc<Roster> {
+        let mut rooms = self.rooms.borrow_mut();
+        let local = rooms
+            .entry(relay.id)
+            .or_insert_with(|| LocalRoom::new(Arc::clone(relay.lock().roster())));
+        Arc::clone(&local.roster)
+    }
+
+    /// A session of this shard has joined the room, with these people.
+    pub(crate) fn note_roster(&self, relay: &Relay, roster: Arc<Roster>) {
+        let mut rooms = self.rooms.borrow_mut();
+        let known = rooms.entry(relay.id).or_insert_with(|| LocalRoom::new(Arc::clone(&roster)));
+        known.roster = roster;
+    }
+
+    /// Enters a connection and gives it a number.
+    pub(crate) fn enter(&self, make: impl FnOnce(u64) -> Connection) -> Rc<Connection> {
+        let number = self.last_connection.get() + 1;
+        self.last_connection.set(number);
+        let connection = Rc::new(make(number));
+        self.connections.borrow_mut().insert(number, Rc::clone(&connection));
+        connection
+    }
+
+    /// A connection has ended, and with it its sessions.
+    pub(crate) fn leave(&self, connection: &Connection, seats: &[(RoomId, SeatId)]) {
+        self.connections.borrow_mut().remove(&connection.number);
+        for (room, seat) in seats {
+            drop(self.remove_route(*room, *seat));
+        }
+        self.plane.leave(self.index);
+    }
+
+    /// A connection has something to write: it does so when the errands at hand are done.
+    pub(crate) fn mark_dirty(&self, connection: Rc<Connection>) {
+        self.dirty.borrow_mut().push(connection);
+        self.door.nudge();
+    }
+
+    fn tick(&self, now: Instant) {
+        let connections: Vec<_> = self.connections.borrow().values().cloned().collect();
+        connections.iter().for_each(|connection| connection.tick(self, now));
+    }
+
+    fn end(&self) {
+        let connections: Vec<_> = self.connections.borrow().values().cloned().collect();
+        connections.iter().for_each(|connection| connection.end(Cause::Disconnected));
+    }
+}

@@ -1,0 +1,107 @@
+//! A room's receivers on one shard: a ready list that is rebuilt when membership changes, and the frozen lists of the
+//! messages that are passing through.
+use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use ids::SeatId;
+use msrp::{Address, MessageId};
+
+use crate::connection::Connection;
+use crate::doors::Parcel;
+use crate::room::Roster;
+use crate::session::Audience;
+
+/// One receiver.
+#[derive(Clone)]
+pub(crate) struct Route {
+    pub(crate) seat: SeatId,
+    /// Its paths, encoded once.
+    pub(crate) address: Address,
+    pub(crate) connection: Rc<Connection>,
+    /// Another seat of the room is on the same connection, so this one needs transaction ids of its own.
+    pub(crate) shares_connection: bool,
+    /// Whether the seat ended; frozen lists ask.
+    gone: Rc<std::cell::Cell<bool>>,
+}
+
+impl Route {
+    pub(crate) fn new(seat: SeatId, address: Address, connection: Rc<Connection>) -> Self {
+        let gone = Rc::default();
+        Self { seat, address, connection, shares_connection: false, gone }
+    }
+
+    pub(crate) fn is_gone(&self) -> bool {
+        self.gone.get()
+    }
+}
+
+/// A room as one shard knows it.
+pub(crate) struct LocalRoom {
+    pub(crate) roster: Arc<Roster>,
+    routes: BTreeMap<SeatId, Route>,
+    /// None after a change, until somebody asks.
+    ready: Option<Rc<[Route]>>,
+    streams: HashMap<MessageId, Rc<[Route]>>,
+}
+
+impl LocalRoom {
+    pub(crate) fn new(roster: Arc<Roster>) -> Self {
+        Self { roster, routes: BTreeMap::new(), ready: None, streams: HashMap::new() }
+    }
+
+    pub(crate) fn add(&mut self, mut route: Route) {
+        let same = |other: &Route| Rc::ptr_eq(&other.connection, &route.connection);
+        route.shares_connection = self.routes.values().any(same);
+        self.routes.insert(route.seat, route);
+        self.ready = None;
+    }
+
+    pub(crate) fn remove(&mut self, seat: SeatId) -> Option<Route> {
+        let route = self.routes.remove(&seat)?;
+        route.gone.set(true);
+        self.ready = None;
+        Some(route)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.routes.is_empty()
+    }
+
+    /// Everybody, for this moment.
+    pub(crate) fn ready(&mut self) -> Rc<[Route]> {
+        let routes = &self.routes;
+        Rc::clone(self.ready.get_or_insert_with(|| routes.values().cloned().collect()))
+    }
+
+    /// Who gets this chunk: whoever is here, or of a streamed message whoever was here at its first chunk
+    /// (RFC 7701, 6.1).
+    pub(crate) fn receivers(&mut self, parcel: &Parcel) -> Rc<[Route]> {
+        let Some(stream) = parcel.stream else { return self.ready() };
+        let routes = if stream.first {
+            self.ready()
+        } else {
+            self.streams.remove(&stream.id).unwrap_or_else(|| Rc::new([]))
+        };
+        if !stream.last {
+            self.streams.insert(stream.id, Rc::clone(&routes));
+        }
+        routes
+    }
+
+    pub(crate) fn into_routes(self) -> Vec<Route> {
+        let routes: Vec<Route> = self.routes.into_values().collect();
+        routes.iter().for_each(|route| route.gone.set(true));
+        routes
+    }
+}
+
+impl Parcel {
+    /// Whether a seat is of the audience.
+    pub(crate) fn is_for(&self, seat: SeatId) -> bool {
+        match &self.audience {
+            Audience::Room => true,
+            Audience::Seats(seats) => seats.contains(&seat),
+        }
+    }
+}
