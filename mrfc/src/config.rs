@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
+use service::telemetry::Format;
 
 /// The whole configuration file. Unknown keys are errors.
 #[derive(Clone, Debug, Deserialize)]
@@ -96,9 +97,9 @@ pub struct Store {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Issuer {
-    /// The CA certificate, PEM or DER.
+    /// The CA certificate, PEM.
     pub certificate_file: PathBuf,
-    /// Its Ed25519 key, PKCS#8 PEM or DER. The MLS external sender's key is derived from nothing else.
+    /// Its Ed25519 key, PKCS#8 PEM. It is also the key of the MLS external sender.
     pub key_file: PathBuf,
     /// How long a device certificate is good for, in days. Default 30: a lost device is out within a month.
     #[serde(default = "default_certificate_days")]
@@ -212,17 +213,7 @@ pub struct Log {
     /// A filter such as `info` or `mrfc=debug,warn`.
     pub level: String,
     /// One JSON object a line, or text.
-    pub format: LogFormat,
-}
-
-/// How a log line looks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// For machines.
-    Json,
+    pub format: Format,
 }
 
 impl Default for Ops {
@@ -269,7 +260,7 @@ impl Default for Limits {
 
 impl Default for Log {
     fn default() -> Self {
-        Self { level: String::from("info"), format: LogFormat::Text }
+        Self { level: String::from("info"), format: Format::Text }
     }
 }
 
@@ -441,7 +432,8 @@ mod tests {
 
     #[test]
     fn contradictions_are_refused_with_their_name() {
-        let breaks: [(fn(&mut Config), BadConfig); 5] = [
+        type Break = fn(&mut Config);
+        let breaks: [(Break, BadConfig); 5] = [
             (|c| c.domain = String::from("a b"), BadConfig::Domain(String::from("a b"))),
             (|c| c.relays.clear(), BadConfig::NoRelay),
             (|c| c.relays.push(c.relays[0].clone()), BadConfig::RelayTwice(String::from("mrfp-0"))),

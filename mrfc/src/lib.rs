@@ -1,11 +1,58 @@
-//! The conference focus.
+//! The conference focus (MRFC): it decides who is in, what they may do and which commit wins. It sees no message.
+//!
+//! # A membership change's way
+//!
+//! ```text
+//! SIP bytes ─► Request ─► Command ─► Event ─► kept ─► Effects
+//!         front      desk     decide    append   apply    perform
+//! ```
+//!
+//! 1. `edge` cuts a SIP message from a connection; `sip::endpoint` makes it a request of a transaction.
+//! 2. `front/authenticate.rs` says who asks, `front/screen.rs` turns away what nobody here does, and
+//!    `front/dispatch.rs` gives it to `front/register.rs` (with [`registrar`]), `front/invite.rs` or
+//!    `front/refer.rs`. `front/offer.rs` reads the SDP, and says 488 before anybody else is troubled.
+//! 3. The front asks the desk of the conference ([`desk::Desks`]) in a task of its own (`front/calls.rs`) and goes on
+//!    with others. `desk/registry.rs` finds the desk, which is the only task that changes the conference.
+//! 4. The desk has [`conference::Conference`] decide (`conference/decide.rs`: pure; an event or a refusal), appends the
+//!    event to the journal (`store`), and applies it (`conference/apply.rs`: pure, cannot fail), which gives effects.
+//! 5. `perform.rs` carries the effects out: orders to the relay (`relays`), the directory of KeyPackages (`store`),
+//!    and for the front [`desk::SipEffect`]: call somebody (`front/dial_out.rs`), end a dialog (`front/dispatch.rs`).
+//! 6. The relay says *seated*; the desk answers the front; the front answers the INVITE with the seat's path. So
+//!    nobody arrives before their seat.
+//! 7. Handshakes of the group come from the relay as notices and go the same way from step 4 on; what is accepted goes
+//!    back as an order to broadcast, at its place in the room's order.
+//!
+//! Beside this, `http` gives devices their certificates and keeps their KeyPackages, with the same users and the same
+//! digest as SIP. `server.rs` puts everything together; [`config`] holds every bound.
+//!
+//! # Refusals
+//!
+//! A desk refuses with [`desk::Refusal`]; `front/refusal.rs` is the one place where that becomes a SIP status.
+//!
+//! # Example
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use service::shutdown::Shutdown;
+//! service::tls::install_provider();
+//! let config: mrfc::Config = service::config::load(Some("mrfc.toml".as_ref()), "MRFC", &[])?;
+//! let server = mrfc::Server::start(config, Shutdown::new()).await?;
+//! println!("SIP on {}", server.addresses().sip);
+//! server.serve().await;
+//! # Ok(()) }
+//! ```
+pub mod conference;
 pub mod config;
+pub mod desk;
 mod front;
+mod http;
 mod metrics;
+mod perform;
 pub mod registrar;
+pub mod relays;
+mod server;
 pub mod users;
 
-pub mod conference;
-pub mod desk;
-mod perform;
-pub mod relays;
+pub use config::Config;
+pub use front::NoRandomness;
+pub use server::{Addresses, Server, StartError, check_config, run, serve};

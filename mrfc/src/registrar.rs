@@ -261,6 +261,7 @@ fn in_order(bindings: &[Binding], origin: &Origin) -> Result<(), Refusal> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use service::clock;
 
     const BOUNDS: Bounds = Bounds { per_person_max: 2, total_max: 3, secs: (60, 3_600, 7_200) };
 
@@ -291,7 +292,7 @@ mod tests {
 
     #[test]
     fn two_devices_are_two_bindings_and_each_200_lists_both() {
-        let (mut registrar, now) = (Registrar::new(BOUNDS), Instant::now());
+        let (mut registrar, now) = (Registrar::new(BOUNDS), clock::now());
 
         registrar.register(now, &alice(), &on(1, 1), &contacts(asked(1, 3_600))).unwrap();
         let both =
@@ -304,7 +305,7 @@ mod tests {
 
     #[test]
     fn a_device_on_a_new_connection_replaces_itself() {
-        let (mut registrar, now) = (Registrar::new(BOUNDS), Instant::now());
+        let (mut registrar, now) = (Registrar::new(BOUNDS), clock::now());
         registrar.register(now, &alice(), &on(1, 1), &contacts(asked(1, 3_600))).unwrap();
 
         let left =
@@ -317,7 +318,7 @@ mod tests {
 
     #[test]
     fn a_closed_connection_takes_its_bindings_with_it_and_no_others() {
-        let (mut registrar, now) = (Registrar::new(BOUNDS), Instant::now());
+        let (mut registrar, now) = (Registrar::new(BOUNDS), clock::now());
         registrar.register(now, &alice(), &on(1, 1), &contacts(asked(1, 3_600))).unwrap();
         registrar.register(now, &alice(), &on(2, 1), &contacts(asked(2, 3_600))).unwrap();
 
@@ -330,7 +331,7 @@ mod tests {
 
     #[test]
     fn a_binding_ends_with_its_time() {
-        let (mut registrar, now) = (Registrar::new(BOUNDS), Instant::now());
+        let (mut registrar, now) = (Registrar::new(BOUNDS), clock::now());
         registrar.register(now, &alice(), &on(1, 1), &contacts(asked(1, 60))).unwrap();
 
         let later = now + Duration::from_secs(60);
@@ -343,7 +344,7 @@ mod tests {
 
     #[test]
     fn too_brief_is_refused_and_too_long_is_cut() {
-        let (mut registrar, now) = (Registrar::new(BOUNDS), Instant::now());
+        let (mut registrar, now) = (Registrar::new(BOUNDS), clock::now());
 
         let brief = registrar.register(now, &alice(), &on(1, 1), &contacts(asked(1, 59)));
         let long =
@@ -355,7 +356,7 @@ mod tests {
 
     #[test]
     fn an_older_register_of_the_same_call_changes_nothing() {
-        let (mut registrar, now) = (Registrar::new(BOUNDS), Instant::now());
+        let (mut registrar, now) = (Registrar::new(BOUNDS), clock::now());
         registrar.register(now, &alice(), &on(1, 2), &contacts(asked(1, 3_600))).unwrap();
 
         let late = registrar.register(now, &alice(), &on(1, 1), &contacts(asked(1, 0)));
@@ -366,7 +367,7 @@ mod tests {
 
     #[test]
     fn zero_seconds_and_the_star_unregister() {
-        let (mut registrar, now) = (Registrar::new(BOUNDS), Instant::now());
+        let (mut registrar, now) = (Registrar::new(BOUNDS), clock::now());
         registrar.register(now, &alice(), &on(1, 1), &contacts(asked(1, 3_600))).unwrap();
         registrar.register(now, &alice(), &on(2, 1), &contacts(asked(2, 3_600))).unwrap();
 
@@ -379,7 +380,7 @@ mod tests {
 
     #[test]
     fn a_full_table_refuses_newcomers_and_still_lets_the_old_refresh() {
-        let (mut registrar, now) = (Registrar::new(BOUNDS), Instant::now());
+        let (mut registrar, now) = (Registrar::new(BOUNDS), clock::now());
         for n in 1..=2 {
             registrar.register(now, &alice(), &on(n.into(), 1), &contacts(asked(n, 600))).unwrap();
         }

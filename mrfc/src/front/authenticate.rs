@@ -139,6 +139,7 @@ mod tests {
     use super::*;
     use crate::registrar::{Asked, Bounds, Change, Origin};
     use rand::SeedableRng;
+    use service::clock;
     use sip::Method;
     use sip::digest::{Algorithm, Ha1, Login};
 
@@ -156,7 +157,7 @@ mod tests {
             "[[user]]\naor = \"sip:alice@example.net\"\nha1_sha256 = \"{}\"\n",
             ha1.to_hex()
         );
-        let (now, rng) = (Instant::now(), StdRng::seed_from_u64(1));
+        let (now, rng) = (clock::now(), StdRng::seed_from_u64(1));
         let bounds = Bounds { per_person_max: 4, total_max: 4, secs: (60, 3_600, 7_200) };
         Fixture {
             now,

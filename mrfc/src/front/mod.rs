@@ -1,6 +1,331 @@
-//! The SIP server.
+//! The SIP server: one task owns the transactions, the bindings and the dialogs, and never waits for anybody. What
+//! takes time (a desk, a relay) runs as one of the [`calls`], whose outcome comes back as one more event.
+//!
+//! The way of a request, by file: `edge` cuts it from a connection · `sip::endpoint` makes it a transaction ·
+//! [`authenticate`] says who asks · [`screen`] turns away what nobody here does · [`dispatch`] gives it to
+//! [`register`], [`invite`], [`refer`] or the dialog it belongs to ([`dialogs`]) · [`answers`] sends the answer and
+//! counts it. What the desks want said to devices ([`crate::desk::SipEffect`]) goes by [`dial_out`] and [`dispatch`].
+//!
+//! It knows no MLS, no journal and no relay: those are the desk's.
+mod answers;
 mod authenticate;
+mod calls;
+mod dial_out;
+mod dialogs;
+mod dispatch;
+mod invite;
 mod offer;
+mod refer;
+mod refusal;
 mod register;
 mod screen;
 mod target;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use edge::{Edge, EdgeEvent, Security};
+use ids::{Aor, ConferenceId, SeatId};
+use rand::rngs::StdRng;
+use rand::{RngCore, SeedableRng};
+use service::clock;
+use service::shutdown::Shutdown;
+use sip::digest::NonceLimits;
+use sip::endpoint::{Endpoint, EndpointLimits, FlowAddresses, FlowId, Output, TransactionKey};
+use tokio::sync::mpsc;
+
+use crate::config::{Config, Limits};
+use crate::desk::{Desks, SipEffect};
+use crate::metrics::Metrics;
+use crate::registrar::{Bounds, Registrar};
+use crate::relays::Relays;
+use crate::users::Users;
+
+use answers::Open;
+pub(crate) use authenticate::{Gatekeeper, Stranger};
+use calls::{Calls, Outcome};
+use dial_out::{Dials, Ringing};
+use dialogs::Dialogs;
+use invite::Joining;
+use refer::Referrals;
+
+/// How often what has expired is looked for.
+const TICK: Duration = Duration::from_secs(1);
+
+/// What the front is made of.
+pub(crate) struct FrontParts {
+    pub(crate) config: Arc<Config>,
+    pub(crate) users: Arc<Users>,
+    pub(crate) edge: Edge,
+    pub(crate) events: mpsc::Receiver<EdgeEvent>,
+    pub(crate) effects: mpsc::Receiver<SipEffect>,
+    pub(crate) desks: Desks,
+    pub(crate) relays: Relays,
+    pub(crate) metrics: Metrics,
+    /// The port in the URIs we hand out.
+    pub(crate) port: u16,
+}
+
+/// The SIP server.
+pub(crate) struct Front {
+    domain: String,
+    port: u16,
+    config: Arc<Config>,
+    users: Arc<Users>,
+    edge: Edge,
+    events: mpsc::Receiver<EdgeEvent>,
+    effects: mpsc::Receiver<SipEffect>,
+    desks: Desks,
+    relays: Relays,
+    metrics: Metrics,
+    rng: StdRng,
+    endpoint: Endpoint,
+    gatekeeper: Gatekeeper,
+    registrar: Registrar,
+    flows: HashMap<FlowId, Flow>,
+    /// Connections to be closed once what is queued for them is written.
+    doomed: Vec<FlowId>,
+    open: HashMap<TransactionKey, Open>,
+    calls: Calls<WhatFor, Done>,
+    dialogs: Dialogs,
+    joining: HashMap<TransactionKey, Joining>,
+    ended_early: HashSet<(ConferenceId, SeatId)>,
+    ringing: HashMap<TransactionKey, Ringing>,
+    dials: Dials,
+    referrals: Referrals,
+}
+
+/// What is known of a connection.
+#[derive(Debug, Default)]
+struct Flow {
+    /// Wrong passwords so far.
+    failures: u32,
+    /// Requests without a final answer.
+    open: usize,
+}
+
+/// What a task at the desks is for.
+#[derive(Debug)]
+enum WhatFor {
+    /// A request that waits for it.
+    Request(TransactionKey),
+    /// A device that is to be called.
+    Dial { conference: ConferenceId, who: Aor },
+    /// Nobody waits.
+    Nobody,
+}
+
+/// What a task at the desks brought.
+enum Done {
+    Joined(TransactionKey, invite::Joined),
+    Seated(Box<dial_out::Seated>),
+    Referred(TransactionKey, refer::Referred),
+    Nothing,
+}
+
+impl Front {
+    /// A front without connections.
+    pub(crate) fn new(parts: FrontParts) -> Result<Self, NoRandomness> {
+        let FrontParts { config, users, edge, events, effects, desks, relays, metrics, port } =
+            parts;
+        let limits = &config.limits;
+        let bounds = Bounds {
+            per_person_max: limits.bindings_per_person_max,
+            total_max: limits.bindings_max,
+            secs: (
+                limits.register_secs_min,
+                limits.register_secs_default,
+                limits.register_secs_max,
+            ),
+        };
+        let endpoint_limits = EndpointLimits {
+            flow_transactions_max: limits.calls_per_connection_max * 4,
+            ..EndpointLimits::default()
+        };
+        let mut rng = seeded()?;
+        let mut seed = [0; 32];
+        rng.fill_bytes(&mut seed);
+        Ok(Self {
+            gatekeeper: gatekeeper(&config)?,
+            registrar: Registrar::new(bounds),
+            calls: Calls::new(limits.calls_max),
+            endpoint: Endpoint::new(endpoint_limits, seed),
+            domain: config.domain.clone(),
+            rng,
+            flows: HashMap::new(),
+            doomed: Vec::new(),
+            open: HashMap::new(),
+            dialogs: Dialogs::default(),
+            joining: HashMap::new(),
+            ended_early: HashSet::new(),
+            ringing: HashMap::new(),
+            dials: Dials::default(),
+            referrals: Referrals::default(),
+            port,
+            config,
+            users,
+            edge,
+            events,
+            effects,
+            desks,
+            relays,
+            metrics,
+        })
+    }
+
+    /// Serves until the shutdown.
+    pub(crate) async fn run(mut self, shutdown: Shutdown) {
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            let timer = self.endpoint.next_timeout();
+            tokio::select! {
+                () = shutdown.triggered() => break,
+                event = self.events.recv() => match event {
+                    Some(event) => self.edge_event(event),
+                    None => break,
+                },
+                Some(effect) = self.effects.recv() => self.effect(effect),
+                Some(outcome) = self.calls.next() => self.outcome(outcome),
+                () = until(timer) => self.endpoint.timeout(clock::now()),
+                _ = tick.tick() => self.tick(),
+            }
+            self.drain();
+        }
+        self.edge.shutdown();
+    }
+
+    /// Does what the transactions want done, until they want nothing more.
+    fn drain(&mut self) {
+        while let Some(output) = self.endpoint.poll() {
+            match output {
+                Output::Send { flow, bytes } => self.edge.send(flow, bytes),
+                Output::Event(event) => self.event(event),
+            }
+        }
+        // Behind what was still to be said to them.
+        for flow in self.doomed.drain(..) {
+            self.edge.close(flow);
+        }
+    }
+
+    fn edge_event(&mut self, event: EdgeEvent) {
+        match event {
+            EdgeEvent::Opened { flow, peer } => {
+                let transport = match peer.security {
+                    Security::Tls { .. } => "TLS",
+                    Security::Protected => "TCP",
+                };
+                let addresses = FlowAddresses {
+                    transport: transport.to_owned(),
+                    sent_by_host: self.domain.clone(),
+                    sent_by_port: Some(self.port),
+                    peer_host: peer.address.ip().to_string(),
+                    peer_port: peer.address.port(),
+                };
+                self.endpoint.opened(flow, addresses);
+                self.flows.insert(flow, Flow::default());
+            }
+            EdgeEvent::Message { flow, message } => {
+                self.endpoint.receive(clock::now(), flow, message);
+            }
+            EdgeEvent::Malformed { flow, status, why } => {
+                tracing::debug!(flow = flow.0, %status, why, "malformed");
+                self.metrics.malformed(status);
+            }
+            EdgeEvent::Closed { flow, why } => {
+                tracing::debug!(flow = flow.0, %why, "connection over");
+                self.endpoint.closed(clock::now(), flow);
+                self.flows.remove(&flow);
+                self.registrar.lost(flow);
+                self.lost_dialogs(flow);
+            }
+            EdgeEvent::Refused { from, why } => {
+                tracing::debug!(%from, %why, "connection refused");
+                self.metrics.refused_connection(&why.to_string());
+            }
+        }
+        self.gauges();
+    }
+
+    fn effect(&mut self, effect: SipEffect) {
+        match effect {
+            SipEffect::DialOut { conference, who, by } => self.dial(&conference, &who, &by),
+            SipEffect::Bye { conference, seat, reason } => self.hang_up(&conference, seat, &reason),
+        }
+    }
+
+    fn outcome(&mut self, outcome: Outcome<WhatFor, Done>) {
+        match outcome {
+            Outcome::Done(Done::Joined(key, joined)) => self.joined(key, joined),
+            Outcome::Done(Done::Seated(seated)) => self.seated(*seated),
+            Outcome::Done(Done::Referred(key, referred)) => self.referred(key, referred),
+            Outcome::Done(Done::Nothing) => {}
+            Outcome::Failed(WhatFor::Request(key)) => {
+                self.joining.remove(&key);
+                self.referrals.forget(key);
+                self.answer(key, sip::Status::SERVER_TIMEOUT);
+            }
+            Outcome::Failed(WhatFor::Dial { conference, who }) => {
+                self.dial_ended(&conference, &who, sip::Status::SERVER_TIMEOUT);
+            }
+            Outcome::Failed(WhatFor::Nobody) => {
+                tracing::warn!("a desk did not take a word from the front in time");
+            }
+        }
+        if self.joining.is_empty() {
+            self.ended_early.clear();
+        }
+        self.gauges();
+    }
+
+    fn tick(&mut self) {
+        let now = clock::now();
+        self.registrar.expire(now);
+        self.stop_ringing(now);
+        self.referrals_late(now);
+        let (relays, reached) = self.relays.reached();
+        self.metrics.rooms(self.desks.len(), relays, reached);
+        self.gauges();
+    }
+
+    fn gauges(&self) {
+        let gauge = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        self.metrics.connections.set(gauge(self.flows.len()));
+        self.metrics.dialogs.set(gauge(self.dialogs.len()));
+        self.metrics.registrations.set(gauge(self.registrar.len()));
+    }
+
+    fn limits(&self) -> &Limits {
+        &self.config.limits
+    }
+}
+
+/// The gatekeeper of a listener: SIP and HTTPS have one each, since a nonce is good for one of them.
+pub(crate) fn gatekeeper(config: &Config) -> Result<Gatekeeper, NoRandomness> {
+    let lifetime = Duration::from_secs(config.limits.nonce_secs);
+    let limits = NonceLimits { lifetime, ..NonceLimits::default() };
+    Ok(Gatekeeper::new(&config.domain, limits, config.sip.md5, clock::now(), seeded()?))
+}
+
+/// The operating system gave no randomness; nothing can be kept from guessing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the system gives no random numbers")]
+pub struct NoRandomness;
+
+/// Random numbers that nobody can guess.
+pub(crate) fn seeded() -> Result<StdRng, NoRandomness> {
+    let mut seed = [0; 32];
+    let random = service::tls::provider().secure_random;
+    random.fill(&mut seed).map_err(|_| NoRandomness)?;
+    Ok(StdRng::from_seed(seed))
+}
+
+/// Sleeps until then; without a time, for ever.
+async fn until(timer: Option<Instant>) {
+    match timer {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
+    }
+}

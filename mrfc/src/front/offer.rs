@@ -101,8 +101,8 @@ pub(crate) struct Place<'a> {
     pub(crate) path: &'a str,
     /// The relay's certificate, `SHA-256 AB:CD:…`.
     pub(crate) fingerprint: &'a str,
-    /// Names the session in `o=`; the seat's number, since each seat is a session of its own.
-    pub(crate) session: u64,
+    /// Session and version of `o=`.
+    pub(crate) origin: (u64, u64),
 }
 
 impl Place<'_> {
@@ -135,8 +135,8 @@ impl Place<'_> {
     fn origin(&self, media: &MsrpMedia) -> Origin {
         Origin {
             username: String::from("focus"),
-            session: self.session,
-            version: 1,
+            session: self.origin.0,
+            version: self.origin.1,
             address: media.address.clone(),
         }
     }
@@ -159,7 +159,7 @@ mod tests {
     const PLACE: Place<'static> = Place {
         path: "msrps://relay.example.net:2855/s3cret;tcp",
         fingerprint: "SHA-256 AB:CD",
-        session: 7,
+        origin: (7, 1),
     };
 
     fn invite(media: &str) -> Request {

@@ -103,6 +103,7 @@ fn contact(binding: &Binding, now: Instant) -> String {
 mod tests {
     use super::*;
     use crate::registrar::{Bounds, Registrar};
+    use service::clock;
 
     fn register(contact: &str) -> Request {
         let uri: sip::Uri = "sip:example.net".parse().unwrap();
@@ -141,7 +142,7 @@ mod tests {
 
     #[test]
     fn the_200_gives_each_contact_back_with_its_time() {
-        let now = Instant::now();
+        let now = clock::now();
         let mut registrar =
             Registrar::new(Bounds { per_person_max: 4, total_max: 4, secs: (60, 3_600, 7_200) });
         let aor: Aor = "sip:alice@example.net".parse().unwrap();

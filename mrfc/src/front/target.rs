@@ -1,5 +1,5 @@
 //! What a Request-URI names here: the factory, a conference, this domain itself, or nothing of ours. Pure.
-use ids::{Aor, ConferenceId};
+use ids::ConferenceId;
 use sip::Uri;
 
 /// Whom a request is for.
@@ -33,11 +33,6 @@ impl Target {
             Some(user) => user.parse().map_or(Self::Nobody, Self::Conference),
         }
     }
-}
-
-/// The canonical address of a conference: CPIM To, SIP From and To.
-pub(crate) fn conference_aor(conference: &ConferenceId, domain: &str) -> Option<Aor> {
-    format!("sip:{conference}@{domain}").parse().ok()
 }
 
 #[cfg(test)]

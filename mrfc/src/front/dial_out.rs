@@ -1,0 +1,382 @@
+//! Dial-out (RFC 4353, `spec/wire.md` F4): the focus calls every registered device of an invited person, over the
+//! connection the device registered on, with an offer for a seat that is waiting.
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use ids::{Aor, ConferenceId, DeviceId, SeatId};
+use service::clock;
+use sip::dialog::{Dialog, DialogId, random_call_id, random_tag};
+use sip::endpoint::{Failure, FlowId, TransactionKey};
+use sip::header::{CSeq, Name, NameAddr, ReasonValue};
+use sip::{Method, Request, Response, SipUri, Status, Uri};
+
+use super::dialogs::Call;
+use super::offer::{Place, answer_of, peer_path};
+use super::screen::{ALLOW, SUPPORTED};
+use super::{Done, Front, WhatFor};
+use crate::config::Level;
+use crate::desk::{Gone, Joiner, Refusal, SeatGiven};
+use crate::registrar::Binding;
+
+/// An INVITE of ours.
+#[derive(Debug)]
+pub(super) struct Ringing {
+    request: Request,
+    called: Called,
+    seat: SeatId,
+    description: Bytes,
+    state: State,
+    since: Instant,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum State {
+    /// No final answer yet.
+    Ringing,
+    /// We gave up: a 2xx that still comes is ended at once.
+    GivenUp,
+    /// It made this dialog. Other 2xx come from other branches, and are ended.
+    Answered(DialogId),
+}
+
+/// The device that is called.
+#[derive(Clone, Debug)]
+struct Called {
+    conference: ConferenceId,
+    level: Level,
+    who: Aor,
+    by: Aor,
+    device: DeviceId,
+    flow: FlowId,
+    target: Uri,
+}
+
+/// A place for a device that is to be called.
+pub(super) struct Seated {
+    called: Called,
+    given: Result<SeatGiven, Refusal>,
+}
+
+/// How many devices of whom are being called into what.
+#[derive(Debug, Default)]
+pub(super) struct Dials(HashMap<(ConferenceId, Aor), Dial>);
+
+#[derive(Debug, Default)]
+struct Dial {
+    left: usize,
+    told: bool,
+    /// The best answer so far; nobody reachable is 480.
+    best: Option<Status>,
+}
+
+impl Dials {
+    fn begin(&mut self, conference: &ConferenceId, who: &Aor, devices: usize) {
+        self.0.entry((conference.clone(), who.clone())).or_default().left += devices;
+    }
+
+    /// One device's call ended like this: what there is to tell whoever asked, if anything.
+    fn ended(&mut self, conference: &ConferenceId, who: &Aor, status: Status) -> Option<Status> {
+        let key = (conference.clone(), who.clone());
+        let dial = self.0.get_mut(&key)?;
+        dial.left = dial.left.saturating_sub(1);
+        dial.best = dial.best.into_iter().chain([status]).min_by_key(|status| rank(*status));
+        let (is_over, success) = (dial.left == 0, status.is_success());
+        let tell = (success || is_over) && !dial.told;
+        dial.told |= tell;
+        let best = dial.best;
+        if is_over {
+            self.0.remove(&key);
+        }
+        best.filter(|_| tell)
+    }
+}
+
+/// RFC 3261, 16.7: a success, then a decision of the person, then anything else.
+fn rank(status: Status) -> u16 {
+    match status.code() {
+        200..=299 => 0,
+        600..=699 => 1,
+        400..=499 => 2,
+        _ => 3,
+    }
+}
+
+/// A call that nobody answered finally is remembered this long for late 2xx (timer M of RFC 6026).
+const LATE: Duration = Duration::from_secs(32);
+
+impl Front {
+    /// The desk wants somebody called.
+    pub(super) fn dial(&mut self, conference: &ConferenceId, who: &Aor, by: &Aor) {
+        let bindings = self.registrar.bindings(who, clock::now());
+        let level = self.desks.level(conference).unwrap_or(self.config.conferences.level);
+        let called: Vec<Called> = bindings
+            .iter()
+            .filter_map(|binding| self.called(conference, level, (who, by), binding))
+            .collect();
+        let status = match () {
+            () if !bindings.is_empty() => Status::OK,
+            () if self.users.knows(who) => Status::TEMPORARILY_UNAVAILABLE,
+            () => Status::NOT_FOUND,
+        };
+        if called.is_empty() {
+            // Nobody to call: unknown, not registered, or already in with every device.
+            self.metrics.dial_out(if status.is_success() { "present" } else { "unreachable" });
+            return self.tell_referrers(conference, who, status);
+        }
+        self.dials.begin(conference, who, called.len());
+        for called in called {
+            self.seat_for(called);
+        }
+    }
+
+    /// The device behind a binding, unless it is in the conference or being called.
+    fn called(
+        &mut self,
+        conference: &ConferenceId,
+        level: Level,
+        (who, by): (&Aor, &Aor),
+        binding: &Binding,
+    ) -> Option<Called> {
+        let target = binding.uri.parse().ok()?;
+        let device = binding.device.clone();
+        let device = device.unwrap_or_else(|| DeviceId::random(&mut self.rng));
+        let rings = |ringing: &Ringing| {
+            let called = &ringing.called;
+            ringing.state == State::Ringing
+                && (&called.conference, &called.who, &called.device) == (conference, who, &device)
+        };
+        if self.ringing.values().any(rings) || self.dialogs.has(conference, who, &device) {
+            return None;
+        }
+        let (conference, who, by) = (conference.clone(), who.clone(), by.clone());
+        Some(Called { conference, level, who, by, device, flow: binding.flow, target })
+    }
+
+    fn seat_for(&mut self, called: Called) {
+        let (desks, device) = (self.desks.clone(), called.clone());
+        let (conference, who) = (called.conference.clone(), called.who.clone());
+        let what_for = WhatFor::Dial { conference, who };
+        let work = async move {
+            let joiner = Joiner {
+                aor: device.who.clone(),
+                device: device.device.clone(),
+                identities: vec![device.who.to_string()],
+                peer_path: None,
+                private_messages: true,
+            };
+            let given = desks.join(&device.conference, joiner).await;
+            Done::Seated(Box::new(Seated { called: device, given }))
+        };
+        if self.calls.begin(self.config.limits.call(), what_for, work).is_err() {
+            self.metrics.overloaded.inc();
+            self.dial_ended(&called.conference, &called.who, Status::SERVICE_UNAVAILABLE);
+        }
+    }
+
+    /// A place is ready: call the device.
+    pub(super) fn seated(&mut self, seated: Seated) {
+        let Seated { called, given } = seated;
+        let given = match given {
+            Ok(given) => given,
+            Err(refused) => {
+                tracing::debug!(%refused, "no seat to call somebody for");
+                self.metrics.dial_out("no_seat");
+                let status = super::refusal::status(&refused);
+                return self.dial_ended(&called.conference, &called.who, status);
+            }
+        };
+        let seat = given.seat;
+        if self.ended_early.remove(&(called.conference.clone(), seat)) {
+            return self.dial_ended(&called.conference, &called.who, Status::REQUEST_TERMINATED);
+        }
+        let description = Place::of(&given, (seat.0, 1)).offer();
+        let Some(request) = self.invitation(&called, description.clone()) else {
+            self.release(&called.conference, seat, Gone::Refused);
+            return self.dial_ended(&called.conference, &called.who, Status::SERVER_INTERNAL_ERROR);
+        };
+        let since = clock::now();
+        let key = self.endpoint.request(since, called.flow, request.clone());
+        let state = State::Ringing;
+        self.ringing.insert(key, Ringing { request, called, seat, description, state, since });
+    }
+
+    fn invitation(&mut self, called: &Called, description: Bytes) -> Option<Request> {
+        let focus = SipUri::new(Some(called.conference.as_str()), &self.domain).ok()?;
+        let contact = self.contact(&called.conference, false)?;
+        let from = NameAddr::new(focus.clone()).with_tag(&random_tag(&mut self.rng));
+        let to = NameAddr::new(SipUri::from(&called.who));
+        let by = NameAddr::new(SipUri::from(&called.by));
+        let request = Request::new(Method::Invite, called.target.clone())
+            .with(Name::MaxForwards, 70)
+            .with(Name::From, from)
+            .with(Name::To, to)
+            .with(Name::CallId, random_call_id(&mut self.rng))
+            .with(Name::CSeq, CSeq { number: 1, method: Method::Invite })
+            .with(Name::Contact, contact)
+            .with(Name::PAssertedIdentity, NameAddr::new(focus))
+            .with(Name::ReferredBy, by)
+            .with(Name::Allow, ALLOW)
+            .with(Name::Supported, SUPPORTED.join(", "))
+            .with_body("application/sdp", description);
+        Some(request)
+    }
+
+    /// A response to a request of ours. Only those to INVITE matter.
+    pub(super) fn dialled(&mut self, key: TransactionKey, response: &Response) {
+        let Some(ringing) = self.ringing.get(&key) else { return };
+        if response.status.is_provisional() {
+            return;
+        }
+        if !response.status.is_success() {
+            return self.declined(key, response.status);
+        }
+        let dialog = match Dialog::uac(&ringing.request, response) {
+            Ok(dialog) => dialog,
+            Err(error) => {
+                // Nothing can be acknowledged without a dialog; the device will notice.
+                tracing::debug!(%error, "a 2xx that makes no dialog");
+                return self.declined(key, Status::SERVER_INTERNAL_ERROR);
+            }
+        };
+        let flow = ringing.called.flow;
+        self.endpoint.acknowledge(flow, dialog.acknowledgement(1));
+        self.picked_up(key, dialog, response);
+    }
+
+    fn picked_up(&mut self, key: TransactionKey, dialog: Dialog, response: &Response) {
+        let Some(ringing) = self.ringing.get_mut(&key) else { return };
+        let id = dialog.id().clone();
+        let call = Call {
+            dialog,
+            conference: ringing.called.conference.clone(),
+            level: ringing.called.level,
+            seat: ringing.seat,
+            person: ringing.called.who.clone(),
+            device: ringing.called.device.clone(),
+            flow: ringing.called.flow,
+            peer_path: None,
+            description: ringing.description.clone(),
+            origin: (ringing.seat.0, 1),
+            unacknowledged: None,
+        };
+        match &ringing.state {
+            State::Ringing => {}
+            State::Answered(known) if *known == id => return,
+            State::Answered(_) | State::GivenUp => {
+                return self.send_bye(call, &ReasonValue::new("SIP", 487, "too late"));
+            }
+        }
+        match answer_of(&response.body, call.level) {
+            Ok(media) => {
+                ringing.state = State::Answered(id.clone());
+                let (conference, who) = (call.conference.clone(), call.person.clone());
+                self.metrics.dial_out("answered");
+                self.dialogs.insert(call);
+                self.answered(&id, peer_path(&media));
+                self.dial_ended(&conference, &who, Status::OK);
+            }
+            Err(why) => {
+                self.send_bye(call, &ReasonValue::new("SIP", 488, &why.to_string()));
+                self.declined(key, Status::NOT_ACCEPTABLE_HERE);
+            }
+        }
+    }
+
+    /// A request of ours gets no answer. Only INVITEs matter.
+    pub(super) fn not_dialled(&mut self, key: TransactionKey, why: Failure) {
+        let status = match why {
+            Failure::Timeout => Status::REQUEST_TIMEOUT,
+            Failure::FlowClosed | Failure::Busy => Status::SERVICE_UNAVAILABLE,
+        };
+        self.declined(key, status);
+    }
+
+    fn declined(&mut self, key: TransactionKey, status: Status) {
+        let Some(ringing) = self.ringing.remove(&key) else { return };
+        if matches!(ringing.state, State::Answered(_)) {
+            return;
+        }
+        let Called { conference, who, .. } = ringing.called;
+        self.metrics.dial_out("declined");
+        self.release(&conference, ringing.seat, Gone::Refused);
+        self.dial_ended(&conference, &who, status);
+    }
+
+    /// One device's call is over: whoever asked for it hears when the person is in, or when nobody is left to try.
+    pub(super) fn dial_ended(&mut self, conference: &ConferenceId, who: &Aor, status: Status) {
+        if let Some(status) = self.dials.ended(conference, who, status) {
+            self.tell_referrers(conference, who, status);
+        }
+    }
+
+    /// The seat that a device is being called for is gone. Whether there is such a call.
+    pub(super) fn stop_calling(&mut self, conference: &ConferenceId, seat: SeatId) -> bool {
+        let calls = |ringing: &Ringing| {
+            ringing.seat == seat
+                && ringing.called.conference == *conference
+                && ringing.state == State::Ringing
+        };
+        let key = self.ringing.iter().find(|(_, ringing)| calls(ringing)).map(|(key, _)| *key);
+        if let Some(key) = key {
+            self.cancel(key);
+        }
+        key.is_some()
+    }
+
+    /// Calls that rang long enough are cancelled, answered ones forgotten once nothing can follow.
+    pub(super) fn stop_ringing(&mut self, now: Instant) {
+        let ring = self.config.limits.ring();
+        self.ringing.retain(|_, ringing| {
+            ringing.state == State::Ringing || now < ringing.since + ring + LATE * 2
+        });
+        let overdue =
+            |ringing: &Ringing| ringing.state == State::Ringing && now >= ringing.since + ring;
+        let keys: Vec<TransactionKey> =
+            self.ringing.iter().filter(|(_, r)| overdue(r)).map(|(key, _)| *key).collect();
+        for key in keys {
+            self.cancel(key);
+        }
+    }
+
+    /// Gives a call up. Its end comes as a 487, or as a timeout.
+    fn cancel(&mut self, key: TransactionKey) {
+        if let Some(ringing) = self.ringing.get_mut(&key) {
+            ringing.state = State::GivenUp;
+            self.endpoint.cancel(clock::now(), key);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn room() -> ConferenceId {
+        "room7".parse().unwrap()
+    }
+
+    fn bob() -> Aor {
+        "sip:bob@example.net".parse().unwrap()
+    }
+
+    #[test]
+    fn the_first_device_to_answer_is_told_and_the_others_are_not() {
+        let mut dials = Dials::default();
+        dials.begin(&room(), &bob(), 3);
+
+        assert_eq!(dials.ended(&room(), &bob(), Status::BUSY_HERE), None);
+        assert_eq!(dials.ended(&room(), &bob(), Status::OK), Some(Status::OK));
+        assert_eq!(dials.ended(&room(), &bob(), Status::OK), None);
+        assert!(dials.0.is_empty());
+    }
+
+    #[test]
+    fn when_no_device_answers_the_best_refusal_is_told() {
+        let mut dials = Dials::default();
+        dials.begin(&room(), &bob(), 2);
+
+        assert_eq!(dials.ended(&room(), &bob(), Status::DECLINE), None);
+        assert_eq!(dials.ended(&room(), &bob(), Status::REQUEST_TIMEOUT), Some(Status::DECLINE));
+    }
+}

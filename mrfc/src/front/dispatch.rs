@@ -1,0 +1,283 @@
+//! Gives each request to whoever serves it, and keeps the dialogs going: ACK, BYE, lost connections.
+use ids::{Aor, ConferenceId, SeatId};
+use service::clock;
+use sip::dialog::DialogId;
+use sip::endpoint::{Event, FlowId, TransactionKey};
+use sip::header::{Name, ReasonValue};
+use sip::{Method, Request, Response, Status};
+
+use super::answers::Open;
+use super::authenticate::Stranger;
+use super::dialogs::Call;
+use super::offer::{Unacceptable, answer_of, body_of, peer_path};
+use super::register::{accepted, read, refused};
+use super::screen::{screen, with_abilities};
+use super::target::Target;
+use super::{Done, Front, WhatFor};
+use crate::desk::Gone;
+
+/// An answer now, or `None`: it follows.
+pub(super) type Reply = Result<Option<Response>, Response>;
+
+impl Front {
+    pub(super) fn event(&mut self, event: Event) {
+        match event {
+            Event::Request { key, flow, request } => self.dispatch(key, flow, request),
+            Event::Ack { key, request, .. } => self.acknowledged(key, &request),
+            Event::Cancelled { key } => {
+                self.give_up(key);
+                self.answer(key, Status::REQUEST_TERMINATED);
+            }
+            Event::Abandoned { key, .. } => self.abandoned(key),
+            Event::Response { key, response } => self.dialled(key, &response),
+            Event::Failed { key, why } => self.not_dialled(key, why),
+        }
+    }
+
+    fn dispatch(&mut self, key: TransactionKey, flow: FlowId, mut request: Request) {
+        // RFC 3325, 5: nobody here is in our trust domain, so nobody may assert who somebody is.
+        request.headers.remove(&Name::PAssertedIdentity);
+        let open = self.opened(key, flow, request);
+        if let Ok(Some(response)) | Err(response) = self.serve(key, &open) {
+            self.respond(key, response);
+        }
+    }
+
+    fn serve(&mut self, key: TransactionKey, open: &Open) -> Reply {
+        let Open { request, flow, .. } = open;
+        let author = self.author(*flow, request)?;
+        screen(request)?;
+        if self.is_busy(*flow) {
+            return Err(super::answers::overloaded(request));
+        }
+        match request.method {
+            Method::Register => self.register(*flow, request, &author).map(Some),
+            Method::Options => self.options(request).map(Some),
+            Method::Invite => self.invite(key, *flow, request, author),
+            Method::Refer => self.refer(key, *flow, request, &author),
+            Method::Bye => self.bye(*flow, request, &author).map(Some),
+            // `screen` lets nothing else through; the endpoint keeps ACK and CANCEL.
+            _ => Err(Response::to(request, Status::METHOD_NOT_ALLOWED)),
+        }
+    }
+
+    /// Who sent it, or the answer to a stranger.
+    fn author(&mut self, flow: FlowId, request: &Request) -> Result<Aor, Response> {
+        let now = clock::now();
+        let found = self.gatekeeper.author(now, flow, request, &self.users, &self.registrar);
+        let stranger = match found {
+            Ok(author) => {
+                self.metrics.login("sip", "accepted");
+                return Ok(author);
+            }
+            Err(stranger) => stranger,
+        };
+        self.metrics.login("sip", stranger.label());
+        if stranger == Stranger::Wrong && self.failed(flow) {
+            tracing::debug!(flow = flow.0, "too many wrong passwords");
+            self.doomed.push(flow);
+        }
+        Err(self.gatekeeper.refusal(now, request, stranger))
+    }
+
+    /// Counts a wrong password; whether it was one too many for this connection.
+    fn failed(&mut self, flow: FlowId) -> bool {
+        let max = self.limits().failures_per_connection_max;
+        self.flows.get_mut(&flow).is_some_and(|known| {
+            known.failures = known.failures.saturating_add(1);
+            known.failures >= max
+        })
+    }
+
+    pub(super) fn target(&self, request: &Request) -> Target {
+        Target::of(&request.uri, &self.domain, &self.config.conferences.factory)
+    }
+
+    fn register(
+        &mut self,
+        flow: FlowId,
+        request: &Request,
+        author: &Aor,
+    ) -> Result<Response, Response> {
+        if self.target(request) != Target::Domain {
+            return Err(Response::to(request, Status::NOT_FOUND));
+        }
+        // RFC 3261, 10.3 step 3: only one's own bindings.
+        let whose = request.headers.to().ok().and_then(|to| to.uri.aor());
+        if whose.as_ref() != Some(author) {
+            return Err(Response::to(request, Status::FORBIDDEN));
+        }
+        let bad = |_| Response::to(request, Status::BAD_REQUEST);
+        let (origin, change) = read(flow, request).map_err(bad)?;
+        let now = clock::now();
+        let bindings = self
+            .registrar
+            .register(now, author, &origin, &change)
+            .map_err(|refusal| refused(request, refusal))?;
+        self.gauges();
+        let route = format!("sip:{}:{};transport=tls;lr", self.domain, self.port);
+        let response = accepted(request, author, &bindings, now, &route);
+        Ok(match date() {
+            Some(date) => response.with(Name::Date, date),
+            None => response,
+        })
+    }
+
+    fn options(&self, request: &Request) -> Result<Response, Response> {
+        let there = match self.target(request) {
+            Target::Domain | Target::Factory => true,
+            Target::Conference(conference) => self.desks.exists(&conference),
+            Target::Nobody | Target::Elsewhere | Target::NotSip => false,
+        };
+        let status = if there { Status::OK } else { Status::NOT_FOUND };
+        let response = with_abilities(Response::to(request, status));
+        if there { Ok(response) } else { Err(response) }
+    }
+
+    /// The dialog this request belongs to, if it is the author's and in order. It moves to the connection the request
+    /// came on.
+    pub(super) fn in_dialog(
+        &mut self,
+        flow: FlowId,
+        request: &Request,
+        author: &Aor,
+    ) -> Result<DialogId, Response> {
+        let nothing = || Response::to(request, Status::NO_SUCH_DIALOG);
+        let id = DialogId::of_request(request).ok_or_else(nothing)?;
+        let call = self.dialogs.find(&id).filter(|call| call.person == *author);
+        let moved = call.ok_or_else(nothing)?.flow != flow;
+        let dialog = self.dialogs.dialog(&id).ok_or_else(nothing)?;
+        dialog.receive(request).map_err(|refusal| refusal.response(request, &mut self.rng))?;
+        if moved {
+            self.dialogs.change(&id, |call| call.flow = flow);
+        }
+        Ok(id)
+    }
+
+    fn bye(&mut self, flow: FlowId, request: &Request, author: &Aor) -> Result<Response, Response> {
+        let id = self.in_dialog(flow, request, author)?;
+        let reasons = request.headers.reasons().unwrap_or_default();
+        let leaves = |reason: &ReasonValue| {
+            reason.protocol.eq_ignore_ascii_case("conclave") && reason.cause() == Some(1)
+        };
+        let why = if reasons.iter().any(leaves) { Gone::Left } else { Gone::Away };
+        self.end(&id, why);
+        Ok(Response::to(request, Status::OK))
+    }
+
+    /// Forgets a dialog and gives its seat back.
+    pub(super) fn end(&mut self, id: &DialogId, why: Gone) {
+        if let Some(call) = self.forget_dialog(id) {
+            self.release(&call.conference, call.seat, why);
+        }
+    }
+
+    /// Forgets a dialog: what is unanswered in it is answered 487 (RFC 3261, 15.1.2), and notifications that still
+    /// have to come take its tags and counters with them.
+    pub(super) fn forget_dialog(&mut self, id: &DialogId) -> Option<Call> {
+        let call = self.dialogs.remove(id)?;
+        self.referrals.inherit(id, &call);
+        for key in self.renewing(id) {
+            self.give_up(key);
+            self.answer(key, Status::REQUEST_TERMINATED);
+        }
+        Some(call)
+    }
+
+    /// Tells the desk that a seat is not used any more.
+    pub(super) fn release(&mut self, conference: &ConferenceId, seat: SeatId, why: Gone) {
+        let (desks, conference) = (self.desks.clone(), conference.clone());
+        self.calls.must(self.config.limits.call(), WhatFor::Nobody, async move {
+            desks.gone(&conference, seat, why).await;
+            Done::Nothing
+        });
+    }
+
+    /// The connection is gone: everybody who spoke on it is away.
+    pub(super) fn lost_dialogs(&mut self, flow: FlowId) {
+        for id in self.dialogs.on(flow) {
+            self.end(&id, Gone::Away);
+        }
+        self.referrals.lost(flow);
+    }
+
+    /// The ACK to a 2xx of ours. Behind an INVITE without an offer it holds the answer to ours (RFC 3261, 13.2.2.4).
+    fn acknowledged(&mut self, key: TransactionKey, ack: &Request) {
+        let Some(id) = self.dialogs.awaiting(key) else { return };
+        self.dialogs.change(&id, |call| call.unacknowledged = None);
+        let Some(call) = self.dialogs.find(&id).filter(|call| call.peer_path.is_none()) else {
+            return;
+        };
+        let answer = match body_of(ack) {
+            Ok(Some(body)) => answer_of(body, call.level),
+            Ok(None) => Err(Unacceptable::Sdp(sip::sdp::BadSdp::NoMessage)),
+            Err(why) => Err(why),
+        };
+        match answer {
+            Ok(media) => self.answered(&id, peer_path(&media)),
+            Err(why) => {
+                let reason = ReasonValue::new("SIP", 488, &why.to_string());
+                self.say_bye(&id, &reason, Gone::Refused);
+            }
+        }
+    }
+
+    /// The peer's end of a session of ours became known.
+    pub(super) fn answered(&mut self, id: &DialogId, path: String) {
+        let Some(call) = self.dialogs.find(id) else { return };
+        let (desks, conference, seat) = (self.desks.clone(), call.conference.clone(), call.seat);
+        self.dialogs.change(id, |call| call.peer_path = Some(path.clone()));
+        self.calls.must(self.config.limits.call(), WhatFor::Nobody, async move {
+            desks.answered(&conference, seat, path).await;
+            Done::Nothing
+        });
+    }
+
+    /// Ends a dialog by a BYE of ours, and gives its seat back.
+    pub(super) fn say_bye(&mut self, id: &DialogId, reason: &ReasonValue, why: Gone) {
+        if let Some(call) = self.forget_dialog(id) {
+            self.release(&call.conference, call.seat, why);
+            self.send_bye(call, reason);
+        }
+    }
+
+    /// Sends a BYE in a dialog that is forgotten already; its answer changes nothing.
+    pub(super) fn send_bye(&mut self, mut call: Call, reason: &ReasonValue) {
+        // Only an INVITE can meet a glare.
+        if let Ok(bye) = call.dialog.request(Method::Bye) {
+            let bye = bye.with(Name::Reason, reason);
+            self.endpoint.request(clock::now(), call.flow, bye);
+        }
+    }
+
+    /// The desk has ended a seat.
+    pub(super) fn hang_up(&mut self, conference: &ConferenceId, seat: SeatId, why: &str) {
+        let reason = ReasonValue::new("SIP", 200, why);
+        if let Some(id) = self.dialogs.seated(conference, seat) {
+            if let Some(call) = self.forget_dialog(&id) {
+                self.send_bye(call, &reason);
+            }
+        } else if !self.stop_calling(conference, seat) && !self.joining.is_empty() {
+            // Its INVITE is perhaps being answered right now.
+            self.ended_early.insert((conference.clone(), seat));
+        }
+    }
+
+    /// A request of a device lost its transaction before its end.
+    fn abandoned(&mut self, key: TransactionKey) {
+        self.give_up(key);
+        self.forget(key);
+        if let Some(id) = self.dialogs.awaiting(key) {
+            // RFC 3261, 13.3.1.4: a 2xx that nobody acknowledges is followed by BYE.
+            self.say_bye(&id, &ReasonValue::new("SIP", 408, "no ACK"), Gone::Away);
+        }
+    }
+}
+
+/// The Date of now (RFC 3261, 20.17).
+fn date() -> Option<String> {
+    let format = time::macros::format_description!(
+        "[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT"
+    );
+    time::OffsetDateTime::from(clock::wall()).format(format).ok()
+}

@@ -1,0 +1,327 @@
+//! INVITE: a conference is made or joined, or a session in it is changed. The answer waits for the seat, so that
+//! nobody arrives before it (`design.md` §5).
+use std::time::Instant;
+
+use bytes::Bytes;
+use ids::{Aor, ConferenceId, DeviceId};
+use service::clock;
+use sip::dialog::{Dialog, DialogId, random_tag};
+use sip::endpoint::{FlowId, TransactionKey};
+use sip::header::{Name, NameAddr};
+use sip::sdp::Offer;
+use sip::{Request, Response, SipUri, Status};
+
+use super::answers::overloaded;
+use super::dialogs::Call;
+use super::dispatch::Reply;
+use super::offer::{Place, offer_of, peer_path};
+use super::screen::with_abilities;
+use super::target::Target;
+use super::{Done, Front, WhatFor, refusal};
+use crate::config::Level;
+use crate::desk::{Gone, Joiner, NewConference, Refusal, SeatGiven};
+
+/// An INVITE that waits for its seat.
+#[derive(Debug)]
+pub(super) struct Joining {
+    flow: FlowId,
+    person: Aor,
+    device: DeviceId,
+    level: Level,
+    offer: Option<Offer>,
+    /// The dialog it changes; `None` if it begins one.
+    renews: Option<DialogId>,
+    since: Instant,
+    /// The client cancelled or is gone: the seat is given back when it comes.
+    given_up: bool,
+}
+
+/// What the desk said.
+pub(super) type Joined = Result<(ConferenceId, SeatGiven), Refusal>;
+
+/// Which conference an INVITE is for.
+enum Wanted {
+    /// One that is there.
+    Known(ConferenceId),
+    /// A new one, of this name or of one the desk chooses.
+    New(Option<ConferenceId>),
+}
+
+impl Front {
+    pub(super) fn invite(
+        &mut self,
+        key: TransactionKey,
+        flow: FlowId,
+        request: &Request,
+        person: Aor,
+    ) -> Reply {
+        let in_dialog = request.headers.to().is_ok_and(|to| to.tag().is_some());
+        if in_dialog {
+            return self.renew(key, flow, request, person);
+        }
+        let wanted = self.wanted(request)?;
+        let limits = &self.config.limits;
+        if self.dialogs.len() + self.joining.len() >= limits.dialogs_max
+            || self.dialogs.len_on(flow) >= limits.dialogs_per_connection_max
+        {
+            return Err(overloaded(request));
+        }
+        let level = match &wanted {
+            Wanted::Known(conference) => self.desks.level(conference),
+            Wanted::New(_) => None,
+        };
+        let level = level.unwrap_or(self.config.conferences.level);
+        let (joining, joiner) = self.joiner(flow, request, person, level, None)?;
+        let desks = self.desks.clone();
+        self.join(key, request, joining, async move {
+            let conference = match wanted {
+                Wanted::Known(conference) => conference,
+                Wanted::New(id) => {
+                    let name = id.clone();
+                    let new = NewConference { id, creator: joiner.aor.clone(), level };
+                    match (desks.create(new).await, name) {
+                        // Somebody else was faster: then it is there to be joined.
+                        (Err(Refusal::Exists), Some(name)) => name,
+                        (created, _) => created?,
+                    }
+                }
+            };
+            let given = desks.join(&conference, joiner).await?;
+            Ok((conference, given))
+        })
+    }
+
+    fn wanted(&self, request: &Request) -> Result<Wanted, Response> {
+        match self.target(request) {
+            Target::Factory => Ok(Wanted::New(None)),
+            Target::Conference(conference) if self.desks.exists(&conference) => {
+                Ok(Wanted::Known(conference))
+            }
+            Target::Conference(conference) if self.config.conferences.named => {
+                Ok(Wanted::New(Some(conference)))
+            }
+            Target::NotSip => Err(Response::to(request, Status::UNSUPPORTED_URI_SCHEME)),
+            Target::Conference(_) | Target::Domain | Target::Nobody | Target::Elsewhere => {
+                Err(Response::to(request, Status::NOT_FOUND))
+            }
+        }
+    }
+
+    /// What the desk must know of whoever wants a seat.
+    fn joiner(
+        &mut self,
+        flow: FlowId,
+        request: &Request,
+        person: Aor,
+        level: Level,
+        renews: Option<DialogId>,
+    ) -> Result<(Joining, Joiner), Response> {
+        // RFC 3261, 8.1.1.8: an INVITE has exactly one Contact.
+        let bad = |_| Response::to(request, Status::BAD_REQUEST);
+        let contact = request.headers.contact().map_err(bad)?;
+        let unacceptable = |why: super::offer::Unacceptable| why.response(request, &self.domain);
+        let offer = offer_of(request, level).map_err(unacceptable)?;
+        let media = offer.as_ref().map(Offer::media);
+        let device = contact.instance().or_else(|| self.registrar.device_on(flow, &person));
+        // A client that names no device is a new one each time: it has nothing to come back to.
+        let device = device.unwrap_or_else(|| DeviceId::random(&mut self.rng));
+        let joiner = Joiner {
+            aor: person.clone(),
+            device: device.clone(),
+            identities: vec![person.to_string()],
+            peer_path: media.map(peer_path),
+            private_messages: media.is_none_or(|media| media.chatroom_has("private-messages")),
+        };
+        let since = clock::now();
+        let joining =
+            Joining { flow, person, device, level, offer, renews, since, given_up: false };
+        Ok((joining, joiner))
+    }
+
+    fn join(
+        &mut self,
+        key: TransactionKey,
+        request: &Request,
+        joining: Joining,
+        work: impl Future<Output = Joined> + Send + 'static,
+    ) -> Reply {
+        let work = async move { Done::Joined(key, work.await) };
+        let wait = self.config.limits.call();
+        if self.calls.begin(wait, WhatFor::Request(key), work).is_err() {
+            return Err(overloaded(request));
+        }
+        self.joining.insert(key, joining);
+        // At once, so that the client neither repeats nor gives up while the relay is asked.
+        self.respond(key, Response::to(request, Status::TRYING));
+        Ok(None)
+    }
+
+    /// A re-INVITE (RFC 3261, 14.2). The same path again is a refresh; another one is another seat.
+    fn renew(
+        &mut self,
+        key: TransactionKey,
+        flow: FlowId,
+        request: &Request,
+        person: Aor,
+    ) -> Reply {
+        let id = self.in_dialog(flow, request, &person)?;
+        let nothing = || Response::to(request, Status::NO_SUCH_DIALOG);
+        let call = self.dialogs.find(&id).ok_or_else(nothing)?;
+        let (conference, level) = (call.conference.clone(), call.level);
+        let (known, device) = (call.peer_path.clone(), call.device.clone());
+        let (mut joining, mut joiner) =
+            self.joiner(flow, request, person, level, Some(id.clone()))?;
+        if joiner.peer_path.is_none() || joiner.peer_path == known {
+            return self.refresh(key, request, &id, &joining).map(Some);
+        }
+        // The dialog's device stays the same, whatever this Contact says.
+        joining.device = device.clone();
+        joiner.device = device;
+        let desks = self.desks.clone();
+        self.join(key, request, joining, async move {
+            let given = desks.join(&conference, joiner).await?;
+            Ok((conference, given))
+        })
+    }
+
+    fn refresh(
+        &mut self,
+        key: TransactionKey,
+        request: &Request,
+        id: &DialogId,
+        joining: &Joining,
+    ) -> Result<Response, Response> {
+        let nothing = || Response::to(request, Status::NO_SUCH_DIALOG);
+        let call = self.dialogs.find(id).ok_or_else(nothing)?;
+        let response = self.ok(request, &call.conference, call.description.clone());
+        let has_offer = joining.offer.is_some();
+        self.dialogs.change(id, |call| {
+            call.unacknowledged = Some(key);
+            // Without an offer the answer to ours comes with the ACK, as the first time.
+            if !has_offer {
+                call.peer_path = None;
+            }
+        });
+        Ok(response)
+    }
+
+    /// The desk has answered.
+    pub(super) fn joined(&mut self, key: TransactionKey, joined: Joined) {
+        let Some(joining) = self.joining.remove(&key) else { return };
+        let took = clock::now() - joining.since;
+        let (conference, given) = match joined {
+            Ok(given) => given,
+            Err(refusal) => {
+                self.metrics.join("refused", took);
+                if let Some(request) = self.request(key) {
+                    self.respond(key, refusal::response(&request, &refusal, &self.domain));
+                }
+                return;
+            }
+        };
+        let early = self.ended_early.remove(&(conference.clone(), given.seat));
+        let request = self.request(key).filter(|_| !joining.given_up && !early);
+        let Some(request) = request else {
+            self.metrics.join("given_up", took);
+            self.release(&conference, given.seat, Gone::Away);
+            // Nothing is left to answer after a CANCEL; after an early end this is the answer.
+            self.answer(key, Status::TEMPORARILY_UNAVAILABLE);
+            return;
+        };
+        self.metrics.join("seated", took);
+        self.take_seat(key, &request, joining, conference, &given);
+    }
+
+    fn take_seat(
+        &mut self,
+        key: TransactionKey,
+        request: &Request,
+        joining: Joining,
+        conference: ConferenceId,
+        given: &SeatGiven,
+    ) {
+        let Joining { flow, person, device, level, offer, renews, .. } = joining;
+        let before = renews.as_ref().and_then(|id| self.dialogs.find(id)).map(|call| call.origin);
+        // RFC 3264, 8: a changed description is the same session, one version on.
+        let origin = before.map_or((given.seat.0, 1), |(session, version)| (session, version + 1));
+        let place = Place::of(given, origin);
+        let description = offer.as_ref().map_or_else(|| place.offer(), |offer| place.answer(offer));
+        let tag = random_tag(&mut self.rng);
+        let response = self.ok(request, &conference, description.clone()).with_to_tag(&tag);
+        let path = offer.as_ref().map(|offer| peer_path(offer.media()));
+        let (seat, unacknowledged) = (given.seat, Some(key));
+        match renews {
+            Some(id) if self.dialogs.find(&id).is_some() => self.dialogs.change(&id, |call| {
+                call.seat = seat;
+                call.peer_path = path;
+                call.description = description;
+                call.origin = origin;
+                call.unacknowledged = unacknowledged;
+            }),
+            Some(_) => {
+                self.release(&conference, seat, Gone::Away);
+                return self.answer(key, Status::NO_SUCH_DIALOG);
+            }
+            None => match Dialog::uas(request, &response) {
+                Ok(dialog) => self.dialogs.insert(Call {
+                    dialog,
+                    conference,
+                    level,
+                    seat,
+                    person,
+                    device,
+                    flow,
+                    peer_path: path,
+                    description,
+                    origin,
+                    unacknowledged,
+                }),
+                Err(error) => {
+                    tracing::debug!(%error, "an INVITE that makes no dialog");
+                    self.release(&conference, seat, Gone::Away);
+                    return self.answer(key, Status::BAD_REQUEST);
+                }
+            },
+        }
+        self.respond(key, response);
+    }
+
+    /// A 200 to an INVITE: what we can do, who we are (`isfocus`, RFC 4579, 4.1), and our end of the session.
+    fn ok(&self, request: &Request, conference: &ConferenceId, description: Bytes) -> Response {
+        let secure = request.uri.sip().is_some_and(SipUri::is_secure);
+        let response = Response::to(request, Status::OK);
+        let response = match self.contact(conference, secure) {
+            Some(contact) => response.with(Name::Contact, contact),
+            None => response,
+        };
+        with_abilities(response).with_body("application/sdp", description)
+    }
+
+    /// Our Contact in a conference's dialogs. Its user and host are the conference's address.
+    pub(super) fn contact(&self, conference: &ConferenceId, secure: bool) -> Option<NameAddr> {
+        let uri = SipUri::new(Some(conference.as_str()), &self.domain).ok()?;
+        let uri = uri.with_port(Some(self.port)).with_secure(secure);
+        let uri = if secure { uri } else { uri.with_param("transport", Some("tls")) };
+        Some(NameAddr::new(uri).with_param("isfocus", None))
+    }
+
+    /// The client does not want this INVITE's seat any more.
+    pub(super) fn give_up(&mut self, key: TransactionKey) {
+        if let Some(joining) = self.joining.get_mut(&key) {
+            joining.given_up = true;
+        }
+    }
+
+    /// The INVITEs in work that would change this dialog.
+    pub(super) fn renewing(&self, id: &DialogId) -> Vec<TransactionKey> {
+        let renews = |joining: &Joining| joining.renews.as_ref() == Some(id);
+        self.joining.iter().filter(|(_, j)| renews(j)).map(|(key, _)| *key).collect()
+    }
+}
+
+impl<'a> Place<'a> {
+    /// The place a desk has given.
+    pub(super) fn of(given: &'a SeatGiven, origin: (u64, u64)) -> Self {
+        Self { path: &given.path, fingerprint: &given.fingerprint, origin }
+    }
+}

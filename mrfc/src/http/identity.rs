@@ -1,0 +1,195 @@
+//! Certificates and KeyPackages of devices. What they must be is checked by `mls`; here it is settled whose they are.
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{Path, State};
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use ids::Aor;
+use mls::identity::{BadRequest, requested_device};
+use mls::key_packages::{BadKeyPackage, CheckedKeyPackage, named_device};
+use mls::wire::{ClaimedKeyPackage, DeviceName, KEY_PACKAGES, KeyPackageUpload, claims_to_bytes};
+use service::clock;
+use sha2::{Digest, Sha256};
+use store::{Certificate, NewKeyPackage};
+
+use super::Api;
+use super::login::Person;
+use super::problem::Problem;
+
+/// The whole body, or why there is none.
+pub(super) type Body = Result<Bytes, BytesRejection>;
+
+/// `POST /v1/certificates`: a certificate for one of the person's devices.
+pub(super) async fn issue(
+    State(api): State<Api>,
+    Person(person): Person,
+    body: Body,
+) -> Result<impl IntoResponse, Problem> {
+    let request = whole(body)?;
+    let device = requested_device(&request).map_err(bad_request)?;
+    if device.aor != person {
+        return Err(bad_request(BadRequest::SomebodyElse));
+    }
+    let now = clock::wall();
+    let lifetime = Duration::from_secs(u64::from(api.certificate_days) * 24 * 3600);
+    let certificate = api.issuer.issue(&request, &device, now, lifetime).map_err(bad_request)?;
+    let serial = hex::encode(Sha256::digest(&certificate));
+    let DeviceName { aor, device } = device;
+    let noted = Certificate { serial, aor, device, issued: now, expires: now + lifetime };
+    api.store.note_certificate(noted).await.map_err(Problem::unavailable)?;
+    api.metrics.http.certificates.inc();
+    let kind = [(header::CONTENT_TYPE, "application/pkix-cert")];
+    Ok((StatusCode::CREATED, kind, certificate))
+}
+
+/// `GET /v1/ca`: the authority devices are checked against. It is public, and also known out of band.
+pub(super) async fn authority(State(api): State<Api>) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "application/pkix-cert")], api.issuer.certificate().to_vec())
+}
+
+/// `PUT /v1/key-packages`: more KeyPackages of one of the person's devices; all are taken, or none.
+pub(super) async fn upload(
+    State(api): State<Api>,
+    Person(person): Person,
+    body: Body,
+) -> Result<StatusCode, Problem> {
+    let body = whole(body)?;
+    let checker = api.clone();
+    // Some hundred signatures: too long for a thread that others share.
+    let checked = tokio::task::spawn_blocking(move || checked(&checker, &person, &body));
+    let checked = checked.await.map_err(|_| Problem::unavailable("the check failed"))?;
+    let Checked { device, packages, last_resort } = checked.inspect_err(|_| {
+        api.metrics.http.key_packages("refused", 1);
+    })?;
+    let count = packages.len() + usize::from(last_resort.is_some());
+    let bounds = (api.limits.key_packages_max, clock::wall());
+    let put =
+        api.store.put_key_packages(&device.aor, &device.device, packages, last_resort, bounds);
+    put.await.map_err(not_kept)?;
+    api.metrics.http.key_packages("uploaded", count);
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// `GET /v1/key-packages/{aor}`: one KeyPackage of each device of a person. Each is handed out once.
+pub(super) async fn claim(
+    State(api): State<Api>,
+    Person(_): Person,
+    Path(aor): Path<String>,
+) -> Result<impl IntoResponse, Problem> {
+    let nobody = || {
+        let what = "nobody of this address has KeyPackages here";
+        Problem::new(StatusCode::NOT_FOUND, what, "the path", "ask for sip:user@domain")
+    };
+    let aor: Aor = aor.parse().map_err(|_| nobody())?;
+    let claimed = api.store.claim_key_packages(&aor, clock::wall()).await;
+    let claimed = claimed.map_err(Problem::unavailable)?;
+    if claimed.is_empty() {
+        return Err(nobody());
+    }
+    let last_resorts = claimed.iter().filter(|claimed| claimed.last_resort).count();
+    api.metrics.http.key_packages("claimed", claimed.len() - last_resorts);
+    api.metrics.http.key_packages("claimed_last_resort", last_resorts);
+    let claim = |claimed: store::Claimed| ClaimedKeyPackage {
+        aor: aor.clone(),
+        device: claimed.device,
+        key_package: claimed.package,
+    };
+    let claims: Vec<ClaimedKeyPackage> = claimed.into_iter().map(claim).collect();
+    Ok(([(header::CONTENT_TYPE, KEY_PACKAGES)], claims_to_bytes(&claims)))
+}
+
+fn whole(body: Body) -> Result<Bytes, Problem> {
+    body.map_err(|rejection| {
+        Problem::new(
+            rejection.status(),
+            "the body is too large, or broke off",
+            "the body",
+            "send less",
+        )
+    })
+}
+
+struct Checked {
+    device: DeviceName,
+    packages: Vec<NewKeyPackage>,
+    last_resort: Option<NewKeyPackage>,
+}
+
+/// Every package of the upload is good now, of one device of this person, and there once.
+fn checked(api: &Api, person: &Aor, body: &[u8]) -> Result<Checked, Problem> {
+    let malformed = |what: &dyn ToString| {
+        let mend = "send a KeyPackageUpload with at least one KeyPackage, each once";
+        Problem::new(StatusCode::BAD_REQUEST, what.to_string(), "the body", mend)
+    };
+    let upload = KeyPackageUpload::from_bytes(body).map_err(|error| malformed(&error))?;
+    let first = upload.packages.first().or(upload.last_resort.as_ref());
+    let first = first.ok_or_else(|| malformed(&"there is no KeyPackage in it"))?;
+    let device = named_device(first).map_err(bad_key_package)?;
+    if device.aor != *person {
+        return Err(bad_key_package(BadKeyPackage::SomebodyElse));
+    }
+    let mut seen = BTreeSet::new();
+    let mut check = |package: &Bytes, is_last_resort: bool| {
+        let now = clock::wall();
+        let checked = CheckedKeyPackage::check(package, &device, api.issuer.roots(), now)
+            .map_err(bad_key_package)?;
+        if checked.is_last_resort() != is_last_resort {
+            return Err(malformed(&"a KeyPackage and its place disagree about last resort"));
+        }
+        let reference = Sha256::digest(package).to_vec();
+        if !seen.insert(reference.clone()) {
+            return Err(malformed(&"a KeyPackage is in it twice"));
+        }
+        let (reference, package) = (reference.into(), package.clone());
+        Ok(NewKeyPackage { reference, package, expires: checked.expiry() })
+    };
+    let packages = upload.packages.iter().map(|package| check(package, false));
+    let packages = packages.collect::<Result<_, _>>()?;
+    let last_resort =
+        upload.last_resort.as_ref().map(|package| check(package, true)).transpose()?;
+    Ok(Checked { device, packages, last_resort })
+}
+
+fn bad_request(bad: BadRequest) -> Problem {
+    let (status, mend) = match bad {
+        BadRequest::SomebodyElse => {
+            (StatusCode::FORBIDDEN, "ask for a certificate of your own address")
+        }
+        BadRequest::Malformed | BadRequest::NoPossession | BadRequest::TooLong => {
+            (StatusCode::BAD_REQUEST, "send a PKCS#10 request in DER, signed with its Ed25519 key")
+        }
+    };
+    Problem::new(status, bad, "the certificate request", mend)
+}
+
+fn bad_key_package(bad: BadKeyPackage) -> Problem {
+    let (status, mend) = match bad {
+        BadKeyPackage::SomebodyElse => {
+            (StatusCode::FORBIDDEN, "upload KeyPackages of one device of your own")
+        }
+        BadKeyPackage::Expired | BadKeyPackage::NotYetValid | BadKeyPackage::LivesTooLong => (
+            StatusCode::BAD_REQUEST,
+            "make a new KeyPackage that is valid from now for 84 days at most",
+        ),
+        BadKeyPackage::Credential(_) => {
+            (StatusCode::BAD_REQUEST, "fetch a new certificate and make new KeyPackages with it")
+        }
+        BadKeyPackage::Malformed => (StatusCode::BAD_REQUEST, "make a new KeyPackage"),
+    };
+    Problem::new(status, bad, "the KeyPackages", mend)
+}
+
+fn not_kept(error: store::Error) -> Problem {
+    let refused = |mend| Problem::new(StatusCode::BAD_REQUEST, &error, "the KeyPackages", mend);
+    match &error {
+        store::Error::Duplicate => refused("make a new KeyPackage; one is good for one use"),
+        store::Error::TooMany { .. } => refused("upload more when some have been used"),
+        _ => {
+            tracing::warn!(%error, "KeyPackages could not be kept");
+            Problem::unavailable("the KeyPackages could not be kept")
+        }
+    }
+}

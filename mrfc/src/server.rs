@@ -1,0 +1,363 @@
+//! Puts the MRFC together from its configuration and runs it: files, store, links to the relays, desks, listeners,
+//! front. It decides nothing.
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use edge::{Edge, EdgeLimits, Listen};
+use mls::identity::{BadCredential, Issuer};
+use rand::RngCore as _;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
+use serde::Serialize;
+use service::metrics::Metrics as Registry;
+use service::ops::{self, Health};
+use service::secret::Secret;
+use service::shutdown::Shutdown;
+use service::tls::{ClientAuth, Identity, TlsError};
+use service::{clock, config, quic, ready, telemetry, tls};
+use store::Store;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use crate::config::{BadConfig, Config, Limits};
+use crate::desk::{DeskLimits, DeskParts, Desks, OpenError};
+use crate::front::{self, Front, FrontParts, NoRandomness};
+use crate::http::{self, Api};
+use crate::metrics::Metrics;
+use crate::relays::{PAUSES, RelayAt, RelayParts, Relays};
+use crate::users::{BadUsers, Users};
+
+/// What the desks may have asked of the front before they wait: some seconds of a large deployment.
+const EFFECTS_MAX: usize = 4_096;
+
+/// Why the MRFC does not serve.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The configuration cannot be read.
+    #[error(transparent)]
+    Config(#[from] config::ConfigError),
+    /// The configuration contradicts itself.
+    #[error(transparent)]
+    BadConfig(#[from] BadConfig),
+    /// The users file is no good.
+    #[error(transparent)]
+    Users(#[from] BadUsers),
+    /// A TLS identity is no good.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The relays cannot be dialled at all.
+    #[error(transparent)]
+    Quic(#[from] quic::QuicError),
+    /// The device authority's files are no good.
+    #[error("issuer: {path}: {why}")]
+    Issuer {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it; never the key.
+        why: String,
+    },
+    /// The database cannot be opened.
+    #[error("the store {path}: {why}")]
+    Store {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        why: store::Error,
+    },
+    /// A conference cannot be recovered.
+    #[error(transparent)]
+    Desks(#[from] OpenError),
+    /// A port is taken, or may not be used.
+    #[error("cannot listen for {what} on {address}: {why}")]
+    Listen {
+        /// The listener, as the configuration calls it.
+        what: &'static str,
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        why: std::io::Error,
+    },
+    /// There is no randomness.
+    #[error(transparent)]
+    Random(#[from] NoRandomness),
+    /// Logs cannot be set up.
+    #[error(transparent)]
+    Telemetry(#[from] telemetry::TelemetryError),
+    /// The process cannot do what every process can.
+    #[error("the runtime: {0}")]
+    Runtime(std::io::Error),
+}
+
+/// Where a running MRFC listens: its ready line.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Addresses {
+    ready: &'static str,
+    /// SIP over TLS.
+    pub sip: SocketAddr,
+    /// SIP over plain TCP, where that is configured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sip_protected: Option<SocketAddr>,
+    /// The HTTPS API.
+    pub https: SocketAddr,
+    /// Metrics and health.
+    pub ops: SocketAddr,
+}
+
+/// An MRFC whose listeners are open.
+pub struct Server {
+    addresses: Addresses,
+    front: Front,
+    desks: Desks,
+    health: Health,
+    shutdown: Shutdown,
+    helpers: Vec<JoinHandle<()>>,
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Server").field(&self.addresses).finish()
+    }
+}
+
+/// Reads the configuration file, and serves until a signal (or, if told so, the end of standard input). For `main`:
+/// it makes the runtime.
+///
+/// # Errors
+/// It cannot serve; in words for whoever wrote the configuration.
+pub fn serve(path: &Path, exit_with_parent: bool) -> Result<(), StartError> {
+    tls::install_provider();
+    let config = load(path)?;
+    telemetry::init(config.log.format, &config.log.level)?;
+    service::secret::keep_out_of_core_files();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    runtime.map_err(StartError::Runtime)?.block_on(async {
+        let shutdown = Shutdown::new();
+        shutdown.on_signals().map_err(StartError::Runtime)?;
+        if exit_with_parent {
+            shutdown.on_stdin_end().map_err(StartError::Runtime)?;
+        }
+        run(config, shutdown).await
+    })
+}
+
+/// Reads a configuration and everything it names, and opens nothing.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_config(path: &Path) -> Result<(), StartError> {
+    let config = load(path)?;
+    Users::read(&config.users_file, &config.domain)?;
+    Identity::load(&config.sip.certificate_file, &config.sip.key_file)?;
+    Identity::load(&config.https.certificate_file, &config.https.key_file)?;
+    Identity::load(&config.control.certificate_file, &config.control.key_file)?;
+    tls::load_roots(&config.control.ca_file)?;
+    issuer(&config)?;
+    Ok(())
+}
+
+fn load(path: &Path) -> Result<Config, StartError> {
+    let config: Config = config::load(Some(path), "MRFC", &[])?;
+    config.check()?;
+    Ok(config)
+}
+
+/// Serves until the shutdown, and says on standard output where.
+///
+/// # Errors
+/// It cannot serve.
+pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), StartError> {
+    let server = Server::start(config, shutdown).await?;
+    // A parent that has closed our standard output does not want to know.
+    ready::announce(server.addresses()).ok();
+    server.serve().await;
+    Ok(())
+}
+
+impl Server {
+    /// Recovers every conference and opens the listeners. Nobody is answered before [`Server::serve`].
+    ///
+    /// # Errors
+    /// It cannot serve.
+    pub async fn start(config: Config, shutdown: Shutdown) -> Result<Self, StartError> {
+        config.check()?;
+        let config = Arc::new(config);
+        let users = Arc::new(Users::read(&config.users_file, &config.domain)?);
+        let issuer = issuer(&config)?;
+        let (registry, health) = (Registry::new(), Health::new());
+        let metrics = Metrics::new(&registry);
+        let store = Store::open(&config.store.path)
+            .await
+            .map_err(|why| StartError::Store { path: config.store.path.clone(), why })?;
+        let (relays, heard) = relays(&config)?;
+        let (sip, effects) = mpsc::channel(EFFECTS_MAX);
+        let desks = Desks::open(DeskParts {
+            store: store.clone(),
+            relays: relays.clone(),
+            heard,
+            roots: issuer.roots().clone(),
+            focus: issuer.focus_key(),
+            domain: config.domain.clone(),
+            sip,
+            wall: clock::wall,
+            limits: DeskLimits::default(),
+        })
+        .await?;
+
+        let (edge, events) = Edge::new(edge_limits(&config.limits));
+        let (sip_address, sip_protected) = listen_sip(&edge, &config).await?;
+        let (https, https_address) = listen("https", config.https.listen).await?;
+        let (ops, ops_address) = listen("ops", config.ops.listen).await?;
+        let identity = Identity::load(&config.https.certificate_file, &config.https.key_file)?;
+        let https_tls = tls::server_config(&identity, ClientAuth::None, &[b"http/1.1"])?;
+        let api = Api::from(http::Inner {
+            gatekeeper: Mutex::new(front::gatekeeper(&config)?),
+            users: Arc::clone(&users),
+            issuer,
+            certificate_days: config.issuer.certificate_days,
+            store,
+            desks: desks.clone(),
+            metrics: metrics.clone(),
+            limits: config.limits.clone(),
+        });
+        let helpers = vec![
+            tokio::spawn(http::serve(https, https_tls, api, shutdown.clone())),
+            tokio::spawn(ops::serve(ops, registry, health.clone(), shutdown.clone())),
+        ];
+        let addresses = Addresses {
+            ready: "mrfc",
+            sip: sip_address,
+            sip_protected,
+            https: https_address,
+            ops: ops_address,
+        };
+        let port = config.sip.advertised_port.unwrap_or_else(|| addresses.sip.port());
+        let front = Front::new(FrontParts {
+            config,
+            users,
+            edge,
+            events,
+            effects,
+            desks: desks.clone(),
+            relays,
+            metrics,
+            port,
+        })?;
+        Ok(Self { addresses, front, desks, health, shutdown, helpers })
+    }
+
+    /// Where it listens.
+    pub fn addresses(&self) -> &Addresses {
+        &self.addresses
+    }
+
+    /// Serves until the shutdown; then the desks finish what they are doing. Conferences go on at the next start.
+    pub async fn serve(self) {
+        let Self { addresses, front, desks, health, shutdown, helpers } = self;
+        health.ready();
+        tracing::info!(sip = %addresses.sip, https = %addresses.https, "serving");
+        front.run(shutdown.clone()).await;
+        health.drain();
+        // Whoever else serves here stops too, also if the front ended by itself.
+        shutdown.trigger();
+        desks.stop().await;
+        for helper in helpers {
+            if let Err(error) = helper.await {
+                tracing::warn!(%error, "a listener ended badly");
+            }
+        }
+        tracing::info!("stopped");
+    }
+}
+
+fn issuer(config: &Config) -> Result<Issuer, StartError> {
+    let (certificate_file, key_file) = (&config.issuer.certificate_file, &config.issuer.key_file);
+    let wrong = |path: &Path, why: String| StartError::Issuer { path: path.to_owned(), why };
+    let certificate = CertificateDer::from_pem_file(certificate_file)
+        .map_err(|why| wrong(certificate_file, why.to_string()))?;
+    let key = Secret::read(key_file)?;
+    let key = PrivatePkcs8KeyDer::from_pem_slice(key.expose().as_bytes())
+        .map_err(|why| wrong(key_file, why.to_string()))?;
+    Issuer::from_der(&certificate, key.secret_pkcs8_der()).map_err(|why| match why {
+        BadCredential::WrongKey => {
+            wrong(key_file, String::from("not the Ed25519 key of the certificate"))
+        }
+        why => wrong(certificate_file, format!("not a device authority: {why}")),
+    })
+}
+
+fn relays(
+    config: &Config,
+) -> Result<(Relays, mpsc::UnboundedReceiver<crate::relays::Heard>), StartError> {
+    let control = &config.control;
+    let identity = Identity::load(&control.certificate_file, &control.key_file)?;
+    let roots = tls::load_roots(&control.ca_file)?;
+    let first = config.relays.first().and_then(|relay| relay.control.parse().ok());
+    let like = first.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)));
+    let mut incarnation = [0; 16];
+    front::seeded()?.fill_bytes(&mut incarnation);
+    Ok(Relays::start(RelayParts {
+        focus: control.name.clone(),
+        incarnation: hex::encode(incarnation),
+        relays: config
+            .relays
+            .iter()
+            .map(|relay| RelayAt {
+                name: relay.name.clone(),
+                control: relay.control.clone(),
+                server_name: relay.server_name.clone(),
+            })
+            .collect(),
+        dialler: quic::dialler(&identity, roots, like)?,
+        limits: control::Limits::default(),
+        pauses: PAUSES,
+    }))
+}
+
+fn edge_limits(limits: &Limits) -> EdgeLimits {
+    let defaults = EdgeLimits::default();
+    EdgeLimits {
+        connections_max: limits.sip_connections_max,
+        half_open_max: defaults.half_open_max.min(limits.sip_connections_max),
+        handshake: Duration::from_secs(limits.sip_handshake_secs),
+        idle: Duration::from_secs(limits.sip_idle_secs),
+        queue_bytes_max: limits.sip_queue_bytes_max,
+        message_limits: sip::Limits {
+            head_bytes_max: limits.sip_head_bytes_max,
+            body_bytes_max: limits.sip_body_bytes_max,
+            ..defaults.message_limits
+        },
+        ..defaults
+    }
+}
+
+/// Opens the SIP listeners: TLS, and plain TCP where that is configured.
+async fn listen_sip(
+    edge: &Edge,
+    config: &Config,
+) -> Result<(SocketAddr, Option<SocketAddr>), StartError> {
+    let identity = Identity::load(&config.sip.certificate_file, &config.sip.key_file)?;
+    let tls = Listen::Tls(tls::server_config(&identity, ClientAuth::None, &[])?);
+    let open = async |address, how| {
+        let wrong = |why| StartError::Listen { what: "sip", address, why };
+        edge.listen(address, how).await.map_err(wrong)
+    };
+    let address = open(config.sip.listen, tls).await?;
+    let protected = match config.sip.protected_listen {
+        Some(address) => Some(open(address, Listen::Protected).await?),
+        None => None,
+    };
+    Ok((address, protected))
+}
+
+async fn listen(
+    what: &'static str,
+    address: SocketAddr,
+) -> Result<(TcpListener, SocketAddr), StartError> {
+    let wrong = |why| StartError::Listen { what, address, why };
+    let listener = TcpListener::bind(address).await.map_err(wrong)?;
+    let address = listener.local_addr().map_err(wrong)?;
+    Ok((listener, address))
+}
