@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use service::metrics::{Metrics, SECONDS};
 use service::ops::{self, Health, Phase};
@@ -79,8 +80,10 @@ async fn clients_that_say_nothing_do_not_keep_a_scrape_out_or_the_server_up() {
     server.shutdown.trigger();
     server.task.await.unwrap();
     for mut stream in silent {
-        let end = stream.read(&mut [0]).await;
-        assert!(matches!(end, Ok(0) | Err(_)), "a connection outlived the server");
+        // Far below the time after which a silent connection ends anyway.
+        let mut byte = [0];
+        let end = tokio::time::timeout(Duration::from_secs(5), stream.read(&mut byte)).await;
+        assert!(matches!(end, Ok(Ok(0) | Err(_))), "a connection outlived the server");
     }
 }
 

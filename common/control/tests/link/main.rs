@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use control::{
-    FocusLink, Gate, Heard, Limits, Misbehaved, Notice, Order, Overfull, RoomNotice, RoomOrder,
-    ToFocus, ToRelay,
+    FocusLink, Gate, Heard, Hello, Limits, Misbehaved, Notice, Order, Overfull, RoomNotice,
+    RoomOrder, ToFocus, ToRelay,
 };
 use ids::{ConferenceId, Key, SeatId};
 use proptest::prelude::*;
@@ -277,6 +277,49 @@ fn orders_that_wait_are_bounded_in_number_and_octets_and_a_refusal_changes_nothi
     focus.order(seat(0, 1)).unwrap();
     focus.order(Order::room(room(0), RoomOrder::Close { reason: "over".into() })).unwrap();
     assert_eq!(focus.waiting(), 0, "what waited for a closed room is pointless");
+}
+
+#[test]
+fn a_refused_broadcast_does_not_move_the_gate() {
+    let mut world = up(Limits { waiting_max: 1, ..Limits::default() });
+    world.focus.order(open(0)).unwrap();
+    world.settle();
+    world.focus.order(broadcast(0, 1, None)).unwrap();
+
+    assert_eq!(world.focus.order(broadcast(0, 2, Some(gate(9)))), Err(Overfull::Orders));
+
+    world.cut(true);
+    world.connect();
+    world.settle();
+    assert_eq!(world.rooms.rooms.get(&room(0)).unwrap().0, Some(gate(0)));
+}
+
+#[test]
+fn what_the_greeting_says_was_carried_out_is_not_sent_again_unless_it_speaks_of_another_focus() {
+    let greet = |focus_incarnation: &str| {
+        let mut focus = FocusLink::new("focus-0", "run-2", Limits::default());
+        let hello = |focus_incarnation: &str, acknowledge| {
+            ToFocus::Hello(Hello {
+                relay: "relay-0".into(),
+                incarnation: "relay-run".into(),
+                focus_incarnation: focus_incarnation.into(),
+                acknowledge,
+                msrp: "127.0.0.1:2855".into(),
+                fingerprint: "SHA-256 AB".into(),
+            })
+        };
+        focus.connected();
+        focus.receive(hello("", 0)).unwrap();
+        focus.order(open(0)).unwrap();
+        focus.order(broadcast(0, 1, None)).unwrap();
+        focus.broken();
+        focus.connected();
+        focus.receive(hello(focus_incarnation, 2)).unwrap();
+        focus.waiting()
+    };
+
+    assert_eq!(greet("run-2"), 0);
+    assert_eq!(greet("run-1"), 1);
 }
 
 #[test]
