@@ -55,6 +55,7 @@ mod metrics;
 mod obey;
 pub mod outbox;
 mod plane;
+mod program;
 mod registry;
 mod relay;
 pub mod reports;
@@ -66,4 +67,5 @@ mod tls;
 mod writer;
 
 pub use config::Config;
+pub use program::{ProgramError, check_config, serve};
 pub use server::{Ready, RunError, Server, run};
