@@ -1,1 +1,5 @@
-
+//! Conferences with real members, without a socket: a world of devices that answer what the focus asks.
+mod changes;
+mod joining;
+mod people;
+mod world;

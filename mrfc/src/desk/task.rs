@@ -373,6 +373,7 @@ fn failed(conference: &Conference, seat: SeatId, refusal: &Refusal) -> Option<Co
         Refusal::Group(
             Group::KeyPackage(name) | Group::Duplicate(name) | Group::NotOnRoster(name),
         ) => Some(Participant::from(name)).filter(|spoiled| spoiled != whom),
+        // Also where it skips a Remove: then it was still busy with an earlier request when this one came.
         Refusal::Group(_) => None,
         _ => return None,
     };

@@ -1,0 +1,369 @@
+//! What the store promises, on a real file.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests")]
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use ids::{Aor, ConferenceId, DeviceId, Seq};
+use store::{Certificate, Entry, Error, NewKeyPackage, Registration, Store};
+use tempfile::TempDir;
+
+const NOW: SystemTime = UNIX_EPOCH;
+
+fn at(secs: u64) -> SystemTime {
+    NOW + Duration::from_secs(secs)
+}
+
+fn room(name: &str) -> ConferenceId {
+    name.parse().unwrap()
+}
+
+fn alice() -> Aor {
+    "sip:alice@example.net".parse().unwrap()
+}
+
+fn device(number: u8) -> DeviceId {
+    format!("urn:uuid:00000000-0000-4000-8000-{number:012}").parse().unwrap()
+}
+
+fn package(number: u64, expires: SystemTime) -> NewKeyPackage {
+    let reference = Bytes::copy_from_slice(&number.to_be_bytes());
+    NewKeyPackage { reference, package: format!("package {number}").into(), expires }
+}
+
+async fn open() -> (TempDir, Store) {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(&file(&dir)).await.unwrap();
+    (dir, store)
+}
+
+fn file(dir: &TempDir) -> std::path::PathBuf {
+    dir.path().join("mrfc.sqlite")
+}
+
+async fn reopen(dir: &TempDir, store: Store) -> Store {
+    store.close().await;
+    Store::open(&file(dir)).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_journal_comes_back_in_order_after_reopening() {
+    let (dir, store) = open().await;
+    for seq in 0..5_u64 {
+        let entry = Entry::event(format!("event {seq}"));
+        assert_eq!(store.append(&room("a"), Seq(seq), entry).await.unwrap(), Seq(seq + 1));
+    }
+    store.append(&room("b"), Seq(0), Entry::event("other")).await.unwrap();
+
+    let store = reopen(&dir, store).await;
+
+    let history = store.read(&room("a")).await.unwrap();
+    let expected: Vec<Bytes> = (0..5).map(|seq| Bytes::from(format!("event {seq}"))).collect();
+    assert_eq!(history.events, expected);
+    assert_eq!(history.group, None);
+    let mut names = store.conferences().await.unwrap();
+    names.sort();
+    assert_eq!(names, [room("a"), room("b")]);
+    assert_eq!(store.read(&room("never")).await.unwrap().events, Vec::<Bytes>::new());
+}
+
+#[tokio::test]
+async fn two_owners_append_and_one_of_them_loses() {
+    let (_dir, store) = open().await;
+    let mut tasks = Vec::new();
+    for owner in 0..16 {
+        let store = store.clone();
+        tasks.push(tokio::spawn(async move {
+            let mut won = 0;
+            for seq in 0..20 {
+                let entry = Entry::event(format!("{owner} at {seq}"));
+                match store.append(&room("a"), Seq(seq), entry).await {
+                    Ok(next) => {
+                        assert_eq!(next, Seq(seq + 1));
+                        won += 1;
+                    }
+                    Err(Error::Conflict { expected, .. }) => assert_eq!(expected, Seq(seq)),
+                    Err(other) => panic!("{other}"),
+                }
+            }
+            won
+        }));
+    }
+    let mut won = 0;
+    for task in tasks {
+        won += task.await.unwrap();
+    }
+
+    assert_eq!(won, store.read(&room("a")).await.unwrap().events.len());
+    assert!(won >= 1);
+    let ahead = store.append(&room("a"), Seq(99), Entry::event("gap")).await;
+    assert!(matches!(ahead, Err(Error::Conflict { .. })));
+}
+
+#[tokio::test]
+async fn a_refused_append_leaves_the_group_alone() {
+    let (dir, store) = open().await;
+    let entry = |event: &'static str, group: &'static str| Entry {
+        event: Bytes::from_static(event.as_bytes()),
+        group: Some(Bytes::from_static(group.as_bytes())),
+    };
+    store.append(&room("a"), Seq(0), entry("1", "first")).await.unwrap();
+    store.append(&room("a"), Seq(1), Entry::event("2")).await.unwrap();
+
+    let late = store.append(&room("a"), Seq(1), entry("2b", "second")).await;
+
+    assert!(matches!(late, Err(Error::Conflict { .. })));
+    let store = reopen(&dir, store).await;
+    let history = store.read(&room("a")).await.unwrap();
+    assert_eq!(history.group.unwrap(), "first");
+    assert_eq!(history.events, ["1", "2"]);
+}
+
+#[tokio::test]
+async fn what_was_answered_survives_a_process_that_just_stops() {
+    let (dir, store) = open().await;
+    store.append(&room("a"), Seq(0), Entry::event("kept")).await.unwrap();
+
+    // No close, no checkpoint: the files as a killed process leaves them, seen from elsewhere.
+    let copy = tempfile::tempdir().unwrap();
+    for name in ["mrfc.sqlite", "mrfc.sqlite-wal"] {
+        std::fs::copy(dir.path().join(name), copy.path().join(name)).unwrap();
+    }
+    let elsewhere = Store::open(&file(&copy)).await.unwrap();
+
+    assert_eq!(elsewhere.read(&room("a")).await.unwrap().events, ["kept"]);
+}
+
+#[tokio::test]
+async fn a_torn_end_of_the_write_ahead_log_loses_only_what_was_not_answered() {
+    let (dir, store) = open().await;
+    store.append(&room("a"), Seq(0), Entry::event("kept")).await.unwrap();
+    let wal = std::fs::read(dir.path().join("mrfc.sqlite-wal")).unwrap();
+    store.append(&room("a"), Seq(1), Entry::event("torn away")).await.unwrap();
+    let longer = std::fs::read(dir.path().join("mrfc.sqlite-wal")).unwrap();
+    assert!(longer.len() > wal.len());
+
+    let copy = tempfile::tempdir().unwrap();
+    std::fs::copy(dir.path().join("mrfc.sqlite"), file(&copy)).unwrap();
+    std::fs::write(copy.path().join("mrfc.sqlite-wal"), &longer[..longer.len() - 100]).unwrap();
+    let recovered = Store::open(&file(&copy)).await.unwrap();
+
+    assert_eq!(recovered.read(&room("a")).await.unwrap().events, ["kept"]);
+    recovered.append(&room("a"), Seq(1), Entry::event("goes on")).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sixteen_racers_claim_two_hundred_packages_and_each_goes_once() {
+    let (_dir, store) = open().await;
+    for batch in 0..4 {
+        let packages = (0..50).map(|n| package(batch * 50 + n, at(1000))).collect();
+        store.put_key_packages(&alice(), &device(1), packages, None, (200, NOW)).await.unwrap();
+    }
+    let mut racers = Vec::new();
+    for _ in 0..16 {
+        let store = store.clone();
+        racers.push(tokio::spawn(async move {
+            let mut mine = Vec::new();
+            while let Some(claimed) =
+                store.claim_key_package(&alice(), &device(1), at(1)).await.unwrap()
+            {
+                mine.push(claimed.package);
+            }
+            mine
+        }));
+    }
+    let mut all = Vec::new();
+    for racer in racers {
+        all.extend(racer.await.unwrap());
+    }
+
+    assert_eq!(all.len(), 200);
+    assert_eq!(all.into_iter().collect::<BTreeSet<_>>().len(), 200);
+}
+
+#[tokio::test]
+async fn the_oldest_package_goes_first_and_the_last_resort_again_and_again() {
+    let (dir, store) = open().await;
+    let packages = vec![package(1, at(1000)), package(2, at(1000))];
+    let last = Some(package(9, at(1000)));
+    store.put_key_packages(&alice(), &device(1), packages, last, (10, NOW)).await.unwrap();
+    assert_eq!(store.count_key_packages(&alice(), &device(1), at(1)).await.unwrap(), 2);
+
+    let mut given = Vec::new();
+    for _ in 0..2 {
+        let claimed = store.claim_key_package(&alice(), &device(1), at(1)).await.unwrap().unwrap();
+        given.push((claimed.package, claimed.last_resort));
+    }
+    let store = reopen(&dir, store).await;
+    for _ in 0..2 {
+        let claimed = store.claim_key_package(&alice(), &device(1), at(1)).await.unwrap().unwrap();
+        given.push((claimed.package, claimed.last_resort));
+    }
+
+    let expected =
+        [("package 1", false), ("package 2", false), ("package 9", true), ("package 9", true)];
+    assert_eq!(given, expected.map(|(package, last)| (Bytes::from(package), last)));
+}
+
+#[tokio::test]
+async fn a_new_last_resort_replaces_the_old_one() {
+    let (_dir, store) = open().await;
+    for number in [1, 2] {
+        let last = Some(package(number, at(1000)));
+        store.put_key_packages(&alice(), &device(1), Vec::new(), last, (10, NOW)).await.unwrap();
+    }
+
+    let claimed = store.claim_key_package(&alice(), &device(1), at(1)).await.unwrap().unwrap();
+
+    assert_eq!(claimed.package, "package 2");
+}
+
+#[tokio::test]
+async fn a_package_that_was_here_before_is_refused_even_when_claimed_and_takes_the_upload_along() {
+    let (_dir, store) = open().await;
+    store
+        .put_key_packages(&alice(), &device(1), vec![package(1, at(1000))], None, (9, NOW))
+        .await
+        .unwrap();
+    store.claim_key_package(&alice(), &device(1), at(1)).await.unwrap().unwrap();
+
+    let again = vec![package(2, at(1000)), package(1, at(1000))];
+    let refused = store.put_key_packages(&alice(), &device(1), again, None, (9, NOW)).await;
+
+    assert!(matches!(refused, Err(Error::Duplicate)));
+    assert_eq!(store.claim_key_package(&alice(), &device(1), at(1)).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_device_may_leave_only_so_many() {
+    let (_dir, store) = open().await;
+    let packages = (0..4).map(|n| package(n, at(1000))).collect();
+
+    let refused = store.put_key_packages(&alice(), &device(1), packages, None, (3, NOW)).await;
+
+    assert!(matches!(refused, Err(Error::TooMany { max: 3 })));
+    assert_eq!(store.count_key_packages(&alice(), &device(1), NOW).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn an_expired_package_is_never_handed_out() {
+    let (_dir, store) = open().await;
+    let packages = vec![package(1, at(10)), package(2, at(20))];
+    let last = Some(package(3, at(30)));
+    store.put_key_packages(&alice(), &device(1), packages, last, (9, NOW)).await.unwrap();
+
+    let claim = async |now| {
+        let claimed = store.claim_key_package(&alice(), &device(1), now).await.unwrap();
+        claimed.map(|claimed| claimed.package)
+    };
+    assert_eq!(claim(at(10)).await.unwrap(), "package 2");
+    assert_eq!(claim(at(29)).await.unwrap(), "package 3");
+    assert_eq!(claim(at(30)).await, None);
+}
+
+#[tokio::test]
+async fn a_person_gives_one_package_of_each_device_and_strangers_none() {
+    let (_dir, store) = open().await;
+    for number in 1..=3_u8 {
+        let packages = vec![package(number.into(), at(1000))];
+        store.put_key_packages(&alice(), &device(number), packages, None, (9, NOW)).await.unwrap();
+    }
+    let bob: Aor = "sip:bob@example.net".parse().unwrap();
+
+    let claimed = store.claim_key_packages(&alice(), at(1)).await.unwrap();
+
+    let devices: Vec<DeviceId> = claimed.into_iter().map(|claimed| claimed.device).collect();
+    assert_eq!(devices, [device(1), device(2), device(3)]);
+    assert_eq!(store.claim_key_packages(&alice(), at(1)).await.unwrap(), []);
+    assert_eq!(store.claim_key_packages(&bob, at(1)).await.unwrap(), []);
+    let wanted = vec![(alice(), device(1)), (bob, device(1))];
+    assert_eq!(store.claim_for(wanted, at(1)).await.unwrap(), [None, None]);
+}
+
+#[tokio::test]
+async fn a_registration_is_replaced_expires_and_can_be_dropped() {
+    let (dir, store) = open().await;
+    let registration = |number, contact: &str, until| Registration {
+        aor: alice(),
+        device: device(number),
+        contact: contact.into(),
+        flow: Some("7".into()),
+        expires: at(until),
+    };
+    store.register(registration(1, "sip:old", 50)).await.unwrap();
+    store.register(registration(1, "sip:new", 100)).await.unwrap();
+    store.register(registration(2, "sip:two", 20)).await.unwrap();
+
+    let store = reopen(&dir, store).await;
+    let known = store.registrations(&alice(), at(10)).await.unwrap();
+    assert_eq!(known, [registration(1, "sip:new", 100), registration(2, "sip:two", 20)]);
+    assert_eq!(store.registrations(&alice(), at(20)).await.unwrap().len(), 1);
+    assert_eq!(store.expire_registrations(at(20)).await.unwrap(), 1);
+    store.unregister(&alice(), &device(1)).await.unwrap();
+    assert_eq!(store.registrations(&alice(), NOW).await.unwrap(), []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_counter_never_gives_a_number_twice() {
+    let (dir, store) = open().await;
+    let mut tasks = Vec::new();
+    for count in 1..=20 {
+        let store = store.clone();
+        tasks.push(tokio::spawn(async move { store.reserve("seats", count).await.unwrap() }));
+    }
+    let mut all = Vec::new();
+    for task in tasks {
+        all.extend(task.await.unwrap());
+    }
+    let store = reopen(&dir, store).await;
+    all.extend(store.reserve("seats", 1).await.unwrap());
+
+    all.sort_unstable();
+    assert_eq!(all, (1..=211).collect::<Vec<u64>>());
+    assert_eq!(store.reserve("others", 1).await.unwrap(), 1..2);
+}
+
+#[tokio::test]
+async fn issued_certificates_are_listed_newest_first() {
+    let (_dir, store) = open().await;
+    let certificate = |serial: &str, issued| Certificate {
+        serial: serial.into(),
+        aor: alice(),
+        device: device(1),
+        issued: at(issued),
+        expires: at(1000),
+    };
+    for one in [certificate("aa", 1), certificate("bb", 2), certificate("aa", 1)] {
+        store.note_certificate(one).await.unwrap();
+    }
+
+    let listed = store.certificates(&alice()).await.unwrap();
+    assert_eq!(listed, [certificate("bb", 2), certificate("aa", 1)]);
+}
+
+#[tokio::test]
+async fn what_is_no_database_is_refused_and_left_as_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(
+        file(&dir),
+        "this is a letter to my mother, not a database, and quite long enough",
+    )
+    .unwrap();
+
+    let opened = Store::open(&file(&dir)).await;
+
+    assert!(opened.is_err());
+    assert!(std::fs::read_to_string(file(&dir)).unwrap().starts_with("this is a letter"));
+    assert!(Store::open(Path::new("/nowhere/at/all.sqlite")).await.is_err());
+}
+
+#[tokio::test]
+async fn a_closed_store_says_so() {
+    let (_dir, store) = open().await;
+    store.close().await;
+
+    let late = store.append(&room("a"), Seq(0), Entry::event("late")).await;
+
+    assert!(matches!(late, Err(Error::Closed)));
+}
