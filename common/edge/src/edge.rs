@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc, watch};
 
 use crate::event::{Closed, EdgeEvent, OpenedBy, Peer};
-use crate::flow::Flow;
+use crate::flow::{Flow, linger};
 use crate::limits::EdgeLimits;
 use crate::outbox::Outbox;
 use crate::{accept, dial};
@@ -181,14 +181,19 @@ impl Shared {
         tracing::debug!(flow = id.0, peer = %peer.address, "flow open");
         let events = self.events.clone();
         let (limits, opened) = (self.limits, EdgeEvent::Opened { flow: id, peer });
-        let why = match events.send(opened).await {
+        let (why, rest) = match events.send(opened).await {
             Ok(()) => Flow { id, opened_by, limits, outbox, events }.run(stream).await,
-            Err(_) => Closed::ByUs,
+            Err(_) => (Closed::ByUs, None),
         };
         self.flows().remove(&id);
-        drop(place);
         tracing::debug!(flow = id.0, %why, "flow closed");
+        // A socket that lingers keeps its place.
+        let place = rest.is_some().then_some(place);
         self.tell(EdgeEvent::Closed { flow: id, why }).await;
+        if let Some(rest) = rest {
+            linger(rest).await;
+        }
+        drop(place);
     }
 
     /// Tells the owner, if it still listens.

@@ -24,7 +24,7 @@ const PONG: Bytes = Bytes::from_static(b"\r\n");
 const READ_BYTES: usize = 4 << 10;
 const READ_BYTES_MAX: usize = 64 << 10;
 
-/// How long a peer may still send after we closed, so that no reset overtakes our last answer.
+/// How long a peer may still send after we closed.
 const LINGER: Duration = Duration::from_secs(1);
 
 /// What a flow works with.
@@ -37,8 +37,11 @@ pub(crate) struct Flow {
 }
 
 impl Flow {
-    /// Runs the flow to its end.
-    pub(crate) async fn run<S: AsyncRead + AsyncWrite>(self, stream: S) -> Closed {
+    /// Runs the flow to its end. What is left of the stream, if anything is, wants [`linger`].
+    pub(crate) async fn run<S: AsyncRead + AsyncWrite>(
+        self,
+        stream: S,
+    ) -> (Closed, Option<ReadHalf<S>>) {
         let (mut reading, mut writing) = tokio::io::split(stream);
         let ended = {
             let mut write = pin!(self.write(&mut writing));
@@ -55,12 +58,9 @@ impl Flow {
             }
             ended
         };
-        let shutdown =
-            ended.is_orderly() && matches!(timeout(LINGER, writing.shutdown()).await, Ok(Ok(())));
-        if shutdown {
-            drop(timeout(LINGER, drain(&mut reading)).await);
-        }
-        ended
+        let is_shut = ended.is_orderly()
+            && matches!(timeout(self.limits.write, writing.shutdown()).await, Ok(Ok(())));
+        (ended, is_shut.then_some(reading))
     }
 
     async fn read<S: AsyncRead>(&self, stream: &mut ReadHalf<S>) -> Closed {
@@ -201,8 +201,12 @@ fn next_size(size: usize, read: usize) -> usize {
     if read >= size { (size * 2).min(READ_BYTES_MAX) } else { READ_BYTES }
 }
 
-/// Throws away what still comes.
-async fn drain<S: AsyncRead>(stream: &mut ReadHalf<S>) {
-    let mut waste = [0; 1024];
-    while matches!(stream.read(&mut waste).await, Ok(read) if read > 0) {}
+/// Throws away what still comes for a while: closing a socket that holds unread bytes sends a reset, which may overtake
+/// our last answer.
+pub(crate) async fn linger<S: AsyncRead>(mut stream: ReadHalf<S>) {
+    let drained = async {
+        let mut waste = [0; 1024];
+        while matches!(stream.read(&mut waste).await, Ok(read) if read > 0) {}
+    };
+    drop(timeout(LINGER, drained).await);
 }

@@ -131,7 +131,6 @@ async fn an_invite_is_accepted_and_acknowledged() {
     ack.headers.remove(&Name::To);
     ack.headers.copy(&Name::To, &ok.headers);
     ue.acknowledge(flow, ack).await;
-    ue.request(flow, bare("BOGUS")).await.err();
 
     let told = soon(events.recv()).await;
     assert!(matches!(told, Some(SipEvent::Ack { key, .. }) if key == invite));

@@ -49,15 +49,10 @@ async fn a_client_that_never_reads_is_closed_and_slows_nobody() {
         sip.close(flow);
     }
 
-    let why = soon(async {
-        loop {
-            match closings.recv().await.unwrap() {
-                why @ (Closed::WriteTimeout | Closed::QueueFull) => return why,
-                _ => {}
-            }
-        }
-    });
-    why.await;
+    soon(async {
+        while !matches!(closings.recv().await, Some(Closed::WriteTimeout | Closed::QueueFull)) {}
+    })
+    .await;
     soon(pest).await.unwrap();
     answering.abort();
 }
