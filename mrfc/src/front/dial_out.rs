@@ -190,7 +190,7 @@ impl Front {
         if self.ended_early.remove(&(called.conference.clone(), seat)) {
             return self.dial_ended(&called.conference, &called.who, Status::REQUEST_TERMINATED);
         }
-        let description = Place::of(&given, (seat.0, 1)).offer();
+        let description = Place::of(&given, (seat.0, 1), called.level).offer();
         let Some(request) = self.invitation(&called, description.clone()) else {
             self.release(&called.conference, seat, Gone::Refused);
             return self.dial_ended(&called.conference, &called.who, Status::SERVER_INTERNAL_ERROR);

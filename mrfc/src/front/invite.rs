@@ -244,7 +244,7 @@ impl Front {
         let before = renews.as_ref().and_then(|id| self.dialogs.find(id)).map(|call| call.origin);
         // RFC 3264, 8: a changed description is the same session, one version on.
         let origin = before.map_or((given.seat.0, 1), |(session, version)| (session, version + 1));
-        let place = Place::of(given, origin);
+        let place = Place::of(given, origin, level);
         let description = offer.as_ref().map_or_else(|| place.offer(), |offer| place.answer(offer));
         let tag = random_tag(&mut self.rng);
         let response = self.ok(request, &conference, description.clone()).with_to_tag(&tag);
@@ -321,7 +321,7 @@ impl Front {
 
 impl<'a> Place<'a> {
     /// The place a desk has given.
-    pub(super) fn of(given: &'a SeatGiven, origin: (u64, u64)) -> Self {
-        Self { path: &given.path, fingerprint: &given.fingerprint, origin }
+    pub(super) fn of(given: &'a SeatGiven, origin: (u64, u64), level: Level) -> Self {
+        Self { path: &given.path, fingerprint: &given.fingerprint, origin, level }
     }
 }

@@ -1,8 +1,9 @@
 //! Session descriptions of the focus: what an offer must have to get a seat, and what we say about our end. Pure.
 //!
 //! The relay listens and never connects, so our end is always `passive`: an answer to `active` or `actpass`, or an
-//! offer of `passive` (RFC 4145, 4.1; `spec/wire.md` §3).
+//! offer of `passive` (RFC 4145, 4.1).
 use bytes::Bytes;
+use mls::wire;
 use sip::header::{Name, Warning};
 use sip::sdp::{self, BadSdp, Direction, Fingerprint, MsrpMedia, Offer, Origin, Proto, Setup};
 use sip::{Request, Response, Status};
@@ -103,6 +104,8 @@ pub(crate) struct Place<'a> {
     pub(crate) fingerprint: &'a str,
     /// Session and version of `o=`.
     pub(crate) origin: (u64, u64),
+    /// What the room lets the relay see: a sealed one says so by taking nothing in the clear.
+    pub(crate) level: Level,
 }
 
 impl Place<'_> {
@@ -126,7 +129,10 @@ impl Place<'_> {
         let mut media = MsrpMedia::new(host, port, vec![self.path.to_owned()]);
         media.setup = Some(Setup::Passive);
         media.accept_types = types(&["message/cpim"]);
-        media.accept_wrapped_types = types(&["*"]);
+        media.accept_wrapped_types = match self.level {
+            Level::Sealed => types(&[wire::MLS, wire::SEALED_FILE, wire::BUNDLE]),
+            Level::Open => types(&["*"]),
+        };
         media.chatroom = Some(types(&["nickname", "private-messages"]));
         media.fingerprints = self.fingerprint.parse::<Fingerprint>().into_iter().collect();
         media
@@ -156,10 +162,20 @@ fn host_and_port(path: &str) -> (&str, u16) {
 mod tests {
     use super::*;
 
+    #[test]
+    fn a_sealed_room_takes_nothing_in_the_clear() {
+        let sealed = sdp::parse_answer(&PLACE.offer()).unwrap();
+        let open = sdp::parse_answer(&Place { level: Level::Open, ..PLACE }.offer()).unwrap();
+
+        assert!(sealed.accepts_wrapped("message/mls") && !sealed.accepts_wrapped("text/plain"));
+        assert!(open.accepts_wrapped("text/plain"));
+    }
+
     const PLACE: Place<'static> = Place {
         path: "msrps://relay.example.net:2855/s3cret;tcp",
         fingerprint: "SHA-256 AB:CD",
         origin: (7, 1),
+        level: Level::Sealed,
     };
 
     fn invite(media: &str) -> Request {
