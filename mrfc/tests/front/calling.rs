@@ -1,0 +1,122 @@
+//! Dial-out: the focus calls every registered device of an invited person (flow F4 of `spec/wire.md`).
+use sip::header::Name;
+use sip::sdp::{Offer, Setup};
+use sip::{Method, Response, Status};
+
+use crate::phone::{Phone, good_offer};
+use crate::referring::made;
+use crate::relay::path;
+use crate::world::{DOMAIN, World};
+
+async fn invite_bob(alice: &mut Phone, uri: &str) {
+    let refer = alice.request("REFER", uri).with(Name::ReferTo, format!("<sip:bob@{DOMAIN}>"));
+    assert_eq!(alice.send(refer).await.status, Status::OK);
+}
+
+/// The sipfrag of the last NOTIFY.
+async fn outcome(phone: &mut Phone) -> String {
+    loop {
+        let (key, notify) = phone.incoming().await;
+        phone.answer(key, &notify, 200).await;
+        let state = notify.headers.subscription_state().unwrap().to_string();
+        if state.starts_with("terminated") {
+            return String::from_utf8(notify.body.to_vec()).unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn f4_each_device_is_called_with_a_seat_of_its_own() {
+    let mut world = World::start().await;
+    let mut alice = Phone::registered(&world, "alice", 1).await;
+    let mut bobs =
+        [Phone::registered(&world, "bob", 1).await, Phone::registered(&world, "bob", 2).await];
+    let (_talk, uri) = made(&mut world, &mut alice).await;
+    invite_bob(&mut alice, &uri).await;
+
+    let mut paths = Vec::new();
+    for bob in &mut bobs {
+        let (key, invite) = bob.incoming().await;
+        assert_eq!(invite.method, Method::Invite);
+        assert!(invite.headers.contact().unwrap().params.has("isfocus"));
+        assert_eq!(invite.headers.from().unwrap().uri.aor().unwrap().as_str(), uri);
+        let offer = Offer::parse_conference(&invite.body).unwrap();
+        assert_eq!(offer.media().setup, Some(Setup::Passive));
+        paths.push(offer.media().path[0].clone());
+        let response = Response::to(&invite, Status::OK)
+            .with(Name::Contact, bob.contact())
+            .with_body("application/sdp", good_offer());
+        bob.sip.respond(key, response).await;
+    }
+
+    assert_eq!(outcome(&mut alice).await, "SIP/2.0 200 OK\r\n");
+    assert_ne!(paths[0], paths[1]);
+    // Each seat is ordered twice: when it is offered, and when the answer brings the peer's path.
+    let mut answered = Vec::new();
+    while answered.len() < 2 {
+        let seat = world.relay.seat().await;
+        if seat.peer_path.is_some() {
+            answered.push(path(seat.seat));
+        }
+    }
+    answered.sort();
+    paths.sort();
+    assert_eq!(answered, paths);
+    assert_eq!(world.metric("mrfc_dialogs").await, 3);
+}
+
+#[tokio::test]
+async fn a_declined_call_gives_the_seat_back_and_the_inviter_is_told() {
+    let mut world = World::start().await;
+    let mut alice = Phone::registered(&world, "alice", 1).await;
+    let mut bob = Phone::registered(&world, "bob", 1).await;
+    let (_talk, uri) = made(&mut world, &mut alice).await;
+    invite_bob(&mut alice, &uri).await;
+
+    let (key, invite) = bob.incoming().await;
+    let seat = world.relay.seat().await.seat;
+    bob.answer(key, &invite, 603).await;
+
+    assert_eq!(outcome(&mut alice).await, "SIP/2.0 603 Decline\r\n");
+    assert_eq!(world.relay.unseated(seat).await, "declined");
+    assert_eq!(world.metric("mrfc_dial_outs_total{result=\"declined\"}").await, 1);
+}
+
+#[tokio::test]
+async fn an_answer_that_cannot_be_used_is_acknowledged_and_ended() {
+    let mut world = World::start().await;
+    let mut alice = Phone::registered(&world, "alice", 1).await;
+    let mut bob = Phone::registered(&world, "bob", 1).await;
+    let (_talk, uri) = made(&mut world, &mut alice).await;
+    invite_bob(&mut alice, &uri).await;
+
+    let (key, invite) = bob.incoming().await;
+    let passive = good_offer().replace("setup:active", "setup:passive");
+    let response = Response::to(&invite, Status::OK)
+        .with(Name::Contact, bob.contact())
+        .with_body("application/sdp", passive);
+    bob.sip.respond(key, response).await;
+
+    let (key, bye) = bob.incoming().await;
+    assert_eq!(bye.method, Method::Bye);
+    assert_eq!(bye.headers.reasons().unwrap()[0].cause(), Some(488));
+    bob.answer(key, &bye, 200).await;
+    assert_eq!(outcome(&mut alice).await, "SIP/2.0 488 Not Acceptable Here\r\n");
+}
+
+#[tokio::test]
+async fn a_call_that_rings_too_long_is_cancelled() {
+    let mut world =
+        World::with(crate::relay::Manner::Prompt, |config| config.limits.ring_secs = 1).await;
+    let mut alice = Phone::registered(&world, "alice", 1).await;
+    let mut bob = Phone::registered(&world, "bob", 1).await;
+    let (_talk, uri) = made(&mut world, &mut alice).await;
+    invite_bob(&mut alice, &uri).await;
+
+    let (key, invite) = bob.incoming().await;
+    bob.answer(key, &invite, 180).await;
+    bob.cancelled(key).await;
+    bob.answer(key, &invite, 487).await;
+
+    assert_eq!(outcome(&mut alice).await, "SIP/2.0 487 Request Terminated\r\n");
+}

@@ -1,0 +1,14 @@
+//! The MRFC over real sockets: SIP/TLS and HTTPS clients on one side, a control endpoint in the relay's place on the
+//! other. What the relay does with messages is tested in `mrfp`, the whole system in the root's `tests/`.
+#![expect(clippy::unwrap_used, reason = "a fixture that cannot be built should fail its test")]
+#![expect(clippy::indexing_slicing, reason = "a missing element should fail its test")]
+mod calling;
+mod directory;
+mod joining;
+mod phone;
+mod referring;
+mod registering;
+mod relay;
+mod strangers;
+mod web;
+mod world;

@@ -1,0 +1,119 @@
+//! A control endpoint in the place of a relay: it speaks the real protocol over real QUIC, gives every seat a path, and
+//! tells the test which orders it got. It carries no media.
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use control::{Codec, Limits, Notice, Order, RelayLink, RelayName, RoomNotice, RoomOrder, Step};
+use control::{ToFocus, ToRelay};
+use ids::SeatId;
+use rustls::RootCertStore;
+use service::quic::{self, Pipe};
+use service::tls::Identity;
+use tokio::sync::mpsc;
+
+/// A relay without media.
+pub(crate) struct Relay {
+    pub(crate) address: SocketAddr,
+    orders: mpsc::UnboundedReceiver<RoomOrder>,
+}
+
+/// How it behaves.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Manner {
+    /// Every seat is ready at once.
+    Prompt,
+    /// No seat is ever ready.
+    Silent,
+}
+
+/// The MSRP path of a seat.
+pub(crate) fn path(seat: SeatId) -> String {
+    format!("msrps://relay.example.net:2855/seat{seat};tcp")
+}
+
+impl Relay {
+    pub(crate) fn start(identity: &Identity, roots: Arc<RootCertStore>, manner: Manner) -> Self {
+        let endpoint = quic::listen("127.0.0.1:0".parse().unwrap(), identity, roots).unwrap();
+        let address = endpoint.local_addr().unwrap();
+        let (tell, orders) = mpsc::unbounded_channel();
+        tokio::spawn(async move {
+            let name = RelayName {
+                name: "mrfp-0".into(),
+                incarnation: "run-1".into(),
+                msrp: "relay.example.net:2855".into(),
+                fingerprint: "SHA-256 AB:CD".into(),
+            };
+            let mut link = RelayLink::new(name, Limits::default());
+            while let Some(incoming) = endpoint.accept().await {
+                let Ok(connection) = incoming.await else { continue };
+                link.connected();
+                let pipe = quic::open(connection).await.unwrap();
+                talk(&mut link, pipe, &tell, manner).await;
+                link.broken();
+            }
+        });
+        Self { address, orders }
+    }
+
+    /// The next order that `wanted` knows; others are passed over.
+    pub(crate) async fn order<T>(&mut self, wanted: impl Fn(&RoomOrder) -> Option<T>) -> T {
+        loop {
+            let order = self.orders.recv().await.expect("the relay goes on");
+            if let Some(found) = wanted(&order) {
+                return found;
+            }
+        }
+    }
+
+    /// Waits until this seat is ended.
+    pub(crate) async fn unseated(&mut self, seat: SeatId) -> String {
+        self.order(|order| match order {
+            RoomOrder::Unseat { seat: ended, reason } if *ended == seat => Some(reason.clone()),
+            _ => None,
+        })
+        .await
+    }
+
+    /// The next seat it was asked for.
+    pub(crate) async fn seat(&mut self) -> control::Seat {
+        self.order(|order| match order {
+            RoomOrder::Seat(seat) => Some(seat.clone()),
+            _ => None,
+        })
+        .await
+    }
+}
+
+async fn talk(
+    link: &mut RelayLink,
+    mut pipe: Pipe,
+    tell: &mpsc::UnboundedSender<RoomOrder>,
+    manner: Manner,
+) {
+    let mut codec = Codec::<ToRelay>::new();
+    loop {
+        while let Some(frame) = link.poll() {
+            let bytes = Codec::<ToFocus>::encode(frame).unwrap();
+            if pipe.send(bytes).await.is_err() {
+                return;
+            }
+        }
+        let Some(bytes) = pipe.recv().await else { return };
+        codec.feed(&bytes);
+        while let Some(frame) = codec.next_frame().unwrap() {
+            let Some(Step::Carry { ticket, order }) = link.receive(frame).unwrap() else {
+                continue;
+            };
+            link.carried_out(ticket);
+            let Order::Room { conference, order } = order else { continue };
+            if let RoomOrder::Seat(seat) = &order
+                && manner == Manner::Prompt
+            {
+                let seated = RoomNotice::Seated { seat: seat.seat, path: path(seat.seat) };
+                link.notice(Notice::Room { conference, notice: seated }).unwrap();
+            }
+            // A test that is over does not listen.
+            tell.send(order).ok();
+        }
+    }
+}

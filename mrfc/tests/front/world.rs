@@ -1,0 +1,130 @@
+//! A running MRFC with its files, its users and a relay.
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use mls::identity::Issuer;
+use mrfc::{Addresses, Config, Server};
+use rand::SeedableRng as _;
+use rustls::RootCertStore;
+use service::clock;
+use service::shutdown::Shutdown;
+use service::tls::{self, DevCa};
+use sip::digest::{Algorithm, Ha1};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use crate::relay::{Manner, Relay};
+
+pub(crate) const DOMAIN: &str = "example.net";
+
+/// An MRFC and everything around it; it stops with the test.
+pub(crate) struct World {
+    pub(crate) addresses: Addresses,
+    pub(crate) roots: Arc<RootCertStore>,
+    pub(crate) issuer: Issuer,
+    pub(crate) relay: Relay,
+    shutdown: Shutdown,
+    _folder: tempfile::TempDir,
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.shutdown.trigger();
+    }
+}
+
+/// The password of a user.
+pub(crate) fn password(user: &str) -> String {
+    format!("{user}'s secret")
+}
+
+impl World {
+    pub(crate) async fn start() -> Self {
+        Self::with(Manner::Prompt, |_| {}).await
+    }
+
+    /// A world with another configuration.
+    pub(crate) async fn with(manner: Manner, change: impl FnOnce(&mut Config)) -> Self {
+        tls::install_provider();
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name).display().to_string();
+        let ca = DevCa::new("test", clock::wall()).unwrap();
+        ca.issue_files(&[DOMAIN, "127.0.0.1"], folder.path(), "server").unwrap();
+        ca.issue_files(&["mrfc"], folder.path(), "focus").unwrap();
+        ca.write_certificate(&folder.path().join("ca.pem")).unwrap();
+        let issuer = device_issuer(folder.path());
+        std::fs::write(at("users.toml"), users(&["alice", "bob", "carol", "mallory"])).unwrap();
+        let identity = ca.issue(&["mrfp"]).unwrap();
+        let relay = Relay::start(&identity, ca.roots().unwrap(), manner);
+        let server = |section: &str| {
+            let (certificate, key) = (at("server.pem"), at("server.key"));
+            format!(
+                "[{section}]\nlisten = \"127.0.0.1:0\"\ncertificate_file = {certificate:?}\nkey_file = {key:?}\n"
+            )
+        };
+        let text = format!(
+            "domain = \"{DOMAIN}\"\nusers_file = {:?}\n{}{}[ops]\nlisten = \"127.0.0.1:0\"\n\
+             [store]\npath = {:?}\n[issuer]\ncertificate_file = {:?}\nkey_file = {:?}\n\
+             [control]\nname = \"mrfc-0\"\ncertificate_file = {:?}\nkey_file = {:?}\nca_file = {:?}\n\
+             [[relays]]\nname = \"mrfp-0\"\ncontrol = \"{}\"\nserver_name = \"mrfp\"\n",
+            at("users.toml"),
+            server("sip"),
+            server("https"),
+            at("mrfc.sqlite"),
+            at("issuer.pem"),
+            at("issuer.key"),
+            at("focus.pem"),
+            at("focus.key"),
+            at("ca.pem"),
+            relay.address,
+        );
+        std::fs::write(at("mrfc.toml"), text).unwrap();
+        let mut config: Config =
+            service::config::load_from(Some(at("mrfc.toml").as_ref()), "MRFC", [].into(), &[])
+                .unwrap();
+        change(&mut config);
+        let shutdown = Shutdown::new();
+        let server = Server::start(config, shutdown.clone()).await.unwrap();
+        let addresses = server.addresses().clone();
+        tokio::spawn(server.serve());
+        let roots = ca.roots().unwrap();
+        Self { addresses, roots, issuer, relay, shutdown, _folder: folder }
+    }
+
+    /// The value of one line of `/metrics`; 0 if it is not there.
+    pub(crate) async fn metric(&self, line: &str) -> u64 {
+        let mut stream = TcpStream::connect(self.addresses.ops).await.unwrap();
+        let request = "GET /metrics HTTP/1.1\r\nHost: ops\r\nConnection: close\r\n\r\n";
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        let values: BTreeMap<&str, &str> =
+            answer.lines().filter_map(|line| line.rsplit_once(' ')).collect();
+        values.get(line).map_or(0, |value| value.parse().unwrap())
+    }
+}
+
+fn device_issuer(folder: &Path) -> Issuer {
+    let mut rng = rand::rngs::StdRng::seed_from_u64(7);
+    let year = Duration::from_secs(365 * 24 * 3600);
+    let issuer = Issuer::generate(&mut rng, "Devices", clock::wall(), year).unwrap();
+    let pem = |label: &str, der: &[u8]| {
+        let text = base64::engine::general_purpose::STANDARD.encode(der);
+        format!("-----BEGIN {label}-----\n{text}\n-----END {label}-----\n")
+    };
+    std::fs::write(folder.join("issuer.pem"), pem("CERTIFICATE", issuer.certificate())).unwrap();
+    let key = issuer.to_pkcs8().unwrap();
+    std::fs::write(folder.join("issuer.key"), pem("PRIVATE KEY", &key)).unwrap();
+    issuer
+}
+
+fn users(names: &[&str]) -> String {
+    let entry = |name: &&str| {
+        let ha1 = Ha1::new(Algorithm::Sha256, name, DOMAIN, &password(name));
+        format!("[[user]]\naor = \"sip:{name}@{DOMAIN}\"\nha1_sha256 = \"{}\"\n", ha1.to_hex())
+    };
+    names.iter().map(entry).collect()
+}
