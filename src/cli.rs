@@ -41,6 +41,9 @@ pub(crate) struct Demo {
     /// Print one JSON object instead of the story
     #[arg(long)]
     pub(crate) json: bool,
+    /// Keep the system's files and logs in this folder
+    #[arg(long)]
+    pub(crate) folder: Option<PathBuf>,
     /// Plant a breach, to see the demo fail
     #[arg(long, hide = true)]
     pub(crate) plant: Option<Plant>,

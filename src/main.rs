@@ -43,7 +43,7 @@ async fn show_demo(options: cli::Demo) -> anyhow::Result<ExitCode> {
             println!("{line}");
         }
     };
-    let report = demo::play(options.plant, &mut tell).await?;
+    let report = demo::play(&options, &mut tell).await?;
     if options.json {
         println!("{}", serde_json::to_string_pretty(&report)?);
     } else {

@@ -4,7 +4,7 @@ use std::time::Duration;
 use client::{Conference, Event, Events};
 use ratatui::crossterm::event::{self, Event as Input, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use ratatui::layout::{Constraint, Layout};
-use ratatui::style::{Style, Stylize};
+use ratatui::style::Style;
 use ratatui::text::Line as Row;
 use ratatui::widgets::Paragraph;
 use ratatui::{DefaultTerminal, Frame};
@@ -124,8 +124,12 @@ fn keys() -> mpsc::Receiver<Input> {
         while !to.is_closed() {
             match event::poll(KEY_WAIT) {
                 Ok(true) => match event::read() {
-                    Ok(input) if to.blocking_send(input).is_ok() => {}
-                    _ => return,
+                    Ok(input) => {
+                        if to.blocking_send(input).is_err() {
+                            return;
+                        }
+                    }
+                    Err(_) => return,
                 },
                 Ok(false) => {}
                 Err(_) => return,

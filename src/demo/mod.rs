@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 
 use conclave::system::{Plan, System};
 
-use crate::canary;
+use crate::{canary, cli};
 use report::{Report, Step};
 use story::Story;
 
@@ -42,10 +42,15 @@ pub(crate) struct Stage {
 ///
 /// # Errors
 /// The system could not be started, or the story could not go on. A broken promise is no error: it is in the report.
-pub(crate) async fn play(plant: Option<Plant>, tell: &mut dyn FnMut(&str)) -> anyhow::Result<Report> {
+pub(crate) async fn play(options: &cli::Demo, tell: &mut dyn FnMut(&str)) -> anyhow::Result<Report> {
     let start = service::clock::now();
+    let plant = options.plant;
     let level = if plant == Some(Plant::OpenRoom) { Level::Open } else { Level::Sealed };
-    let system = System::start(&Plan { level, named: false, ..Plan::default() }).await?;
+    let plan = Plan { level, named: false, ..Plan::default() };
+    let system = match &options.folder {
+        Some(folder) => System::start_at(&plan, folder).await?,
+        None => System::start(&plan).await?,
+    };
     let mut secret = [0_u8; 16];
     rand::rng().fill_bytes(&mut secret);
     let canary = format!("canary-{}", hex::encode(secret));

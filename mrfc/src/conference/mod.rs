@@ -73,7 +73,8 @@ pub struct Terms {
 pub struct Bounds {
     /// Devices on the roster. 5 000: a commit then costs its maker half a second.
     pub participants_max: usize,
-    /// Octets of one room message. 128 KiB: a sealed message of 64 KiB with its envelopes.
+    /// Octets of one message that is passed on as it comes: a sealed file, or anything in an open room. 4 GiB: the
+    /// relay holds none of it. What is held to be checked has its own bounds there.
     pub message_octets_max: u64,
     /// How long a conference that nobody has joined yet is kept. 60 s.
     pub empty: Duration,
@@ -85,7 +86,7 @@ impl Default for Bounds {
     fn default() -> Self {
         Self {
             participants_max: 5_000,
-            message_octets_max: 128 * 1024,
+            message_octets_max: 4 << 30,
             empty: Duration::from_secs(60),
             patience: Patience::default(),
         }

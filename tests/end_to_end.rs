@@ -1,0 +1,130 @@
+//! The whole system by its own commands: real processes, real sockets, and an exit code that tells the truth.
+#![expect(clippy::unwrap_used, reason = "a test whose system does not start should fail")]
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, ChildStdin, Command, Output, Stdio};
+
+use serde_json::Value;
+
+const CONCLAVE: &str = env!("CARGO_BIN_EXE_conclave");
+
+fn demo(plant: &[&str]) -> (Output, Value) {
+    let output = Command::new(CONCLAVE).args(["demo", "--json"]).args(plant).output().unwrap();
+    let report = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
+        panic!("{error}: {} {}", text(&output.stdout), text(&output.stderr));
+    });
+    (output, report)
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn the_demo_keeps_every_promise() {
+    let (output, report) = demo(&[]);
+
+    assert!(output.status.success(), "{report:#}\n{}", text(&output.stderr));
+    assert_eq!(report["broken"].as_array().unwrap().len(), 0);
+    assert_eq!(report["messages"]["lost"], 0);
+    assert_eq!(report["messages"]["duplicated"], 0);
+    assert_eq!(report["server_saw_plaintext"], false);
+    assert_eq!(report["removed_member_read_after_removal"], 0);
+    assert_eq!(report["newcomer_read_before_joining"], 0);
+    assert_eq!(report["members"], 5);
+    assert_eq!(report["file"]["bytes"], 5 * 1024 * 1024);
+    assert_eq!(report["file"]["sha256_sent"], report["file"]["sha256_received"]);
+    assert!(report["messages"]["delivered"].as_u64().unwrap() > 100, "{report:#}");
+    assert!(report["elapsed_ms"].as_u64().unwrap() > 0);
+}
+
+#[test]
+fn the_demo_fails_when_the_servers_see_plaintext() {
+    let (output, report) = demo(&["--plant", "open-room"]);
+
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(report["server_saw_plaintext"], true, "{report:#}");
+}
+
+#[test]
+fn the_demo_fails_when_a_member_said_to_be_removed_still_reads() {
+    let (output, report) = demo(&["--plant", "no-kick"]);
+
+    assert_eq!(output.status.code(), Some(1));
+    assert_ne!(report["removed_member_read_after_removal"], 0, "{report:#}");
+}
+
+/// A command whose output is read line by line. It ends with the test.
+struct Talk {
+    child: Child,
+    stdin: Option<ChildStdin>,
+    lines: std::io::Lines<BufReader<std::process::ChildStdout>>,
+}
+
+impl Talk {
+    fn start(arguments: &[&str]) -> Self {
+        let mut child = Command::new(CONCLAVE)
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit())
+            .spawn()
+            .unwrap();
+        let stdin = child.stdin.take();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        Self { child, stdin, lines }
+    }
+
+    /// Reads until a line holds `wanted`.
+    fn until(&mut self, wanted: &str) -> String {
+        let mut seen = Vec::new();
+        for line in self.lines.by_ref() {
+            let line = line.unwrap();
+            if line.contains(wanted) {
+                return line;
+            }
+            seen.push(line);
+        }
+        panic!("no line held {wanted:?} before the end; seen: {seen:#?}");
+    }
+
+    fn say(&mut self, line: &str) {
+        writeln!(self.stdin.as_mut().unwrap(), "{line}").unwrap();
+    }
+
+    /// Closes its input and waits for it to end.
+    fn end(mut self) -> bool {
+        drop(self.stdin.take());
+        self.child.wait().unwrap().success()
+    }
+}
+
+impl Drop for Talk {
+    fn drop(&mut self) {
+        // It may have ended already.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+#[test]
+fn two_people_chat_through_pipes_on_a_system_kept_by_dev() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path().join("dev").display().to_string();
+    let mut dev = Talk::start(&["dev", "--sip", "127.0.0.1:0", "--folder", &folder]);
+    dev.until("ready in");
+    let chat = |name: &str| Talk::start(&["chat", "lobby", "--as", name, "--plain", "--folder", &folder]);
+
+    let mut alice = chat("alice");
+    alice.until("you hold the group key");
+    let mut bob = chat("bob");
+    bob.until("you hold the group key");
+    alice.until("sip:bob@localhost joined");
+    alice.say("hello, bob");
+    bob.until("<alice> hello, bob");
+    bob.say("hello, alice");
+    alice.until("<bob> hello, alice");
+    alice.say("/kick bob");
+    bob.until("the conference ended for you");
+
+    assert!(alice.end());
+}
