@@ -281,7 +281,8 @@ impl Connection {
         let limits = &shard.plane.limits;
         let since = |then: Instant| now.saturating_duration_since(then);
         let seatless = self.sessions.borrow().is_empty();
-        let unbound = seatless && since(self.opened) > Duration::from_secs(limits.first_request_secs);
+        let unbound =
+            seatless && since(self.opened) > Duration::from_secs(limits.first_request_secs);
         if unbound || since(self.heard.get()) > Duration::from_secs(limits.idle_secs) {
             self.end(Cause::Silent);
             return;

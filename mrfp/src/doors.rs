@@ -92,7 +92,8 @@ impl Door {
 
     /// Takes all errands, in order.
     pub(crate) fn take(&self) -> Vec<Errand> {
-        let errands = std::mem::take(&mut *self.queue.lock().unwrap_or_else(PoisonError::into_inner));
+        let errands =
+            std::mem::take(&mut *self.queue.lock().unwrap_or_else(PoisonError::into_inner));
         self.octets.fetch_sub(errands.iter().map(Errand::octets).sum(), Ordering::Relaxed);
         errands
     }
@@ -164,4 +165,3 @@ impl Doors {
         }
     }
 }
-

@@ -53,7 +53,9 @@ impl Drain {
             let mut told = None;
             while told != Some(0) {
                 let left = sessions();
-                if told != Some(left) && plane.focus.notice(Notice::Draining { sessions: left }).is_ok() {
+                if told != Some(left)
+                    && plane.focus.notice(Notice::Draining { sessions: left }).is_ok()
+                {
                     plane.metrics.drain_sessions.set(i64::try_from(left).unwrap_or(i64::MAX));
                     told = Some(left);
                 }

@@ -97,15 +97,11 @@ impl Metrics {
                 &["class"],
             ),
             control_up: r.gauge("mrfp_control_up", "Whether the link to the focus stands."),
-            notices_waiting: r.gauge(
-                "mrfp_control_notices",
-                "Notices that are not yet safe with the focus.",
-            ),
+            notices_waiting: r
+                .gauge("mrfp_control_notices", "Notices that are not yet safe with the focus."),
             drain_state: r.gauge("mrfp_drain_state", "1 while the relay drains."),
-            drain_sessions: r.gauge(
-                "mrfp_drain_sessions_remaining",
-                "Sessions that a drain still waits for.",
-            ),
+            drain_sessions: r
+                .gauge("mrfp_drain_sessions_remaining", "Sessions that a drain still waits for."),
         }
     }
 }

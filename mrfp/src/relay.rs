@@ -56,7 +56,14 @@ impl Relay {
         piece_octets_max: usize,
     ) -> Self {
         let (doors, focus, metrics) = (Arc::clone(doors), Arc::clone(focus), Arc::clone(metrics));
-        Self { id: RoomId::fresh(), room: Mutex::new(room), doors, focus, metrics, piece_octets_max }
+        Self {
+            id: RoomId::fresh(),
+            room: Mutex::new(room),
+            doors,
+            focus,
+            metrics,
+            piece_octets_max,
+        }
     }
 
     /// The room, for one decision. Never held across an await.
@@ -193,7 +200,12 @@ impl Relay {
     }
 
     /// A participant wants another name. The answer comes as an errand.
-    pub(crate) fn nickname(&self, seat: SeatId, request: u64, nickname: String) -> Result<(), Refusal> {
+    pub(crate) fn nickname(
+        &self,
+        seat: SeatId,
+        request: u64,
+        nickname: String,
+    ) -> Result<(), Refusal> {
         let room = self.lock();
         let notice = RoomNotice::NicknameAsked { seat, request, nickname };
         let told = self.focus.notice(Notice::room(room.conference().clone(), notice));
@@ -268,7 +280,8 @@ impl Relay {
 
     /// Hands a whole message to the shards, in pieces between which a response can cut in.
     fn send(&self, to: &To<'_>, body: &Body, rng: &mut impl RngCore) {
-        let send = SendRequest::whole(MessageId::random(rng), Bytes::from_static(CPIM), body.clone());
+        let send =
+            SendRequest::whole(MessageId::random(rng), Bytes::from_static(CPIM), body.clone());
         let mut next = Some(0);
         while let Some(start) = next {
             let (chunk, following) = send.chunk(start, self.piece_octets_max);

@@ -77,10 +77,14 @@ mod tests {
 
     #[test]
     fn s7_1_4_failure_report_decides_about_each_answer() {
-        let table = [("", true, true), ("yes", true, true), ("partial", false, true), ("no", false, false)];
+        let table =
+            [("", true, true), ("yes", true, true), ("partial", false, true), ("no", false, false)];
         for (value, ok, error) in table {
-            let header =
-                if value.is_empty() { String::new() } else { format!("Failure-Report: {value}\r\n") };
+            let header = if value.is_empty() {
+                String::new()
+            } else {
+                format!("Failure-Report: {value}\r\n")
+            };
             let head = head(&header);
 
             assert_eq!(accepted(&head).is_some(), ok, "200 for {value:?}");

@@ -13,8 +13,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use control::gate::{self, Verdict};
 use control::Gate;
+use control::gate::{self, Verdict};
 use ids::{ConferenceId, DeviceId, Number, SeatId};
 
 pub use roster::{Participant, Recipient, Roster};

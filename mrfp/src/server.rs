@@ -95,8 +95,7 @@ impl Server {
             control: control.local_addr()?,
             ops: ops.local_addr()?,
         };
-        let authority =
-            config.msrp.advertise.clone().unwrap_or_else(|| ready.msrp.to_string());
+        let authority = config.msrp.advertise.clone().unwrap_or_else(|| ready.msrp.to_string());
         let registry = metrics::Metrics::new();
         let name = RelayName {
             name: config.name.clone(),
@@ -129,8 +128,7 @@ impl Server {
             .collect::<Result<_, _>>()?;
         let drain = Drain::new(health.clone(), config.drain);
         let carrier = Carrier::new(Arc::clone(&plane), drain.clone());
-        let obeying =
-            tokio::spawn(obey::obey(control, Arc::clone(&plane), carrier, stop.clone()));
+        let obeying = tokio::spawn(obey::obey(control, Arc::clone(&plane), carrier, stop.clone()));
         let accepting_task =
             tokio::spawn(accept::accept(msrp, Arc::clone(&plane), accepting.clone()));
         let operating = tokio::spawn(ops::serve(ops, registry, health.clone(), stop.clone()));
@@ -143,7 +141,8 @@ impl Server {
         for task in [obeying, accepting_task, operating] {
             drop(tokio::time::timeout(LAST_WORDS, task).await);
         }
-        let joined = tokio::task::spawn_blocking(move || shards.into_iter().all(|s| s.join().is_ok()));
+        let joined =
+            tokio::task::spawn_blocking(move || shards.into_iter().all(|s| s.join().is_ok()));
         if !matches!(joined.await, Ok(true)) {
             tracing::error!("a shard panicked");
         }

@@ -278,7 +278,8 @@ impl Session {
             if !chunk.head.is_type(msrp::cpim::MEDIA_TYPE) {
                 return Err(Refusal::NoWrapper);
             }
-            let held = self.open.values().filter(|open| open.is_held()).count() + self.waiting.len();
+            let held =
+                self.open.values().filter(|open| open.is_held()).count() + self.waiting.len();
             if held >= around.limits.held_max || self.open.len() >= around.limits.open_max {
                 return Err(Refusal::TooManyOpen);
             }

@@ -85,11 +85,8 @@ impl Tls {
 
     /// Seals frames, one behind the other, into as few records as they fit.
     pub(crate) fn seal(&mut self, frames: &[Frame]) {
-        let slices: Vec<IoSlice<'_>> = frames
-            .iter()
-            .flat_map(Frame::slices)
-            .map(|slice| IoSlice::new(slice))
-            .collect();
+        let slices: Vec<IoSlice<'_>> =
+            frames.iter().flat_map(Frame::slices).map(|slice| IoSlice::new(slice)).collect();
         // Without a limit, writing to memory takes everything.
         let taken = self.rustls.writer().write_vectored(&slices);
         debug_assert_eq!(taken.ok(), Some(frames.iter().map(Frame::len).sum()));

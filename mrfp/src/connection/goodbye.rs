@@ -31,6 +31,8 @@ pub(super) async fn say(
     shard.leave(connection, &seats);
     tracing::debug!(connection.number, cause = label, "closed");
     if cause != Cause::Slow {
+        connection.flush(&shard.plane);
+        // Nothing can follow this, so it comes behind the last answer.
         connection.tls.borrow_mut().close();
         connection.flush(&shard.plane);
     }

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use ids::SeatId;
 use msrp::{Address, Chunk, Flag, Head, MessageId, Method, Path, Status};
 
-use super::seated::{Asked, Seated};
 use super::Connection;
+use super::seated::{Asked, Seated};
 use crate::relay::RoomId;
 use crate::reports;
 use crate::room::Passage;
@@ -176,7 +176,9 @@ impl Connection {
         now: Instant,
     ) {
         let mut sessions = self.sessions.borrow_mut();
-        let Some(seated) = sessions.values_mut().find(|seated| seated.is(room, seat)) else { return };
+        let Some(seated) = sessions.values_mut().find(|seated| seated.is(room, seat)) else {
+            return;
+        };
         let relay = Arc::clone(&seated.relay);
         let ended = seated.session.end_epoch(|message| relay.stale(message, now));
         for (id, refusal) in ended {
@@ -231,7 +233,12 @@ impl Connection {
         }
     }
 
-    fn nickname(self: &Rc<Self>, shard: &Rc<Shard>, head: &Arc<Head>, now: Instant) -> Result<(), Refusal> {
+    fn nickname(
+        self: &Rc<Self>,
+        shard: &Rc<Shard>,
+        head: &Arc<Head>,
+        now: Instant,
+    ) -> Result<(), Refusal> {
         let mut sessions = self.sessions.borrow_mut();
         let seated = self.seated(&mut sessions, shard, head)?;
         let nickname = head.use_nickname().map_err(|_| Refusal::BadNickname)?;
@@ -256,8 +263,12 @@ impl Connection {
         status: u16,
     ) {
         let mut sessions = self.sessions.borrow_mut();
-        let Some(seated) = sessions.values_mut().find(|seated| seated.is(room, seat)) else { return };
-        let Some(at) = seated.nicknames.iter().position(|asked| asked.request == request) else { return };
+        let Some(seated) = sessions.values_mut().find(|seated| seated.is(room, seat)) else {
+            return;
+        };
+        let Some(at) = seated.nicknames.iter().position(|asked| asked.request == request) else {
+            return;
+        };
         if let Some(asked) = seated.nicknames.remove(at) {
             let status = Status::new(status).unwrap_or(Status::FORBIDDEN);
             self.reply(reports::nickname(&asked.head, status), shard);

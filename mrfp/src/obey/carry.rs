@@ -72,7 +72,9 @@ impl Carrier {
                 self.unseat(conference, relay, seat);
             }
             RoomOrder::Gate(gate) => relay.move_gate(gate, now),
-            RoomOrder::Broadcast { key, cpim, gate } => relay.broadcast((key, cpim, gate), now, rng),
+            RoomOrder::Broadcast { key, cpim, gate } => {
+                relay.broadcast((key, cpim, gate), now, rng)
+            }
             RoomOrder::Deliver { seat, cpim, .. } => relay.deliver(seat, cpim, rng),
             RoomOrder::NicknameAnswer { seat, request, status } => {
                 relay.nickname_answered(seat, request, status);
@@ -94,11 +96,17 @@ impl Carrier {
             Ok(peer) => peer,
             Err(error) => {
                 tracing::warn!(%conference, seat = %seat.seat, %error, "a path that is none");
-                return self.tell(conference, RoomNotice::Lost { seat: seat.seat, cause: Cause::Misbehaved });
+                return self.tell(
+                    conference,
+                    RoomNotice::Lost { seat: seat.seat, cause: Cause::Misbehaved },
+                );
             }
         };
         if known.is_none() && self.plane.is_draining() {
-            return self.tell(conference, RoomNotice::Lost { seat: seat.seat, cause: Cause::Disconnected });
+            return self.tell(
+                conference,
+                RoomNotice::Lost { seat: seat.seat, cause: Cause::Disconnected },
+            );
         }
         relay.seat(seat, now + self.plane.bind_wait());
         let own = match known {
@@ -197,4 +205,3 @@ impl Carrier {
         metrics.notices_waiting.set(whole(plane.focus.link().waiting()));
     }
 }
-

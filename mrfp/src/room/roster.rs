@@ -77,7 +77,8 @@ impl Roster {
 impl Participant {
     /// The participant an order describes.
     pub fn new(seat: &Seat, bound: bool) -> Self {
-        let own = std::iter::once(seat.aor.as_str()).chain(seat.identities.iter().map(String::as_str));
+        let own =
+            std::iter::once(seat.aor.as_str()).chain(seat.identities.iter().map(String::as_str));
         let mut identities: Vec<String> = own.map(same_uri).collect();
         identities.dedup();
         Self {

@@ -58,7 +58,8 @@ impl Scene {
             "msrps://r.example:2855/s1;tcp".parse().unwrap(),
             "msrps://ua.example:9/u1;tcp".parse().unwrap(),
         );
-        let frame = send.encode(&mut StdRng::seed_from_u64(9)).to(&Address::new(&paths.0, &paths.1));
+        let frame =
+            send.encode(&mut StdRng::seed_from_u64(9)).to(&Address::new(&paths.0, &paths.1));
         let mut input = BytesMut::from(&frame.to_bytes()[..]);
         let mut decoder =
             Decoder::new(CodecLimits { piece_octets_max: piece, ..CodecLimits::default() });
@@ -183,13 +184,14 @@ fn cpim_headers_over_several_chunks_are_read_before_anything_is_passed_on() {
 
 #[test]
 fn s7701_6_1_the_checks_on_the_wrapper() {
-    let from_bob = Builder::new("sip:bob@example.net", ROOM).content("text/plain", "x");
+    let from_bob =
+        Builder::new("sip:bob@example.net", ROOM).content("text/plain", Bytes::from("x"));
     let two = Builder::new(ALICE_URI, ROOM).header("To", "<sip:bob@example.net>");
     let plain = SendRequest::whole(id("message1"), "text/plain", Body::from(Bytes::from("x")));
     let table = [
         (plain, 415),
         (whole(from_bob), 403),
-        (whole(two.content("text/plain", "x")), 403),
+        (whole(two.content("text/plain", Bytes::from("x"))), 403),
         (whole(cpim("sip:eve@example.net", "text/plain", "x")), 404),
         (whole(cpim("sip:carol@example.net", "text/plain", "x")), 428),
         (whole(Body::from(Bytes::from("From: alice\r\n\r\n"))), 400),
@@ -212,9 +214,8 @@ fn s7701_6_2_a_private_message_has_its_seats_as_audience() {
 
 #[test]
 fn a_sealed_room_takes_two_types_and_bundles_for_the_focus_and_nothing_else() {
-    let send = |to, content_type| {
-        Scene::new(Level::Sealed).send(&whole(cpim(to, content_type, "x")))
-    };
+    let send =
+        |to, content_type| Scene::new(Level::Sealed).send(&whole(cpim(to, content_type, "x")));
     for content_type in ["text/plain", "application/im-iscomposing+xml", "message/mlsx"] {
         assert_eq!(status(send(ROOM, content_type)), Status::UNSUPPORTED_TYPE, "{content_type}");
     }
@@ -349,7 +350,9 @@ fn s7701_6_1_a_message_that_pauses_too_long_is_given_up() {
     let (first, next) = send.chunk(0, 4000);
     scene.send(&first).unwrap();
 
-    scene.session.expire(scene.now + scene.limits.chunk_timer - Duration::from_secs(1), &scene.limits);
+    scene
+        .session
+        .expire(scene.now + scene.limits.chunk_timer - Duration::from_secs(1), &scene.limits);
     assert!(scene.session.take_aborted().is_empty());
     scene.session.expire(scene.now + scene.limits.chunk_timer, &scene.limits);
 
