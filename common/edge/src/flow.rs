@@ -73,8 +73,6 @@ impl Flow {
         let mut size = READ_BYTES;
         let mut begun = None;
         loop {
-            // A peer that does not read its answers is not asked for more.
-            self.outbox.half_empty().await;
             buffer.reserve(size);
             let read = match begun {
                 Some(begun) => self.read_on(stream, &mut buffer, begun).await,
@@ -86,6 +84,8 @@ impl Flow {
             }
             while let Some(item) = decoder.decode(&mut buffer) {
                 begun = None;
+                // A peer that does not read its answers is not served further.
+                self.outbox.half_empty().await;
                 if let Err(why) = self.take(item).await {
                     return why;
                 }

@@ -129,3 +129,42 @@ async fn a_queue_that_is_full_closes_its_flow_and_send_never_waits() {
     while matches!(soon(client.read(&mut [0; 1024])).await, Ok(read) if read > 0) {}
     world.assert_serves().await;
 }
+
+#[tokio::test]
+async fn a_client_that_asks_much_and_reads_late_gets_all_its_answers() {
+    const ASKED: u32 = 8_000;
+    let limits = EdgeLimits { queue_bytes_max: 1 << 20, events_max: 16, ..EdgeLimits::default() };
+    let mut world = World::protected(limits).await;
+    let client = TcpStream::connect(world.address).await.unwrap();
+    let (mut reading, mut writing) = client.into_split();
+    let flow = world.opened().await;
+    let asking = tokio::spawn(async move {
+        for number in 1..=ASKED {
+            writing.write_all(&options(number).to_bytes()).await.unwrap();
+        }
+        writing
+    });
+
+    // 8 MiB of answers go through a queue of 1 MiB; reading begins when half of the queue is full.
+    let mut length = 0;
+    let mut answered = 0;
+    while let Ok(event) =
+        tokio::time::timeout(Duration::from_millis(300), world.events.recv()).await
+    {
+        let Some(EdgeEvent::Message { message: sip::Message::Request(request), .. }) = event else {
+            panic!("{event:?}")
+        };
+        let answer = Response::to(&request, Status::OK).with_body("text/plain", vec![b'x'; 1024]);
+        length += answer.to_bytes().len();
+        answered += 1;
+        world.edge.send(flow, answer.to_bytes());
+    }
+    assert!(answered < ASKED, "it was not asked for more while it did not read");
+    let mut bytes = vec![0; length];
+    soon(reading.read_exact(&mut bytes)).await.unwrap();
+    for _ in answered..ASKED {
+        let (_, message) = world.message().await;
+        assert!(matches!(message, sip::Message::Request(_)));
+    }
+    drop(soon(asking).await.unwrap());
+}

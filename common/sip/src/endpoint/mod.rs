@@ -207,3 +207,47 @@ impl FlowAddresses {
         via.host.eq_ignore_ascii_case(&self.sent_by_host) && via.port == self.sent_by_port
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::{Method, Request, Response, Status};
+    use crate::uri::Uri;
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "any instant will do to begin with")]
+    fn nothing_is_kept_of_what_is_over() {
+        let (now, flow) = (Instant::now(), FlowId(1));
+        let mut endpoint = Endpoint::new(EndpointLimits::default(), [7; 32]);
+        let (transport, host) = ("TLS".to_owned(), "focus.example.net".to_owned());
+        endpoint.opened(
+            flow,
+            FlowAddresses {
+                transport,
+                sent_by_host: host.clone(),
+                sent_by_port: None,
+                peer_host: host,
+                peer_port: 1,
+            },
+        );
+        let mut request = Request::new(Method::Options, "sip:a@b".parse::<Uri>().unwrap());
+        for (name, value) in [("From", "<sip:a@b>;tag=1"), ("To", "<sip:a@b>"), ("Call-ID", "c")] {
+            request = request.with(name.parse().unwrap(), value);
+        }
+        request = request.with("CSeq".parse().unwrap(), "1 OPTIONS");
+
+        // Sent to itself: the endpoint is client and server.
+        endpoint.request(now, flow, request.clone());
+        let via = endpoint.flows[&flow].addresses.via(*endpoint.branches.keys().next().unwrap());
+        request.headers.push_front(crate::Name::Via, via.to_string());
+        endpoint.receive(now, flow, request.clone().into());
+        let key = *endpoint.servers.keys().next().unwrap();
+        endpoint.respond(now, key, Response::to(&request, Status::OK));
+        endpoint.receive(now, flow, Response::to(&request, Status::OK).into());
+
+        assert_eq!(endpoint.transactions(), 0);
+        let indexes = endpoint.branches.len() + endpoint.server_ids.len();
+        assert_eq!((indexes, endpoint.request_ids.len(), endpoint.timers.len()), (0, 0, 0));
+        assert!(endpoint.flows[&flow].transactions.is_empty());
+    }
+}

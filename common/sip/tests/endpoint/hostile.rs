@@ -9,7 +9,8 @@ use crate::bench::{Bench, FLOW, OTHER, ack, incoming, outgoing, with};
 
 #[test]
 fn duplicates_of_a_finished_transaction_cost_nothing_and_harm_nobody() {
-    let mut bench = Bench::new();
+    let limits = EndpointLimits { flow_transactions_max: 2, ..EndpointLimits::default() };
+    let mut bench = Bench::with_limits(limits);
     for _ in 0..1_000 {
         assert_eq!(bench.receive(incoming(&Method::Message, 1, "b1")), ["request MESSAGE"]);
         assert_eq!(bench.respond(Status::OK), ["> 200 MESSAGE"]);

@@ -116,6 +116,23 @@ fn s18_2_1_the_via_says_where_the_request_came_from() {
 }
 
 #[test]
+fn s18_2_1_received_is_added_only_where_sent_by_is_another_host() {
+    let mut bench = Bench::new();
+    let received = |bench: &Bench| {
+        let via = bench.sent.as_ref().unwrap().headers().via().unwrap();
+        via.params.value("received").map(str::to_owned)
+    };
+
+    bench.receive(incoming(&Method::Options, 1, "b1"));
+    bench.respond(Status::OK);
+    assert_eq!(received(&bench).as_deref(), Some("192.0.2.7"));
+    let same = "SIP/2.0/TLS 192.0.2.7:5061;branch=z9hG4bKb2";
+    bench.receive(with(incoming(&Method::Options, 2, ""), Name::Via, same));
+    bench.respond(Status::OK);
+    assert_eq!(received(&bench), None);
+}
+
+#[test]
 fn s17_2_1_100_leaves_after_200_ms_unless_the_user_answered() {
     let mut bench = Bench::new();
     invited(&mut bench);
