@@ -1,0 +1,63 @@
+//! What a person sees while a run goes on, on standard error: a bar on a terminal, otherwise a line for each interval.
+//! Standard output is left to the result.
+use std::io::IsTerminal;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::book::Interval;
+use crate::scenario::Scenario;
+use crate::summary;
+
+const REDRAW: Duration = Duration::from_millis(200);
+
+/// Shows how a run goes.
+#[derive(Debug)]
+pub(crate) enum Live {
+    /// On a terminal.
+    Bar(ProgressBar),
+    /// In a file or a pipe.
+    Lines,
+}
+
+impl Live {
+    /// Starts showing.
+    pub(crate) fn start(scenario: &Scenario) -> Self {
+        if !std::io::stderr().is_terminal() {
+            return Self::Lines;
+        }
+        let bar = ProgressBar::new((scenario.warmup + scenario.duration).as_secs());
+        let style = ProgressStyle::with_template("{spinner} {wide_bar} {elapsed}\n{msg}");
+        bar.set_style(style.unwrap_or_else(|_bad_template| ProgressStyle::default_bar()));
+        bar.enable_steady_tick(REDRAW);
+        Self::Bar(bar)
+    }
+
+    /// Says what is done now.
+    pub(crate) fn say(&self, what: &str) {
+        match self {
+            Self::Bar(bar) => bar.set_message(what.to_owned()),
+            Self::Lines => line(what),
+        }
+    }
+
+    /// Shows what happened in the interval that ended `at` this time of the run.
+    pub(crate) fn progress(&self, at: Duration, warmup: Duration, interval: &Interval) {
+        if let Self::Bar(bar) = self {
+            bar.set_position(at.as_secs());
+        }
+        self.say(&summary::progress(at, warmup, interval));
+    }
+
+    /// Makes room for the result.
+    pub(crate) fn finish(&self) {
+        if let Self::Bar(bar) = self {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "progress is what this file is for")]
+fn line(text: &str) {
+    eprintln!("{text}");
+}

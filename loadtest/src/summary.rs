@@ -1,0 +1,191 @@
+//! The result of a run and its progress in words, for a terminal. Pure: it prints nothing.
+use std::time::Duration;
+
+use crate::book::Interval;
+use crate::latency::Figures;
+use crate::report::{Report, Verdict};
+use crate::units::{grouped, millis};
+
+/// The result of a run.
+#[must_use]
+pub fn result(report: &Report) -> String {
+    let mut lines = vec![ran(report), rate(report), arrivals(report)];
+    lines.push(format!("latency e2e   {}   (from intended start)", latency(&report.latency_us)));
+    lines.push(generator(report));
+    lines.extend(report.servers.iter().map(|server| {
+        let mib = |octets: u64| octets >> 20;
+        format!(
+            "{:<13} {} ms CPU, {:.1} us a delivery   memory {} MiB (most {} MiB)",
+            server.name,
+            grouped(server.cpu_ms),
+            server.cpu_us_per_delivery,
+            mib(server.rss_octets),
+            mib(server.rss_octets_max),
+        )
+    }));
+    lines.extend(report.generator.why.iter().map(|why| format!("NOT VALID     {why}")));
+    lines.push(verdict(report));
+    lines.join("\n")
+}
+
+/// What happened in an interval that ended `at` this time of the run.
+#[must_use]
+pub fn progress(at: Duration, warmup: Duration, interval: &Interval) -> String {
+    let latency = if at <= warmup {
+        "warming up".to_owned()
+    } else {
+        let figures = &interval.latency;
+        let [p50, p99, max] = [figures.p50, figures.p99, figures.max].map(millis);
+        format!("p50 {p50} ms  p99 {p99}  max {max}")
+    };
+    format!(
+        "{:>4} s  sent {}  accepted {}  arrived {}  under way {}  errors {}  {latency}",
+        at.as_secs(),
+        grouped(interval.sent),
+        grouped(interval.accepted),
+        grouped(interval.heard),
+        grouped(interval.owed),
+        interval.errors,
+    )
+}
+
+fn ran(report: &Report) -> String {
+    let (scenario, environment) = (&report.scenario, &report.environment);
+    format!(
+        "loadtest quick  {} rooms x {} members  open {} msg/s  {} s (+{} s warm-up)  {} octets  e2ee on  tls  seed {}\n\
+         {} build {} on {} CPUs, everyone had joined after {} ms",
+        scenario.rooms,
+        scenario.members,
+        report.rate.offered,
+        scenario.duration_secs,
+        scenario.warmup_secs,
+        scenario.size_octets,
+        scenario.seed,
+        environment.profile,
+        environment.version,
+        environment.cpus,
+        grouped(report.setup_ms),
+    )
+}
+
+fn rate(report: &Report) -> String {
+    let (sent, rate) = (&report.messages, &report.rate);
+    format!(
+        "offered {} ({:.1}/s)  sent {}  accepted {} ({:.1}/s)  failed {}  unanswered {}",
+        grouped(sent.scheduled),
+        rate.offered,
+        grouped(sent.sent),
+        grouped(sent.accepted),
+        rate.achieved,
+        sent.failed,
+        sent.unanswered,
+    )
+}
+
+fn arrivals(report: &Report) -> String {
+    let counts = &report.deliveries;
+    format!(
+        "delivered {}/{}  lost {}  dup {}  corrupt {}  misdelivered {}  undecryptable {}  reorder {}",
+        grouped(counts.delivered),
+        grouped(counts.expected),
+        counts.lost,
+        counts.duplicated,
+        counts.corrupt,
+        counts.misdelivered,
+        counts.undecryptable,
+        counts.reordered,
+    )
+}
+
+fn latency(figures: &Figures) -> String {
+    let Figures { p50, p90, p99, p99_9, max, .. } = *figures;
+    let [p50, p90, p99, p99_9, max] = [p50, p90, p99, p99_9, max].map(millis);
+    format!("p50 {p50} ms  p90 {p90}  p99 {p99}  p99.9 {p99_9}  max {max}")
+}
+
+fn generator(report: &Report) -> String {
+    let generator = &report.generator;
+    let state = if generator.valid { "OK" } else { "NOT VALID" };
+    let lag = Duration::from_micros(generator.lag_us.p99);
+    format!(
+        "generator     cpu {:.0} %  lag p99 {lag:?}  dropped {}  {state}",
+        generator.cpu_percent, report.messages.dropped
+    )
+}
+
+/// One word for each demand, and what is wrong.
+fn verdict(report: &Report) -> String {
+    let word = |met| if met { "PASS" } else { "MISS" };
+    let mut words: Vec<String> = report
+        .thresholds
+        .iter()
+        .map(|judged| format!("{} {}", word(judged.met), judged.threshold))
+        .collect();
+    match report.verdict {
+        Verdict::Failed => words.push(format!("FAILED: {}", report.broken.join("; "))),
+        Verdict::Pass if words.is_empty() => {
+            words.push("PASS everything arrived, once and unchanged".to_owned());
+        }
+        Verdict::Pass | Verdict::Missed => {}
+    }
+    words.join("  ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::tests::{Plant, report};
+
+    #[test]
+    fn a_good_result_reads_like_this() {
+        let text = result(&report(Plant::Nothing, "p99<20ms,loss=0"));
+
+        let expected = "\
+loadtest quick  2 rooms x 3 members  open 100 msg/s  10 s (+1 s warm-up)  64 octets  e2ee on  tls  seed 7
+debug build 0.1.0 on 2 CPUs, everyone had joined after 700 ms
+offered 1 100 (100.0/s)  sent 1 100  accepted 1 100 (100.0/s)  failed 0  unanswered 0
+delivered 2 200/2 200  lost 0  dup 0  corrupt 0  misdelivered 0  undecryptable 0  reorder 0
+latency e2e   p50 5.0 ms  p90 5.0  p99 5.0  p99.9 5.0  max 5.0   (from intended start)
+generator     cpu 31 %  lag p99 80µs  dropped 0  OK
+mrfc          10 ms CPU, 5.0 us a delivery   memory 50 MiB (most 60 MiB)
+mrfp          240 ms CPU, 120.0 us a delivery   memory 50 MiB (most 60 MiB)
+PASS p99<20ms  PASS loss=0";
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_in_the_last_line() {
+        let cases = [
+            (Plant::Loss, "loss=0", "MISS loss=0  FAILED: 1 lost; loss=0 is missed"),
+            (Plant::Nothing, "p50<1ms,dup=0", "MISS p50<1ms  PASS dup=0"),
+            (Plant::Nothing, "", "PASS everything arrived, once and unchanged"),
+        ];
+        for (plant, thresholds, last) in cases {
+            assert_eq!(result(&report(plant, thresholds)).lines().last(), Some(last));
+        }
+    }
+
+    #[test]
+    fn a_result_that_is_not_valid_says_so_and_why() {
+        let text = result(&report(Plant::Lag(Duration::from_millis(2)), ""));
+
+        assert!(
+            text.contains("dropped 0  NOT VALID\n")
+                && text.contains("NOT VALID     the generator was late"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn progress_shows_latencies_once_warm() {
+        let interval =
+            Interval { sent: 50, accepted: 49, heard: 200, owed: 4, ..Interval::default() };
+        let at = |secs| progress(Duration::from_secs(secs), Duration::from_secs(2), &interval);
+
+        assert_eq!(
+            at(2),
+            "   2 s  sent 50  accepted 49  arrived 200  under way 4  errors 0  warming up"
+        );
+        assert!(at(3).ends_with("errors 0  p50 0.0 ms  p99 0.0  max 0.0"), "{}", at(3));
+    }
+}

@@ -1,0 +1,89 @@
+//! Durations as people write and read them: `500us`, `20ms`, `1.5s`, `2m`. Pure.
+use std::time::Duration;
+
+/// Units by their suffix, longest suffix first where one ends in another.
+const UNITS: &[(&str, f64)] = &[
+    ("ns", 1e-9),
+    ("us", 1e-6),
+    ("µs", 1e-6),
+    ("ms", 1e-3),
+    ("s", 1.0),
+    ("m", 60.0),
+    ("h", 3600.0),
+];
+
+/// Reads a duration.
+///
+/// # Errors
+/// What is wrong with it, for a person.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let bad = || format!("{text:?} is no duration: write it like 500us, 20ms, 1.5s or 2m");
+    let text = text.trim();
+    let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or_else(bad)?;
+    let (number, suffix) = text.split_at(split);
+    let number: f64 = number.parse().map_err(|_not_a_number| bad())?;
+    let (_, seconds) = UNITS.iter().find(|(unit, _)| *unit == suffix.trim()).ok_or_else(bad)?;
+    Duration::try_from_secs_f64(number * seconds).map_err(|_too_long| bad())
+}
+
+/// Microseconds as milliseconds, for a person.
+#[must_use]
+pub fn millis(micros: u64) -> String {
+    format!("{}.{}", micros / 1000, micros % 1000 / 100)
+}
+
+/// A number with its digits in groups of three.
+#[must_use]
+pub fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut grouped = String::with_capacity(digits.len() * 4 / 3);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            grouped.push(' ');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_read_in_every_unit() {
+        let cases = [
+            ("500us", Duration::from_micros(500)),
+            ("500µs", Duration::from_micros(500)),
+            ("20ms", Duration::from_millis(20)),
+            ("1.5s", Duration::from_millis(1500)),
+            ("2m", Duration::from_secs(120)),
+            ("1h", Duration::from_secs(3600)),
+            ("0s", Duration::ZERO),
+            (" 3 s ", Duration::from_secs(3)),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(duration(text), Ok(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_duration_is_refused() {
+        for text in ["", "20", "ms", "-1s", "1.2.3s", "5 parsecs", "1e9s", "999999999999999999999h"]
+        {
+            assert!(duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn numbers_are_shown_for_people() {
+        assert_eq!(
+            (millis(0), millis(950), millis(23_980)),
+            ("0.0".into(), "0.9".into(), "23.9".into())
+        );
+        assert_eq!(
+            (grouped(7), grouped(1234), grouped(1_440_000)),
+            ("7".into(), "1 234".into(), "1 440 000".into())
+        );
+    }
+}
