@@ -6,7 +6,7 @@ use openmls::prelude::{KeyPackage, Lifetime, MlsMessageOut};
 use super::support::{DAY, Realm, name};
 use crate::group::{SUITE, capabilities};
 use crate::identity::BadCredential;
-use crate::key_packages::{BadKeyPackage, CheckedKeyPackage, LIFETIME_MAX};
+use crate::key_packages::{BadKeyPackage, CheckedKeyPackage, LIFETIME_MAX, named_device};
 use crate::member::Keyring;
 
 fn one(device: &Keyring, realm: &Realm) -> bytes::Bytes {
@@ -56,6 +56,8 @@ fn a_key_package_of_somebody_else_is_refused() {
         let refused = CheckedKeyPackage::check(&package, &other, realm.issuer.roots(), realm.now);
         assert_eq!(refused.unwrap_err(), BadKeyPackage::SomebodyElse);
     }
+    assert_eq!(named_device(&package), Ok(name("bob", 1)));
+    assert_eq!(named_device(b"no KeyPackage"), Err(BadKeyPackage::Malformed));
 }
 
 #[test]

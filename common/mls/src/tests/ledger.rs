@@ -97,6 +97,22 @@ fn a_committer_whose_certificate_has_ended_is_refused() {
 }
 
 #[test]
+fn a_committer_whose_certificate_has_ended_cannot_add_without_renewing_it() {
+    let mut room = Room::with(22, &[("bob", 1)]);
+    let (key, who, now) = (room.realm.key(), name("erin", 1), room.realm.now);
+    let csr = crate::identity::request(&key, &who).unwrap();
+    let long = room.realm.issuer.issue(&csr, &who, now, 60 * DAY).unwrap();
+    let erin = crate::member::Keyring::new(key, &long, room.realm.issuer.roots(), now).unwrap();
+    let package = erin.key_packages(1, false, now, 50 * DAY).unwrap().packages.remove(0);
+    let package = crate::wire::ClaimedKeyPackage { key_package: package, ..claim(&erin) };
+    let bundle = room.members[0].add(&[package], now).unwrap();
+
+    let refused = room.check_at(&name("alice", 1), &bundle, now + 31 * DAY);
+
+    assert_eq!(refused.unwrap_err(), Refusal::Credential(BadCredential::Expired));
+}
+
+#[test]
 fn nobody_is_added_who_is_not_on_the_roster() {
     let mut room = Room::with(7, &[("bob", 1)]);
     let dave = room.realm.device("dave", 1);
