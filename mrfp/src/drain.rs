@@ -48,7 +48,7 @@ impl Drain {
         }
         accepting.trigger();
         let ordered = *self.ordered.lock().unwrap_or_else(PoisonError::into_inner);
-        let deadline = ordered.unwrap_or(Duration::from_secs(self.config.timeout_secs));
+        let deadline = ordered.unwrap_or_else(|| Duration::from_secs(self.config.timeout_secs));
         let empty = async {
             let mut told = None;
             while told != Some(0) {

@@ -323,3 +323,6 @@ struct To<'a> {
 }
 
 const CPIM: &[u8] = msrp::cpim::MEDIA_TYPE.as_bytes();
+
+#[cfg(test)]
+mod tests;

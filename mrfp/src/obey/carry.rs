@@ -73,7 +73,7 @@ impl Carrier {
             }
             RoomOrder::Gate(gate) => relay.move_gate(gate, now),
             RoomOrder::Broadcast { key, cpim, gate } => {
-                relay.broadcast((key, cpim, gate), now, rng)
+                relay.broadcast((key, cpim, gate), now, rng);
             }
             RoomOrder::Deliver { seat, cpim, .. } => relay.deliver(seat, cpim, rng),
             RoomOrder::NicknameAnswer { seat, request, status } => {

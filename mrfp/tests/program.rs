@@ -1,0 +1,79 @@
+//! The program itself: its ready line, its exits, its complaints.
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use service::tls::DevCa;
+
+fn config(folder: &Path, more: &str) -> std::path::PathBuf {
+    let ca = DevCa::new("test", service::clock::wall()).unwrap();
+    let files = ca.issue_files(&["localhost"], folder, "relay").unwrap();
+    let ca_file = folder.join("ca.pem");
+    ca.write_certificate(&ca_file).unwrap();
+    let (chain, key) = (files.certificate_file, files.key_file);
+    let identity = format!("certificate_file = {chain:?}\nkey_file = {key:?}\n");
+    let text = format!(
+        "{more}\n[msrp]\nlisten = \"127.0.0.1:0\"\n{identity}[control]\nlisten = \"127.0.0.1:0\"\n\
+         {identity}ca_file = {ca_file:?}\n[ops]\nlisten = \"127.0.0.1:0\"\n"
+    );
+    let path = folder.join("mrfp.toml");
+    std::fs::write(&path, text).unwrap();
+    path
+}
+
+fn serve(config: &Path, more: &[&str]) -> (Child, serde_json::Value) {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_mrfp"))
+        .args(["serve", "--config"])
+        .arg(config)
+        .args(more)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    (child, serde_json::from_str(&line).unwrap())
+}
+
+#[test]
+fn the_ready_line_names_every_listener_and_sigterm_ends_it_with_zero() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut child, ready) = serve(&config(folder.path(), ""), &[]);
+
+    assert_eq!(ready["ready"], "mrfp");
+    for listener in ["msrp", "control", "ops"] {
+        let address: std::net::SocketAddr = ready[listener].as_str().unwrap().parse().unwrap();
+        assert_ne!(address.port(), 0, "{listener}");
+    }
+    let killed = Command::new("kill").arg(child.id().to_string()).status().unwrap();
+    assert!(killed.success());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn a_child_ends_when_its_parents_end_of_stdin_closes() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut child, _ready) = serve(&config(folder.path(), ""), &["--exit-with-parent"]);
+
+    drop(child.stdin.take());
+
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn a_key_that_nobody_knows_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = config(folder.path(), "shard = 3");
+
+    let checked = Command::new(env!("CARGO_BIN_EXE_mrfp"))
+        .args(["check-config", "--config"])
+        .arg(config)
+        .output()
+        .unwrap();
+
+    assert_eq!(checked.status.code(), Some(1));
+    let complaint = String::from_utf8(checked.stderr).unwrap();
+    assert!(complaint.contains("did you mean `shards`?"), "{complaint}");
+}
