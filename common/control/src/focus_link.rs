@@ -37,6 +37,8 @@ pub struct FocusLink {
     relay_incarnation: String,
     last_heard: u64,
     last_safe: u64,
+    /// This run of the relay has talked to an earlier run of this focus: its first notice may have any number.
+    counts_on: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,6 +100,7 @@ impl FocusLink {
             relay_incarnation: String::new(),
             last_heard: 0,
             last_safe: 0,
+            counts_on: false,
         }
     }
 
@@ -215,6 +218,7 @@ impl FocusLink {
             self.relay_incarnation.clone_from(&hello.incarnation);
             self.last_heard = 0;
             self.last_safe = 0;
+            self.counts_on = !hello.focus_incarnation.is_empty();
         } else if hello.focus_incarnation == self.incarnation {
             // Carried out, and the acknowledgement was lost with the link.
             self.drop_carried_out(hello.acknowledge);
@@ -254,7 +258,7 @@ impl FocusLink {
             return Ok(Heard::Nothing);
         }
         let expected = self.last_heard + 1;
-        if number != expected {
+        if number != expected && !(self.counts_on && self.last_heard == 0) {
             return Err(Misbehaved::Number { got: number, expected });
         }
         self.last_heard = number;

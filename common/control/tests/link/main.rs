@@ -238,6 +238,28 @@ fn a_focus_that_restarted_ends_what_it_does_not_name_and_hears_unsafe_notices_ag
 }
 
 #[test]
+fn a_focus_that_restarted_hears_a_relay_that_counts_on() {
+    let mut world = up(Limits::default());
+    world.focus.order(open(0)).unwrap();
+    world.settle();
+    world.relay.notice(bound(1)).unwrap();
+    world.settle();
+    world.focus.safe(1);
+    world.settle();
+
+    world.cut(false);
+    world.focus = FocusLink::new("focus-0", "focus-run-2", Limits::default());
+    world.focus.order(open(0)).unwrap();
+    world.connect();
+    world.settle();
+    world.relay.notice(bound(2)).unwrap();
+    world.relay.notice(bound(3)).unwrap();
+    world.settle();
+
+    assert_eq!(world.heard, [bound(1), bound(2), bound(3)]);
+}
+
+#[test]
 fn a_ticket_of_the_focus_before_does_not_acknowledge_an_order_of_the_new_one() {
     let mut world = up(Limits::default());
     for order in [open(0), broadcast(0, 1, None), broadcast(0, 2, None)] {
