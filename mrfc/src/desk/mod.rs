@@ -9,6 +9,7 @@
 //! This file is the handle that others hold; `task` is the desk itself; `registry` finds the desk of a conference;
 //! `recover` brings every conference back after a start. A desk knows no SIP and no MSRP.
 mod ask;
+mod figures;
 mod recover;
 mod registry;
 mod seating;
@@ -36,6 +37,7 @@ use ask::Ask;
 use registry::Registry;
 
 pub use crate::conference::Refusal;
+pub use figures::Figures;
 
 /// Seat numbers taken from the store at once. A start wastes fewer than this many.
 const SEATS_RESERVED: u32 = 1024;
@@ -216,6 +218,7 @@ struct Shared {
     wall: fn() -> SystemTime,
     limits: DeskLimits,
     registry: Registry,
+    counting: figures::Counting,
     seats: Mutex<Range<u64>>,
     tasks: TaskTracker,
     stopping: CancellationToken,
@@ -238,6 +241,7 @@ impl Desks {
             wall,
             limits,
             registry: Registry::default(),
+            counting: figures::Counting::default(),
             seats: Mutex::new(0..0),
             tasks: TaskTracker::new(),
             stopping: CancellationToken::new(),
@@ -353,6 +357,11 @@ impl Desks {
     /// How many conferences there are.
     pub fn len(&self) -> usize {
         self.0.registry.len()
+    }
+
+    /// What the desks have counted.
+    pub fn figures(&self) -> Figures {
+        self.0.counting.figures()
     }
 
     /// Whether there is none.

@@ -160,6 +160,7 @@ impl Desk {
         }
         let keys = Keys::of_event(self.conference.seq());
         let claims = self.performer.all(&self.conference, &relay, keys, effects).await;
+        self.shared.counting.followed(&self.conference, &what);
         self.noted(&what);
         Ok(claims)
     }
@@ -292,7 +293,7 @@ impl Desk {
             RoomNotice::Bound { seat } => self.tried(&Command::Bound(seat)).await,
             RoomNotice::Lost { seat, cause } => self.gone(seat, why(cause)).await,
             RoomNotice::Handshake { seat, content_type, body, .. } => {
-                if content_type.eq_ignore_ascii_case(wire::BUNDLE) {
+                if msrp::media_type_is(content_type.as_bytes(), wire::BUNDLE) {
                     self.bundle(seat, body).await;
                 } else {
                     debug!(conference = %self.conference.id(), content_type, "not for the focus");
@@ -330,6 +331,7 @@ impl Desk {
             Err(refusal) => refusal,
         };
         debug!(conference = %self.conference.id(), %seat, %refusal, "a change was refused");
+        self.shared.counting.turned_down(&refusal);
         let result = match &refusal {
             Refusal::Group(refusal) => refusal.to_result(),
             Refusal::Repeated { era, epoch } => CommitResult::Accepted { era: *era, epoch: *epoch },
