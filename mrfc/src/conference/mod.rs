@@ -246,6 +246,11 @@ impl Conference {
         self.group.is_member(who)
     }
 
+    /// How many leaves the group has.
+    pub fn members(&self) -> usize {
+        self.group.facts.as_ref().map_or(0, |facts| facts.members.len())
+    }
+
     /// The gate of its room, if there is a group.
     pub fn gate(&self) -> Option<control::Gate> {
         self.group.gate()

@@ -14,7 +14,7 @@ pub(super) fn may_join(
     if roster.is_barred(&who.aor) {
         return Err(Refusal::Barred);
     }
-    if !roster.has_device(who) && roster.len() >= participants_max {
+    if !roster.has_device(who) && roster.devices() >= participants_max {
         return Err(Refusal::Full);
     }
     Ok(())

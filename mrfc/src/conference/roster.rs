@@ -143,7 +143,7 @@ impl Roster {
     }
 
     /// How many devices take part.
-    pub fn len(&self) -> usize {
+    pub fn devices(&self) -> usize {
         self.people.values().map(|person| person.devices.len()).sum()
     }
 
@@ -206,7 +206,7 @@ mod tests {
 
         assert!(roster.at(SeatId(1)).is_none());
         assert_eq!(roster.seats().collect::<Vec<_>>(), [SeatId(2)]);
-        assert_eq!(roster.len(), 1);
+        assert_eq!(roster.devices(), 1);
     }
 
     #[test]

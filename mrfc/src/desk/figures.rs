@@ -38,7 +38,7 @@ impl Counting {
         let before = counted.conferences.remove(conference.id()).unwrap_or_default();
         let after = match what {
             What::Ended => (0, 0),
-            _ => (conference.roster().len(), conference.members()),
+            _ => (conference.roster().devices(), conference.members()),
         };
         counted.sum.participants = counted.sum.participants + after.0 - before.0;
         counted.sum.members = counted.sum.members + after.1 - before.1;

@@ -90,7 +90,7 @@ impl Desk {
                     Some(ask) => self.ask(ask).await,
                     None => return,
                 },
-                Some((relay, from)) = notices.recv() => self.from_relay(&relay, from).await,
+                Some((relay, from)) = notices.recv() => self.relay_says(&relay, from).await,
                 () = tokio::time::sleep(wait.unwrap_or_default()), if wait.is_some() => {}
                 () = shared.stopping.cancelled() => return,
             }
@@ -267,7 +267,7 @@ impl Desk {
         self.tried(&Command::Gone { seat, why }).await;
     }
 
-    async fn from_relay(&mut self, relay: &str, from: FromRelay) {
+    async fn relay_says(&mut self, relay: &str, from: FromRelay) {
         if self.conference.relay() != Some(relay) {
             return;
         }
@@ -349,7 +349,7 @@ impl Desk {
     }
 
     /// Tells the relay everything it should have, and repeats what it may have missed.
-    pub(super) async fn restate(&mut self, tail: Vec<(Seq, Vec<Effect>)>) {
+    pub(super) async fn restate(&self, tail: Vec<(Seq, Vec<Effect>)>) {
         let relay = self.relay();
         let keys = Keys::of_event(self.conference.seq());
         let wanted = self.conference.wanted();

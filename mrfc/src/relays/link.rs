@@ -196,7 +196,7 @@ impl LinkTask {
                         self.tell(Heard::Notice { relay, conference, notice, done });
                     }
                     Notice::Draining { sessions } => {
-                        info!(relay = %self.name, sessions, "draining")
+                        info!(relay = %self.name, sessions, "draining");
                     }
                 }
             }

@@ -304,7 +304,7 @@ impl World {
             }
             Told::Result(result) => {
                 if matches!(result, CommitResult::Accepted { .. }) {
-                    device.member = device.founding.take().or(device.member.take());
+                    device.member = device.founding.take().or_else(|| device.member.take());
                 }
                 device.results.push(result);
                 return;
