@@ -70,7 +70,9 @@ impl Server {
         let listens = match line {
             Ok(Ok(listens)) => listens,
             Ok(Err(error)) => bail!("{} did not start: {error}; {}", role.name(), tail(&log)),
-            Err(_late) => bail!("{} was not ready within {READY_SECS_MAX} s; {}", role.name(), tail(&log)),
+            Err(_late) => {
+                bail!("{} was not ready within {READY_SECS_MAX} s; {}", role.name(), tail(&log))
+            }
         };
         Ok(Self { role, child, stdin, listens })
     }
@@ -81,7 +83,9 @@ impl Server {
     /// The server named no such listener.
     pub fn address(&self, listener: &str) -> anyhow::Result<&str> {
         let address = self.listens.get(listener);
-        address.map(String::as_str).with_context(|| format!("{} has no {listener} listener", self.role.name()))
+        address
+            .map(String::as_str)
+            .with_context(|| format!("{} has no {listener} listener", self.role.name()))
     }
 
     /// What it is: `mrfc` or `mrfp`.
@@ -111,11 +115,14 @@ impl Server {
     /// It ended with another status than 0, or not within 10 s (it is killed then).
     pub async fn stop(mut self) -> anyhow::Result<()> {
         drop(self.stdin.take());
-        let ended = tokio::time::timeout(Duration::from_secs(STOP_SECS_MAX), self.child.wait()).await;
+        let ended =
+            tokio::time::timeout(Duration::from_secs(STOP_SECS_MAX), self.child.wait()).await;
         match ended {
             Ok(Ok(status)) if status.success() => Ok(()),
             Ok(Ok(status)) => bail!("{} ended with {status}", self.role.name()),
-            Ok(Err(error)) => Err(error).with_context(|| format!("waiting for {}", self.role.name())),
+            Ok(Err(error)) => {
+                Err(error).with_context(|| format!("waiting for {}", self.role.name()))
+            }
             Err(_late) => {
                 self.child.kill().await.with_context(|| format!("killing {}", self.role.name()))?;
                 bail!("{} did not end within {STOP_SECS_MAX} s and was killed", self.role.name())
@@ -125,13 +132,17 @@ impl Server {
 }
 
 /// Reads the one line a server prints when it is ready: a JSON object of listener names and addresses.
-async fn ready_line(stdout: tokio::process::ChildStdout) -> anyhow::Result<BTreeMap<String, String>> {
+async fn ready_line(
+    stdout: tokio::process::ChildStdout,
+) -> anyhow::Result<BTreeMap<String, String>> {
     let mut line = String::new();
-    let read = BufReader::new(stdout).read_line(&mut line).await.context("reading its ready line")?;
+    let read =
+        BufReader::new(stdout).read_line(&mut line).await.context("reading its ready line")?;
     if read == 0 {
         bail!("it ended before it was ready");
     }
-    serde_json::from_str(&line).with_context(|| format!("its ready line is not understood: {line:?}"))
+    serde_json::from_str(&line)
+        .with_context(|| format!("its ready line is not understood: {line:?}"))
 }
 
 /// The last lines of a log, for a person who must find out why a server did not start.

@@ -15,7 +15,11 @@ pub(crate) async fn run(dev: cli::Dev) -> anyhow::Result<()> {
     let mut system = System::start_at(&plan, &dev.folder).await?;
     let ready = service::clock::now().saturating_duration_since(start);
     let directions = system.directions();
-    println!("conclave {}  on loopback, not for production; files in {}", env!("CARGO_PKG_VERSION"), dev.folder.display());
+    println!(
+        "conclave {}  on loopback, not for production; files in {}",
+        env!("CARGO_PKG_VERSION"),
+        dev.folder.display()
+    );
     println!("  focus   sips:{}", directions.sip);
     println!("  API     https://{}", directions.https);
     for server in system.servers() {

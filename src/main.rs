@@ -21,8 +21,12 @@ fn main() -> ExitCode {
         cli::Command::Mrfc { command } => servers::mrfc(command),
         cli::Command::Mrfp { command } => servers::mrfp(command),
         cli::Command::Demo(options) => on_runtime(show_demo(options)),
-        cli::Command::Dev(options) => on_runtime(async { dev::run(options).await.map(|()| ExitCode::SUCCESS) }),
-        cli::Command::Chat(options) => on_runtime(async { chat::run(options).await.map(|()| ExitCode::SUCCESS) }),
+        cli::Command::Dev(options) => {
+            on_runtime(async { dev::run(options).await.map(|()| ExitCode::SUCCESS) })
+        }
+        cli::Command::Chat(options) => {
+            on_runtime(async { chat::run(options).await.map(|()| ExitCode::SUCCESS) })
+        }
     };
     outcome.unwrap_or_else(|error| {
         complain(&error);
@@ -30,9 +34,7 @@ fn main() -> ExitCode {
     })
 }
 
-fn on_runtime(
-    work: impl Future<Output = anyhow::Result<ExitCode>>,
-) -> anyhow::Result<ExitCode> {
+fn on_runtime(work: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(work)
 }
 

@@ -89,8 +89,9 @@ impl Directions {
     /// There are none.
     pub fn read(folder: &Path) -> anyhow::Result<Self> {
         let path = folder.join(DIRECTIONS);
-        let text = fs::read_to_string(&path)
-            .with_context(|| format!("no system in {}: start one with `conclave dev`", folder.display()))?;
+        let text = fs::read_to_string(&path).with_context(|| {
+            format!("no system in {}: start one with `conclave dev`", folder.display())
+        })?;
         serde_json::from_str(&text).with_context(|| format!("{} is not understood", path.display()))
     }
 
@@ -137,7 +138,8 @@ impl System {
     /// # Errors
     /// The folder cannot be written or a server does not start.
     pub async fn start(plan: &Plan) -> anyhow::Result<Self> {
-        let folder = tempfile::Builder::new().prefix("conclave-").tempdir().context("a temporary folder")?;
+        let folder =
+            tempfile::Builder::new().prefix("conclave-").tempdir().context("a temporary folder")?;
         let path = folder.path().to_owned();
         Self::start_in(plan, path, Some(folder)).await
     }
@@ -151,7 +153,11 @@ impl System {
         Self::start_in(plan, folder.to_owned(), None).await
     }
 
-    async fn start_in(plan: &Plan, folder: PathBuf, temporary: Option<tempfile::TempDir>) -> anyhow::Result<Self> {
+    async fn start_in(
+        plan: &Plan,
+        folder: PathBuf,
+        temporary: Option<tempfile::TempDir>,
+    ) -> anyhow::Result<Self> {
         let made = Made::new(plan, &folder)?;
         write_private(&folder.join("mrfp.toml"), &made.mrfp()?)?;
         let mrfp = Server::start(Role::Mrfp, &folder).await?;
@@ -221,11 +227,17 @@ impl Made {
         let now = service::clock::wall();
         let ca = DevCa::new("Conclave development CA", now)?;
         ca.write_certificate(&folder.join(CA))?;
-        let issuer = mls::identity::Issuer::generate(&mut rand::rng(), "Conclave devices", now, ISSUER_LIFETIME)?;
+        let issuer = mls::identity::Issuer::generate(
+            &mut rand::rng(),
+            "Conclave devices",
+            now,
+            ISSUER_LIFETIME,
+        )?;
         let certificate = pem("CERTIFICATE", issuer.certificate());
         fs::write(folder.join(ISSUER), certificate).context("writing the issuer's certificate")?;
         write_private(&folder.join("issuer.key"), &pem("PRIVATE KEY", &issuer.to_pkcs8()?))?;
-        let passwords: BTreeMap<String, Secret> = plan.users.iter().map(|user| (user.clone(), password())).collect();
+        let passwords: BTreeMap<String, Secret> =
+            plan.users.iter().map(|user| (user.clone(), password())).collect();
         let made = Self {
             folder: folder.to_owned(),
             plan: plan.clone(),
@@ -320,7 +332,8 @@ fn pem(label: &str, der: &[u8]) -> String {
 
 /// Writes a file that only its owner may read.
 fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
-    let file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path);
+    let file =
+        fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path);
     let mut file = file.with_context(|| format!("opening {}", path.display()))?;
     file.write_all(text.as_bytes()).with_context(|| format!("writing {}", path.display()))
 }
@@ -354,6 +367,9 @@ mod tests {
         let made = Made::new(&Plan::default(), folder.path()).unwrap();
 
         toml::from_str::<mrfp::Config>(&made.mrfp().unwrap()).unwrap().check().unwrap();
-        toml::from_str::<mrfc::Config>(&made.mrfc("127.0.0.1:4747").unwrap()).unwrap().check().unwrap();
+        toml::from_str::<mrfc::Config>(&made.mrfc("127.0.0.1:4747").unwrap())
+            .unwrap()
+            .check()
+            .unwrap();
     }
 }

@@ -30,7 +30,8 @@ fn structs(text: &str) -> Structs {
             current = None;
         } else if let (Some(name), Some(field)) = (&current, line.strip_prefix("pub ")) {
             let (key, kind) = field.trim_end_matches(',').split_once(": ").unwrap();
-            let field = Field { name: key.into(), kind: kind.into(), meaning: std::mem::take(&mut doc) };
+            let field =
+                Field { name: key.into(), kind: kind.into(), meaning: std::mem::take(&mut doc) };
             found.entry(name.clone()).or_default().push(field);
         } else if !line.starts_with("#[") {
             doc.clear();
@@ -72,7 +73,8 @@ fn page() -> String {
     for server in ["mrfc", "mrfp"] {
         write!(page, "\n## {server}\n\n| key | meaning |\n|---|---|\n").unwrap();
         for (path, meaning) in server_keys(server) {
-            let meaning = meaning.replace("[`crate::users`]", "`mrfc/src/users.rs`").replace('|', "\\|");
+            let meaning =
+                meaning.replace("[`crate::users`]", "`mrfc/src/users.rs`").replace('|', "\\|");
             writeln!(page, "| `{path}` | {meaning} |").unwrap();
         }
     }
@@ -88,7 +90,10 @@ fn the_page_says_what_the_code_says() {
 
     let written = fs::read_to_string(&path).unwrap_or_default();
 
-    assert!(written == page(), "docs/configuration.md is out of date: UPDATE=1 cargo test --test configuration");
+    assert!(
+        written == page(),
+        "docs/configuration.md is out of date: UPDATE=1 cargo test --test configuration"
+    );
 }
 
 #[test]
@@ -103,9 +108,12 @@ fn the_chart_writes_no_key_that_a_server_does_not_know() {
     let chart = fs::read_to_string(root().join("helm/templates/configmap.yaml")).unwrap();
     let all = server_keys("mrfc").into_iter().chain(server_keys("mrfp"));
     let known: BTreeSet<String> = all
-        .flat_map(|(path, _)| path.replace("[]", "").split('.').map(str::to_owned).collect::<Vec<_>>())
+        .flat_map(|(path, _)| {
+            path.replace("[]", "").split('.').map(str::to_owned).collect::<Vec<_>>()
+        })
         .collect();
-    let dicts = chart.lines().filter(|line| line.contains("dict") || line.trim_start().starts_with('"'));
+    let dicts =
+        chart.lines().filter(|line| line.contains("dict") || line.trim_start().starts_with('"'));
     let mut written = 0;
     for word in dicts.flat_map(|line| line.split('"').skip(1).step_by(2)) {
         if word.chars().all(|c| c.is_ascii_lowercase() || c == '_') {

@@ -112,7 +112,8 @@ fn two_people_chat_through_pipes_on_a_system_kept_by_dev() {
     let folder = folder.path().join("dev").display().to_string();
     let mut dev = Talk::start(&["dev", "--sip", "127.0.0.1:0", "--folder", &folder]);
     dev.until("ready in");
-    let chat = |name: &str| Talk::start(&["chat", "lobby", "--as", name, "--plain", "--folder", &folder]);
+    let chat =
+        |name: &str| Talk::start(&["chat", "lobby", "--as", name, "--plain", "--folder", &folder]);
 
     let mut alice = chat("alice");
     alice.until("you hold the group key");

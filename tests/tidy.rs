@@ -98,7 +98,9 @@ fn pure_code_does_no_io() {
     for path in PURE {
         let (folder, file) = (root().join(path), root().join(format!("{path}.rs")));
         assert!(folder.exists() || file.exists(), "{path} is listed as pure and does not exist");
-        for file in rust_files(&folder).into_iter().chain(rust_files(&file)) {
+        let files = rust_files(&folder).into_iter().chain(rust_files(&file));
+        // Tests may make a clock or a thread of their own.
+        for file in files.filter(|file| !file.display().to_string().contains("/tests")) {
             breaches
                 .extend(purity(&file.display().to_string(), &fs::read_to_string(&file).unwrap()));
         }

@@ -71,9 +71,16 @@ pub(crate) enum Next {
 }
 
 /// Carries a line out; what is to be shown goes to `show`.
-pub(crate) async fn carry_out(line: Line, room: &Conference, domain: &str, show: &mut dyn FnMut(String)) -> Next {
+pub(crate) async fn carry_out(
+    line: Line,
+    room: &Conference,
+    domain: &str,
+    show: &mut dyn FnMut(String),
+) -> Next {
     let outcome = match line {
-        Line::Say(text) => room.send("text/plain;charset=utf-8", Bytes::from(text)).await.map(|_id| ()),
+        Line::Say(text) => {
+            room.send("text/plain;charset=utf-8", Bytes::from(text)).await.map(|_id| ())
+        }
         Line::Invite(user) => match address(&user, domain) {
             Ok(who) => room.invite(&who).await,
             Err(error) => return shown(show, error.to_string()),
@@ -101,11 +108,13 @@ fn shown(show: &mut dyn FnMut(String), text: String) -> Next {
 }
 
 async fn share(path: &str, room: &Conference, show: &mut dyn FnMut(String)) -> Next {
-    let name = std::path::Path::new(path).file_name().map(|name| name.to_string_lossy().into_owned());
+    let name =
+        std::path::Path::new(path).file_name().map(|name| name.to_string_lossy().into_owned());
     let content = tokio::fs::read(path).await;
     let outcome = match (name, content) {
         (Some(name), Ok(content)) => {
-            let sent = room.send_file(&name, "application/octet-stream", Bytes::from(content)).await;
+            let sent =
+                room.send_file(&name, "application/octet-stream", Bytes::from(content)).await;
             sent.map_err(|error| error.to_string())
         }
         (None, _) => Err(format!("{path} names no file")),
@@ -197,7 +206,10 @@ mod tests {
     #[test]
     fn a_bare_name_is_a_user_of_our_domain() {
         assert_eq!(address("bob", "example.net").unwrap().as_str(), "sip:bob@example.net");
-        assert_eq!(address("sip:bob@other.net", "example.net").unwrap().as_str(), "sip:bob@other.net");
+        assert_eq!(
+            address("sip:bob@other.net", "example.net").unwrap().as_str(),
+            "sip:bob@other.net"
+        );
         assert!(address("b b", "example.net").is_err());
     }
 }

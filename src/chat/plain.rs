@@ -7,7 +7,11 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use super::{Next, carry_out, told, understand};
 
 /// Talks until the input ends, the person quits or the conference is over.
-pub(super) async fn talk(room: &Conference, mut events: Events, domain: &str) -> anyhow::Result<Next> {
+pub(super) async fn talk(
+    room: &Conference,
+    mut events: Events,
+    domain: &str,
+) -> anyhow::Result<Next> {
     let mut lines = BufReader::new(tokio::io::stdin()).lines();
     loop {
         tokio::select! {

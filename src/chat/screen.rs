@@ -2,7 +2,9 @@
 use std::time::Duration;
 
 use client::{Conference, Event, Events};
-use ratatui::crossterm::event::{self, Event as Input, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+use ratatui::crossterm::event::{
+    self, Event as Input, KeyCode, KeyEvent, KeyEventKind, KeyModifiers,
+};
 use ratatui::layout::{Constraint, Layout};
 use ratatui::style::Style;
 use ratatui::text::Line as Row;
@@ -36,7 +38,8 @@ impl Screen {
         let rows = [Constraint::Min(1), Constraint::Length(1), Constraint::Length(1)];
         let [above, status, below] = Layout::vertical(rows).areas(frame.area());
         let visible = self.said.len().saturating_sub(usize::from(above.height));
-        let rows: Vec<Row<'_>> = self.said.iter().skip(visible).map(|line| Row::raw(line.as_str())).collect();
+        let rows: Vec<Row<'_>> =
+            self.said.iter().skip(visible).map(|line| Row::raw(line.as_str())).collect();
         frame.render_widget(Paragraph::new(rows), above);
         let state = room.status();
         let line = format!(
@@ -54,7 +57,9 @@ impl Screen {
     /// Takes a key; a whole line comes back when Enter was pressed.
     fn key(&mut self, key: KeyEvent) -> Option<String> {
         match key.code {
-            KeyCode::Char('c' | 'd') if key.modifiers.contains(KeyModifiers::CONTROL) => Some("/quit".to_owned()),
+            KeyCode::Char('c' | 'd') if key.modifiers.contains(KeyModifiers::CONTROL) => {
+                Some("/quit".to_owned())
+            }
             KeyCode::Char(c) => {
                 self.typed.push(c);
                 None
@@ -70,9 +75,15 @@ impl Screen {
 }
 
 /// Talks until the person quits or the conference is over.
-pub(super) async fn talk(room: &Conference, events: Events, domain: &str, name: &str) -> anyhow::Result<Next> {
+pub(super) async fn talk(
+    room: &Conference,
+    events: Events,
+    domain: &str,
+    name: &str,
+) -> anyhow::Result<Next> {
     let mut terminal = ratatui::try_init()?;
-    let screen = Screen { name: name.to_owned(), said: vec![HELP.to_owned()], typed: String::new() };
+    let screen =
+        Screen { name: name.to_owned(), said: vec![HELP.to_owned()], typed: String::new() };
     let next = converse(&mut terminal, screen, room, events, domain).await;
     ratatui::restore();
     next

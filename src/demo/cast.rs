@@ -36,7 +36,11 @@ impl Actor {
     ///
     /// # Errors
     /// The servers refuse it or cannot be reached.
-    pub(crate) async fn enter(name: &str, profile: Profile, bell: &Arc<Notify>) -> anyhow::Result<Self> {
+    pub(crate) async fn enter(
+        name: &str,
+        profile: Profile,
+        bell: &Arc<Notify>,
+    ) -> anyhow::Result<Self> {
         let started = Device::start(profile.clone()).await;
         Self::started(name, profile, started, bell)
     }
@@ -79,7 +83,8 @@ impl Actor {
     /// No invitation came in time.
     pub(crate) async fn answer(&mut self) -> anyhow::Result<()> {
         let invitation = tokio::time::timeout(wait(), self.invitations.next()).await;
-        let invitation = invitation.with_context(|| format!("{} waits for an invitation", self.name))?;
+        let invitation =
+            invitation.with_context(|| format!("{} waits for an invitation", self.name))?;
         let (conference, events) = invitation.with_context(|| format!("{} is deaf", self.name))?;
         self.seat(conference, events);
         Ok(())
@@ -164,7 +169,10 @@ impl Log {
             }
         };
         if tokio::time::timeout(wait(), held).await.is_err() {
-            bail!("{what} did not happen within {WAIT_SECS_MAX} s; seen last: {:?}", last(&self.events()));
+            bail!(
+                "{what} did not happen within {WAIT_SECS_MAX} s; seen last: {:?}",
+                last(&self.events())
+            );
         }
         Ok(())
     }
@@ -174,7 +182,8 @@ impl Log {
     /// # Errors
     /// As [`Log::until`].
     pub(crate) async fn entered(&self) -> anyhow::Result<()> {
-        let entered = |events: &[Event]| events.iter().any(|event| matches!(event, Event::Entered { .. }));
+        let entered =
+            |events: &[Event]| events.iter().any(|event| matches!(event, Event::Entered { .. }));
         self.until("getting the group key", entered).await
     }
 }

@@ -89,7 +89,10 @@ impl Report {
         };
         promise(!self.server_saw_plaintext, "a server saw plaintext");
         promise(self.searched_octets > 0, "no memory was searched");
-        promise(self.removed_member_read_after_removal == 0, "a removed member read a later message");
+        promise(
+            self.removed_member_read_after_removal == 0,
+            "a removed member read a later message",
+        );
         promise(self.newcomer_read_before_joining == 0, "a newcomer read an earlier message");
         promise(self.messages.sent > 0, "nothing was sent");
         promise(self.messages.lost == 0, "a message was lost");

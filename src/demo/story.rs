@@ -31,6 +31,8 @@ pub(crate) struct Story {
     pub(crate) newcomer_read: u64,
     /// Devices that left the stage, and what they were shown while they were on it.
     pub(crate) past: Vec<(String, Log)>,
+    /// Members that should be none: a planted breach leaves one.
+    ghosts: usize,
     id: ConferenceId,
     canary: String,
     tap: Tap,
@@ -43,22 +45,40 @@ impl Story {
     /// A server refused, or somebody did not get the group key.
     pub(crate) async fn open(stage: &Stage) -> anyhow::Result<Self> {
         let mut actors = Vec::new();
-        for (name, user) in [("alice", "alice"), ("bob/1", "bob"), ("bob/2", "bob"), ("carol", "carol"), ("dave", "dave")] {
-            actors.push(Actor::enter(name, stage.system.directions().profile(user)?, &stage.bell).await?);
+        for (name, user) in [
+            ("alice", "alice"),
+            ("bob/1", "bob"),
+            ("bob/2", "bob"),
+            ("carol", "carol"),
+            ("dave", "dave"),
+        ] {
+            actors.push(
+                Actor::enter(name, stage.system.directions().profile(user)?, &stage.bell).await?,
+            );
         }
         let level = if stage.plant == Some(Plant::OpenRoom) { Level::Open } else { Level::Sealed };
-        let [alice, invited @ .., dave] = actors.as_mut_slice() else {
+        let [alice, bob, bob_again, carol, dave] = actors.as_mut_slice() else {
             unreachable!("five actors entered above")
         };
         let created = alice.device.create(level).await.context("alice creates the conference")?;
         let id = created.0.id().clone();
         let tap = created.0.tap();
         alice.seat(created.0, created.1);
-        for who in [&invited[0].profile.aor, &invited[2].profile.aor] {
-            alice.conference()?.invite(who).await.with_context(|| format!("alice invites {who}"))?;
+        if level == Level::Sealed {
+            for who in [&bob.profile.aor, &carol.profile.aor] {
+                let asked = alice.conference()?.invite(who).await;
+                asked.with_context(|| format!("alice invites {who}"))?;
+            }
         }
-        for actor in invited {
-            actor.answer().await?;
+        for actor in [bob, bob_again, carol] {
+            if level == Level::Sealed {
+                actor.answer().await?;
+                continue;
+            }
+            // Nobody is called into an open room: a device declines.
+            let joined = actor.device.join(&id, level).await;
+            let (conference, events) = joined.with_context(|| actor.name.clone())?;
+            actor.seat(conference, events);
         }
         let (conference, events) = dave.device.join(&id, level).await.context("dave joins")?;
         dave.seat(conference, events);
@@ -73,6 +93,7 @@ impl Story {
             removed_read: 0,
             newcomer_read: 0,
             past: Vec::new(),
+            ghosts: 0,
             id,
             canary: stage.canary.clone(),
             tap,
@@ -121,20 +142,34 @@ impl Story {
         Ok(())
     }
 
-    async fn share_one(&self, from: usize, name: &str, content_type: &str, octets: usize) -> anyhow::Result<FileWay> {
+    async fn share_one(
+        &self,
+        from: usize,
+        name: &str,
+        content_type: &str,
+        octets: usize,
+    ) -> anyhow::Result<FileWay> {
         let mut content = self.canary.clone().into_bytes();
         content.resize(octets, 0);
-        let random = content.get_mut(self.canary.len()..).context("the file is longer than the canary")?;
+        let random =
+            content.get_mut(self.canary.len()..).context("the file is longer than the canary")?;
         rand::rng().fill_bytes(random);
         let sent = hex::encode(Sha256::digest(&content));
         let sender = self.actors.get(from).context("the sender is on stage")?;
         let content = Bytes::from(content);
-        sender.conference()?.send_file(name, content_type, content).await.with_context(|| format!("sending {name}"))?;
+        sender
+            .conference()?
+            .send_file(name, content_type, content)
+            .await
+            .with_context(|| format!("sending {name}"))?;
         let mut received = BTreeSet::new();
         let mut receivers = 0;
         for actor in self.actors.iter().filter(|actor| actor.name != sender.name) {
             let has = |event: &Event| matches!(event, Event::File(file) if file.name == name);
-            actor.log.until(&format!("{} getting {name}", actor.name), |events| events.iter().any(has)).await?;
+            actor
+                .log
+                .until(&format!("{} getting {name}", actor.name), |events| events.iter().any(has))
+                .await?;
             for event in actor.log.events() {
                 if let Event::File(file) = event
                     && file.name == name
@@ -154,6 +189,7 @@ impl Story {
     /// The kick was refused, a message was not accepted, or Dave is still there.
     pub(crate) async fn kick(&mut self, plant: Option<Plant>) -> anyhow::Result<()> {
         let dave = self.actors.pop().context("dave is on stage")?;
+        self.ghosts = usize::from(plant == Some(Plant::NoKick));
         let staying = self.names();
         let talk = async {
             for round in 0..MESSAGES_DURING_KICK {
@@ -171,7 +207,8 @@ impl Story {
             }
             let kicked = alice.conference()?.kick(&dave.profile.aor).await;
             kicked.context("alice kicks dave")?;
-            let ended = |events: &[Event]| events.iter().any(|event| matches!(event, Event::Ended { .. }));
+            let ended =
+                |events: &[Event]| events.iter().any(|event| matches!(event, Event::Ended { .. }));
             dave.log.until("dave losing his seat", ended).await
         };
         let (talked, kicked) = tokio::join!(talk, kick);
@@ -180,7 +217,8 @@ impl Story {
         // The members that stay agree on an epoch without him before the test of his keys begins.
         self.agree().await?;
         self.tap.drain();
-        let before = dave.log.events().iter().filter(|event| matches!(event, Event::Message(_))).count();
+        let before =
+            dave.log.events().iter().filter(|event| matches!(event, Event::Message(_))).count();
         let secret = Bytes::from(format!("dave must not read this: {}", self.canary));
         for actor in &self.actors {
             actor.say("text/plain", secret.clone(), &staying, &self.tally).await?;
@@ -191,7 +229,8 @@ impl Story {
         for sealed in relayed {
             self.removed_read += u64::from(dave.conference()?.try_open(sealed).await);
         }
-        let after = dave.log.events().iter().filter(|event| matches!(event, Event::Message(_))).count();
+        let after =
+            dave.log.events().iter().filter(|event| matches!(event, Event::Message(_))).count();
         self.removed_read += (after - before) as u64;
         self.past.push((dave.name.clone(), dave.log.clone()));
         Ok(())
@@ -206,12 +245,18 @@ impl Story {
         let (profile, credential) = (carol.profile.clone(), carol.device.credential().clone());
         self.past.push((carol.name.clone(), carol.log.clone()));
         carol.device.vanish().await;
-        let mut carol = Actor::enter_again("carol, again", profile, credential, &stage.bell).await?;
-        let (conference, events) = carol.device.join(&self.id, self.level()).await.context("carol joins again")?;
+        let mut carol =
+            Actor::enter_again("carol, again", profile, credential, &stage.bell).await?;
+        let (conference, events) =
+            carol.device.join(&self.id, self.level()).await.context("carol joins again")?;
         carol.seat(conference, events);
         if self.level() == Level::Sealed {
-            let external = |event: &Event| matches!(event, Event::Entered { by: Entry::External, .. });
-            carol.log.until("carol's external commit", |events| events.iter().any(external)).await?;
+            let external =
+                |event: &Event| matches!(event, Event::Entered { by: Entry::External, .. });
+            carol
+                .log
+                .until("carol's external commit", |events| events.iter().any(external))
+                .await?;
         }
         self.actors.push(carol);
         self.agree().await
@@ -230,8 +275,10 @@ impl Story {
         }
         self.heard().await?;
         let earlier = self.tap.drain();
-        let mut erin = Actor::enter("erin", stage.system.directions().profile("erin")?, &stage.bell).await?;
-        let (conference, events) = erin.device.join(&self.id, self.level()).await.context("erin joins")?;
+        let mut erin =
+            Actor::enter("erin", stage.system.directions().profile("erin")?, &stage.bell).await?;
+        let (conference, events) =
+            erin.device.join(&self.id, self.level()).await.context("erin joins")?;
         erin.seat(conference, events);
         if self.level() == Level::Sealed {
             erin.log.entered().await.context("erin")?;
@@ -273,7 +320,7 @@ impl Story {
             let (mine, target) = (actor.conference()?, target);
             let same = |_events: &[Event]| {
                 let (mine, target) = (mine.status(), target.status());
-                (mine.epoch, mine.members) == (target.epoch, self.actors.len())
+                (mine.epoch, mine.members) == (target.epoch, self.actors.len() + self.ghosts)
                     && mine.authenticator == target.authenticator
             };
             if self.level() == Level::Sealed {
@@ -285,12 +332,18 @@ impl Story {
 
     /// Whether all members are in one epoch with one authenticator now.
     pub(crate) fn agreed(&self) -> bool {
-        let statuses: Vec<_> =
-            self.actors.iter().filter_map(|actor| actor.conference.as_ref()).map(client::Conference::status).collect();
+        let statuses: Vec<_> = self
+            .actors
+            .iter()
+            .filter_map(|actor| actor.conference.as_ref())
+            .map(client::Conference::status)
+            .collect();
         let first = statuses.first();
         statuses.len() == self.actors.len()
             && statuses.iter().all(|status| {
-                first.is_some_and(|first| (first.epoch, &first.authenticator) == (status.epoch, &status.authenticator))
+                first.is_some_and(|first| {
+                    (first.epoch, &first.authenticator) == (status.epoch, &status.authenticator)
+                })
             })
     }
 

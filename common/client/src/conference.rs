@@ -72,11 +72,18 @@ pub(crate) struct Parts {
     pub(crate) connection: crate::connection::Connection,
     pub(crate) directory: Arc<Directory>,
     pub(crate) unsettled_max: usize,
+    /// How long the relay may take to give us the seat.
+    pub(crate) patience: std::time::Duration,
 }
 
 impl Conference {
-    /// Starts the task of a seat.
-    pub(crate) fn start(mut parts: Parts) -> (Self, Events) {
+    /// Starts the task of a seat, and waits until the relay has given it to us: from then on we hear everything.
+    ///
+    /// # Errors
+    /// The relay refused the seat, or did not answer.
+    pub(crate) async fn start(mut parts: Parts) -> Result<(Self, Events), Error> {
+        let (bound, is_bound) = oneshot::channel();
+        let patience = parts.patience;
         let (to_events, events) = mpsc::channel(EVENTS_MAX);
         let (commands, from_commands) = mpsc::channel(COMMANDS_MAX);
         let (to_standing, standing) = watch::channel(Standing::default());
@@ -93,10 +100,14 @@ impl Conference {
             standing: to_standing,
             tap: tap.clone(),
             unsettled_max: parts.unsettled_max,
+            bound: Some(bound),
         };
         tokio::spawn(seat.run(hangup));
         let conference = Self { id: parts.id, level: parts.level, call, commands, standing, tap };
-        (conference, Events(events))
+        let answered = tokio::time::timeout(patience, is_bound).await;
+        let answered = answered.map_err(|_elapsed| Error::Late("the seat"))?;
+        answered.map_err(|_gone| Error::Ended("its task is over".to_owned()))??;
+        Ok((conference, Events(events)))
     }
 
     /// The conference.

@@ -250,7 +250,7 @@ impl Shared {
         let session = Session::new(&setup, self.keyring.clone(), &mut rand::rng());
         let directory = Arc::clone(&self.directory);
         let unsettled_max = self.profile.limits.unanswered_max;
-        Ok(Conference::start(Parts {
+        let parts = Parts {
             id,
             level,
             call,
@@ -258,7 +258,9 @@ impl Shared {
             connection,
             directory,
             unsettled_max,
-        }))
+            patience: late,
+        };
+        Conference::start(parts).await
     }
 
     /// Our end of a session: we connect, so nobody connects to us.

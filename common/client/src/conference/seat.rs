@@ -58,6 +58,7 @@ pub(super) struct Seat {
     pub(super) standing: watch::Sender<Standing>,
     pub(super) tap: broadcast::Sender<Bytes>,
     pub(super) unsettled_max: usize,
+    pub(super) bound: Option<oneshot::Sender<Result<(), Error>>>,
 }
 
 /// What changes while the task runs.
@@ -162,6 +163,10 @@ impl Seat {
         while let Some(output) = self.session.poll_output() {
             match output {
                 Output::Event(event) => progress.untold.push_back(event),
+                Output::Bound(outcome) => {
+                    let told = self.bound.take().map(|bound| bound.send(outcome));
+                    drop(told);
+                }
                 Output::Settled(ticket, outcome) => settle(&mut progress.waiting, ticket, outcome),
                 // Nobody may be listening on the wire.
                 Output::Tapped(sealed) => drop(self.tap.send(sealed)),
@@ -217,6 +222,8 @@ impl Seat {
     }
 
     fn end(&mut self, progress: &mut Progress, reason: String) {
+        let told = self.bound.take().map(|bound| bound.send(Err(Error::Ended(reason.clone()))));
+        drop(told);
         self.session.end(&reason);
         progress.over = Some(reason);
         progress.unwritten.clear();

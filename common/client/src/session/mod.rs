@@ -22,7 +22,7 @@ use mls::wire::{self, DeviceName, GroupState};
 use msrp::cpim::{self, Envelope};
 use msrp::{
     Address, Body, Chunk, Frame, Item, MessageId, Method, Outcome, Path, Quota, Reassembly, Reply,
-    SendRequest, Status,
+    SendRequest, Status, TransactionId,
 };
 use rand::CryptoRng;
 
@@ -72,6 +72,8 @@ pub struct Setup {
 pub enum Output {
     /// Tell the person.
     Event(Event),
+    /// The relay has answered our first frame: we have the seat, or not.
+    Bound(Result<(), Error>),
     /// A message is settled: accepted to the last octet, or failed.
     Settled(Ticket, Result<(), Error>),
     /// Fetch the group's public state and call [`Session::enter`] with it.
@@ -106,6 +108,8 @@ pub struct Session {
     files: Files,
     seen: Seen,
     early: VecDeque<Body>,
+    /// The transaction of our first frame, until it is answered.
+    binding: Option<TransactionId>,
     replies: VecDeque<Frame>,
     outputs: VecDeque<Output>,
 }
@@ -120,7 +124,9 @@ impl Session {
             messages_max: limits.incoming_max,
             ..Quota::default()
         };
-        let bind = SendRequest::bodiless(MessageId::random(rng)).encode(rng).to(&address);
+        let bind = SendRequest::bodiless(MessageId::random(rng)).encode(rng);
+        let binding = Some(bind.transaction());
+        let bind = bind.to(&address);
         let me = keyring.device().aor.clone();
         Self {
             level: setup.level,
@@ -131,6 +137,7 @@ impl Session {
             files: Files::default(),
             seen: Seen::default(),
             early: VecDeque::new(),
+            binding,
             replies: VecDeque::from([bind]),
             outputs: VecDeque::new(),
         }
@@ -214,6 +221,16 @@ impl Session {
     /// Takes what the decoder gave.
     pub fn receive(&mut self, now: Now, item: &Item) {
         match item {
+            Item::Response(head) if self.binding == Some(head.transaction()) => {
+                self.binding = None;
+                let refused = |status: Status| Error::Refused {
+                    what: "the seat",
+                    status: status.code(),
+                    reason: head.comment().unwrap_or_default().to_owned(),
+                };
+                let refused = head.status().filter(|status| !status.is_success()).map(refused);
+                self.outputs.push_back(Output::Bound(refused.map_or(Ok(()), Err)));
+            }
             Item::Response(head) => {
                 let mut settled = Vec::new();
                 self.outgoing.answered(head, &mut settled);
