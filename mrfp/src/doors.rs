@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use ids::SeatId;
 use msrp::{MessageId, Payload};
@@ -51,6 +52,8 @@ pub(crate) struct Parcel {
     pub(crate) except: Option<SeatId>,
     pub(crate) payload: Payload,
     pub(crate) stream: Option<Stream>,
+    /// When the relay had all of it.
+    pub(crate) ready: Instant,
 }
 
 /// The place of a chunk in a streamed message.

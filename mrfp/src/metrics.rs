@@ -1,7 +1,7 @@
 //! What the relay counts, by the names operators know. No room and no user ever goes into a label; what a number
 //! means is its help text.
-use prometheus::{IntCounter, IntCounterVec, IntGauge};
-use service::metrics::Metrics as Registry;
+use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge};
+use service::metrics::{Metrics as Registry, SECONDS};
 
 /// Handles for the hot path: looked up once, here.
 #[derive(Debug)]
@@ -18,6 +18,7 @@ pub(crate) struct Metrics {
     pub(crate) octets_in: IntCounter,
     pub(crate) octets_out: IntCounter,
     pub(crate) messages_in: IntCounter,
+    pub(crate) relay_seconds: Histogram,
     pub(crate) writes: IntCounter,
     pub(crate) queued_octets: IntGauge,
     pub(crate) slow_consumers: IntGauge,
@@ -68,6 +69,11 @@ impl Metrics {
             octets_in: octets.with_label_values(&["in"]),
             octets_out: octets.with_label_values(&["out"]),
             messages_in: r.counter("mrfp_relayed_messages_total", "Complete messages relayed."),
+            relay_seconds: r.histogram(
+                "mrfp_relay_duration_seconds",
+                "From a chunk's last octet to the end of its writes on one shard.",
+                SECONDS,
+            ),
             writes: r.counter("mrfp_writes_total", "Writes to sockets."),
             queued_octets: r.gauge("mrfp_write_queue_bytes", "Octets that wait in outboxes."),
             slow_consumers: r.gauge("mrfp_slow_consumers", "Connections that are behind."),

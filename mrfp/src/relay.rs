@@ -175,7 +175,8 @@ impl Relay {
         let mut room = self.lock();
         let passage = room.pass(message, now)?;
         if let Passage::Pass(shards, _) = passage {
-            let to = To { audience: message.audience(), except: Some(message.sender()), shards };
+            let to =
+                To { audience: message.audience(), except: Some(message.sender()), shards, now };
             self.send(&to, message.body(), rng);
             self.metrics.messages_in.inc();
         }
@@ -213,7 +214,12 @@ impl Relay {
     }
 
     /// A piece of a streamed message. Its first piece chooses the receivers; its last takes the number.
-    pub(crate) fn piece(&self, piece: &Piece, rng: &mut impl RngCore) -> Result<(), Refusal> {
+    pub(crate) fn piece(
+        &self,
+        piece: &Piece,
+        now: Instant,
+        rng: &mut impl RngCore,
+    ) -> Result<(), Refusal> {
         let last = piece.flag() != Flag::More;
         let content = (Bytes::from_static(CPIM), piece.body().clone());
         let send = SendRequest {
@@ -228,6 +234,7 @@ impl Relay {
             except: Some(piece.sender()),
             payload: send.encode(rng),
             stream: Some(Stream { id: piece.stream(), first: piece.is_first(), last }),
+            ready: now,
         });
         let mut room = self.lock();
         // An abort is passed on whoever's seat ended: its receivers wait for the rest of the message.
@@ -254,7 +261,7 @@ impl Relay {
     ) {
         let mut room = self.lock();
         let number = room.number();
-        let to = To { audience: &Audience::Room, except: None, shards: room.shards() };
+        let to = To { audience: &Audience::Room, except: None, shards: room.shards(), now };
         self.send(&to, &Body::from(cpim), rng);
         if gate.is_some_and(|gate| room.move_gate(gate, now)) {
             self.tell_gate(&room);
@@ -263,11 +270,12 @@ impl Relay {
     }
 
     /// A message of the focus for one seat.
-    pub(crate) fn deliver(&self, seat: SeatId, cpim: Bytes, rng: &mut impl RngCore) {
+    pub(crate) fn deliver(&self, seat: SeatId, cpim: Bytes, now: Instant, rng: &mut impl RngCore) {
         let room = self.lock();
         let audience = Audience::Seats(vec![seat]);
         let shards = room.reach(&audience);
-        self.send(&To { audience: &audience, except: None, shards }, &Body::from(cpim), rng);
+        let to = To { audience: &audience, except: None, shards, now };
+        self.send(&to, &Body::from(cpim), rng);
     }
 
     /// The focus answered a NICKNAME.
@@ -294,6 +302,7 @@ impl Relay {
                 except: to.except,
                 payload: chunk.encode(rng),
                 stream: (!whole).then_some(stream),
+                ready: to.now,
             });
             self.doors.push_all(to.shards, || Errand::Relay(Arc::clone(&parcel)));
             next = following;
@@ -320,6 +329,7 @@ struct To<'a> {
     audience: &'a Audience,
     except: Option<SeatId>,
     shards: Shards,
+    now: Instant,
 }
 
 const CPIM: &[u8] = msrp::cpim::MEDIA_TYPE.as_bytes();

@@ -33,6 +33,8 @@ pub(crate) struct Shard {
     pub(crate) rng: RefCell<StdRng>,
     rooms: RefCell<HashMap<RoomId, LocalRoom>>,
     connections: RefCell<HashMap<u64, Rc<Connection>>>,
+    /// When the chunks of this round were ready.
+    round: RefCell<Vec<Instant>>,
     /// Connections with something to write.
     dirty: RefCell<Vec<Rc<Connection>>>,
     last_connection: Cell<u64>,
@@ -76,6 +78,7 @@ impl Shard {
             rng: RefCell::new(plane::random()),
             rooms: RefCell::default(),
             connections: RefCell::default(),
+            round: RefCell::default(),
             dirty: RefCell::default(),
             last_connection: Cell::new(0),
             plane,
@@ -111,6 +114,19 @@ impl Shard {
         self.plane.doors.relieve();
         let dirty = std::mem::take(&mut *self.dirty.borrow_mut());
         dirty.iter().for_each(|connection| connection.flush(&self.plane));
+        self.measure_round();
+    }
+
+    fn measure_round(&self) {
+        let mut round = self.round.borrow_mut();
+        if round.is_empty() {
+            return;
+        }
+        let now = clock::now();
+        for ready in round.drain(..) {
+            let took = now.saturating_duration_since(ready);
+            self.plane.metrics.relay_seconds.observe(took.as_secs_f64());
+        }
     }
 
     fn run_errand(self: &Rc<Self>, errand: Errand, now: Instant) {
@@ -171,6 +187,7 @@ impl Shard {
             }
         }
         self.plane.metrics.chunks_out.inc_by(queued);
+        self.round.borrow_mut().push(parcel.ready);
     }
 
     fn add_route(&self, room: RoomId, seat: SeatId, connection: u64) {

@@ -224,7 +224,7 @@ impl Connection {
                 let refusal = seated.relay.late(now);
                 self.refuse(shard, &waiting.head, &refusal);
             }
-            seated.pass_aborted(shard);
+            seated.pass_aborted(shard, now);
             while seated.nicknames.front().is_some_and(|asked| asked.until <= now) {
                 if let Some(asked) = seated.nicknames.pop_front() {
                     self.reply(reports::nickname(&asked.head, Status::TIMEOUT), shard);
@@ -294,13 +294,13 @@ fn carry(
     };
     for piece in seated.session.take_aborted() {
         // An abort is never refused.
-        _ = seated.relay.piece(&piece, rng);
+        _ = seated.relay.piece(&piece, now, rng);
     }
     match admitted? {
         Admitted::Nothing | Admitted::Kept | Admitted::Duplicate(None) => Ok(Outcome::Accepted),
         Admitted::Duplicate(Some(octets)) => Ok(Outcome::Repeated(octets)),
         Admitted::Relay(piece) => {
-            seated.relay.piece(&piece, rng)?;
+            seated.relay.piece(&piece, now, rng)?;
             let octets = piece.range().start - 1 + piece.body().octets();
             let complete = piece.flag() == Flag::End;
             Ok(if complete { Outcome::Completed(octets) } else { Outcome::Accepted })

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use ids::{ConferenceId, SeatId};
 use msrp::{Address, Head, Uri};
+use service::clock;
 
 use crate::relay::{Relay, RoomId};
 use crate::session::{Seen, Session};
@@ -50,19 +51,20 @@ impl Seated {
     }
 
     /// Tells the receivers of streams that ended without their sender saying so.
-    pub(super) fn pass_aborted(&mut self, shard: &Shard) {
+    pub(super) fn pass_aborted(&mut self, shard: &Shard, now: Instant) {
         for piece in self.session.take_aborted() {
             // An abort is never refused.
-            _ = self.relay.piece(&piece, &mut *shard.rng.borrow_mut());
+            _ = self.relay.piece(&piece, now, &mut *shard.rng.borrow_mut());
         }
     }
 
     /// The session ends, and with it its unfinished messages.
     pub(super) fn close(&mut self, shard: &Shard, reason: &str) {
+        let now = clock::now();
         shard.plane.metrics.sessions.dec();
         shard.plane.metrics.sessions_closed.with_label_values(&[reason]).inc();
         for piece in self.session.close() {
-            _ = self.relay.piece(&piece, &mut *shard.rng.borrow_mut());
+            _ = self.relay.piece(&piece, now, &mut *shard.rng.borrow_mut());
         }
     }
 }

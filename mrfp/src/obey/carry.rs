@@ -75,7 +75,7 @@ impl Carrier {
             RoomOrder::Broadcast { key, cpim, gate } => {
                 relay.broadcast((key, cpim, gate), now, rng);
             }
-            RoomOrder::Deliver { seat, cpim, .. } => relay.deliver(seat, cpim, rng),
+            RoomOrder::Deliver { seat, cpim, .. } => relay.deliver(seat, cpim, now, rng),
             RoomOrder::NicknameAnswer { seat, request, status } => {
                 relay.nickname_answered(seat, request, status);
             }

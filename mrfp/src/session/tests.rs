@@ -378,3 +378,34 @@ fn a_kick_ends_the_unfinished_messages_of_the_old_epoch_and_no_others() {
     assert_eq!(scene.send(&rest(&old)), Err(stale));
     assert!(matches!(scene.send(&rest(&private)), Ok(Admitted::Whole(_))));
 }
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn however_a_message_is_cut_the_room_gets_the_same(
+        octets in 0_usize..6000,
+        cuts in proptest::collection::vec(1_usize..3000, 0..8),
+        level in proptest::prop_oneof![
+            proptest::strategy::Just(Level::Open),
+            proptest::strategy::Just(Level::Sealed)
+        ],
+    ) {
+        let mut scene = Scene::new(level);
+        let body = cpim(ROOM, SEALED, vec![b'-'; octets]);
+        let send = whole(body.clone());
+        let (mut next, mut got) = (Some(0), Body::new());
+        let mut cuts = cuts.into_iter();
+        while let Some(start) = next {
+            let (chunk, following) = send.chunk(start, cuts.next().unwrap_or(usize::MAX));
+            match scene.send(&chunk) {
+                Ok(Admitted::Kept) => {}
+                Ok(Admitted::Relay(piece)) => got.append(piece.body()),
+                Ok(Admitted::Whole(message)) => got.append(message.body()),
+                other => panic!("{other:?}"),
+            }
+            next = following;
+        }
+        proptest::prop_assert_eq!(got, body);
+    }
+}
