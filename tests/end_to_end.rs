@@ -1,11 +1,11 @@
 //! The whole system by its own commands: real processes, real sockets, and an exit code that tells the truth.
 #![expect(clippy::unwrap_used, reason = "a test whose system does not start should fail")]
-use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, ChildStdin, Command, Output, Stdio};
+mod common;
 
+use std::process::{Command, Output};
+
+use common::{CONCLAVE, Talk};
 use serde_json::Value;
-
-const CONCLAVE: &str = env!("CARGO_BIN_EXE_conclave");
 
 fn demo(plant: &[&str]) -> (Output, Value) {
     let output = Command::new(CONCLAVE).args(["demo", "--json"]).args(plant).output().unwrap();
@@ -51,59 +51,6 @@ fn the_demo_fails_when_a_member_said_to_be_removed_still_reads() {
 
     assert_eq!(output.status.code(), Some(1));
     assert_ne!(report["removed_member_read_after_removal"], 0, "{report:#}");
-}
-
-/// A command whose output is read line by line. It ends with the test.
-struct Talk {
-    child: Child,
-    stdin: Option<ChildStdin>,
-    lines: std::io::Lines<BufReader<std::process::ChildStdout>>,
-}
-
-impl Talk {
-    fn start(arguments: &[&str]) -> Self {
-        let mut child = Command::new(CONCLAVE)
-            .args(arguments)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::inherit())
-            .spawn()
-            .unwrap();
-        let stdin = child.stdin.take();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        Self { child, stdin, lines }
-    }
-
-    /// Reads until a line holds `wanted`.
-    fn until(&mut self, wanted: &str) -> String {
-        let mut seen = Vec::new();
-        for line in self.lines.by_ref() {
-            let line = line.unwrap();
-            if line.contains(wanted) {
-                return line;
-            }
-            seen.push(line);
-        }
-        panic!("no line held {wanted:?} before the end; seen: {seen:#?}");
-    }
-
-    fn say(&mut self, line: &str) {
-        writeln!(self.stdin.as_mut().unwrap(), "{line}").unwrap();
-    }
-
-    /// Closes its input and waits for it to end.
-    fn end(mut self) -> bool {
-        drop(self.stdin.take());
-        self.child.wait().unwrap().success()
-    }
-}
-
-impl Drop for Talk {
-    fn drop(&mut self) {
-        // It may have ended already.
-        drop(self.child.kill());
-        drop(self.child.wait());
-    }
 }
 
 #[test]
