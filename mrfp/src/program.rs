@@ -1,5 +1,5 @@
 //! The relay as a program: reads a configuration, makes the runtime, serves until told to stop. For `main` and for an
-//! executable that holds both servers; whoever embeds a relay wants [`run`](crate::run).
+//! executable that holds both servers; whoever embeds a relay wants [`crate::run`].
 use std::path::Path;
 
 use service::config::{self, ConfigError};
