@@ -316,3 +316,27 @@ async fn s7_1_1_small_messages_of_many_people_all_arrive_in_one_order() {
     }
     assert_eq!(stage.metric("mrfp_relayed_messages_total").await, 120.0);
 }
+
+#[tokio::test]
+async fn what_one_read_brings_leaves_in_one_write_for_each_connection() {
+    let mut stage = open_room().await;
+    let (mut alice, mut bob) = (stage.join(1).await, stage.join(2).await);
+    let (to, from) = alice.paths().clone();
+    let address = msrp::Address::new(&to, &from);
+    let mut batch = Vec::new();
+    for n in 0..16 {
+        let send = message(&format!("batch{n:02}"), text(1, "hello"));
+        batch.extend_from_slice(&send.encode(&mut alice.rng).to(&address).to_bytes());
+    }
+    let before = stage.metric("mrfp_writes_total").await;
+
+    alice.raw(&batch).await;
+    for _ in 0..16 {
+        bob.message().await;
+        assert!(matches!(alice.next().await, Got::Response(_, 200, _)));
+    }
+
+    // Sixteen chunks for bob and sixteen 200s for alice; one more each if the kernel cut the batch.
+    let writes = stage.metric("mrfp_writes_total").await - before;
+    assert!((2.0..=4.0).contains(&writes), "{writes} writes");
+}

@@ -48,7 +48,7 @@ pub enum Recipient {
 }
 
 impl Roster {
-    /// A room without people. The URI is brought into the spelling that [`same_uri`] compares.
+    /// A room without people. The URI is brought into the spelling that identities are compared in.
     pub fn new(uri: &str, level: Level, message_octets_max: u64) -> Self {
         Self { uri: same_uri(uri), level, message_octets_max, people: BTreeMap::new() }
     }
