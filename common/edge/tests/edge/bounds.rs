@@ -32,6 +32,22 @@ async fn a_message_that_is_never_finished_closes_its_flow() {
     }
 }
 
+#[tokio::test]
+async fn a_write_that_makes_no_progress_closes_its_flow() {
+    let limits = EdgeLimits { write: SHORT, queue_bytes_max: 64 << 20, ..EdgeLimits::default() };
+    let mut world = World::protected(limits).await;
+    let _silent = TcpStream::connect(world.address).await.unwrap();
+    let flow = world.opened().await;
+    let bytes = options(1).with_body("text/plain", vec![b'x'; 1 << 20]).to_bytes();
+
+    // More than the sockets between hold, less than the queue.
+    for _ in 0..32 {
+        world.edge.send(flow, bytes.clone());
+    }
+
+    assert_eq!(world.closed().await, (flow, Closed::WriteTimeout));
+}
+
 fn begun_body() -> Vec<u8> {
     let mut bytes = options(1).with_body("text/plain", vec![b'x'; 1_000]).to_bytes().to_vec();
     bytes.truncate(bytes.len() - 1_000);

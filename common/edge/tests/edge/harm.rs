@@ -168,3 +168,29 @@ async fn a_client_that_asks_much_and_reads_late_gets_all_its_answers() {
     }
     drop(soon(asking).await.unwrap());
 }
+
+#[tokio::test]
+async fn a_driver_whose_events_nobody_takes_stops_reading() {
+    const SENT: usize = 5_000;
+    let limits = EdgeLimits { events_max: 16, ..EdgeLimits::default() };
+    let World { edge, events, address, .. } = World::protected(limits).await;
+    let (_sip, mut untaken) = spawn(edge, events, DriverSettings::default()).unwrap();
+    let (mut reading, mut writing) = TcpStream::connect(address).await.unwrap().into_split();
+    let mut broken = options(1);
+    broken.headers.set(sip::Name::From, "<<<");
+    let bytes = broken.to_bytes().repeat(SENT);
+    let sending = tokio::spawn(async move { drop(writing.write_all(&bytes).await) });
+
+    // Each is answered 400 and told; 256 events wait in the channel, as many in the driver, 16 at the edge.
+    let (mut answers, mut buffer) = (0, vec![0; 64 << 10]);
+    let patience = Duration::from_millis(500);
+    while let Ok(read) = tokio::time::timeout(patience, reading.read(&mut buffer)).await {
+        let text = &buffer[..read.unwrap()];
+        answers += text.windows(12).filter(|window| window == b"SIP/2.0 400 ").count();
+    }
+
+    assert!(answers < 1_000, "{answers} of {SENT}");
+    let taken = soon(untaken.recv()).await;
+    assert!(matches!(taken, Some(SipEvent::Opened { .. })), "{taken:?}");
+    sending.abort();
+}
