@@ -180,6 +180,10 @@ pub struct Limits {
     pub dialogs_max: usize,
     /// Dialogs on one connection. 256: a person in very many rooms.
     pub dialogs_per_connection_max: usize,
+    /// Conferences at once. 10 000.
+    pub conferences_max: usize,
+    /// Devices on one conference's roster. 5 000: a commit then costs its maker half a second.
+    pub participants_max: usize,
     /// Bindings (devices) of one person. 16.
     pub bindings_per_person_max: usize,
     /// Bindings of all people. 20 000.
@@ -242,6 +246,8 @@ impl Default for Limits {
             call_secs: 10,
             dialogs_max: 20_000,
             dialogs_per_connection_max: 256,
+            conferences_max: 10_000,
+            participants_max: 5_000,
             bindings_per_person_max: 16,
             bindings_max: 20_000,
             register_secs_min: 60,
@@ -336,6 +342,8 @@ impl Limits {
             ("calls_per_connection_max", self.calls_per_connection_max),
             ("dialogs_max", self.dialogs_max),
             ("dialogs_per_connection_max", self.dialogs_per_connection_max),
+            ("conferences_max", self.conferences_max),
+            ("participants_max", self.participants_max),
             ("bindings_per_person_max", self.bindings_per_person_max),
             ("bindings_max", self.bindings_max),
             ("http_connections_max", self.http_connections_max),

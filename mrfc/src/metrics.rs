@@ -6,6 +6,8 @@ use prometheus::{HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec}
 use service::metrics::{Metrics as Registry, SECONDS};
 use sip::{Method, Status};
 
+use crate::desk::Figures;
+
 /// The figures of the SIP front and the HTTPS API. Clones share them.
 #[derive(Clone, Debug)]
 pub(crate) struct Metrics {
@@ -22,6 +24,8 @@ pub(crate) struct Metrics {
     /// Bindings in the registrar.
     pub(crate) registrations: IntGauge,
     rooms: IntGauge,
+    members: IntGaugeVec,
+    commits: IntCounterVec,
     relays: IntGaugeVec,
     joins: HistogramVec,
     dial_outs: IntCounterVec,
@@ -82,6 +86,16 @@ impl Metrics {
             dialogs: registry.gauge("mrfc_dialogs", "Dialogs between the focus and devices."),
             registrations: registry.gauge("mrfc_registrations", "Registered contacts."),
             rooms: registry.gauge("mrfc_rooms", "Conferences there are."),
+            members: registry.gauges(
+                "mrfc_members",
+                "Devices: participants are on a roster, members have a leaf in a group.",
+                &["state"],
+            ),
+            commits: registry.counters(
+                "mrfc_mls_commits_total",
+                "Changes of groups by what became of them.",
+                &["result"],
+            ),
             relays: registry.gauges(
                 "mrfc_relays",
                 "Relays that are configured, and those that can be reached.",
@@ -132,9 +146,19 @@ impl Metrics {
         self.joins.with_label_values(&[outcome]).observe(took.as_secs_f64());
     }
 
-    pub(crate) fn rooms(&self, rooms: usize, relays: usize, reached: usize) {
+    pub(crate) fn rooms(&self, rooms: usize, figures: Figures, (relays, reached): (usize, usize)) {
         let gauge = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         self.rooms.set(gauge(rooms));
+        self.members.with_label_values(&["participant"]).set(gauge(figures.participants));
+        self.members.with_label_values(&["member"]).set(gauge(figures.members));
+        for (result, count) in [
+            ("accepted", figures.commits_accepted),
+            ("conflict", figures.commits_conflicting),
+            ("refused", figures.commits_refused),
+        ] {
+            let counter = self.commits.with_label_values(&[result]);
+            counter.inc_by(count.saturating_sub(counter.get()));
+        }
         self.relays.with_label_values(&["configured"]).set(gauge(relays));
         self.relays.with_label_values(&["reached"]).set(gauge(reached));
     }

@@ -22,6 +22,7 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use crate::conference::Bounds;
 use crate::config::{BadConfig, Config, Limits};
 use crate::desk::{DeskLimits, DeskParts, Desks, OpenError};
 use crate::front::{self, Front, FrontParts, NoRandomness};
@@ -202,7 +203,7 @@ impl Server {
             domain: config.domain.clone(),
             sip,
             wall: clock::wall,
-            limits: DeskLimits::default(),
+            limits: desk_limits(&config.limits),
         })
         .await?;
 
@@ -314,6 +315,15 @@ fn relays(
         limits: control::Limits::default(),
         pauses: PAUSES,
     }))
+}
+
+fn desk_limits(limits: &Limits) -> DeskLimits {
+    let defaults = DeskLimits::default();
+    DeskLimits {
+        conferences_max: limits.conferences_max,
+        conference: Bounds { participants_max: limits.participants_max, ..defaults.conference },
+        ..defaults
+    }
 }
 
 fn edge_limits(limits: &Limits) -> EdgeLimits {

@@ -1,4 +1,4 @@
-//! Dial-out (RFC 4353, `spec/wire.md` F4): the focus calls every registered device of an invited person, over the
+//! Dial-out (RFC 4353, 5.4): the focus calls every registered device of an invited person, over the
 //! connection the device registered on, with an offer for a seat that is waiting.
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -146,7 +146,8 @@ impl Front {
             ringing.state == State::Ringing
                 && (&called.conference, &called.who, &called.device) == (conference, who, &device)
         };
-        if self.ringing.values().any(rings) || self.dialogs.has(conference, who, &device) {
+        let is_in = self.dialogs.of(conference, who, &device).is_some();
+        if is_in || self.joins(who, &device) || self.ringing.values().any(rings) {
             return None;
         }
         let (conference, who, by) = (conference.clone(), who.clone(), by.clone());
@@ -272,6 +273,7 @@ impl Front {
                 ringing.state = State::Answered(id.clone());
                 let (conference, who) = (call.conference.clone(), call.person.clone());
                 self.metrics.dial_out("answered");
+                self.supersede(&call);
                 self.dialogs.insert(call);
                 self.answered(&id, peer_path(&media));
                 self.dial_ended(&conference, &who, Status::OK);
@@ -322,6 +324,20 @@ impl Front {
             self.cancel(key);
         }
         key.is_some()
+    }
+
+    /// A device that is being called has come by itself.
+    pub(super) fn came_by_itself(&mut self, call: &Call) {
+        let same = |ringing: &Ringing| {
+            let called = &ringing.called;
+            ringing.state == State::Ringing
+                && (&called.conference, &called.who, &called.device)
+                    == (&call.conference, &call.person, &call.device)
+        };
+        let key = self.ringing.iter().find(|(_, ringing)| same(ringing)).map(|(key, _)| *key);
+        if let Some(key) = key {
+            self.cancel(key);
+        }
     }
 
     /// Calls that rang long enough are cancelled, answered ones forgotten once nothing can follow.

@@ -41,6 +41,7 @@ pub(crate) struct Call {
 pub(crate) struct Dialogs {
     calls: HashMap<DialogId, Call>,
     seats: HashMap<(ConferenceId, SeatId), DialogId>,
+    devices: HashMap<(ConferenceId, Aor, DeviceId), DialogId>,
     flows: HashMap<FlowId, HashSet<DialogId>>,
     unacknowledged: HashMap<TransactionKey, DialogId>,
 }
@@ -93,12 +94,14 @@ impl Dialogs {
         self.seats.get(&(conference.clone(), seat)).cloned()
     }
 
-    /// Whether this device has a dialog in this conference.
-    pub(crate) fn has(&self, conference: &ConferenceId, who: &Aor, device: &DeviceId) -> bool {
-        let theirs = |call: &Call| {
-            (&call.conference, &call.person, &call.device) == (conference, who, device)
-        };
-        self.calls.values().any(theirs)
+    /// The dialog of this device in this conference. It has one at most: a newer one takes the place.
+    pub(crate) fn of(
+        &self,
+        conference: &ConferenceId,
+        who: &Aor,
+        device: &DeviceId,
+    ) -> Option<DialogId> {
+        self.devices.get(&(conference.clone(), who.clone(), device.clone())).cloned()
     }
 
     /// The dialogs on a connection.
@@ -112,6 +115,10 @@ impl Dialogs {
         let seat = (call.conference.clone(), call.seat);
         if self.seats.get(&seat) == Some(id) {
             self.seats.remove(&seat);
+        }
+        let device = (call.conference.clone(), call.person.clone(), call.device.clone());
+        if self.devices.get(&device) == Some(id) {
+            self.devices.remove(&device);
         }
         if let Some(key) = call.unacknowledged {
             self.unacknowledged.remove(&key);
@@ -127,6 +134,8 @@ impl Dialogs {
 
     fn index(&mut self, id: &DialogId, call: &Call) {
         self.seats.insert((call.conference.clone(), call.seat), id.clone());
+        let device = (call.conference.clone(), call.person.clone(), call.device.clone());
+        self.devices.insert(device, id.clone());
         self.flows.entry(call.flow).or_default().insert(id.clone());
         if let Some(key) = call.unacknowledged {
             self.unacknowledged.insert(key, id.clone());
@@ -174,7 +183,7 @@ mod tests {
         }
 
         assert_eq!(dialogs.len(), 0);
-        assert!(dialogs.seats.is_empty() && dialogs.flows.is_empty());
+        assert!(dialogs.seats.is_empty() && dialogs.flows.is_empty() && dialogs.devices.is_empty());
     }
 
     #[test]

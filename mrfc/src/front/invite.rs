@@ -1,5 +1,5 @@
 //! INVITE: a conference is made or joined, or a session in it is changed. The answer waits for the seat, so that
-//! nobody arrives before it (`design.md` §5).
+//! nobody arrives before it.
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -7,7 +7,7 @@ use ids::{Aor, ConferenceId, DeviceId};
 use service::clock;
 use sip::dialog::{Dialog, DialogId, random_tag};
 use sip::endpoint::{FlowId, TransactionKey};
-use sip::header::{Name, NameAddr};
+use sip::header::{Name, NameAddr, ReasonValue};
 use sip::sdp::Offer;
 use sip::{Request, Response, SipUri, Status};
 
@@ -263,19 +263,24 @@ impl Front {
                 return self.answer(key, Status::NO_SUCH_DIALOG);
             }
             None => match Dialog::uas(request, &response) {
-                Ok(dialog) => self.dialogs.insert(Call {
-                    dialog,
-                    conference,
-                    level,
-                    seat,
-                    person,
-                    device,
-                    flow,
-                    peer_path: path,
-                    description,
-                    origin,
-                    unacknowledged,
-                }),
+                Ok(dialog) => {
+                    let call = Call {
+                        dialog,
+                        conference,
+                        level,
+                        seat,
+                        person,
+                        device,
+                        flow,
+                        peer_path: path,
+                        description,
+                        origin,
+                        unacknowledged,
+                    };
+                    self.supersede(&call);
+                    self.came_by_itself(&call);
+                    self.dialogs.insert(call);
+                }
                 Err(error) => {
                     tracing::debug!(%error, "an INVITE that makes no dialog");
                     self.release(&conference, seat, Gone::Away);
@@ -284,6 +289,14 @@ impl Front {
             },
         }
         self.respond(key, response);
+    }
+
+    /// A device that begins anew has lost its former dialog, whose seat the desk has ended already.
+    pub(super) fn supersede(&mut self, call: &Call) {
+        let former = self.dialogs.of(&call.conference, &call.person, &call.device);
+        if let Some(former) = former.and_then(|id| self.forget_dialog(&id)) {
+            self.send_bye(former, &ReasonValue::new("SIP", 200, "the device has begun anew"));
+        }
     }
 
     /// A 200 to an INVITE: what we can do, who we are (`isfocus`, RFC 4579, 4.1), and our end of the session.
@@ -310,6 +323,11 @@ impl Front {
         if let Some(joining) = self.joining.get_mut(&key) {
             joining.given_up = true;
         }
+    }
+
+    /// Whether this device is about to join some conference.
+    pub(super) fn joins(&self, who: &Aor, device: &DeviceId) -> bool {
+        self.joining.values().any(|joining| joining.person == *who && joining.device == *device)
     }
 
     /// The INVITEs in work that would change this dialog.

@@ -285,8 +285,7 @@ impl Front {
         self.registrar.expire(now);
         self.stop_ringing(now);
         self.referrals_late(now);
-        let (relays, reached) = self.relays.reached();
-        self.metrics.rooms(self.desks.len(), relays, reached);
+        self.metrics.rooms(self.desks.len(), self.desks.figures(), self.relays.reached());
         self.gauges();
     }
 

@@ -133,7 +133,8 @@ impl Place<'_> {
             Level::Sealed => types(&[wire::MLS, wire::SEALED_FILE, wire::BUNDLE]),
             Level::Open => types(&["*"]),
         };
-        media.chatroom = Some(types(&["nickname", "private-messages"]));
+        // RFC 7701, 8.2: without the token a client asks for no nickname, which nobody here would keep.
+        media.chatroom = Some(types(&["private-messages"]));
         media.fingerprints = self.fingerprint.parse::<Fingerprint>().into_iter().collect();
         media
     }

@@ -1,4 +1,4 @@
-//! Dial-out: the focus calls every registered device of an invited person (flow F4 of `spec/wire.md`).
+//! Dial-out: the focus calls every registered device of an invited person.
 use sip::header::Name;
 use sip::sdp::{Offer, Setup};
 use sip::{Method, Response, Status};
@@ -119,4 +119,27 @@ async fn a_call_that_rings_too_long_is_cancelled() {
     bob.answer(key, &invite, 487).await;
 
     assert_eq!(outcome(&mut alice).await, "SIP/2.0 487 Request Terminated\r\n");
+}
+
+#[tokio::test]
+async fn a_device_that_comes_by_itself_is_not_called_any_more() {
+    let mut world = World::start().await;
+    let mut alice = Phone::registered(&world, "alice", 1).await;
+    let mut bob = Phone::registered(&world, "bob", 1).await;
+    let (_talk, uri) = made(&mut world, &mut alice).await;
+    invite_bob(&mut alice, &uri).await;
+    let (called, invite) = bob.incoming().await;
+
+    bob.invite(&uri, &good_offer()).await.ok().unwrap();
+
+    bob.cancelled(called).await;
+    // Too late: the answer to the call ends the call, not the session that bob began.
+    let response = Response::to(&invite, Status::OK)
+        .with(Name::Contact, bob.contact())
+        .with_body("application/sdp", good_offer());
+    bob.sip.respond(called, response).await;
+    let (key, bye) = bob.incoming().await;
+    assert_eq!(bye.headers.call_id(), invite.headers.call_id());
+    bob.answer(key, &bye, 200).await;
+    assert_eq!(world.metric("mrfc_dialogs").await, 2);
 }

@@ -1,4 +1,4 @@
-//! INVITE in every way a client may get it right or wrong, and how dialogs end (flows F1, F2, F7 of `spec/wire.md`).
+//! INVITE in every way a client may get it right or wrong, and how dialogs end.
 use sip::dialog::Dialog;
 use sip::header::{CSeq, Name, ReasonValue};
 use sip::sdp::{Setup, parse_answer};
@@ -177,6 +177,42 @@ async fn a_cancelled_invite_is_487_and_its_seat_is_given_back() {
 
     assert_eq!(exchange.last().await.unwrap().status, Status::REQUEST_TERMINATED);
     world.relay.unseated(seat).await;
+}
+
+#[tokio::test]
+async fn a_device_that_disappears_while_it_joins_leaves_no_seat() {
+    let mut world = World::with(Manner::Silent, |_| {}).await;
+    let mut alice = Phone::registered(&world, "alice", 1).await;
+    let request = alice.request("INVITE", &factory()).with_body("application/sdp", good_offer());
+    let mut exchange = alice.sip.begin(alice.flow, request).await.unwrap();
+    assert_eq!(exchange.next().await.unwrap().status, Status::TRYING);
+    let seat = world.relay.seat().await.seat;
+
+    alice.sip.close(alice.flow);
+
+    world.relay.unseated(seat).await;
+    assert_eq!(world.metric("mrfc_dialogs").await, 0);
+}
+
+#[tokio::test]
+async fn a_full_house_is_486_and_its_own_people_still_come_back() {
+    let mut world = World::with(Manner::Prompt, |config| config.limits.participants_max = 1).await;
+    let mut alice = Phone::registered(&world, "alice", 1).await;
+    let mut bob = Phone::registered(&world, "bob", 1).await;
+    let made = alice.invite(&factory(), &good_offer()).await.ok().unwrap();
+    let uri = format!("sip:{}@{DOMAIN}", conference(&made.response));
+    let first = world.relay.seat().await.seat;
+
+    let full = bob.invite(&uri, &good_offer()).await.err().unwrap();
+    assert_eq!(full.status, Status::BUSY_HERE);
+
+    // The same device again takes its own place; the dialog of the former seat is ended.
+    alice.invite(&uri, &good_offer()).await.ok().unwrap();
+    assert_ne!(world.relay.seat().await.seat, first);
+    let (key, bye) = alice.incoming().await;
+    assert_eq!(bye.method, Method::Bye);
+    assert_eq!(bye.headers.call_id().unwrap(), made.dialog.id().call_id.as_ref());
+    alice.answer(key, &bye, 200).await;
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ mod calling;
 mod directory;
 mod joining;
 mod phone;
+mod process;
 mod referring;
 mod registering;
 mod relay;

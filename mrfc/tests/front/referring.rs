@@ -1,4 +1,4 @@
-//! REFER: a moderator has the focus call or remove somebody (flows F5 and F8 of `spec/wire.md`).
+//! REFER: a moderator has the focus call or remove somebody.
 use bytes::Bytes;
 use sip::header::{Name, SubscriptionStatus};
 use sip::{Method, Request, Status};

@@ -1,6 +1,7 @@
 //! A running MRFC with its files, its users and a relay.
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,7 +28,7 @@ pub(crate) struct World {
     pub(crate) issuer: Issuer,
     pub(crate) relay: Relay,
     shutdown: Shutdown,
-    _folder: tempfile::TempDir,
+    _files: Files,
 }
 
 impl Drop for World {
@@ -49,49 +50,19 @@ impl World {
     /// A world with another configuration.
     pub(crate) async fn with(manner: Manner, change: impl FnOnce(&mut Config)) -> Self {
         tls::install_provider();
-        let folder = tempfile::tempdir().unwrap();
-        let at = |name: &str| folder.path().join(name).display().to_string();
-        let ca = DevCa::new("test", clock::wall()).unwrap();
-        ca.issue_files(&[DOMAIN, "127.0.0.1"], folder.path(), "server").unwrap();
-        ca.issue_files(&["mrfc"], folder.path(), "focus").unwrap();
-        ca.write_certificate(&folder.path().join("ca.pem")).unwrap();
-        let issuer = device_issuer(folder.path());
-        std::fs::write(at("users.toml"), users(&["alice", "bob", "carol", "mallory"])).unwrap();
-        let identity = ca.issue(&["mrfp"]).unwrap();
-        let relay = Relay::start(&identity, ca.roots().unwrap(), manner);
-        let server = |section: &str| {
-            let (certificate, key) = (at("server.pem"), at("server.key"));
-            format!(
-                "[{section}]\nlisten = \"127.0.0.1:0\"\ncertificate_file = {certificate:?}\nkey_file = {key:?}\n"
-            )
-        };
-        let text = format!(
-            "domain = \"{DOMAIN}\"\nusers_file = {:?}\n{}{}[ops]\nlisten = \"127.0.0.1:0\"\n\
-             [store]\npath = {:?}\n[issuer]\ncertificate_file = {:?}\nkey_file = {:?}\n\
-             [control]\nname = \"mrfc-0\"\ncertificate_file = {:?}\nkey_file = {:?}\nca_file = {:?}\n\
-             [[relays]]\nname = \"mrfp-0\"\ncontrol = \"{}\"\nserver_name = \"mrfp\"\n",
-            at("users.toml"),
-            server("sip"),
-            server("https"),
-            at("mrfc.sqlite"),
-            at("issuer.pem"),
-            at("issuer.key"),
-            at("focus.pem"),
-            at("focus.key"),
-            at("ca.pem"),
-            relay.address,
-        );
-        std::fs::write(at("mrfc.toml"), text).unwrap();
+        let ca = DevCa::new("control", clock::wall()).unwrap();
+        let relay = Relay::start(&ca.issue(&["mrfp"]).unwrap(), ca.roots().unwrap(), manner);
+        let files = Files::with(&ca, relay.address);
+        let text = Some(files.config());
         let mut config: Config =
-            service::config::load_from(Some(at("mrfc.toml").as_ref()), "MRFC", [].into(), &[])
-                .unwrap();
+            service::config::load_from(text.as_deref(), "MRFC", [].into(), &[]).unwrap();
         change(&mut config);
         let shutdown = Shutdown::new();
         let server = Server::start(config, shutdown.clone()).await.unwrap();
         let addresses = server.addresses().clone();
         tokio::spawn(server.serve());
-        let roots = ca.roots().unwrap();
-        Self { addresses, roots, issuer, relay, shutdown, _folder: folder }
+        let (roots, issuer) = (ca.roots().unwrap(), files.issuer.clone());
+        Self { addresses, roots, issuer, relay, shutdown, _files: files }
     }
 
     /// The value of one line of `/metrics`; 0 if it is not there.
@@ -104,6 +75,62 @@ impl World {
         let values: BTreeMap<&str, &str> =
             answer.lines().filter_map(|line| line.rsplit_once(' ')).collect();
         values.get(line).map_or(0, |value| value.parse().unwrap())
+    }
+}
+
+/// The files of an MRFC, in a folder that goes with them.
+pub(crate) struct Files {
+    folder: tempfile::TempDir,
+    issuer: Issuer,
+}
+
+impl Files {
+    /// Files for an MRFC whose relay has its control port here.
+    pub(crate) fn make(relay: SocketAddr) -> Self {
+        tls::install_provider();
+        Self::with(&DevCa::new("control", clock::wall()).unwrap(), relay)
+    }
+
+    fn with(ca: &DevCa, relay: SocketAddr) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        ca.issue_files(&[DOMAIN, "127.0.0.1"], folder.path(), "server").unwrap();
+        ca.issue_files(&["mrfc"], folder.path(), "focus").unwrap();
+        ca.write_certificate(&folder.path().join("ca.pem")).unwrap();
+        let issuer = device_issuer(folder.path());
+        let files = Self { folder, issuer };
+        let known = users(&["alice", "bob", "carol", "mallory"]);
+        std::fs::write(files.path("users.toml"), known).unwrap();
+        std::fs::write(files.config(), files.text(relay)).unwrap();
+        files
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// The configuration file.
+    pub(crate) fn config(&self) -> PathBuf {
+        self.path("mrfc.toml")
+    }
+
+    fn text(&self, relay: SocketAddr) -> String {
+        let identity = |name: &str| {
+            let (certificate, key) =
+                (self.path(&format!("{name}.pem")), self.path(&format!("{name}.key")));
+            format!("certificate_file = {certificate:?}\nkey_file = {key:?}\n")
+        };
+        let listen = "listen = \"127.0.0.1:0\"\n";
+        format!(
+            "domain = \"{DOMAIN}\"\nusers_file = {:?}\n[sip]\n{listen}{server}[https]\n{listen}{server}\
+             [ops]\n{listen}[store]\npath = {:?}\n[issuer]\n{}[control]\nname = \"mrfc-0\"\nca_file = {:?}\n{}\
+             [[relays]]\nname = \"mrfp-0\"\ncontrol = \"{relay}\"\nserver_name = \"mrfp\"\n",
+            self.path("users.toml"),
+            self.path("mrfc.sqlite"),
+            identity("issuer"),
+            self.path("ca.pem"),
+            identity("focus"),
+            server = identity("server"),
+        )
     }
 }
 
