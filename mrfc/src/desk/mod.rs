@@ -41,6 +41,8 @@ pub use figures::Figures;
 
 /// Seat numbers taken from the store at once. A start wastes fewer than this many.
 const SEATS_RESERVED: u32 = 1024;
+/// How often making a conference is tried while one of its name is ending.
+const CREATE_TRIES: usize = 100;
 /// Asks that may wait for one desk; further ones wait for a place.
 const ASKS_MAX: usize = 256;
 
@@ -264,14 +266,22 @@ impl Desks {
             return Err(Refusal::Full);
         }
         let relay = self.0.relays.place().ok_or(Refusal::NoRelay)?;
-        let desk = self.0.registry.desk(&id, |asks, notices| {
-            task::spawn_new(&self.0, id.clone(), asks, notices);
-        });
-        let (reply, answer) = oneshot::channel();
-        let level = conference::Level::from(level);
-        desk.ask(Ask::Create { creator, level, relay, reply }).await?;
-        answer.await.map_err(|_| Refusal::NotOwner)??;
-        Ok(id)
+        for _ in 0..CREATE_TRIES {
+            let desk = self.0.registry.desk(&id, |asks, notices| {
+                task::spawn_new(&self.0, id.clone(), asks, notices);
+            });
+            let (reply, answer) = oneshot::channel();
+            let (creator, relay) = (creator.clone(), relay.clone());
+            let ask = Ask::Create { creator, level: level.into(), relay, reply };
+            if desk.ask(ask).await.is_ok()
+                && let Ok(made) = answer.await
+            {
+                return made.map(|()| id);
+            }
+            // The desk of a conference that is just ending; the next one is there in a moment.
+            tokio::task::yield_now().await;
+        }
+        Err(Refusal::NotOwner)
     }
 
     /// Gives a device a seat, and answers when the relay has it ready.

@@ -3,19 +3,30 @@
 use std::sync::Arc;
 
 use ids::ConferenceId;
+use tokio::task::JoinSet;
 
 use super::task::Desk;
 use super::{OpenError, Shared};
 use crate::conference::{Command, Conference};
 
+/// Conferences recovered at once: they share the store's flushes.
+const TOGETHER: usize = 64;
+
 pub(super) async fn all(shared: &Arc<Shared>) -> Result<(), OpenError> {
-    for id in shared.store.conferences().await? {
-        one(shared, id).await?;
+    let mut names = shared.store.conferences().await?.into_iter();
+    let mut recovering = JoinSet::new();
+    loop {
+        for id in names.by_ref().take(TOGETHER - recovering.len()) {
+            recovering.spawn(one(Arc::clone(shared), id));
+        }
+        match recovering.join_next().await {
+            Some(recovered) => recovered.expect("no recovery is cancelled, and none panics")?,
+            None => return Ok(()),
+        }
     }
-    Ok(())
 }
 
-async fn one(shared: &Arc<Shared>, id: ConferenceId) -> Result<(), OpenError> {
+async fn one(shared: Arc<Shared>, id: ConferenceId) -> Result<(), OpenError> {
     let journal = |why| OpenError::Journal { conference: id.clone(), why };
     let history = shared.store.read(&id).await?;
     let recovered = Conference::recover(shared.terms(&id), &history.events, history.group.as_ref());
@@ -23,7 +34,7 @@ async fn one(shared: &Arc<Shared>, id: ConferenceId) -> Result<(), OpenError> {
     let Some(level) = recovered.conference.level() else {
         return Ok(());
     };
-    let mut desk = Desk::recovered(Arc::clone(shared), recovered.conference);
+    let mut desk = Desk::recovered(Arc::clone(&shared), recovered.conference);
     let adopt = |why| OpenError::Adopt { conference: id.clone(), why };
     desk.run(&Command::Adopt).await.map_err(adopt)?;
     let relay = desk.relay();

@@ -216,6 +216,25 @@ fn who_leaves_and_comes_back_at_once_is_a_newcomer() {
 }
 
 #[test]
+fn who_leaves_and_comes_back_when_nobody_else_is_there_enters_in_place_of_the_old_leaf() {
+    let mut world = World::room(&[("bob", 1)]);
+    let (alice, bob) = (world.seat(&device("alice", 1)), world.seat(&device("bob", 1)));
+    world.run(&Command::Gone { seat: bob, why: Why::Away }).unwrap();
+    world.run(&Command::Leave(alice)).unwrap();
+    world.settle();
+    assert!(world.conference.gate().unwrap().shut);
+
+    world.devices.get_mut(&device("alice", 1)).unwrap().member = None;
+    world.seen.clear();
+    world.arrive("alice", 1);
+    world.settle();
+
+    assert_eq!(world.asked(&device("alice", 1)), [Reason::Enter]);
+    assert!(!world.conference.gate().unwrap().shut);
+    world.assert_agreement();
+}
+
+#[test]
 fn the_outstanding_add_is_asked_for_anew_together_with_the_remove() {
     let mut world = World::room(&[("dave", 1)]);
     world.silence("alice", 1);

@@ -6,7 +6,7 @@ use control::RoomOrder;
 use super::relay::Habits;
 use super::rig::{Rig, aor, room7};
 use crate::config::Level;
-use crate::desk::{DeskLimits, Refusal, SipEffect};
+use crate::desk::{DeskLimits, Gone, NewConference, Refusal, SipEffect};
 
 #[tokio::test]
 async fn a_restart_brings_back_rooms_seats_and_groups() {
@@ -35,6 +35,24 @@ async fn a_restart_brings_back_rooms_seats_and_groups() {
     let joiner = rig.joiner("bob");
     assert_eq!(rig.desks.join(&room7(), joiner).await, Err(Refusal::Barred));
     assert_eq!(rig.desks.len(), 1);
+}
+
+#[tokio::test]
+async fn a_hundred_conferences_come_back_and_an_ended_one_does_not() {
+    let mut rig = Rig::new().await;
+    for _ in 0..100 {
+        let new = NewConference { id: None, creator: aor("alice"), level: Level::Sealed };
+        rig.desks.create(new).await.unwrap();
+    }
+    rig.make(Level::Open).await.unwrap();
+    rig.arrive("alice").await;
+    rig.desks.gone(&room7(), rig.seat("alice"), Gone::Left).await;
+    rig.relay.order(|order| matches!(order, RoomOrder::Close { .. }).then_some(())).await;
+
+    rig.restart().await;
+
+    assert_eq!(rig.desks.len(), 100);
+    assert!(!rig.desks.exists(&room7()));
 }
 
 #[tokio::test]
