@@ -98,9 +98,12 @@ async fn a_shut_down_edge_closes_its_flows_and_its_listeners() {
     assert_eq!(read_all(&mut client).await, "");
     drop(client);
     assert_eq!(world.closed().await, (flow, Closed::ByUs));
-    while TcpStream::connect(world.address).await.is_ok() {
-        tokio::task::yield_now().await;
-    }
+    soon(async {
+        while TcpStream::connect(world.address).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
 }
 
 #[tokio::test]
