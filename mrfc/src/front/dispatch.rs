@@ -24,10 +24,7 @@ impl Front {
         match event {
             Event::Request { key, flow, request } => self.dispatch(key, flow, request),
             Event::Ack { key, request, .. } => self.acknowledged(key, &request),
-            Event::Cancelled { key } => {
-                self.give_up(key);
-                self.answer(key, Status::REQUEST_TERMINATED);
-            }
+            Event::Cancelled { key } => self.answer(key, Status::REQUEST_TERMINATED),
             Event::Abandoned { key, .. } => self.abandoned(key),
             Event::Response { key, response } => self.dialled(key, &response),
             Event::Failed { key, why } => self.not_dialled(key, why),
@@ -178,7 +175,6 @@ impl Front {
         let call = self.dialogs.remove(id)?;
         self.referrals.inherit(id, &call);
         for key in self.renewing(id) {
-            self.give_up(key);
             self.answer(key, Status::REQUEST_TERMINATED);
         }
         Some(call)
@@ -265,7 +261,6 @@ impl Front {
 
     /// A request of a device lost its transaction before its end.
     fn abandoned(&mut self, key: TransactionKey) {
-        self.give_up(key);
         self.forget(key);
         if let Some(id) = self.dialogs.awaiting(key) {
             // RFC 3261, 13.3.1.4: a 2xx that nobody acknowledges is followed by BYE.

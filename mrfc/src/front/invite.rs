@@ -32,8 +32,6 @@ pub(super) struct Joining {
     /// The dialog it changes; `None` if it begins one.
     renews: Option<DialogId>,
     since: Instant,
-    /// The client cancelled or is gone: the seat is given back when it comes.
-    given_up: bool,
 }
 
 /// What the desk said.
@@ -133,8 +131,7 @@ impl Front {
             private_messages: media.is_none_or(|media| media.chatroom_has("private-messages")),
         };
         let since = clock::now();
-        let joining =
-            Joining { flow, person, device, level, offer, renews, since, given_up: false };
+        let joining = Joining { flow, person, device, level, offer, renews, since };
         Ok((joining, joiner))
     }
 
@@ -220,11 +217,12 @@ impl Front {
             }
         };
         let early = self.ended_early.remove(&(conference.clone(), given.seat));
-        let request = self.request(key).filter(|_| !joining.given_up && !early);
+        // An INVITE that was cancelled, or whose client is gone, is not open any more: the seat is given back.
+        let request = self.request(key).filter(|_| !early);
         let Some(request) = request else {
             self.metrics.join("given_up", took);
             self.release(&conference, given.seat, Gone::Away);
-            // Nothing is left to answer after a CANCEL; after an early end this is the answer.
+            // Only after an early end there is still somebody to answer.
             self.answer(key, Status::TEMPORARILY_UNAVAILABLE);
             return;
         };
@@ -240,7 +238,7 @@ impl Front {
         conference: ConferenceId,
         given: &SeatGiven,
     ) {
-        let Joining { flow, person, device, level, offer, renews, .. } = joining;
+        let Joining { flow, person, device, level, offer, renews, since: _ } = joining;
         let before = renews.as_ref().and_then(|id| self.dialogs.find(id)).map(|call| call.origin);
         // RFC 3264, 8: a changed description is the same session, one version on.
         let origin = before.map_or((given.seat.0, 1), |(session, version)| (session, version + 1));
@@ -316,13 +314,6 @@ impl Front {
         let uri = uri.with_port(Some(self.port)).with_secure(secure);
         let uri = if secure { uri } else { uri.with_param("transport", Some("tls")) };
         Some(NameAddr::new(uri).with_param("isfocus", None))
-    }
-
-    /// The client does not want this INVITE's seat any more.
-    pub(super) fn give_up(&mut self, key: TransactionKey) {
-        if let Some(joining) = self.joining.get_mut(&key) {
-            joining.given_up = true;
-        }
     }
 
     /// Whether this device is about to join some conference.

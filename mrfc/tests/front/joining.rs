@@ -166,7 +166,7 @@ async fn a_conference_nobody_made_is_404_unless_names_make_conferences() {
 
 #[tokio::test]
 async fn a_cancelled_invite_is_487_and_its_seat_is_given_back() {
-    let mut world = World::with(Manner::Silent, |_| {}).await;
+    let mut world = World::with(Manner::Held, |_| {}).await;
     let mut alice = Phone::registered(&world, "alice", 1).await;
     let request = alice.request("INVITE", &factory()).with_body("application/sdp", good_offer());
     let mut exchange = alice.sip.begin(alice.flow, request).await.unwrap();
@@ -176,12 +176,13 @@ async fn a_cancelled_invite_is_487_and_its_seat_is_given_back() {
     alice.sip.cancel(exchange.key).await;
 
     assert_eq!(exchange.last().await.unwrap().status, Status::REQUEST_TERMINATED);
-    world.relay.unseated(seat).await;
+    world.relay.go();
+    assert_eq!(world.relay.unseated(seat).await, "away");
 }
 
 #[tokio::test]
 async fn a_device_that_disappears_while_it_joins_leaves_no_seat() {
-    let mut world = World::with(Manner::Silent, |_| {}).await;
+    let mut world = World::with(Manner::Held, |_| {}).await;
     let mut alice = Phone::registered(&world, "alice", 1).await;
     let request = alice.request("INVITE", &factory()).with_body("application/sdp", good_offer());
     let mut exchange = alice.sip.begin(alice.flow, request).await.unwrap();
@@ -189,8 +190,10 @@ async fn a_device_that_disappears_while_it_joins_leaves_no_seat() {
     let seat = world.relay.seat().await.seat;
 
     alice.sip.close(alice.flow);
+    alice.closed().await;
 
-    world.relay.unseated(seat).await;
+    world.relay.go();
+    assert_eq!(world.relay.unseated(seat).await, "away");
     assert_eq!(world.metric("mrfc_dialogs").await, 0);
 }
 

@@ -111,6 +111,9 @@ async fn a_closed_connection_is_a_lost_registration() {
         .await;
     assert!(talk.is_ok());
     let seat = world.relay.seat().await.seat;
+    // Behind its answer everybody knows that the ACK has arrived.
+    let options = alice.request("OPTIONS", &format!("sip:{DOMAIN}"));
+    assert_eq!(alice.send(options).await.status.code(), 200);
 
     alice.sip.close(alice.flow);
     alice.closed().await;

@@ -9,12 +9,13 @@ use ids::SeatId;
 use rustls::RootCertStore;
 use service::quic::{self, Pipe};
 use service::tls::Identity;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 /// A relay without media.
 pub(crate) struct Relay {
     pub(crate) address: SocketAddr,
     orders: mpsc::UnboundedReceiver<RoomOrder>,
+    go: Arc<Notify>,
 }
 
 /// How it behaves.
@@ -22,6 +23,8 @@ pub(crate) struct Relay {
 pub(crate) enum Manner {
     /// Every seat is ready at once.
     Prompt,
+    /// Seats are ready when the test says so ([`Relay::go`]).
+    Held,
     /// No seat is ever ready.
     Silent,
 }
@@ -36,6 +39,8 @@ impl Relay {
         let endpoint = quic::listen("127.0.0.1:0".parse().unwrap(), identity, roots).unwrap();
         let address = endpoint.local_addr().unwrap();
         let (tell, orders) = mpsc::unbounded_channel();
+        let go = Arc::new(Notify::new());
+        let held = Arc::clone(&go);
         tokio::spawn(async move {
             let name = RelayName {
                 name: "mrfp-0".into(),
@@ -48,11 +53,16 @@ impl Relay {
                 let Ok(connection) = incoming.await else { continue };
                 link.connected();
                 let pipe = quic::open(connection).await.unwrap();
-                talk(&mut link, pipe, &tell, manner).await;
+                talk(&mut link, pipe, &tell, manner, &held).await;
                 link.broken();
             }
         });
-        Self { address, orders }
+        Self { address, orders, go }
+    }
+
+    /// The seats that were held are ready now.
+    pub(crate) fn go(&self) {
+        self.go.notify_one();
     }
 
     /// The next order that `wanted` knows; others are passed over.
@@ -89,8 +99,10 @@ async fn talk(
     mut pipe: Pipe,
     tell: &mpsc::UnboundedSender<RoomOrder>,
     manner: Manner,
+    go: &Notify,
 ) {
     let mut codec = Codec::<ToRelay>::new();
+    let mut held = Vec::new();
     loop {
         while let Some(frame) = link.poll() {
             let bytes = Codec::<ToFocus>::encode(frame).unwrap();
@@ -98,7 +110,14 @@ async fn talk(
                 return;
             }
         }
-        let Some(bytes) = pipe.recv().await else { return };
+        let bytes = tokio::select! {
+            bytes = pipe.recv() => bytes,
+            () = go.notified() => {
+                held.drain(..).for_each(|notice| link.notice(notice).unwrap());
+                continue;
+            }
+        };
+        let Some(bytes) = bytes else { return };
         codec.feed(&bytes);
         while let Some(frame) = codec.next_frame().unwrap() {
             let Some(Step::Carry { ticket, order }) = link.receive(frame).unwrap() else {
@@ -106,11 +125,14 @@ async fn talk(
             };
             link.carried_out(ticket);
             let Order::Room { conference, order } = order else { continue };
-            if let RoomOrder::Seat(seat) = &order
-                && manner == Manner::Prompt
-            {
+            if let RoomOrder::Seat(seat) = &order {
                 let seated = RoomNotice::Seated { seat: seat.seat, path: path(seat.seat) };
-                link.notice(Notice::Room { conference, notice: seated }).unwrap();
+                let notice = Notice::Room { conference, notice: seated };
+                match manner {
+                    Manner::Prompt => link.notice(notice).unwrap(),
+                    Manner::Held => held.push(notice),
+                    Manner::Silent => {}
+                }
             }
             // A test that is over does not listen.
             tell.send(order).ok();
