@@ -144,12 +144,14 @@ impl System {
         Self::start_in(plan, path, Some(folder)).await
     }
 
-    /// Starts a system in this folder, where it leaves its directions.
+    /// Starts a system in this folder, where it leaves its directions. What an earlier one left there is gone: its
+    /// certificates mean nothing to the new one.
     ///
     /// # Errors
     /// As for [`System::start`].
     pub async fn start_at(plan: &Plan, folder: &Path) -> anyhow::Result<Self> {
         fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
+        forget(folder)?;
         Self::start_in(plan, folder.to_owned(), None).await
     }
 
@@ -314,6 +316,18 @@ fn with_identity(files: &IdentityFiles, mut section: serde_json::Value) -> serde
         section.insert("key_file".to_owned(), text(&files.key_file));
     }
     section
+}
+
+/// Removes what an earlier system kept in its folder.
+fn forget(folder: &Path) -> anyhow::Result<()> {
+    for entry in fs::read_dir(folder).with_context(|| format!("listing {}", folder.display()))? {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if name.starts_with("mrfc.sqlite") || name.starts_with("device-") {
+            fs::remove_file(&path).with_context(|| format!("removing {}", path.display()))?;
+        }
+    }
+    Ok(())
 }
 
 fn password() -> Secret {

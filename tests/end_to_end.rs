@@ -73,6 +73,21 @@ fn two_people_chat_through_pipes_on_a_system_kept_by_dev() {
     alice.until("<bob> hello, alice");
     alice.say("/kick bob");
     bob.until("the conference ended for you");
+    alice.until("sip:bob@localhost is out");
+    assert!(alice.end());
 
+    // Who comes back on the same device is the same member, let in again by its own commit.
+    let mut alice = chat("alice");
+    alice.until("you hold the group key");
+    alice.say("/who");
+    alice.until("* 1 devices in epoch");
+    assert!(alice.end());
+
+    // A system started anew in the same folder begins anew.
+    drop(dev);
+    let mut dev = Talk::start(&["dev", "--sip", "127.0.0.1:0", "--folder", &folder]);
+    dev.until("ready in");
+    let mut alice = chat("alice");
+    alice.until("you hold the group key (epoch 0)");
     assert!(alice.end());
 }

@@ -1,11 +1,12 @@
 //! `conclave chat ROOM --as NAME`: one person in one conference, in a terminal or through a pipe. What a line means
 //! is decided here, without a terminal; `plain` and `screen` only read and show.
+mod device;
 mod plain;
 mod screen;
 
 use anyhow::Context;
 use bytes::Bytes;
-use client::{Conference, Device, Event, Level};
+use client::{Conference, Event, Level};
 use ids::{Aor, ConferenceId};
 
 use conclave::system::Directions;
@@ -175,7 +176,9 @@ pub(crate) async fn run(chat: cli::Chat) -> anyhow::Result<()> {
     let id: ConferenceId = chat.room.parse().context("the name of the room")?;
     let profile = directions.profile(&chat.name)?;
     let domain = directions.domain.clone();
-    let (device, _invitations) = Device::start(profile).await.context("registering")?;
+    let started = device::start(&chat.folder, &chat.name, profile).await;
+    // The device's file stays locked to the end.
+    let (device, _invitations, _locked) = started.context("registering")?;
     let (room, events) = device.join(&id, Level::Sealed).await.context("joining")?;
     let next = if chat.plain {
         plain::talk(&room, events, &domain).await?
