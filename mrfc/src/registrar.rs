@@ -20,6 +20,8 @@ pub struct Binding {
     pub reg_id: Option<u32>,
     /// The connection the REGISTER came on; requests to this contact leave by it.
     pub flow: FlowId,
+    /// The way back through proxies, first hop first (RFC 3327): Route of requests to this contact.
+    pub path: Vec<String>,
     /// When it ends unless refreshed.
     pub expires_at: Instant,
     call_id: String,
@@ -55,6 +57,8 @@ pub enum Change {
 pub struct Origin {
     /// The connection.
     pub flow: FlowId,
+    /// Path of the REGISTER.
+    pub path: Vec<String>,
     /// Call-ID of the REGISTER.
     pub call_id: String,
     /// CSeq number of the REGISTER.
@@ -159,6 +163,7 @@ impl Registrar {
                     device: contact.device.clone(),
                     reg_id: contact.reg_id,
                     flow: origin.flow,
+                    path: origin.path.clone(),
                     expires_at: now + Duration::from_secs(secs.into()),
                     call_id: origin.call_id.clone(),
                     cseq: origin.cseq,
@@ -283,7 +288,7 @@ mod tests {
     }
 
     fn on(flow: u64, cseq: u32) -> Origin {
-        Origin { flow: FlowId(flow), call_id: format!("call-{flow}"), cseq }
+        Origin { flow: FlowId(flow), path: Vec::new(), call_id: format!("call-{flow}"), cseq }
     }
 
     fn contacts(asked: Asked) -> Change {

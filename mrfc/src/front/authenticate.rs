@@ -229,7 +229,8 @@ mod tests {
             reg_id: None,
             secs: None,
         };
-        let origin = Origin { flow: FlowId(1), call_id: String::from("c"), cseq: 1 };
+        let origin =
+            Origin { flow: FlowId(1), path: Vec::new(), call_id: String::from("c"), cseq: 1 };
         let change = Change::Contacts(vec![contact]);
         fixture.registrar.register(fixture.now, &alice, &origin, &change).unwrap();
 

@@ -50,6 +50,8 @@ struct Called {
     device: DeviceId,
     flow: FlowId,
     target: Uri,
+    /// Route: the Path of its registration.
+    path: Vec<String>,
 }
 
 /// A place for a device that is to be called.
@@ -151,7 +153,8 @@ impl Front {
             return None;
         }
         let (conference, who, by) = (conference.clone(), who.clone(), by.clone());
-        Some(Called { conference, level, who, by, device, flow: binding.flow, target })
+        let (flow, path) = (binding.flow, binding.path.clone());
+        Some(Called { conference, level, who, by, device, flow, target, path })
     }
 
     fn seat_for(&mut self, called: Called) {
@@ -220,7 +223,8 @@ impl Front {
             .with(Name::Allow, ALLOW)
             .with(Name::Supported, SUPPORTED.join(", "))
             .with_body("application/sdp", description);
-        Some(request)
+        let route = called.path.iter();
+        Some(route.fold(request, |request, hop| request.with(Name::Route, hop)))
     }
 
     /// A response to a request of ours. Only those to INVITE matter.

@@ -11,8 +11,12 @@ use crate::registrar::{Asked, Binding, Change, Origin, Refusal};
 /// What a REGISTER asks for.
 pub(crate) fn read(flow: FlowId, request: &Request) -> Result<(Origin, Change), BadHeader> {
     let headers = &request.headers;
-    let origin =
-        Origin { flow, call_id: headers.call_id()?.into_owned(), cseq: headers.cseq()?.number };
+    let origin = Origin {
+        flow,
+        path: headers.addresses(Name::Path)?.iter().map(ToString::to_string).collect(),
+        call_id: headers.call_id()?.into_owned(),
+        cseq: headers.cseq()?.number,
+    };
     let expires = headers.expires()?;
     let change = match headers.contacts()? {
         // RFC 3261, 10.3 step 6: the star only ever removes.

@@ -143,3 +143,24 @@ async fn a_device_that_comes_by_itself_is_not_called_any_more() {
     bob.answer(key, &bye, 200).await;
     assert_eq!(world.metric("mrfc_dialogs").await, 2);
 }
+
+#[tokio::test]
+async fn a_call_takes_the_path_of_the_registration() {
+    let mut world = World::start().await;
+    let mut alice = Phone::registered(&world, "alice", 1).await;
+    let mut bob = Phone::connect(&world, "bob", 1).await;
+    let mut register = bob.request("REGISTER", &format!("sip:{DOMAIN}"));
+    register.headers.set(Name::To, format!("<{}>", bob.aor));
+    let path = "<sip:edge.example.net;lr>";
+    let register = register.with(Name::Path, path).with(Name::Supported, "path");
+    let response = bob.ask(register).await;
+    assert_eq!(response.headers.text(&Name::Path).unwrap(), path);
+    let (_talk, uri) = made(&mut world, &mut alice).await;
+    invite_bob(&mut alice, &uri).await;
+
+    let (key, invite) = bob.incoming().await;
+
+    assert_eq!(invite.headers.text(&Name::Route).unwrap(), path);
+    bob.answer(key, &invite, 486).await;
+    assert_eq!(outcome(&mut alice).await, "SIP/2.0 486 Busy Here\r\n");
+}

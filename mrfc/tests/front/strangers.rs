@@ -142,3 +142,40 @@ async fn a_request_right_behind_the_ack_is_served() {
     }
     assert_eq!(world.metric("mrfc_dialogs").await, 0);
 }
+
+#[tokio::test]
+async fn a_header_of_1_mib_is_513_and_ends_its_own_connection_only() {
+    let world = World::start().await;
+    let mut alice = Phone::registered(&world, "alice", 1).await;
+    let mut mallory = Phone::registered(&world, "mallory", 1).await;
+    let large = mallory
+        .request("OPTIONS", &format!("sip:{DOMAIN}"))
+        .with(Name::Subject, "x".repeat(1 << 20));
+
+    assert_eq!(mallory.send(large).await.status, Status::MESSAGE_TOO_LARGE);
+
+    mallory.closed().await;
+    let options = alice.request("OPTIONS", &format!("sip:{DOMAIN}"));
+    assert_eq!(alice.send(options).await.status, Status::OK);
+    assert_eq!(world.metric("mrfc_sip_malformed_total{code=\"513\"}").await, 1);
+}
+
+#[tokio::test]
+async fn a_listener_marked_protected_speaks_plain_tcp_and_asks_for_the_same_proof() {
+    let world = World::with(Manner::Prompt, |config| {
+        config.sip.protected_listen = Some(([127, 0, 0, 1], 0).into());
+    })
+    .await;
+    let mut stream = TcpStream::connect(world.addresses.sip_protected.unwrap()).await.unwrap();
+    let request = format!(
+        "OPTIONS sip:{DOMAIN} SIP/2.0\r\nVia: SIP/2.0/TCP ua.example.net;branch=z9hG4bK1\r\n\
+         Max-Forwards: 70\r\nFrom: <sip:alice@{DOMAIN}>;tag=a\r\nTo: <sip:{DOMAIN}>\r\n\
+         Call-ID: c1\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n"
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+
+    let mut start = [0; 12];
+    stream.read_exact(&mut start).await.unwrap();
+
+    assert_eq!(&start, b"SIP/2.0 401 ");
+}
