@@ -147,6 +147,8 @@ impl Conference {
         std::iter::once(Effect::Unseat(seat, why)).chain(bye).collect()
     }
 
+    /// The gate shuts first: while the seats are ended one after the other, nobody's message of the old epoch may
+    /// reach those that are still there.
     fn departed(
         &mut self,
         at: At,
@@ -154,31 +156,31 @@ impl Conference {
         why: Why,
         pending: &[Participant],
     ) -> Vec<Effect> {
-        let mut effects = Vec::new();
-        match who {
+        let (seats, calls): (Vec<SeatId>, _) = match who {
+            // A device that leaves has ended its dialog by itself.
             Departed::Device(device) => {
-                let seat = self.roster.drop_device(device);
-                effects.extend(seat.map(|seat| Effect::Unseat(seat, why)));
+                (self.roster.drop_device(device).into_iter().collect(), Vec::new())
             }
             Departed::Person(aor) => {
-                for seat in self.roster.drop_person(aor) {
-                    effects.extend([Effect::Unseat(seat, why), Effect::Bye(seat, why)]);
-                }
+                let seats = self.roster.drop_person(aor);
                 if why == Why::Kicked {
                     self.roster.bar(aor);
                 }
+                (seats.clone(), seats)
             }
-        }
+        };
         self.committing.restart();
         if let Some(facts) = self.group.facts.as_mut() {
             facts.pending = pending.iter().cloned().collect();
             facts.held.retain(|device, _| !pending.contains(device));
         }
         self.find_joiners(at);
-        if self.group.is_shut() {
-            effects.extend([Effect::Gate, Effect::Announce(Announced::Proposals)]);
-        }
-        effects
+        let shut = self.group.is_shut();
+        let gate = shut.then_some(Effect::Gate).into_iter();
+        let unseats = seats.into_iter().map(|seat| Effect::Unseat(seat, why));
+        let byes = calls.into_iter().map(|seat| Effect::Bye(seat, why));
+        let proposals = shut.then_some(Effect::Announce(Announced::Proposals));
+        gate.chain(unseats).chain(byes).chain(proposals).collect()
     }
 
     fn advanced(&mut self, event: &Event) -> Vec<Effect> {

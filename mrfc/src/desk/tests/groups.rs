@@ -42,7 +42,7 @@ async fn a_joiner_without_a_package_enters_by_external_commit() {
 }
 
 #[tokio::test]
-async fn a_kick_unseats_shuts_proposes_and_opens_only_with_the_covering_commit() {
+async fn a_kick_shuts_unseats_proposes_and_opens_only_with_the_covering_commit() {
     let mut rig = Rig::new().await;
     rig.found().await;
     rig.add("bob").await;
@@ -55,8 +55,8 @@ async fn a_kick_unseats_shuts_proposes_and_opens_only_with_the_covering_commit()
         steps.push(rig.relay.order(|order| Some(order.clone())).await);
     }
     let [
-        RoomOrder::Unseat { seat, .. },
         RoomOrder::Gate(shut),
+        RoomOrder::Unseat { seat, .. },
         RoomOrder::Broadcast { gate: None, .. },
         RoomOrder::Deliver { cpim, .. },
     ] = steps.as_slice()
