@@ -30,6 +30,8 @@ pub struct FocusLink {
     waiting: VecDeque<Waiting>,
     waiting_octets: usize,
     last_order: u64,
+    /// The highest order that the relay said it has carried out.
+    last_carried_out: u64,
     outgoing: VecDeque<ToRelay>,
     /// Frames that `outgoing` may hold before the link breaks: the full resend does not count.
     outgoing_max: usize,
@@ -95,6 +97,7 @@ impl FocusLink {
             waiting: VecDeque::new(),
             waiting_octets: 0,
             last_order: 0,
+            last_carried_out: 0,
             outgoing: VecDeque::new(),
             outgoing_max: 0,
             relay_incarnation: String::new(),
@@ -196,6 +199,18 @@ impl FocusLink {
         self.waiting.len()
     }
 
+    /// The number of the newest order that was sent. Numbers only grow; a full resend gives new ones to what it sends
+    /// again.
+    pub fn last_order(&self) -> u64 {
+        self.last_order
+    }
+
+    /// The number up to which the relay has carried everything out, by what it said on this connection or an
+    /// earlier one.
+    pub fn carried_out_up_to(&self) -> u64 {
+        self.last_carried_out
+    }
+
     /// Takes a frame of the relay.
     pub fn receive(&mut self, frame: ToFocus) -> Result<Heard, Misbehaved> {
         match (self.state, frame) {
@@ -290,6 +305,7 @@ impl FocusLink {
         if number > self.last_order {
             return Err(Misbehaved::Acknowledged { got: number, sent: self.last_order });
         }
+        self.last_carried_out = self.last_carried_out.max(number);
         self.drop_carried_out(number);
         Ok(())
     }

@@ -409,3 +409,26 @@ fn a_peer_that_skips_the_greeting_a_number_or_the_truth_is_refused() {
     let untrue = world.focus.receive(ToFocus::Acknowledge(9));
     assert_eq!(untrue, Err(Misbehaved::Acknowledged { got: 9, sent: 0 }));
 }
+
+#[test]
+fn what_an_order_needs_to_be_carried_out_can_be_waited_for_over_a_break() {
+    let mut world = up(Limits::default());
+    world.focus.order(open(0)).unwrap();
+    world.focus.order(seat(0, 1)).unwrap();
+    let seated = world.focus.last_order();
+    assert!(world.focus.carried_out_up_to() < seated, "nothing has left yet");
+    world.settle();
+    assert!(world.focus.carried_out_up_to() >= seated);
+
+    // Given while the link is down: sent with the next full resend, and acknowledged after it.
+    world.cut(true);
+    world.focus.order(unseat(0, 1)).unwrap();
+    let before = world.focus.carried_out_up_to();
+    world.connect();
+    world.settle();
+
+    assert!(world.focus.last_order() > seated);
+    assert_eq!(world.focus.carried_out_up_to(), world.focus.last_order());
+    assert!(world.focus.carried_out_up_to() > before);
+    assert_eq!(world.rooms.rooms[&room(0)].1.len(), 0);
+}
