@@ -75,7 +75,7 @@ pub(crate) fn serve(shard: &Rc<Shard>, newcomer: Newcomer, now: Instant) {
     }
 }
 
-fn enter(
+pub(crate) fn enter(
     shard: &Rc<Shard>,
     newcomer: Newcomer,
     now: Instant,

@@ -22,7 +22,7 @@ pub(crate) enum Errand {
     /// A chunk for whoever of its audience is here.
     Relay(Arc<Parcel>),
     /// A seat of a connection of this shard gets chunks from now on.
-    Bound { room: RoomId, seat: SeatId, connection: u64 },
+    Bound { room: RoomId, seat: SeatId, connection: u64, roster: Arc<Roster> },
     /// The room's people changed.
     Roster { room: RoomId, roster: Arc<Roster> },
     /// A seat ended, by order.

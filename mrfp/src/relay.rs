@@ -80,7 +80,8 @@ impl Relay {
     ) -> Result<Binding, Refusal> {
         let mut room = self.lock();
         let seen = room.bind(seat, shard)?;
-        self.doors.push(shard, Errand::Bound { room: self.id, seat, connection });
+        let roster = Arc::clone(room.roster());
+        self.doors.push(shard, Errand::Bound { room: self.id, seat, connection, roster });
         self.tell_roster(&room);
         self.focus.tell(&room, RoomNotice::Bound { seat });
         Ok(Binding { seen, roster: Arc::clone(room.roster()) })

@@ -133,7 +133,9 @@ impl Shard {
         match errand {
             Errand::Serve(newcomer) => connection::serve(self, newcomer, now),
             Errand::Relay(parcel) => self.fan_out(&parcel),
-            Errand::Bound { room, seat, connection } => self.add_route(room, seat, connection),
+            Errand::Bound { room, seat, connection, roster } => {
+                self.add_route((room, roster), seat, connection);
+            }
             Errand::Roster { room, roster } => {
                 if let Some(local) = self.rooms.borrow_mut().get_mut(&room) {
                     local.roster = roster;
@@ -190,12 +192,14 @@ impl Shard {
         self.round.borrow_mut().push(parcel.ready);
     }
 
-    fn add_route(&self, room: RoomId, seat: SeatId, connection: u64) {
+    fn add_route(&self, (room, roster): (RoomId, Arc<Roster>), seat: SeatId, connection: u64) {
         let connection = self.connections.borrow().get(&connection).cloned();
         if let Some(connection) = connection
             && let Some(address) = connection.address_of(room, seat)
-            && let Some(local) = self.rooms.borrow_mut().get_mut(&room)
         {
+            // The room may have lost its last route here since the seat was taken, and with it its entry.
+            let mut rooms = self.rooms.borrow_mut();
+            let local = rooms.entry(room).or_insert_with(|| LocalRoom::new(roster));
             local.add(Route::new(seat, address, connection));
         }
     }
@@ -267,3 +271,6 @@ impl Shard {
         connections.iter().for_each(|connection| connection.end(Cause::Disconnected));
     }
 }
+
+#[cfg(test)]
+mod tests;

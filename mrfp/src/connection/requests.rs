@@ -30,7 +30,7 @@ enum Outcome {
 
 impl Connection {
     /// Carries out one request, or a piece of it.
-    pub(super) fn request(self: &Rc<Self>, shard: &Rc<Shard>, chunk: Chunk, now: Instant) {
+    pub(crate) fn request(self: &Rc<Self>, shard: &Rc<Shard>, chunk: Chunk, now: Instant) {
         let head = Arc::clone(&chunk.head);
         let result = match head.method() {
             Some(Method::Send) => self.send(shard, chunk, now),
