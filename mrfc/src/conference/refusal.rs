@@ -1,7 +1,7 @@
 //! Why a conference turns a command down. The front maps each to its SIP status, in one place.
 use ids::{Aor, Epoch, Era};
 
-/// Why a command is turned down. Nothing has changed.
+/// Why a command is turned down. Nothing has changed, but for [`Refusal::Unconfirmed`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// There is none of this name, or no more.
@@ -54,6 +54,9 @@ pub enum Refusal {
     /// The relay did not answer in time.
     #[error("the relay did not answer in time")]
     RelaySilent,
+    /// Somebody was removed, and that stands; whether the relay knows it yet is not certain.
+    #[error("removed, but the relay has not confirmed it yet")]
+    Unconfirmed,
     /// The store failed; nothing was changed.
     #[error("the store failed")]
     StoreFailed,

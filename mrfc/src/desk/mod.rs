@@ -81,6 +81,8 @@ pub struct DeskLimits {
     pub conferences_max: usize,
     /// How long a joiner waits for the relay's seat. 5 s: below the 10 s a front waits.
     pub seated: Duration,
+    /// How long whoever removes somebody waits for the relay to have carried it out. 5 s, as above.
+    pub confirmed: Duration,
     /// How long a seat outlives a restart of this focus, which forgets its dialog. 10 minutes.
     pub orphaned: Duration,
     /// The bounds of each conference.
@@ -92,6 +94,7 @@ impl Default for DeskLimits {
         Self {
             conferences_max: 10_000,
             seated: Duration::from_secs(5),
+            confirmed: Duration::from_secs(5),
             orphaned: Duration::from_secs(600),
             conference: Bounds::default(),
         }
@@ -303,7 +306,7 @@ impl Desks {
         }
     }
 
-    /// The dialog of a seat is over.
+    /// The dialog of a seat is over. Whoever says this has ended it already, so it waits for nobody.
     pub async fn gone(&self, id: &ConferenceId, seat: SeatId, how: Gone) {
         if let Some(desk) = self.0.registry.find(id) {
             desk.ask(Ask::Gone { seat, how }).await.ok();
@@ -319,11 +322,13 @@ impl Desks {
         self.asked(id, |reply| Ask::Invite { by, who, reply }).await
     }
 
-    /// Puts somebody out with all devices, or lets somebody leave (`by` is `who`). When this answers, the relay has
-    /// been told; nothing more is relayed to them.
+    /// Puts somebody out with all devices, or lets somebody leave (`by` is `who`). It answers when the relay has
+    /// carried that out: from then on nothing is relayed to them.
     ///
     /// # Errors
-    /// [`Refusal::NotModerator`], [`Refusal::NotOnRoster`], [`Refusal::Founder`], or there is no such conference.
+    /// [`Refusal::NotModerator`], [`Refusal::NotOnRoster`], [`Refusal::Founder`], or there is no such conference:
+    /// nothing has changed. [`Refusal::Unconfirmed`]: they are out for good, and the relay will learn it, but has not
+    /// said so in time.
     pub async fn kick(&self, id: &ConferenceId, by: &Aor, who: Aor) -> Result<(), Refusal> {
         let by = by.clone();
         self.asked(id, |reply| Ask::Kick { by, who, reply }).await

@@ -12,7 +12,7 @@ use mls::wire::{self, CommitResult};
 use store::Entry;
 use tracing::{debug, info, warn};
 
-use super::ask::{Ask, FromRelay};
+use super::ask::{Ask, FromRelay, Reply};
 use super::registry::{Asks, Notices};
 use super::seating::{Seated, Seating};
 use super::{Gone, Shared};
@@ -246,14 +246,37 @@ impl Desk {
             Ask::Invite { by, who, reply } => {
                 reply.send(self.run(&Command::Invite { by, who }).await).ok();
             }
-            Ask::Kick { by, who, reply } => {
-                reply.send(self.run(&Command::Kick { by, who }).await).ok();
-            }
+            Ask::Kick { by, who, reply } => match self.run(&Command::Kick { by, who }).await {
+                Ok(()) => self.confirmed(reply).await,
+                Err(refusal) => drop(reply.send(Err(refusal))),
+            },
             Ask::GroupState { who, reply } => {
                 let state = self.conference.group_state(&who);
                 reply.send(state.map(|state| state.map(|state| state.to_bytes()))).ok();
             }
         }
+    }
+
+    /// Answers when the relay has carried out what it was just ordered, or says that it has not yet. The desk goes
+    /// on meanwhile.
+    async fn confirmed(&self, reply: Reply<()>) {
+        let (shared, id) = (Arc::clone(&self.shared), self.conference.id().clone());
+        let Ok(receipt) = shared.relays.receipt(&self.relay(), &id).await else {
+            return drop(reply.send(Err(Refusal::Unconfirmed)));
+        };
+        let tasks = shared.tasks.clone();
+        tasks.spawn(async move {
+            let receipt = tokio::time::timeout(shared.limits.confirmed, receipt);
+            let confirmed = tokio::select! {
+                receipt = receipt => matches!(receipt, Ok(Ok(()))),
+                () = shared.stopping.cancelled() => false,
+            };
+            if !confirmed {
+                warn!(conference = %id, "the relay has not confirmed a removal");
+            }
+            let answer = if confirmed { Ok(()) } else { Err(Refusal::Unconfirmed) };
+            reply.send(answer).ok();
+        });
     }
 
     /// Runs a command whose refusal nobody waits for.

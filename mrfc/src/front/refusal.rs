@@ -18,7 +18,7 @@ pub(crate) fn status(refusal: &Refusal) -> Status {
         | Refusal::Repeated { .. }
         | Refusal::Group(_) => Status::NOT_ACCEPTABLE_HERE,
         Refusal::NoRelay | Refusal::StoreFailed | Refusal::NotOwner => Status::SERVICE_UNAVAILABLE,
-        Refusal::RelaySilent => Status::SERVER_TIMEOUT,
+        Refusal::RelaySilent | Refusal::Unconfirmed => Status::SERVER_TIMEOUT,
     }
 }
 

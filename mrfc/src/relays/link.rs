@@ -13,15 +13,16 @@ use service::quic::{self, Pipe, QuicError};
 use tokio::sync::{Notify, mpsc, watch};
 use tracing::{debug, info, warn};
 
+use super::receipts::Receipts;
 use super::safe::Open;
-use super::{Face, Heard, RelayAt, RelayParts};
+use super::{Face, Given, Heard, RelayAt, RelayParts};
 
 /// How long a relay has for the handshake and its greeting.
 const GREETING: Duration = Duration::from_secs(10);
 
 /// What the task is tied to.
 pub(super) struct Ends {
-    pub(super) orders: mpsc::Receiver<Order>,
+    pub(super) orders: mpsc::Receiver<Given>,
     pub(super) heard: mpsc::UnboundedSender<Heard>,
     pub(super) face: watch::Sender<Option<Face>>,
     pub(super) rooms: watch::Sender<usize>,
@@ -39,6 +40,7 @@ pub(super) struct LinkTask {
     /// An order that found the books full.
     held: Option<Order>,
     rooms: HashSet<ConferenceId>,
+    receipts: Receipts,
 }
 
 /// The desks are gone: the task ends.
@@ -82,6 +84,7 @@ impl LinkTask {
             done,
             held: None,
             rooms: HashSet::new(),
+            receipts: Receipts::default(),
         }
     }
 
@@ -105,6 +108,7 @@ impl LinkTask {
                 }
             };
             self.link.broken();
+            self.receipts.broken();
             self.ends.face.send_if_modified(|face| {
                 face.as_mut().is_some_and(|face| std::mem::replace(&mut face.up, false))
             });
@@ -124,8 +128,8 @@ impl LinkTask {
         loop {
             tokio::select! {
                 done = &mut wait => return Ok(done),
-                order = self.ends.orders.recv(), if self.held.is_none() => {
-                    self.order(order.ok_or(Ended)?);
+                given = self.ends.orders.recv(), if self.held.is_none() => {
+                    self.given(given.ok_or(Ended)?);
                 }
                 Some(done) = self.done.recv() => self.safe(done),
             }
@@ -163,8 +167,8 @@ impl LinkTask {
                         self.heard(heard)?;
                     }
                 }
-                order = self.ends.orders.recv(), if self.held.is_none() => match order {
-                    Some(order) => self.order(order),
+                given = self.ends.orders.recv(), if self.held.is_none() => match given {
+                    Some(given) => self.given(given),
                     None => return Ok(Ended),
                 },
                 Some(done) = self.done.recv() => self.safe(done),
@@ -186,6 +190,7 @@ impl LinkTask {
                     self.open.another_run();
                     self.tell(Heard::Restarted { relay: Arc::clone(&self.name) });
                 }
+                self.receipts.resent(&mut self.link);
                 self.try_held();
             }
             FromLink::Notice { number, notice } => {
@@ -200,7 +205,10 @@ impl LinkTask {
                     }
                 }
             }
-            FromLink::Acknowledged => self.try_held(),
+            FromLink::Acknowledged => {
+                self.receipts.settle(&self.link);
+                self.try_held();
+            }
             FromLink::Nothing => {}
         }
         Ok(())
@@ -215,6 +223,15 @@ impl LinkTask {
     fn try_held(&mut self) {
         if let Some(order) = self.held.take() {
             self.order(order);
+        }
+    }
+
+    fn given(&mut self, given: Given) {
+        match given {
+            Given::Order(order) => self.order(order),
+            Given::Receipt(conference, reply) => {
+                self.receipts.ask(&self.link, conference, reply);
+            }
         }
     }
 

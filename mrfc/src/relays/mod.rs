@@ -4,6 +4,7 @@
 //! It decides nothing about conferences, and it never waits for one: a relay's notices are bounded by the link
 //! itself, which has no more than its limit unacknowledged, so they need no bounded queue behind it.
 mod link;
+mod receipts;
 mod safe;
 
 use std::collections::BTreeMap;
@@ -13,7 +14,7 @@ use std::time::Duration;
 
 use control::{Order, RoomNotice, RoomOrder};
 use ids::ConferenceId;
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 pub use safe::Done;
 
@@ -91,8 +92,15 @@ pub struct Relays {
     go: Arc<Notify>,
 }
 
+/// What a link's task is given, in order.
+enum Given {
+    Order(Order),
+    /// To be answered when everything given before is carried out.
+    Receipt(ConferenceId, oneshot::Sender<()>),
+}
+
 struct Link {
-    orders: mpsc::Sender<Order>,
+    orders: mpsc::Sender<Given>,
     face: watch::Receiver<Option<Face>>,
     rooms: watch::Receiver<usize>,
 }
@@ -158,7 +166,24 @@ impl Relays {
     ) -> Result<(), NoSuchRelay> {
         let link = self.links.get(relay).ok_or(NoSuchRelay)?;
         let order = Order::room(conference.clone(), order);
-        link.orders.send(order).await.map_err(|_| NoSuchRelay)
+        link.orders.send(Given::Order(order)).await.map_err(|_| NoSuchRelay)
+    }
+
+    /// Comes when the relay has carried out everything ordered until now for this conference: also when the link
+    /// breaks meanwhile, and the relay learns it by the full resend. It waits as long as that takes.
+    ///
+    /// # Errors
+    /// There is no such relay.
+    pub async fn receipt(
+        &self,
+        relay: &str,
+        conference: &ConferenceId,
+    ) -> Result<oneshot::Receiver<()>, NoSuchRelay> {
+        let link = self.links.get(relay).ok_or(NoSuchRelay)?;
+        let (reply, receipt) = oneshot::channel();
+        let given = Given::Receipt(conference.clone(), reply);
+        link.orders.send(given).await.map_err(|_| NoSuchRelay)?;
+        Ok(receipt)
     }
 
     /// The relay for a new room: of those that can be reached the one with the fewest rooms, the first configured

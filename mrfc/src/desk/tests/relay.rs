@@ -18,6 +18,8 @@ enum Say {
     /// Cut the connection, and start anew as this incarnation if one is named.
     Break(Option<&'static str>, oneshot::Sender<()>),
     Waiting(oneshot::Sender<usize>),
+    /// Carry orders out, or only take them.
+    Work(bool),
 }
 
 /// The test's end of it.
@@ -50,7 +52,8 @@ impl FakeRelay {
         let (tell, orders) = mpsc::unbounded_channel();
         let (say, said) = mpsc::unbounded_channel();
         let link = new_link(&habits);
-        let relay = Running { endpoint, link, orders: tell, said, habits };
+        let (works, stalled) = (true, Vec::new());
+        let relay = Running { endpoint, link, orders: tell, said, habits, works, stalled };
         drop(tokio::spawn(relay.run()));
         Self { address, orders, say }
     }
@@ -75,6 +78,16 @@ impl FakeRelay {
         let (reply, done) = oneshot::channel();
         self.say.send(Say::Break(Some(incarnation), reply)).unwrap();
         done.await.unwrap();
+    }
+
+    /// From now on orders are taken and not called carried out, as if the relay had died between the two.
+    pub(super) fn stall(&self) {
+        self.say.send(Say::Work(false)).unwrap();
+    }
+
+    /// Orders are carried out, those taken meanwhile too.
+    pub(super) fn work(&self) {
+        self.say.send(Say::Work(true)).unwrap();
     }
 
     /// How many notices the focus has not called safe.
@@ -104,6 +117,9 @@ struct Running {
     orders: mpsc::UnboundedSender<(ConferenceId, RoomOrder)>,
     said: mpsc::UnboundedReceiver<Say>,
     habits: Habits,
+    works: bool,
+    /// Orders that were taken only.
+    stalled: Vec<u64>,
 }
 
 impl Running {
@@ -140,6 +156,7 @@ impl Running {
                 said = self.said.recv() => match said {
                     Some(Say::Notice(notice)) => self.link.notice(notice).unwrap(),
                     Some(Say::Waiting(reply)) => drop(reply.send(self.link.waiting())),
+                    Some(Say::Work(works)) => self.work(works),
                     Some(Say::Break(incarnation, done)) => {
                         pipe.close("cut by the test");
                         if let Some(incarnation) = incarnation {
@@ -156,7 +173,16 @@ impl Running {
     }
 
     fn step(&mut self, step: Step) {
-        let Step::Carry { ticket, order } = step else { return };
+        let (ticket, order) = match step {
+            Step::Carry { ticket, order } => (ticket, order),
+            Step::Forget(forget) => {
+                for (conference, seat) in forget.seats {
+                    let reason = String::from("forgotten");
+                    self.orders.send((conference, RoomOrder::Unseat { seat, reason })).ok();
+                }
+                return;
+            }
+        };
         if let Order::Room { conference, order } = order {
             if let RoomOrder::Seat(seat) = &order
                 && self.habits.seats
@@ -167,7 +193,15 @@ impl Running {
             }
             self.orders.send((conference, order)).ok();
         }
-        self.link.carried_out(ticket);
+        self.stalled.push(ticket);
+        self.work(self.works);
+    }
+
+    fn work(&mut self, works: bool) {
+        self.works = works;
+        if works {
+            self.stalled.drain(..).for_each(|ticket| self.link.carried_out(ticket));
+        }
     }
 }
 
