@@ -98,7 +98,7 @@ impl Actor {
         self.conference.as_ref().with_context(|| format!("{} is in no conference", self.name))
     }
 
-    /// Sends a message and notes who must get it.
+    /// Sends a message and notes who must get it; its id.
     ///
     /// # Errors
     /// The message was not accepted.
@@ -108,13 +108,13 @@ impl Actor {
         body: Bytes,
         to: &BTreeSet<String>,
         tally: &Mutex<Tally>,
-    ) -> anyhow::Result<()> {
+    ) -> anyhow::Result<String> {
         let digest = Sha256::digest(&body).to_vec();
         let sent = self.conference()?.send(content_type, body).await;
         let id = sent.with_context(|| format!("{} sends a message", self.name))?;
         let receivers = to.iter().filter(|name| **name != self.name).cloned().collect();
         tally.lock().unwrap_or_else(PoisonError::into_inner).sent(&id, digest, receivers);
-        Ok(())
+        Ok(id)
     }
 }
 

@@ -2,6 +2,7 @@
 //! Each scene drives real devices and notes what must follow from it; the judging is in `report`.
 use std::collections::BTreeSet;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context;
 use bytes::Bytes;
@@ -17,8 +18,8 @@ use super::{Plant, Stage};
 const TEXT_OCTETS: usize = 48 * 1024;
 const IMAGE_OCTETS: usize = 200 * 1024;
 const FILE_OCTETS: usize = 5 * 1024 * 1024;
-/// Messages each remaining member sends while a member is being kicked.
-const MESSAGES_DURING_KICK: usize = 10;
+/// Rounds in which everyone talks on after a kick was accepted.
+const ROUNDS_AFTER_KICK: usize = 5;
 
 /// The conference of the story and everyone in it.
 #[derive(Debug)]
@@ -183,57 +184,64 @@ impl Story {
         Ok(FileWay { bytes: octets as u64, sha256_sent: sent, sha256_received, receivers })
     }
 
-    /// Dave is kicked while the others go on talking; then everything relayed since is held up to his keys.
+    /// Dave is kicked while the others go on talking. Whatever anybody begins to send once the kick was accepted, Dave
+    /// must neither be shown nor be able to open, given every octet that was relayed.
     ///
     /// # Errors
     /// The kick was refused, a message was not accepted, or Dave is still there.
     pub(crate) async fn kick(&mut self, plant: Option<Plant>) -> anyhow::Result<()> {
         let dave = self.actors.pop().context("dave is on stage")?;
         self.ghosts = usize::from(plant == Some(Plant::NoKick));
-        let staying = self.names();
-        let talk = async {
-            for round in 0..MESSAGES_DURING_KICK {
-                for actor in &self.actors {
-                    let body = format!("{} during the kick, {round}: {}", actor.name, self.canary);
-                    actor.say("text/plain", Bytes::from(body), &staying, &self.tally).await?;
-                }
+        self.tap.drain();
+        let accepted = AtomicBool::new(false);
+        let kick = async {
+            if plant != Some(Plant::NoKick) {
+                let alice = self.actors.first().context("alice is on stage")?;
+                let kicked = alice.conference()?.kick(&dave.profile.aor).await;
+                kicked.context("alice kicks dave")?;
             }
+            accepted.store(true, Ordering::SeqCst);
             anyhow::Ok(())
         };
-        let alice = self.actors.first().context("alice is on stage")?;
-        let kick = async {
-            if plant == Some(Plant::NoKick) {
-                return Ok(());
-            }
-            let kicked = alice.conference()?.kick(&dave.profile.aor).await;
-            kicked.context("alice kicks dave")?;
-            let ended =
-                |events: &[Event]| events.iter().any(|event| matches!(event, Event::Ended { .. }));
-            dave.log.until("dave losing his seat", ended).await
-        };
-        let (talked, kicked) = tokio::join!(talk, kick);
-        talked?;
+        let (later, kicked) = tokio::join!(self.talk_on(&accepted), kick);
+        let later = later?;
         kicked?;
-        // The members that stay agree on an epoch without him before the test of his keys begins.
-        self.agree().await?;
-        self.tap.drain();
-        let before =
-            dave.log.events().iter().filter(|event| matches!(event, Event::Message(_))).count();
-        let secret = Bytes::from(format!("dave must not read this: {}", self.canary));
-        for actor in &self.actors {
-            actor.say("text/plain", secret.clone(), &staying, &self.tally).await?;
+        if plant != Some(Plant::NoKick) {
+            let ended = |event: &Event| matches!(event, Event::Ended { .. });
+            dave.log.until("dave losing his seat", |events| events.iter().any(ended)).await?;
         }
+        self.agree().await?;
         self.heard().await?;
         let relayed = self.tap.drain();
+        // Nothing to hold up to his keys would prove nothing.
         self.removed_read = u64::from(relayed.is_empty());
         for sealed in relayed {
-            self.removed_read += u64::from(dave.conference()?.try_open(sealed).await);
+            let opened = dave.conference()?.try_open(sealed).await;
+            self.removed_read += u64::from(opened.is_some_and(|id| later.contains(&id)));
         }
-        let after =
-            dave.log.events().iter().filter(|event| matches!(event, Event::Message(_))).count();
-        self.removed_read += (after - before) as u64;
+        let shown = dave.log.events();
+        let shown = shown.iter().filter_map(message_id).filter(|id| later.contains(*id));
+        self.removed_read += shown.count() as u64;
         self.past.push((dave.name.clone(), dave.log.clone()));
         Ok(())
+    }
+
+    /// Everyone on stage talks until the kick is accepted, and for some rounds more: the ids of what was begun then.
+    async fn talk_on(&self, accepted: &AtomicBool) -> anyhow::Result<BTreeSet<String>> {
+        let staying = self.names();
+        let (mut later, mut rounds) = (BTreeSet::new(), 0);
+        while rounds < ROUNDS_AFTER_KICK {
+            for actor in &self.actors {
+                let is_later = accepted.load(Ordering::SeqCst);
+                let body = format!("{} while dave goes: {}", actor.name, self.canary);
+                let id = actor.say("text/plain", Bytes::from(body), &staying, &self.tally).await?;
+                if is_later {
+                    later.insert(id);
+                }
+            }
+            rounds += usize::from(accepted.load(Ordering::SeqCst));
+        }
+        Ok(later)
     }
 
     /// Carol loses her group state and comes back by an external commit.
@@ -285,7 +293,8 @@ impl Story {
         }
         self.newcomer_read = u64::from(earlier.is_empty());
         for sealed in earlier {
-            self.newcomer_read += u64::from(erin.conference()?.try_open(sealed).await);
+            let opened = erin.conference()?.try_open(sealed).await;
+            self.newcomer_read += u64::from(opened.is_some());
         }
         self.actors.push(erin);
         self.agree().await

@@ -170,10 +170,10 @@ impl Conference {
         self.call.refer(who, Some("BYE")).await
     }
 
-    /// Whether sealed octets open with the keys this device has, whatever became of its seat. For proving that they
-    /// do not.
-    pub async fn try_open(&self, sealed: Bytes) -> bool {
-        self.ask(|reply| Command::TryOpen { sealed, reply }).await.unwrap_or(false)
+    /// The `imdn.Message-ID` of sealed octets, if they open with the keys this device has, whatever became of its
+    /// seat. For proving that they do not.
+    pub async fn try_open(&self, sealed: Bytes) -> Option<String> {
+        self.ask(|reply| Command::TryOpen { sealed, reply }).await.ok().flatten()
     }
 
     /// Ends the seat and stays a member.

@@ -25,6 +25,8 @@ pub(crate) use incoming::Incoming;
 
 /// How long a registration is asked for, in seconds.
 const REGISTER_SECS: u32 = 3600;
+/// The least a refresh is tried after one that failed, doubled, in seconds.
+const REFRESH_SECS_MIN: u32 = 10;
 /// Calls that wait to be answered.
 const INCOMING_MAX: usize = 16;
 
@@ -104,7 +106,8 @@ impl Phone {
                 match (Self { shared }).register_for(REGISTER_SECS).await {
                     Ok(granted) => secs = granted,
                     Err(error) => {
-                        return tracing::warn!(%error, "the registration was not refreshed");
+                        tracing::warn!(%error, "the registration was not refreshed");
+                        secs = (secs / 2).max(REFRESH_SECS_MIN);
                     }
                 }
             }

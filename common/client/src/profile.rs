@@ -64,6 +64,11 @@ pub struct Limits {
     pub incoming_max: usize,
     /// How long a transaction may stay unanswered (RFC 4975, 7.1.1: 30 s).
     pub transaction: Duration,
+    /// How long a message may wait to be sealed and accepted: for the group key, for a removal to be committed. It is
+    /// longer while its chunks are answered.
+    pub message: Duration,
+    /// How long the session may be silent before the relay is asked whether it is there.
+    pub keep_alive: Duration,
     /// How long connecting, registering or joining may take.
     pub request: Duration,
     /// How many KeyPackages the directory should hold for this device.
@@ -78,6 +83,8 @@ impl Default for Limits {
             message_octets_max: 16 * 1024 * 1024,
             incoming_max: 64,
             transaction: Duration::from_secs(30),
+            message: Duration::from_secs(60),
+            keep_alive: Duration::from_secs(60),
             request: Duration::from_secs(20),
             key_packages: 50,
         }

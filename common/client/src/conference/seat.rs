@@ -23,6 +23,9 @@ use crate::session::{Now, Output, Session, Standing, Ticket};
 const WRITE_OCTETS: usize = 64 * 1024;
 /// Events ahead of the person; beyond that nothing more is read from the relay.
 const UNTOLD_MAX: usize = 256;
+/// How long after a failed fetch of a group's state the next is tried, at first and at most.
+const FETCH_AGAIN: Duration = Duration::from_millis(500);
+const FETCH_AGAIN_MAX: Duration = Duration::from_secs(30);
 /// How long nothing is waited for when nothing is due.
 const FOREVER: Duration = Duration::from_secs(3600);
 
@@ -34,7 +37,7 @@ pub(crate) enum Command {
     /// Share a file.
     Share { file: Outgoing, reply: oneshot::Sender<Result<(), Error>> },
     /// Hold sealed octets up to the keys.
-    TryOpen { sealed: Bytes, reply: oneshot::Sender<bool> },
+    TryOpen { sealed: Bytes, reply: oneshot::Sender<Option<String>> },
 }
 
 /// Who waits for tickets to be settled.
@@ -113,7 +116,7 @@ impl Seat {
                 }
                 Happened::Command(Some(command)) => self.command(&mut progress, command),
                 Happened::Command(None) => return,
-                Happened::TimedOut => self.session.timeout(now()),
+                Happened::TimedOut => self.session.timeout(now(), &mut rand::rng()),
             }
         }
     }
@@ -160,6 +163,7 @@ impl Seat {
             *known = standing;
             changed
         });
+        let mut dead = false;
         while let Some(output) = self.session.poll_output() {
             match output {
                 Output::Event(event) => progress.untold.push_back(event),
@@ -170,11 +174,15 @@ impl Seat {
                 Output::Settled(ticket, outcome) => settle(&mut progress.waiting, ticket, outcome),
                 // Nobody may be listening on the wire.
                 Output::Tapped(sealed) => drop(self.tap.send(sealed)),
+                Output::Dead => dead = true,
                 Output::FetchGroup => {
                     let (directory, id) = (Arc::clone(&self.directory), self.id.clone());
-                    progress.fetch = Some(Box::pin(async move { directory.group(&id).await }));
+                    progress.fetch = Some(Box::pin(fetch(directory, id)));
                 }
             }
+        }
+        if dead && progress.over.is_none() {
+            self.end(progress, "the relay does not answer".to_owned());
         }
     }
 
@@ -273,6 +281,20 @@ async fn write(
         *unflushed = false;
     }
     Ok(())
+}
+
+/// Fetches a group's state, again and again while the focus is away.
+async fn fetch(directory: Arc<Directory>, id: ConferenceId) -> Result<Option<GroupState>, Error> {
+    let mut wait = FETCH_AGAIN;
+    loop {
+        match directory.group(&id).await {
+            Err(Error::Network { .. } | Error::Late(_) | Error::Refused { status: 500.., .. }) => {
+                tokio::time::sleep(wait).await;
+                wait = (wait * 2).min(FETCH_AGAIN_MAX);
+            }
+            fetched => return fetched,
+        }
+    }
 }
 
 async fn fetched(fetch: &mut Option<Fetch>) -> Result<Option<GroupState>, Error> {

@@ -52,11 +52,12 @@ impl Files {
             let (_hash, sealed) = self.unclaimed.remove(at)?;
             return Some(open(from, &description, &sealed));
         }
-        if self.described.len() == DESCRIBED_MAX {
-            self.described.pop_front();
-        }
         self.described.push_back((from, description));
-        None
+        if self.described.len() <= DESCRIBED_MAX {
+            return None;
+        }
+        let (_from, forgotten) = self.described.pop_front()?;
+        Some(Err(format!("{} never came", forgotten.name)))
     }
 
     /// The sealed octets of a file are here.
@@ -71,11 +72,12 @@ impl Files {
             let (from, description) = self.described.remove(at)?;
             return Some(open(from, &description, &sealed));
         }
-        if self.unclaimed.len() == UNCLAIMED_MAX {
-            self.unclaimed.pop_front();
-        }
         self.unclaimed.push_back((hash, sealed));
-        None
+        if self.unclaimed.len() <= UNCLAIMED_MAX {
+            return None;
+        }
+        self.unclaimed.pop_front();
+        Some(Err("a file came whose description did not".to_owned()))
     }
 }
 

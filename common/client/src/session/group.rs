@@ -3,11 +3,13 @@
 use std::time::SystemTime;
 
 use ids::{ConferenceId, Epoch};
-use mls::member::{Keyring, Member, MemberError, Opened, Processed};
-use mls::wire::{Bundle, CommitRequest, CommitResult, GroupState, Reason, WelcomeDelivery};
+use mls::member::{Committed, Keyring, Member, MemberError, Opened, Processed};
+use mls::wire::{
+    Bundle, CommitRequest, CommitResult, DeviceName, GroupState, Reason, WelcomeDelivery,
+};
 
 use super::Standing;
-use super::outgoing::{Sealed, Sealing};
+use super::outgoing::{Generation, Sealed, Sealing};
 use crate::event::{Entry, Error, Event};
 
 /// What follows from a message.
@@ -35,13 +37,15 @@ pub(super) struct Group {
     /// A group we made that the focus has not accepted yet.
     founding: Option<Member>,
     member: Option<Member>,
-    /// How the member came to be, until that is told.
-    entering: Option<Entry>,
+    /// The epoch our external commit was made in, until it is decided.
+    entering: Option<Epoch>,
+    /// The bundle we wait for: sent again when the focus asks again, which costs nothing if it has it.
+    pending: Option<Bundle>,
 }
 
 impl Group {
     pub(super) fn new(keyring: Keyring, conference: ConferenceId) -> Self {
-        Self { keyring, conference, founding: None, member: None, entering: None }
+        Self { keyring, conference, founding: None, member: None, entering: None, pending: None }
     }
 
     pub(super) fn standing(&self) -> Standing {
@@ -56,20 +60,17 @@ impl Group {
         }
     }
 
-    /// Seals a letter, unless it must wait for another epoch than the one it was refused in.
-    pub(super) fn seal(
-        &mut self,
-        id: &str,
-        inner: &[u8],
-        refused_in: Option<Epoch>,
-    ) -> Result<Sealed, Sealing> {
+    /// The generation of the group key this device is in.
+    pub(super) fn generation(&self) -> Option<Generation> {
+        self.member.as_ref().map(|member| (member.era(), member.epoch()))
+    }
+
+    /// Seals a letter, if this is the time for it.
+    pub(super) fn seal(&mut self, id: &str, inner: &[u8]) -> Result<Sealed, Sealing> {
         let member = self.member.as_mut().ok_or(Sealing::Wait)?;
-        let epoch = member.epoch();
-        if refused_in == Some(epoch) {
-            return Err(Sealing::Wait);
-        }
+        let generation = (member.era(), member.epoch());
         match member.seal(id, inner) {
-            Ok(bytes) => Ok(Sealed { epoch, bytes }),
+            Ok(bytes) => Ok(Sealed { generation, bytes }),
             Err(MemberError::Paused | MemberError::Committing | MemberError::Entering) => {
                 Err(Sealing::Wait)
             }
@@ -82,38 +83,47 @@ impl Group {
         let Some(member) = self.member.as_mut() else { return Vec::new() };
         match member.process(sealed, now) {
             Ok(Processed::Message(opened)) => vec![Follows::Show(opened)],
-            Ok(Processed::Commit(committed)) => {
-                let mut follows = vec![Follows::Advanced];
-                if committed.removed_self {
-                    self.member = None;
-                    return vec![Follows::Event(Event::Removed)];
-                }
-                if let Some(by) = self.entering.take() {
-                    let (era, epoch) = (member.era(), member.epoch());
-                    follows.push(Follows::Event(Event::Entered { era, epoch, by }));
-                } else {
-                    let pairs = |names: Vec<mls::wire::DeviceName>| {
-                        names.into_iter().map(|name| (name.aor, name.device)).collect()
-                    };
-                    let (added, removed) = (pairs(committed.added), pairs(committed.removed));
-                    follows.push(Follows::Event(Event::Advanced {
-                        epoch: committed.epoch,
-                        added,
-                        removed,
-                    }));
-                }
-                follows
-            }
+            Ok(Processed::Commit(committed)) => self.committed(committed),
             Ok(Processed::Future { .. }) => vec![Follows::Early],
             Ok(Processed::EntryLost) => {
-                self.member = None;
+                self.forget_entry();
                 vec![Follows::FetchGroup]
             }
             // Handshakes of past epochs are the commits that led here; an own message comes from nobody else.
             Ok(Processed::Remove(_) | Processed::Own | Processed::Stale { .. }) => Vec::new(),
             Err(MemberError::Entering) => vec![Follows::Early],
-            Err(error) => vec![Follows::Event(Event::Unreadable { why: error.to_string() })],
+            Err(error) => {
+                let unreadable = Follows::Event(Event::Unreadable { why: error.to_string() });
+                // A message that does not open is lost alone; without a handshake everything after it is.
+                let lost = is_handshake(sealed).then_some(Follows::FetchGroup);
+                std::iter::once(unreadable).chain(lost).collect()
+            }
         }
+    }
+
+    fn committed(&mut self, committed: Committed) -> Vec<Follows> {
+        self.pending = None;
+        if committed.removed_self {
+            self.member = None;
+            return vec![Follows::Event(Event::Removed)];
+        }
+        let Committed { epoch, added, removed, .. } = committed;
+        let event = if self.entering.take().is_some() {
+            let era = self.member.as_ref().map(Member::era).unwrap_or_default();
+            Event::Entered { era, epoch, by: Entry::External }
+        } else {
+            let pairs = |names: Vec<DeviceName>| {
+                names.into_iter().map(|name| (name.aor, name.device)).collect()
+            };
+            Event::Advanced { epoch, added: pairs(added), removed: pairs(removed) }
+        };
+        vec![Follows::Advanced, Follows::Event(event)]
+    }
+
+    fn forget_entry(&mut self) {
+        self.member = None;
+        self.entering = None;
+        self.pending = None;
     }
 
     /// Comes in by Welcome, unless we are in.
@@ -163,13 +173,19 @@ impl Group {
             },
         };
         match bundle {
-            Ok(bundle) => vec![Follows::Send(bundle)],
-            // What is asked for is done already, or another commit of ours is on its way: the focus asks again.
-            Err(MemberError::NothingToDo | MemberError::Committing | MemberError::Entering) => {
-                Vec::new()
+            Ok(bundle) => self.offer(bundle),
+            Err(MemberError::NothingToDo) => Vec::new(),
+            // Our last bundle, or its answer, may be lost: the focus knows a bundle it has seen.
+            Err(MemberError::Committing | MemberError::Entering) => {
+                self.pending.clone().map(Follows::Send).into_iter().collect()
             }
             Err(error) => vec![Follows::Event(Event::Unreadable { why: error.to_string() })],
         }
+    }
+
+    fn offer(&mut self, bundle: Bundle) -> Vec<Follows> {
+        self.pending = Some(bundle.clone());
+        vec![Follows::Send(bundle)]
     }
 
     /// Takes what became of a bundle of ours.
@@ -178,40 +194,40 @@ impl Group {
             Ok(CommitResult::Accepted { era, epoch }) => match self.founding.take() {
                 Some(member) => {
                     self.member = Some(member);
+                    self.pending = None;
                     let entered = Event::Entered { era, epoch, by: Entry::Created };
                     vec![Follows::Advanced, Follows::Event(entered)]
                 }
                 // A commit is merged when it comes back in the stream, not before.
                 None => Vec::new(),
             },
-            Ok(CommitResult::Lost { .. }) => {
+            Ok(CommitResult::Lost { epoch, .. }) => {
                 self.founding = None;
-                self.entry_failed(Follows::FetchGroup)
-            }
-            Ok(CommitResult::Refused { why }) => {
-                self.founding = None;
-                if let Some(member) = self.member.as_mut().filter(|_| self.entering.is_none())
-                    && let Err(error) = member.abandon()
-                {
-                    return vec![Follows::Event(Event::Unreadable { why: error.to_string() })];
+                // The answer to an entry we have given up already says nothing about the one under way. A member's
+                // commit is dropped when the winner comes in the stream.
+                if self.entering.is_some_and(|made_in| epoch > made_in) {
+                    self.forget_entry();
+                    return vec![Follows::FetchGroup];
                 }
-                let why = format!("the focus refused our commit: {why}");
-                self.entry_failed(Follows::Event(Event::Unreadable { why }))
+                Vec::new()
             }
+            Ok(CommitResult::Refused { why }) => self.refused(&why),
             Err(error) => vec![Follows::Event(Event::Unreadable { why: error.to_string() })],
         }
     }
 
-    fn entry_failed(&mut self, follows: Follows) -> Vec<Follows> {
-        if self.entering.take().is_some() {
-            self.member = None;
-            return vec![follows];
+    fn refused(&mut self, why: &str) -> Vec<Follows> {
+        self.founding = None;
+        self.pending = None;
+        let mut why = format!("the focus refused our commit: {why}");
+        if self.entering.is_some() {
+            self.forget_entry();
+        } else if let Some(member) = self.member.as_mut()
+            && let Err(error) = member.abandon()
+        {
+            why = error.to_string();
         }
-        match follows {
-            Follows::Event(_) => vec![follows],
-            // The winner of the race comes in the stream; our own commit is dropped when it does.
-            _ => Vec::new(),
-        }
+        vec![Follows::Event(Event::Unreadable { why })]
     }
 
     /// Enters by external commit with the group's public state, unless we are up to date.
@@ -223,16 +239,23 @@ impl Group {
         match Member::join_externally(&self.keyring, &self.conference, state, known, now) {
             Ok((member, bundle)) => {
                 self.member = Some(member);
-                self.entering = Some(Entry::External);
-                vec![Follows::Send(bundle)]
+                self.entering = Some(state.epoch);
+                self.offer(bundle)
             }
             Err(error) => vec![Follows::Event(Event::Unreadable { why: error.to_string() })],
         }
     }
 
-    /// Whether a message opens with the keys this device has, without following it.
-    pub(super) fn opens(&mut self, sealed: &[u8], now: SystemTime) -> bool {
-        let opened = self.member.as_mut().map(|member| member.process(sealed, now));
-        matches!(opened, Some(Ok(Processed::Message(_))))
+    /// The id of a message, if it opens with the keys this device has. Nothing is shown.
+    pub(super) fn opens(&mut self, sealed: &[u8], now: SystemTime) -> Option<String> {
+        match self.member.as_mut()?.process(sealed, now) {
+            Ok(Processed::Message(opened)) => Some(opened.message_id),
+            _ => None,
+        }
     }
+}
+
+/// Whether octets are an MLS PublicMessage (RFC 9420, 6): version 1, wire format 1.
+fn is_handshake(message: &[u8]) -> bool {
+    message.starts_with(&[0, 1, 0, 1])
 }

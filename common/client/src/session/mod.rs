@@ -6,6 +6,7 @@
 //! receive ──► incoming (reassembly) ──► letter + group ──► poll_output
 //! say, share ──► outgoing (chunks, 200s, sealing again) ──► poll_frame
 //! ```
+mod alive;
 mod files;
 mod group;
 mod letter;
@@ -28,6 +29,7 @@ use rand::CryptoRng;
 
 use crate::event::{Error, Event, Level, Message};
 use crate::profile::Limits;
+use alive::{Alive, Pulse};
 use files::Files;
 use group::{Follows, Group};
 use letter::Addresses;
@@ -76,6 +78,8 @@ pub enum Output {
     Bound(Result<(), Error>),
     /// A message is settled: accepted to the last octet, or failed.
     Settled(Ticket, Result<(), Error>),
+    /// The relay does not answer any more: end the session.
+    Dead,
     /// Fetch the group's public state and call [`Session::enter`] with it.
     FetchGroup,
     /// Sealed octets came by, for whoever listens on the wire.
@@ -108,8 +112,11 @@ pub struct Session {
     files: Files,
     seen: Seen,
     early: VecDeque<Body>,
+    /// What others take: the room names no other bound.
+    file_octets_max: usize,
     /// The transaction of our first frame, until it is answered.
     binding: Option<TransactionId>,
+    alive: Alive,
     replies: VecDeque<Frame>,
     outputs: VecDeque<Output>,
 }
@@ -133,11 +140,14 @@ impl Session {
             addresses: Addresses { me, conference: setup.uri.clone() },
             group: Group::new(keyring, setup.conference.clone()),
             incoming: Reassembly::new(quota),
-            outgoing: Outgoing::new(address, limits.chunk_octets, limits.transaction),
+            outgoing: Outgoing::new(address.clone(), &limits),
             files: Files::default(),
             seen: Seen::default(),
             early: VecDeque::new(),
+            // The seal and the headers around a file take less than a sixteenth.
+            file_octets_max: limits.message_octets_max - limits.message_octets_max / 16,
             binding,
+            alive: Alive::new(address, limits),
             replies: VecDeque::from([bind]),
             outputs: VecDeque::new(),
         }
@@ -164,12 +174,13 @@ impl Session {
             return Some(reply);
         }
         let (group, addresses) = (&mut self.group, &self.addresses);
-        let seal = |id: &str, inner: &Bytes, refused_in: Option<Epoch>| {
-            let sealed = group.seal(id, inner, refused_in)?;
-            Ok((sealed.epoch, addresses.outer(id, wire::MLS, sealed.bytes)))
+        let generation = group.generation();
+        let seal = |id: &str, inner: &Bytes| {
+            let sealed = group.seal(id, inner)?;
+            Ok((sealed.generation, addresses.outer(id, wire::MLS, sealed.bytes)))
         };
         let mut settled = Vec::new();
-        let frame = self.outgoing.poll(now.instant, rng, seal, &mut settled);
+        let frame = self.outgoing.poll(now.instant, rng, seal, generation, &mut settled);
         self.settle(settled);
         frame
     }
@@ -195,7 +206,7 @@ impl Session {
             Level::Sealed => Content::Plain { id: id.clone(), inner: inner.gather() },
             Level::Open => Content::Ready(inner),
         };
-        Ok((id, self.outgoing.push(content)))
+        Ok((id, self.outgoing.push(now.instant, content)))
     }
 
     /// Shares a file with everyone: first its key, sealed as a message, then its sealed octets.
@@ -208,6 +219,9 @@ impl Session {
         rng: &mut impl CryptoRng,
         file: &crate::event::Outgoing,
     ) -> Result<[Ticket; 2], Error> {
+        if file.content.len() > self.file_octets_max {
+            return Err(Error::TooLarge { octets: file.content.len(), max: self.file_octets_max });
+        }
         if self.level == Level::Open {
             return Err(Error::Group("files are shared in sealed rooms only".to_owned()));
         }
@@ -215,11 +229,12 @@ impl Session {
         let (_id, first) = self.say(now, rng, wire::FILE_DESCRIPTION, description)?;
         let id = MessageId::random(rng);
         let letter = self.addresses.outer(id.as_str(), wire::SEALED_FILE, sealed);
-        Ok([first, self.outgoing.push(Content::Ready(letter))])
+        Ok([first, self.outgoing.push(now.instant, Content::Ready(letter))])
     }
 
     /// Takes what the decoder gave.
     pub fn receive(&mut self, now: Now, item: &Item) {
+        self.alive.heard(now.instant);
         match item {
             Item::Response(head) if self.binding == Some(head.transaction()) => {
                 self.binding = None;
@@ -233,7 +248,7 @@ impl Session {
             }
             Item::Response(head) => {
                 let mut settled = Vec::new();
-                self.outgoing.answered(head, &mut settled);
+                self.outgoing.answered(now.instant, head, &mut settled);
                 self.settle(settled);
             }
             Item::Request(chunk) => self.requested(now, chunk),
@@ -250,7 +265,10 @@ impl Session {
                     Status::OK
                 }
                 Ok(Outcome::Open | Outcome::Aborted(_)) => Status::OK,
-                Err(refusal) => refusal.status(),
+                Err(refusal) => {
+                    self.unreadable(&format!("a message was not taken: {refusal}"));
+                    refusal.status()
+                }
             },
             Some(Method::Report) => return,
             _ => Status::UNKNOWN_METHOD,
@@ -272,6 +290,8 @@ impl Session {
             self.outputs.push_back(Output::Tapped(sealed.clone()));
             let follows = self.group.process(&sealed, now.wall);
             self.follow(now, follows, Some((envelope, &whole)));
+        } else if !self.is_from_focus(envelope) {
+            self.talked(&letter);
         } else if envelope.is_type(wire::WELCOME) {
             let follows = self.group.welcomed(&content(), now.wall);
             self.follow(now, follows, None);
@@ -281,17 +301,31 @@ impl Session {
         } else if envelope.is_type(wire::COMMIT_RESULT) {
             let follows = self.group.decided(&content());
             self.follow(now, follows, None);
-        } else if envelope.is_type(wire::SEALED_FILE) {
-            let opened = self.files.arrived(letter.content);
+        }
+    }
+
+    /// Takes what people send without a seal of its own: a sealed file, or anything in an open room.
+    fn talked(&mut self, letter: &cpim::Message) {
+        if letter.envelope.is_type(wire::SEALED_FILE) {
+            let opened = self.files.arrived(letter.content.clone());
             self.filed(opened);
         } else if self.level == Level::Open {
-            match letter::plain(&letter) {
+            match letter::plain(letter) {
                 Some(message) => self.show(message),
                 None => self.unreadable("no sender or no type"),
             }
         } else {
             self.unreadable("cleartext in a sealed room");
         }
+    }
+
+    /// Only a sealed room has a focus that talks to devices, and it talks in the conference's name.
+    fn is_from_focus(&self, envelope: &Envelope) -> bool {
+        let focus: Option<ids::Aor> = envelope.from().ok().and_then(|from| from.uri.parse().ok());
+        let types = [wire::WELCOME, wire::COMMIT_REQUEST, wire::COMMIT_RESULT];
+        self.level == Level::Sealed
+            && types.iter().any(|focus_type| envelope.is_type(focus_type))
+            && focus.is_some_and(|focus| focus.as_str() == self.addresses.conference)
     }
 
     /// Carries out what follows from a message; `from` is the message itself.
@@ -302,7 +336,7 @@ impl Session {
                 Follows::FetchGroup => self.outputs.push_back(Output::FetchGroup),
                 Follows::Send(bundle) => {
                     let letter = self.addresses.to_focus(wire::BUNDLE, bundle.to_bytes());
-                    self.outgoing.push_first(Content::Ready(letter));
+                    self.outgoing.push_first(now.instant, Content::Ready(letter));
                 }
                 Follows::Show(opened) => match from {
                     Some((envelope, _whole)) => self.opened(envelope, opened),
@@ -311,7 +345,11 @@ impl Session {
                 Follows::Early if self.early.len() < EARLY_MAX => {
                     self.early.extend(from.map(|(_envelope, whole)| whole.clone()));
                 }
-                Follows::Early => self.unreadable("too many messages of epochs to come"),
+                Follows::Early => {
+                    self.unreadable("too many messages of epochs to come");
+                    self.early.clear();
+                    self.outputs.push_back(Output::FetchGroup);
+                }
                 Follows::Advanced => {
                     for whole in std::mem::take(&mut self.early) {
                         self.arrived(now, whole);
@@ -333,7 +371,8 @@ impl Session {
     }
 
     fn show(&mut self, message: Message) {
-        if self.seen.note(&message.from, &message.id) {
+        // A plain client may leave the id out; then nobody can tell a repetition.
+        if message.id.is_empty() || self.seen.note(&message.from, &message.id) {
             self.outputs.push_back(Output::Event(Event::Message(message)));
         }
     }
@@ -362,22 +401,28 @@ impl Session {
         }
     }
 
-    /// Whether sealed octets open with the keys of this device.
-    pub fn opens(&mut self, now: Now, sealed: &[u8]) -> bool {
+    /// The `imdn.Message-ID` of sealed octets, if they open with the keys of this device.
+    pub fn opens(&mut self, now: Now, sealed: &[u8]) -> Option<String> {
         self.group.opens(sealed, now.wall)
     }
 
     /// Gives up what was not answered or not completed in time.
-    pub fn timeout(&mut self, now: Now) {
+    pub fn timeout(&mut self, now: Now, rng: &mut impl CryptoRng) {
         let mut settled = Vec::new();
         self.outgoing.timeout(now.instant, &mut settled);
         self.settle(settled);
         self.incoming.expire(now.instant);
+        match self.alive.timeout(now.instant, rng) {
+            Some(Pulse::Ask(frame)) => self.replies.push_back(*frame),
+            Some(Pulse::Dead) => self.outputs.push_back(Output::Dead),
+            None => {}
+        }
     }
 
     /// When [`Session::timeout`] wants to be called next.
     pub fn next_timeout(&self) -> Option<Instant> {
-        [self.outgoing.next_timeout(), self.incoming.next_expiry()].into_iter().flatten().min()
+        let due = [self.outgoing.next_timeout(), self.incoming.next_expiry(), self.alive.due()];
+        due.into_iter().flatten().min()
     }
 
     /// The connection or the seat is gone: everything unsettled fails. Keys stay, so that what came by can be held

@@ -1,15 +1,17 @@
 //! Messages on their way out: cut into chunks in turns, so that none blocks another (RFC 4975, 7.1.1), and kept until
 //! the last response. A sealed message that was refused because the group moved on is sealed again under the same
-//! `imdn.Message-ID`. It neither seals nor writes: it asks for the one and hands out frames for the other.
+//! `imdn.Message-ID`. Whatever happens, a message is settled by its deadline. It neither seals nor writes: it asks for
+//! the one and hands out frames for the other.
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use ids::Epoch;
+use ids::{Epoch, Era};
 use msrp::{Address, Body, Frame, Head, MessageId, SendRequest, TransactionId};
 use rand::RngCore;
 
 use crate::event::Error;
+use crate::profile::Limits;
 
 /// The MIME type of everything sent in a room (RFC 7701, 6.1).
 pub(super) const CPIM: &str = "message/cpim";
@@ -32,10 +34,16 @@ pub(super) enum Content {
     Ready(Body),
 }
 
-/// A sealed message, and the epoch it was sealed in.
+/// A generation of the group key: eras outrank epochs.
+pub(super) type Generation = (Era, Epoch);
+
+/// How long to wait before a message goes out again that the relay was not ready for.
+const AGAIN: Duration = Duration::from_millis(250);
+
+/// A sealed message, and the generation it was sealed in.
 #[derive(Debug)]
 pub(super) struct Sealed {
-    pub(super) epoch: Epoch,
+    pub(super) generation: Generation,
     pub(super) bytes: Bytes,
 }
 
@@ -56,15 +64,27 @@ struct Message {
     ticket: Ticket,
     content: Content,
     attempt: Option<Attempt>,
-    /// The epoch in which it was refused: sealing again makes sense in a later one only.
-    refused_in: Option<Epoch>,
+    hold: Hold,
+    /// When it has failed, whatever it waits for.
+    deadline: Instant,
+}
+
+/// What a message waits for before its next attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Hold {
+    /// Nothing.
+    None,
+    /// A later generation than the one it was refused in.
+    Later(Generation),
+    /// The relay is behind us: it will have heard of our generation in a moment.
+    Until(Instant),
 }
 
 /// One try to send a message.
 #[derive(Debug)]
 struct Attempt {
     send: SendRequest,
-    epoch: Option<Epoch>,
+    generation: Option<Generation>,
     /// Where the next chunk starts; `None` when the last has left.
     next: Option<usize>,
     unanswered: u32,
@@ -82,15 +102,17 @@ pub(super) struct Outgoing {
     address: Address,
     chunk_octets: usize,
     patience: Duration,
+    hold: Duration,
     messages: VecDeque<Message>,
     sent: HashMap<TransactionId, Sent>,
     tickets: u64,
 }
 
 impl Outgoing {
-    pub(super) fn new(address: Address, chunk_octets: usize, patience: Duration) -> Self {
+    pub(super) fn new(address: Address, limits: &Limits) -> Self {
+        let Limits { chunk_octets, transaction: patience, message: hold, .. } = *limits;
         let (messages, sent) = (VecDeque::new(), HashMap::new());
-        Self { address, chunk_octets, patience, messages, sent, tickets: 0 }
+        Self { address, chunk_octets, patience, hold, messages, sent, tickets: 0 }
     }
 
     /// How many messages are not settled.
@@ -99,16 +121,18 @@ impl Outgoing {
     }
 
     /// Takes a message over.
-    pub(super) fn push(&mut self, content: Content) -> Ticket {
+    pub(super) fn push(&mut self, now: Instant, content: Content) -> Ticket {
         self.tickets += 1;
         let ticket = Ticket(self.tickets);
-        self.messages.push_back(Message { ticket, content, attempt: None, refused_in: None });
+        let deadline = now + self.hold;
+        let message = Message { ticket, content, attempt: None, hold: Hold::None, deadline };
+        self.messages.push_back(message);
         ticket
     }
 
     /// Takes a message over that goes before all others: the group waits for it.
-    pub(super) fn push_first(&mut self, content: Content) -> Ticket {
-        let ticket = self.push(content);
+    pub(super) fn push_first(&mut self, now: Instant, content: Content) -> Ticket {
+        let ticket = self.push(now, content);
         self.messages.rotate_right(1);
         ticket
     }
@@ -118,11 +142,16 @@ impl Outgoing {
         &mut self,
         now: Instant,
         rng: &mut impl RngCore,
-        mut seal: impl FnMut(&str, &Bytes, Option<Epoch>) -> Result<(Epoch, Body), Sealing>,
+        mut seal: impl FnMut(&str, &Bytes) -> Result<(Generation, Body), Sealing>,
+        generation: Option<Generation>,
         settled: &mut Vec<Settled>,
     ) -> Option<Frame> {
         for _turn in 0..self.messages.len() {
             let mut message = self.messages.pop_front()?;
+            if message.attempt.is_none() && !message.hold.is_over(now, generation) {
+                self.messages.push_back(message);
+                continue;
+            }
             if message.attempt.is_none() {
                 match begin(&message, rng, &mut seal) {
                     Ok(attempt) => message.attempt = attempt,
@@ -153,13 +182,15 @@ impl Outgoing {
         attempt.next = next;
         attempt.unanswered += 1;
         let payload = chunk.encode(rng);
+        // A large message is given time as long as it moves.
+        message.deadline = message.deadline.max(now + self.patience);
         let sent = Sent { ticket: message.ticket, deadline: now + self.patience };
         self.sent.insert(payload.transaction(), sent);
         Some(payload.to(&self.address))
     }
 
     /// Takes a response. What answers nothing of ours is ignored (RFC 4975, 7.3).
-    pub(super) fn answered(&mut self, response: &Head, settled: &mut Vec<Settled>) {
+    pub(super) fn answered(&mut self, now: Instant, response: &Head, settled: &mut Vec<Settled>) {
         let Some(sent) = self.sent.remove(&response.transaction()) else { return };
         let Some(status) = response.status() else { return };
         let Some(at) = self.messages.iter().position(|message| message.ticket == sent.ticket)
@@ -174,8 +205,8 @@ impl Outgoing {
                 return;
             }
             Ok(())
-        } else if is_stale(response) && attempt.epoch.is_some() {
-            message.refused_in = attempt.epoch;
+        } else if let (Some(theirs), Some(ours)) = (stale(response), attempt.generation) {
+            message.hold = if theirs < ours { Hold::Until(now + AGAIN) } else { Hold::Later(ours) };
             message.attempt = None;
             self.forget(sent.ticket);
             return;
@@ -188,23 +219,29 @@ impl Outgoing {
         settled.push((sent.ticket, outcome));
     }
 
-    /// Gives up what was not answered in time (RFC 4975, 7.1.1).
+    /// Gives up what was not answered in time (RFC 4975, 7.1.1), and what has waited to its deadline.
     pub(super) fn timeout(&mut self, now: Instant, settled: &mut Vec<Settled>) {
-        let late = |sent: &&Sent| sent.deadline <= now;
-        let mut tickets: Vec<Ticket> =
-            self.sent.values().filter(late).map(|sent| sent.ticket).collect();
-        tickets.sort_unstable();
-        tickets.dedup();
-        for ticket in tickets {
+        let unanswered = self.sent.values().filter(|sent| sent.deadline <= now);
+        let mut late: Vec<Ticket> = unanswered.map(|sent| sent.ticket).collect();
+        let waiting = self.messages.iter().filter(|message| message.deadline <= now);
+        late.extend(waiting.map(|message| message.ticket));
+        late.sort_unstable();
+        late.dedup();
+        for ticket in late {
             self.messages.retain(|message| message.ticket != ticket);
             self.forget(ticket);
             settled.push((ticket, Err(Error::Late("a message"))));
         }
     }
 
-    /// When the next message would be given up.
+    /// When something is to be given up, or sent again.
     pub(super) fn next_timeout(&self) -> Option<Instant> {
-        self.sent.values().map(|sent| sent.deadline).min()
+        let unanswered = self.sent.values().map(|sent| sent.deadline);
+        let waiting = self.messages.iter().map(|message| match message.hold {
+            Hold::Until(at) if message.attempt.is_none() => at.min(message.deadline),
+            _ => message.deadline,
+        });
+        unanswered.chain(waiting).min()
     }
 
     /// Fails everything: the session is over.
@@ -219,34 +256,48 @@ impl Outgoing {
     }
 }
 
+impl Hold {
+    fn is_over(self, now: Instant, generation: Option<Generation>) -> bool {
+        match self {
+            Self::None => true,
+            Self::Later(refused) => generation.is_some_and(|current| current > refused),
+            Self::Until(at) => at <= now,
+        }
+    }
+}
+
 /// The first try, or the next; `None` if it must wait.
 fn begin(
     message: &Message,
     rng: &mut impl RngCore,
-    seal: &mut impl FnMut(&str, &Bytes, Option<Epoch>) -> Result<(Epoch, Body), Sealing>,
+    seal: &mut impl FnMut(&str, &Bytes) -> Result<(Generation, Body), Sealing>,
 ) -> Result<Option<Attempt>, Error> {
-    let (body, epoch) = match &message.content {
+    let (body, generation) = match &message.content {
         Content::Ready(body) => (body.clone(), None),
-        Content::Plain { id, inner } => match seal(id, inner, message.refused_in) {
-            Ok((epoch, body)) => (body, Some(epoch)),
+        Content::Plain { id, inner } => match seal(id, inner) {
+            Ok((generation, body)) => (body, Some(generation)),
             Err(Sealing::Wait) => return Ok(None),
             Err(Sealing::Failed(error)) => return Err(error),
         },
     };
     let send = SendRequest::whole(MessageId::random(rng), CPIM, body);
-    Ok(Some(Attempt { send, epoch, next: Some(0), unanswered: 0 }))
+    Ok(Some(Attempt { send, generation, next: Some(0), unanswered: 0 }))
 }
 
-/// Whether a message was refused because the group has moved on or is about to.
-fn is_stale(response: &Head) -> bool {
-    let comment = response.comment().unwrap_or_default();
-    response.status() == Some(msrp::Status::STOP_SENDING) && comment.starts_with("stale-epoch")
+/// The relay's generation, if it refused a message for its epoch: `413 stale-epoch ERA/EPOCH`.
+fn stale(response: &Head) -> Option<Generation> {
+    let comment = response.comment()?.strip_prefix("stale-epoch ")?;
+    if response.status() != Some(msrp::Status::STOP_SENDING) {
+        return None;
+    }
+    let (era, epoch) = comment.trim().split_once('/')?;
+    Some((Era(era.parse().ok()?), Epoch(epoch.parse().ok()?)))
 }
 
 #[cfg(test)]
 mod tests {
     use bytes::BytesMut;
-    use msrp::{Decoder, FailureReport, Item, Limits, Path, Reply, Status, Uri};
+    use msrp::{Decoder, FailureReport, Item, Path, Reply, Status, Uri};
     use rand::SeedableRng;
     use rand::rngs::StdRng;
 
@@ -260,31 +311,26 @@ mod tests {
     }
 
     fn outgoing() -> Outgoing {
-        Outgoing::new(Address::new(&path("relay"), &path("device")), 2048, PATIENCE)
+        let limits = Limits { chunk_octets: 2048, ..Default::default() };
+        Outgoing::new(Address::new(&path("relay"), &path("device")), &limits)
     }
 
     fn plain(id: &str) -> Content {
         Content::Plain { id: id.into(), inner: Bytes::from_static(b"inner") }
     }
 
-    /// Seals in `epoch`, unless that is where the message was refused.
-    fn seal_in(
-        epoch: u64,
-    ) -> impl FnMut(&str, &Bytes, Option<Epoch>) -> Result<(Epoch, Body), Sealing> {
-        move |id, _inner, refused_in| match refused_in {
-            Some(refused) if refused.0 >= epoch => Err(Sealing::Wait),
-            _ => Ok((Epoch(epoch), Body::from(Bytes::from(format!("{id} in {epoch}"))))),
-        }
-    }
-
     fn poll(outgoing: &mut Outgoing, epoch: u64, now: Instant) -> Option<Frame> {
         let mut rng = StdRng::from_os_rng();
-        outgoing.poll(now, &mut rng, seal_in(epoch), &mut Vec::new())
+        let generation = (Era(1), Epoch(epoch));
+        let seal = |id: &str, _inner: &Bytes| {
+            Ok((generation, Body::from(Bytes::from(format!("{id} in {epoch}")))))
+        };
+        outgoing.poll(now, &mut rng, seal, Some(generation), &mut Vec::new())
     }
 
     fn decode(frame: &Frame) -> Item {
         let mut input = BytesMut::from(&frame.to_bytes()[..]);
-        Decoder::new(Limits::default()).next(&mut input).unwrap().unwrap()
+        Decoder::new(msrp::Limits::default()).next(&mut input).unwrap().unwrap()
     }
 
     /// What a relay answers to a chunk.
@@ -299,7 +345,7 @@ mod tests {
         let reply = Reply::new(&chunk.head, status).unwrap().comment(comment).encode().unwrap();
         let Item::Response(head) = decode(&reply) else { panic!("not a response") };
         let mut settled = Vec::new();
-        outgoing.answered(&head, &mut settled);
+        outgoing.answered(service::clock::now(), &head, &mut settled);
         settled
     }
 
@@ -311,7 +357,7 @@ mod tests {
     #[test]
     fn a_message_is_settled_by_the_answer_to_its_last_chunk() {
         let (mut outgoing, now) = (outgoing(), service::clock::now());
-        let ticket = outgoing.push(Content::Ready(Body::from(Bytes::from(vec![b'x'; 5000]))));
+        let ticket = outgoing.push(now, Content::Ready(Body::from(Bytes::from(vec![b'x'; 5000]))));
 
         let chunks: Vec<Frame> = std::iter::from_fn(|| poll(&mut outgoing, 1, now)).collect();
         assert_eq!(chunks.len(), 3);
@@ -326,7 +372,7 @@ mod tests {
     #[test]
     fn a_message_refused_for_its_epoch_waits_and_is_sealed_again_in_a_later_one() {
         let (mut outgoing, now) = (outgoing(), service::clock::now());
-        outgoing.push(plain("m1"));
+        outgoing.push(now, plain("m1"));
         let first = poll(&mut outgoing, 3, now).unwrap();
 
         assert!(answer(&mut outgoing, &first, Status::STOP_SENDING, "stale-epoch 1/4").is_empty());
@@ -340,7 +386,7 @@ mod tests {
     #[test]
     fn a_413_for_another_reason_fails_the_message() {
         let (mut outgoing, now) = (outgoing(), service::clock::now());
-        outgoing.push(plain("m1"));
+        outgoing.push(now, plain("m1"));
         let frame = poll(&mut outgoing, 1, now).unwrap();
 
         let settled = answer(&mut outgoing, &frame, Status::STOP_SENDING, "too large");
@@ -351,7 +397,7 @@ mod tests {
     #[test]
     fn a_message_nobody_answers_fails_after_thirty_seconds() {
         let (mut outgoing, now) = (outgoing(), service::clock::now());
-        outgoing.push(plain("m1"));
+        outgoing.push(now, plain("m1"));
         poll(&mut outgoing, 1, now).unwrap();
         let mut settled = Vec::new();
 
@@ -366,9 +412,9 @@ mod tests {
     #[test]
     fn s7_1_1_a_short_message_does_not_wait_for_a_long_one() {
         let (mut outgoing, now) = (outgoing(), service::clock::now());
-        outgoing.push(Content::Ready(Body::from(Bytes::from(vec![b'x'; 100_000]))));
+        outgoing.push(now, Content::Ready(Body::from(Bytes::from(vec![b'x'; 100_000]))));
         poll(&mut outgoing, 1, now).unwrap();
-        outgoing.push(plain("m1"));
+        outgoing.push(now, plain("m1"));
 
         let next = [poll(&mut outgoing, 1, now).unwrap(), poll(&mut outgoing, 1, now).unwrap()];
 
@@ -378,14 +424,52 @@ mod tests {
     #[test]
     fn everything_unsettled_fails_when_the_session_ends() {
         let (mut outgoing, now) = (outgoing(), service::clock::now());
-        outgoing.push(plain("m1"));
+        outgoing.push(now, plain("m1"));
         poll(&mut outgoing, 1, now).unwrap();
-        outgoing.push(plain("m2"));
+        outgoing.push(now, plain("m2"));
         let mut settled = Vec::new();
 
         outgoing.end("kicked", &mut settled);
 
         assert_eq!(settled.len(), 2);
         assert!(settled.iter().all(|(_, outcome)| matches!(outcome, Err(Error::Ended(_)))));
+    }
+
+    #[test]
+    fn a_message_the_relay_is_not_ready_for_goes_out_again_in_the_same_epoch() {
+        let (mut outgoing, now) = (outgoing(), service::clock::now());
+        outgoing.push(now, plain("m1"));
+        let first = poll(&mut outgoing, 3, now).unwrap();
+
+        assert!(answer(&mut outgoing, &first, Status::STOP_SENDING, "stale-epoch 1/2").is_empty());
+        assert!(poll(&mut outgoing, 3, now).is_none(), "it was sent again at once");
+        let later = now + Duration::from_secs(1);
+
+        assert!(outgoing.next_timeout().is_some_and(|due| due < later));
+        assert!(poll(&mut outgoing, 3, later).is_some());
+    }
+
+    #[test]
+    fn a_message_that_can_never_be_sealed_fails_at_its_deadline() {
+        let (mut outgoing, now) = (outgoing(), service::clock::now());
+        let ticket = outgoing.push(now, plain("m1"));
+        let mut rng = StdRng::from_os_rng();
+        let never = |_id: &str, _inner: &Bytes| Err(Sealing::Wait);
+        let mut settled = Vec::new();
+        assert!(outgoing.poll(now, &mut rng, never, None, &mut settled).is_none());
+
+        let due = outgoing.next_timeout().unwrap();
+        outgoing.timeout(due, &mut settled);
+
+        assert!(matches!(&settled[..], [(late, Err(Error::Late(_)))] if *late == ticket));
+    }
+
+    #[test]
+    fn a_higher_era_ends_the_wait_of_a_message_whatever_its_epoch() {
+        let refused = (Era(1), Epoch(9));
+        let now = service::clock::now();
+
+        assert!(!Hold::Later(refused).is_over(now, Some((Era(1), Epoch(9)))));
+        assert!(Hold::Later(refused).is_over(now, Some((Era(2), Epoch(0)))));
     }
 }
