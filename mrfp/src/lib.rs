@@ -19,7 +19,8 @@
 //! 4. `connection/requests` finds the session by To-Path. The first request takes the seat: `registry` knows the
 //!    session-id, `room` says whether it is free (481, 506).
 //! 5. `session` admits the chunk: CPIM headers, sender, recipient, content, size, order. A sealed message is held until
-//!    it is whole (`session/open`); a file or an open room's message is passed on piece by piece.
+//!    it is whole (`session/open`), and copied if it comes in more than one piece; a file or an open room's message is
+//!    passed on piece by piece.
 //! 6. `relay` locks the `room`, which decides once more what may have changed meanwhile (does the sender still sit, may
 //!    this epoch pass) and gives the number. Still under the lock the chunk goes to the `doors` of the shards where the
 //!    room has receivers, once for each shard: so all shards, and all members, see one order.

@@ -8,12 +8,15 @@
 //! ```
 use std::time::Instant;
 
-use msrp::cpim::{BadCpim, Gather};
+use bytes::{Bytes, BytesMut};
+use msrp::cpim::{BadCpim, Envelope, Gather};
 use msrp::{Body, ByteRange, Chunk, Flag, MessageId};
 use rand::RngCore;
 
 use super::course::{self, Carriage, Course};
-use super::{Admitted, Audience, Kind, Limits, Message, Piece, Refusal, Surroundings};
+use super::{
+    Admitted, Audience, Kind, Limits, Message, PREFIX_OCTETS, Piece, Refusal, Surroundings,
+};
 
 #[derive(Debug)]
 pub(super) struct Open {
@@ -30,11 +33,13 @@ enum Stage {
     Streaming(Stream),
 }
 
+/// A message that waits for its rest. Its octets are copied out of the buffers they were read into: a chunk of one
+/// octet would keep a whole buffer alive, and a list of millions of slices is slow to cut.
 #[derive(Debug)]
 struct Held {
     kind: Kind,
     course: Course,
-    body: Body,
+    octets: BytesMut,
 }
 
 #[derive(Debug)]
@@ -78,7 +83,7 @@ impl Open {
             return Err(Refusal::Gap);
         }
         self.octets = end;
-        let envelope = gather.push(&chunk.body).map_err(|why| match why {
+        let envelope = head(gather, &chunk.body).map_err(|why| match why {
             BadCpim::TooLong => Refusal::LongEnvelope,
             _ => Refusal::BadEnvelope,
         })?;
@@ -93,7 +98,7 @@ impl Open {
         let course = course::find(&envelope, sender, around.roster)?;
         let body = gather.take();
         self.stage = match course.carriage {
-            Carriage::Whole(kind) => Stage::Holding(Held { kind, course, body: Body::new() }),
+            Carriage::Whole(kind) => Stage::Holding(Held { kind, course, octets: BytesMut::new() }),
             Carriage::Streamed => Stage::Streaming(Stream {
                 audience: course.audience,
                 id: MessageId::random(rng),
@@ -118,11 +123,17 @@ impl Open {
         match &mut self.stage {
             Stage::Heading(_) => Ok(Admitted::Kept),
             Stage::Holding(held) => {
-                held.add(start, body);
-                Ok(match chunk.end {
-                    Some(Flag::End) => Admitted::Whole(held.message(around.seat)),
-                    _ => Admitted::Kept,
-                })
+                let end = chunk.end == Some(Flag::End);
+                if end && held.octets.is_empty() {
+                    // It came whole, so nothing is held, and nothing is copied.
+                    return Ok(Admitted::Whole(held.message(around.seat, body)));
+                }
+                held.add(start, &body);
+                if !end {
+                    return Ok(Admitted::Kept);
+                }
+                let body = Body::from(held.octets.split().freeze());
+                Ok(Admitted::Whole(held.message(around.seat, body)))
             }
             Stage::Streaming(stream) => {
                 let total = match chunk.end {
@@ -153,41 +164,54 @@ impl Open {
         stream.begun.then(|| stream.piece(sender, false, range, Body::new(), Flag::Abort))
     }
 
-    /// What is held of a sealed message to the room, as far as it came.
+    /// The front of a sealed message to the room that is held, enough to tell its epoch.
     pub(super) fn sealed_so_far(&self, sender: ids::SeatId) -> Option<Message> {
         match &self.stage {
             Stage::Holding(held)
                 if held.kind == Kind::Sealed && held.course.audience == Audience::Room =>
             {
-                Some(held.message(sender))
+                let octets = held.course.content_at.saturating_add(PREFIX_OCTETS);
+                let front: Vec<u8> = held.octets.iter().take(octets).copied().collect();
+                Some(held.message(sender, Body::from(Bytes::from(front))))
             }
             _ => None,
         }
     }
 }
 
+/// Adds what came to the CPIM headers. While they are incomplete it is copied: see [`Held`].
+fn head(gather: &mut Gather, piece: &Body) -> Result<Option<Envelope>, BadCpim> {
+    let mut shared = gather.clone();
+    let envelope = shared.push(piece)?;
+    if envelope.is_some() {
+        *gather = shared;
+        return Ok(envelope);
+    }
+    let copy = |slice: &Bytes| Bytes::copy_from_slice(slice);
+    gather.push(&piece.slices().map(copy).collect())
+}
+
 impl Held {
     /// RFC 4975, 7.3.1: of octets that come twice the later ones count.
-    fn add(&mut self, start: u64, body: Body) {
-        let start = usize::try_from(start).unwrap_or(usize::MAX);
-        if start == self.body.len() {
-            self.body.append(&body);
-            return;
+    fn add(&mut self, start: u64, body: &Body) {
+        let mut at = usize::try_from(start).unwrap_or(usize::MAX);
+        for slice in body.slices() {
+            let behind = self.octets.get_mut(at..).unwrap_or_default();
+            let (again, new) = slice.split_at(slice.len().min(behind.len()));
+            behind.iter_mut().zip(again).for_each(|(old, octet)| *old = *octet);
+            self.octets.extend_from_slice(new);
+            at = at.saturating_add(slice.len());
         }
-        let behind = self.body.part(start.saturating_add(body.len()), self.body.len());
-        self.body = self.body.part(0, start);
-        self.body.append(&body);
-        self.body.append(&behind);
     }
 
-    fn message(&self, sender: ids::SeatId) -> Message {
+    fn message(&self, sender: ids::SeatId, body: Body) -> Message {
         Message {
             sender,
             kind: self.kind,
             audience: self.course.audience.clone(),
             content_at: self.course.content_at,
             content_type: self.course.content_type.clone(),
-            body: self.body.clone(),
+            body,
         }
     }
 }

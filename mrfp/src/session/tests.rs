@@ -120,27 +120,65 @@ fn a_sealed_message_in_one_chunk_is_whole_at_once() {
 }
 
 #[test]
-fn a_sealed_message_in_chunks_is_held_until_the_last_and_its_body_is_not_copied() {
+fn a_message_that_came_in_one_piece_is_not_copied() {
     let mut scene = Scene::new(Level::Sealed);
-    let body = cpim(ROOM, SEALED, vec![7; 48_000]);
-    let send = whole(body.clone());
-    let mut next = Some(0);
-    let mut admitted = Vec::new();
-    let mut slices = Vec::new();
+    let chunks = scene.decode(&whole(cpim(ROOM, SEALED, vec![7; 48_000])), 64 * 1024);
+
+    let Ok(Admitted::Whole(message)) = scene.admit(&chunks[0]) else { panic!() };
+
+    let pointers = |body: &Body| body.slices().map(|slice| slice.as_ptr()).collect::<Vec<_>>();
+    assert_eq!(pointers(message.body()), pointers(&chunks[0].body));
+}
+
+/// The chunks of a message, cut into bodies of `octets`, each with its own reading buffer.
+fn cut(scene: &Scene, send: &SendRequest, octets: usize) -> Vec<Chunk> {
+    let (mut next, mut chunks) = (Some(0), Vec::new());
     while let Some(start) = next {
-        let (chunk, following) = send.chunk(start, 5000);
-        for chunk in scene.decode(&chunk, 4096) {
-            slices.extend(chunk.body.slices().map(|slice| slice.as_ptr()));
-            admitted.push(scene.admit(&chunk).unwrap());
-        }
+        let (chunk, following) = send.chunk(start, octets);
+        chunks.extend(scene.decode(&chunk, 64 * 1024));
         next = following;
     }
+    chunks
+}
 
-    let Some(Admitted::Whole(message)) = admitted.pop() else { panic!() };
-    assert!(admitted.iter().all(|admitted| *admitted == Admitted::Kept));
-    assert_eq!(message.body(), &body);
-    let kept: Vec<_> = message.body().slices().map(|slice| slice.as_ptr()).collect();
-    assert_eq!(kept, slices);
+#[test]
+fn a_message_that_is_held_pins_no_buffer_it_was_read_into_however_small_its_chunks() {
+    for octets in [1, 100, 4000] {
+        let mut scene = Scene::new(Level::Sealed);
+        let body = cpim(ROOM, SEALED, vec![7; 9000]);
+        let mut chunks = cut(&scene, &whole(body.clone()), octets);
+        let last = chunks.pop().unwrap();
+        for chunk in chunks {
+            assert_eq!(scene.admit(&chunk), Ok(Admitted::Kept));
+            let slices: Vec<Bytes> = chunk.body.slices().cloned().collect();
+            drop(chunk);
+            assert!(slices.iter().all(Bytes::is_unique), "a buffer is pinned ({octets})");
+        }
+
+        let Ok(Admitted::Whole(message)) = scene.admit(&last) else { panic!() };
+
+        assert_eq!(message.body(), &body);
+        assert_eq!(message.body().slice_count(), 1);
+    }
+}
+
+#[test]
+fn s7_3_1_of_octets_that_come_twice_the_later_count() {
+    let (first, second) = (vec![b'a'; 100], vec![b'b'; 100]);
+    let earlier = whole(cpim(ROOM, SEALED, first.clone()));
+    let later = whole(cpim(ROOM, SEALED, second));
+    let front = earlier.content.as_ref().unwrap().1.len() - first.len();
+
+    let mut scene = Scene::new(Level::Sealed);
+    scene.send(&earlier.chunk(0, front + 60).0).unwrap();
+    scene.send(&later.chunk(front + 20, 20).0).unwrap();
+    scene.send(&later.chunk(front + 50, 20).0).unwrap();
+    let rest = earlier.chunk(front + 70, 1000).0;
+    let Ok(Admitted::Whole(message)) = scene.send(&rest) else { panic!() };
+
+    let text = [(b'a', 20), (b'b', 20), (b'a', 10), (b'b', 20), (b'a', 30)];
+    let wanted: Vec<u8> = text.iter().flat_map(|(letter, n)| vec![*letter; *n]).collect();
+    assert_eq!(message.content().gather(), wanted);
 }
 
 #[test]
