@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadId {
     /// Not a conference id.
-    #[error("a conference id is 1 to 64 of a-z 0-9 . _ - and starts with a letter or digit, not {0:?}")]
+    #[error(
+        "a conference id is 1 to 64 of a-z 0-9 . _ - and starts with a letter or digit, not {0:?}"
+    )]
     Conference(String),
     /// Not an address of record.
     #[error("an address of record looks like sip:alice@example.net, not {0:?}")]
@@ -81,9 +83,8 @@ impl FromStr for ConferenceId {
     type Err = BadId;
 
     fn from_str(text: &str) -> Result<Self, BadId> {
-        let inner = |c: char| {
-            c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '_' | '-')
-        };
+        let inner =
+            |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '_' | '-');
         let first = text.chars().next().is_some_and(|c| c.is_ascii_alphanumeric());
         if first && text.len() <= CONFERENCE_CHARS_MAX && text.chars().all(inner) {
             return Ok(Self(text.into()));
@@ -104,7 +105,8 @@ impl FromStr for Aor {
         }
         let (user, address) = rest.split_once('@').ok_or_else(bad)?;
         let host = host_of(address);
-        let plain = |c: char| c.is_ascii_graphic() && !matches!(c, '<' | '>' | '"' | '@' | ':' | ';');
+        let plain =
+            |c: char| c.is_ascii_graphic() && !matches!(c, '<' | '>' | '"' | '@' | ':' | ';');
         let host_plain =
             |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '[' | ']' | ':');
         let legal = !user.is_empty()
@@ -201,7 +203,9 @@ mod tests {
 
     #[test]
     fn what_is_not_an_aor_is_refused() {
-        for text in ["", "alice", "tel:+1555", "sip:@h", "sip:a@", "sip:a b@h", "sip:a@h/x", "sip:<a>@h"] {
+        for text in
+            ["", "alice", "tel:+1555", "sip:@h", "sip:a@", "sip:a b@h", "sip:a@h/x", "sip:<a>@h"]
+        {
             assert!(text.parse::<Aor>().is_err(), "{text:?} was accepted");
         }
     }
