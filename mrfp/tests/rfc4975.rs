@@ -319,7 +319,9 @@ async fn s7_1_1_small_messages_of_many_people_all_arrive_in_one_order() {
 
 #[tokio::test]
 async fn what_one_read_brings_leaves_in_one_write_for_each_connection() {
-    let mut stage = open_room().await;
+    // Another shard would start to write as soon as it hears of the first chunk.
+    let mut stage = Stage::with(|config| config.shards = 1).await;
+    stage.open(Level::Open, None).await;
     let (mut alice, mut bob) = (stage.join(1).await, stage.join(2).await);
     let (to, from) = alice.paths().clone();
     let address = msrp::Address::new(&to, &from);
