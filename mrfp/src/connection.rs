@@ -53,7 +53,8 @@ pub(crate) struct Connection {
     heard: Cell<Instant>,
     /// Given back when the first seat is taken.
     half_open: RefCell<Option<OwnedSemaphorePermit>>,
-    _slot: AddressSlot,
+    /// Given back when the connection ends, though frozen lists of receivers may know it a while longer.
+    slot: Cell<Option<AddressSlot>>,
 }
 
 /// The opened octets that are not decoded yet.
@@ -102,7 +103,7 @@ pub(crate) fn enter(
         opened: now,
         heard: Cell::new(now),
         half_open: RefCell::new(Some(half_open)),
-        _slot: newcomer.slot,
+        slot: Cell::new(Some(newcomer.slot)),
     });
     tracing::debug!(shard = shard.index, connection.number, address = %newcomer.address, "opened");
     Ok((connection, read))
@@ -268,6 +269,12 @@ impl Connection {
             self.ending.set(Some(cause));
             self.attention.notify_one();
         }
+    }
+
+    /// Gives back its places: among the connections of its address, and among those without a seat.
+    pub(crate) fn give_back(&self) {
+        drop(self.slot.take());
+        drop(self.half_open.take());
     }
 
     /// The paths of a seat of this connection.

@@ -214,13 +214,35 @@ impl Relay {
         told.map_err(|_overfull| Refusal::FocusAway)
     }
 
-    /// A piece of a streamed message. Its first piece chooses the receivers; its last takes the number.
+    /// A piece of a streamed message. Its first piece chooses the receivers; its last takes the number. An abort is
+    /// passed on whoever's seat ended: its receivers wait for the rest of the message.
     pub(crate) fn piece(
         &self,
         piece: &Piece,
         now: Instant,
         rng: &mut impl RngCore,
     ) -> Result<(), Refusal> {
+        let mut room = self.lock();
+        if piece.flag() != Flag::Abort
+            && let Err(refusal) = room.sender_stands(piece.sender())
+        {
+            // The session has forgotten a message that ends, so only we can tell those who wait for this end.
+            if piece.flag() == Flag::End && !piece.is_first() {
+                self.pass_on(&room, &piece.aborted(), now, rng);
+            }
+            return Err(refusal);
+        }
+        if piece.flag() == Flag::End {
+            if *piece.audience() == Audience::Room {
+                room.number();
+            }
+            self.metrics.messages_in.inc();
+        }
+        self.pass_on(&room, piece, now, rng);
+        Ok(())
+    }
+
+    fn pass_on(&self, room: &Room, piece: &Piece, now: Instant, rng: &mut impl RngCore) {
         let last = piece.flag() != Flag::More;
         let content = (Bytes::from_static(CPIM), piece.body().clone());
         let send = SendRequest {
@@ -237,20 +259,9 @@ impl Relay {
             stream: Some(Stream { id: piece.stream(), first: piece.is_first(), last }),
             ready: now,
         });
-        let mut room = self.lock();
-        // An abort is passed on whoever's seat ended: its receivers wait for the rest of the message.
-        if piece.flag() != Flag::Abort {
-            room.sender_stands(piece.sender())?;
-        }
-        if piece.flag() == Flag::End {
-            if *piece.audience() == Audience::Room {
-                room.number();
-            }
-            self.metrics.messages_in.inc();
-        }
-        let shards = room.reach(piece.audience());
+        // The shard of a receiver that has left keeps the list of receivers until it sees the last piece.
+        let shards = if last { room.shards() } else { room.reach(piece.audience()) };
         self.doors.push_all(shards, || Errand::Relay(Arc::clone(&parcel)));
-        Ok(())
     }
 
     /// A message of the focus for everybody, at its place in the order.

@@ -126,6 +126,13 @@ impl Piece {
     pub fn flag(&self) -> Flag {
         self.flag
     }
+
+    /// What tells the receivers, instead of this piece, that no more will come.
+    pub(crate) fn aborted(&self) -> Self {
+        let range = ByteRange { start: self.range.start, end: None, total: None };
+        let (audience, body) = (self.audience.clone(), Body::new());
+        Self { audience, first: false, range, body, flag: Flag::Abort, ..*self }
+    }
 }
 
 /// A message that was gathered whole.

@@ -252,6 +252,7 @@ impl Shard {
         for (room, seat) in seats {
             drop(self.remove_route(*room, *seat));
         }
+        connection.give_back();
         self.plane.leave(self.index);
     }
 

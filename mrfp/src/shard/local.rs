@@ -78,15 +78,31 @@ impl LocalRoom {
     /// (RFC 7701, 6.1).
     pub(crate) fn receivers(&mut self, parcel: &Parcel) -> Rc<[Route]> {
         let Some(stream) = parcel.stream else { return self.ready() };
-        let routes = if stream.first {
-            self.ready()
-        } else {
-            self.streams.remove(&stream.id).unwrap_or_else(|| Rc::new([]))
+        let routes = match self.streams.remove(&stream.id) {
+            Some(frozen) => frozen,
+            None if stream.first => self.audience(parcel),
+            // None of those who were here at the first chunk was on this shard.
+            None => return Rc::new([]),
         };
         if !stream.last {
             self.streams.insert(stream.id, Rc::clone(&routes));
         }
         routes
+    }
+
+    fn audience(&mut self, parcel: &Parcel) -> Rc<[Route]> {
+        match &parcel.audience {
+            Audience::Room => self.ready(),
+            Audience::Seats(seats) => {
+                seats.iter().filter_map(|seat| self.routes.get(seat).cloned()).collect()
+            }
+        }
+    }
+
+    /// How many messages are passing through.
+    #[cfg(test)]
+    pub(crate) fn stream_count(&self) -> usize {
+        self.streams.len()
     }
 
     pub(crate) fn into_routes(self) -> Vec<Route> {

@@ -149,3 +149,82 @@ async fn who_comes_while_the_last_other_hangs_up_is_a_receiver() {
 
     assert_eq!(scene.receivers(), [SeatId(2)]);
 }
+
+/// A text of user 1, in two chunks.
+fn stream(to: &str) -> (SendRequest, SendRequest) {
+    let text = bytes::Bytes::from(vec![7; 1000]);
+    let body = msrp::cpim::Builder::new("sip:user1@example.net", to).content("text/plain", text);
+    let id = MessageId::parse(b"stream1").unwrap();
+    let whole = SendRequest::whole(id, msrp::cpim::MEDIA_TYPE, body);
+    (whole.chunk(0, 500).0, whole.chunk(500, 1000).0)
+}
+
+fn abort() -> SendRequest {
+    let bodiless = SendRequest::bodiless(MessageId::parse(b"stream1").unwrap());
+    SendRequest { flag: msrp::Flag::Abort, ..bodiless }
+}
+
+/// Three people, of whom the first sends.
+fn three() -> (Scene, Vec<Rc<Connection>>) {
+    let mut scene = scene(Limits::default());
+    let connections: Vec<_> = (0..3).map(|_| scene.connection()).collect();
+    for (n, connection) in (1..).zip(&connections) {
+        scene.seat(n);
+        scene.bind(connection, n);
+    }
+    scene.shard.settle();
+    (scene, connections)
+}
+
+impl Scene {
+    fn streams(&self) -> usize {
+        self.shard.rooms.borrow().get(&self.relay.id).map_or(0, LocalRoom::stream_count)
+    }
+
+    /// The participant of seat `n` hangs up.
+    fn hang_up(&self, connection: &Connection, n: u64) {
+        self.relay.lose(SeatId(n), Cause::Disconnected);
+        self.shard.leave(connection, &[(self.relay.id, SeatId(n))]);
+    }
+}
+
+#[tokio::test]
+async fn a_private_stream_ends_though_its_only_receiver_has_left() {
+    let (mut scene, connections) = three();
+    scene.request(&connections[0], 1, &stream("sip:user2@example.net").0);
+    scene.shard.settle();
+    assert_eq!(scene.streams(), 1);
+
+    scene.hang_up(&connections[1], 2);
+    scene.request(&connections[0], 1, &abort());
+    scene.shard.settle();
+
+    assert_eq!(scene.streams(), 0);
+}
+
+#[tokio::test]
+async fn a_stream_ends_for_its_receivers_when_its_last_piece_comes_too_late() {
+    let (mut scene, connections) = three();
+    let (first, last) = stream("sip:room7@example.net");
+    scene.request(&connections[0], 1, &first);
+    scene.shard.settle();
+
+    scene.relay.unseat(SeatId(1));
+    scene.request(&connections[0], 1, &last);
+    scene.shard.settle();
+
+    assert_eq!(scene.streams(), 0);
+}
+
+#[tokio::test]
+async fn a_connection_that_ended_frees_its_address_while_a_stream_goes_on() {
+    let (mut scene, connections) = three();
+    scene.request(&connections[0], 1, &stream("sip:room7@example.net").0);
+    scene.shard.settle();
+    assert!(scene.shard.plane.registry.slot(HERE, 3).is_none());
+
+    scene.hang_up(&connections[1], 2);
+
+    assert!(scene.shard.plane.registry.slot(HERE, 3).is_some());
+    assert_eq!(scene.streams(), 1);
+}
