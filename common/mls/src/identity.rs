@@ -10,7 +10,9 @@ mod key;
 mod names;
 mod roots;
 
-pub(crate) use credential::{credential, leaf_identity, leaf_name};
+pub(crate) use credential::{
+    credential, leaf_identity, leaf_name, leaf_name_and_end, past_leaf_identity,
+};
 pub use issuer::{BadRequest, Issuer, request, requested_device};
 pub use key::{BadKey, DeviceKey, FocusKey};
 pub use roots::{BadCredential, DeviceIdentity, Roots};

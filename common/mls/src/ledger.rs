@@ -213,7 +213,8 @@ impl Ledger {
         self.members().any(|member| member == name)
     }
 
-    /// Members whose certificate is not valid at `now`. They have to be removed: nobody new could join beside them.
+    /// Members whose certificate is not valid at `now`. They have to be removed: they cannot commit, and nobody vouches
+    /// for them any more. Until they are, others join beside them (see [`crate::member`]).
     pub fn expired(&self, now: SystemTime) -> Vec<DeviceName> {
         let valid = |leaf: &openmls::prelude::LeafNode| {
             let key = leaf.signature_key().as_slice();
@@ -224,6 +225,14 @@ impl Ledger {
             (!node.is_some_and(valid)).then(|| leaf.name.clone())
         };
         self.state.leaves.iter().filter_map(of_leaf).collect()
+    }
+
+    /// The member whose certificate ends next, and when, of those whose Remove is not pending yet.
+    pub fn next_expiry(&self) -> Option<(SystemTime, &DeviceName)> {
+        let pending = |index| self.state.pending.iter().any(|p| p.leaf == index);
+        let leaves = self.state.leaves.iter().filter(|(index, _)| !pending(**index));
+        let ends = |leaf: &crate::roster::Leaf| leaf.not_after.min(self.fixed.roots.not_after());
+        leaves.map(|(_, leaf)| (ends(leaf), &leaf.name)).min()
     }
 
     /// The public state, for a device that enters by external commit.

@@ -13,6 +13,7 @@
 //!
 //! Every credential is checked against [`Roots`](crate::identity::Roots) before it is let in: all leaves on
 //! joining, the new ones in each commit. `now` is the time the log accepted the message, where there is a log.
+//! On joining, others' certificates may have ended since they were let in: the focus removes such a leaf.
 //!
 //! **Not here:** de-duplication by message id, the order of the stream, when to retry. State is in memory; the
 //! storage behind it stays private so that a vault can take its place.

@@ -21,15 +21,32 @@ pub(crate) fn leaf_identity(
     signature_key: &[u8],
     now: SystemTime,
 ) -> Result<DeviceIdentity, BadCredential> {
-    let identity = roots.check(&certificate(credential)?, now)?;
-    if identity.key != signature_key {
-        return Err(BadCredential::WrongKey);
-    }
-    Ok(identity)
+    certifies(roots.check(&certificate(credential)?, now)?, signature_key)
+}
+
+/// The same for a leaf that the focus let in before: its certificate may have ended meanwhile.
+pub(crate) fn past_leaf_identity(
+    roots: &Roots,
+    credential: &Credential,
+    signature_key: &[u8],
+    now: SystemTime,
+) -> Result<DeviceIdentity, BadCredential> {
+    certifies(roots.check_past(&certificate(credential)?, now)?, signature_key)
+}
+
+fn certifies(identity: DeviceIdentity, key: &[u8]) -> Result<DeviceIdentity, BadCredential> {
+    if identity.key == key { Ok(identity) } else { Err(BadCredential::WrongKey) }
 }
 
 /// The device of a leaf that was checked when it came in. Its certificate may have ended since.
 pub(crate) fn leaf_name(credential: &Credential) -> Result<DeviceName, BadCredential> {
+    leaf_name_and_end(credential).map(|(name, _)| name)
+}
+
+/// The same, and when its certificate ends.
+pub(crate) fn leaf_name_and_end(
+    credential: &Credential,
+) -> Result<(DeviceName, SystemTime), BadCredential> {
     named(&certificate(credential)?)
 }
 

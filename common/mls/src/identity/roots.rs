@@ -89,6 +89,16 @@ impl Roots {
         certificate: &[u8],
         now: SystemTime,
     ) -> Result<DeviceIdentity, BadCredential> {
+        let identity = self.check_past(certificate, now)?;
+        if now < identity.not_after { Ok(identity) } else { Err(BadCredential::Expired) }
+    }
+
+    /// As [`Roots::check`], but its time may be over: for leaves that the focus let in while it was not.
+    pub(super) fn check_past(
+        &self,
+        certificate: &[u8],
+        now: SystemTime,
+    ) -> Result<DeviceIdentity, BadCredential> {
         let parsed = parse(certificate)?;
         let tbs = &parsed.tbs_certificate;
         if tbs.issuer != self.name {
@@ -98,21 +108,25 @@ impl Roots {
         let signature = signature_of(&parsed.signature).ok_or(BadCredential::NotOurs)?;
         self.key.verify_strict(&signed, &signature).map_err(|_| BadCredential::NotOurs)?;
 
-        let not_after = system_time(tbs.validity.not_after).min(self.not_after);
         if now < system_time(tbs.validity.not_before).max(self.not_before) {
             return Err(BadCredential::NotYetValid);
         }
-        if now >= not_after {
-            return Err(BadCredential::Expired);
-        }
+        let not_after = system_time(tbs.validity.not_after).min(self.not_after);
         let (name, key) = subject(&parsed)?;
         Ok(DeviceIdentity { name, key, not_after })
     }
+
+    /// Whose certificates end with the authority's own at the latest.
+    pub(crate) const fn not_after(&self) -> SystemTime {
+        self.not_after
+    }
 }
 
-/// Who a certificate names, whoever issued it. Only for certificates that were checked before.
-pub(super) fn named(certificate: &[u8]) -> Result<DeviceName, BadCredential> {
-    subject(&parse(certificate)?).map(|(name, _)| name)
+/// Who a certificate names, whoever issued it, and when it ends. Only for certificates that were checked before.
+pub(super) fn named(certificate: &[u8]) -> Result<(DeviceName, SystemTime), BadCredential> {
+    let parsed = parse(certificate)?;
+    let (name, _) = subject(&parsed)?;
+    Ok((name, system_time(parsed.tbs_certificate.validity.not_after)))
 }
 
 fn parse(certificate: &[u8]) -> Result<Certificate, BadCredential> {

@@ -18,7 +18,7 @@ use crate::codec::Malformed;
 use crate::group::{
     PAST_EPOCHS, POLICY, SUITE, capabilities, context_extensions, group_id, ratchet, settings,
 };
-use crate::identity::{Roots, leaf_identity};
+use crate::identity::{BadCredential, Roots, past_leaf_identity};
 use crate::key_packages::LIFETIME_MAX;
 use crate::roster::{Roster, roster};
 use crate::wire::{Bundle, GroupState, Kind, WelcomeDelivery};
@@ -75,7 +75,7 @@ impl Member {
         if !keyring.use_welcome(&delivery.welcome) {
             return Err(MemberError::NotForUs);
         }
-        // Lifetimes of leaves that joined long ago do not matter, their certificates do: they are checked below.
+        // Lifetimes of leaves that joined long ago do not matter. Their certificates are checked below.
         let staged = StagedWelcome::build_from_welcome(keyring.provider(), &settings(0), welcome)
             .map_err(|_| MemberError::NotForUs)?
             .with_ratchet_tree(tree)
@@ -84,7 +84,7 @@ impl Member {
             .build()
             .map_err(|_| MemberError::Fault(Fault::Invalid))?;
         check_settings(staged.group_context(), conference, delivery.era, keyring.roots())?;
-        let roster = check_leaves(staged.members(), keyring.roots(), now)?;
+        let roster = check_leaves(staged.members(), keyring, now)?;
         let own = roster.get(&staged.own_leaf_index().u32());
         if own.is_none_or(|leaf| leaf.name != *keyring.device()) {
             return Err(MemberError::NotForUs);
@@ -112,7 +112,7 @@ impl Member {
             return Err(MemberError::Rollback { known });
         }
         let (mut group, bundle) = enter(keyring, state, info)?;
-        let checked = check_leaves(group.members(), keyring.roots(), now);
+        let checked = check_leaves(group.members(), keyring, now);
         let roster = match checked {
             Ok(roster) => roster,
             Err(fault) => {
@@ -196,15 +196,25 @@ fn check_settings(
     if as_agreed { Ok(()) } else { Err(MemberError::OtherSettings) }
 }
 
-/// Every leaf's certificate is good now, and no device has two.
+/// Every leaf is a device of ours, the own certificate is good now, and no device has two leaves.
+///
+/// Others' certificates may have ended. RFC 9420, 5.3.1 has every credential of the tree checked on the way in and
+/// leaves it to the application what the end of one means. Here it means that the focus removes the leaf, which
+/// takes a commit, perhaps of the very device that is just entering; were newcomers to wait for it, one forgotten
+/// device would close a conference to everybody. It lets nobody in: a leaf gets into the tree only by a commit that
+/// the ledger and every member checked against the time it was made at.
 fn check_leaves(
     members: impl Iterator<Item = TreeMember>,
-    roots: &Roots,
+    keyring: &Keyring,
     now: SystemTime,
 ) -> Result<Roster, Fault> {
     let members: Vec<TreeMember> = members.collect();
     for member in &members {
-        leaf_identity(roots, &member.credential, &member.signature_key, now)?;
+        let (credential, key) = (&member.credential, &member.signature_key);
+        let leaf = past_leaf_identity(keyring.roots(), credential, key, now)?;
+        if leaf.name == *keyring.device() && now >= leaf.not_after {
+            return Err(BadCredential::Expired.into());
+        }
     }
     roster(members.into_iter())
 }

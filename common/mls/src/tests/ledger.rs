@@ -1,4 +1,6 @@
 //! The ledger's own rules: one winner for each epoch, complete bundles, and a state that survives the journal.
+use std::time::Duration;
+
 use bytes::Bytes;
 use ids::{Epoch, Era};
 use sha2::{Digest as _, Sha256};
@@ -94,6 +96,20 @@ fn a_committer_whose_certificate_has_ended_is_refused() {
     assert_eq!(refused.unwrap_err(), Refusal::Credential(BadCredential::Expired));
     assert_eq!(room.ledger.expired(now), []);
     assert_eq!(room.ledger.expired(now + 31 * DAY).len(), 2);
+}
+
+#[test]
+fn the_ledger_says_whose_certificate_ends_next_until_the_remove_is_pending() {
+    let mut room = Room::with(27, &[("bob", 1)]);
+    let end = |room: &Room| room.ledger.next_expiry().map(|(end, who)| (end, who.clone()));
+    let (ends, first) = end(&room).unwrap();
+    assert!(room.ledger.expired(ends - Duration::from_secs(1)).is_empty());
+    assert!(room.ledger.expired(ends).contains(&first));
+
+    room.kick("alice");
+    assert_eq!(end(&room).unwrap().1, name("bob", 1));
+    room.kick("bob");
+    assert_eq!(end(&room), None);
 }
 
 #[test]

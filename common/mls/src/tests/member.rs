@@ -269,16 +269,47 @@ fn a_group_whose_external_sender_is_not_our_focus_is_refused() {
     assert_eq!(entered.unwrap_err(), MemberError::OtherSettings);
 }
 
+/// A device with a certificate for 60 days, while everybody else's ends after 30.
+fn long_lived(room: &mut Room) -> Keyring {
+    let (key, who, now) = (room.realm.key(), name("erin", 1), room.realm.now);
+    let csr = crate::identity::request(&key, &who).unwrap();
+    let certificate = room.realm.issuer.issue(&csr, &who, now - DAY, 60 * DAY).unwrap();
+    Keyring::new(key, &certificate, room.realm.issuer.roots(), now).unwrap()
+}
+
 #[test]
-fn nobody_joins_beside_a_member_whose_certificate_has_ended() {
+fn a_member_whose_certificate_has_ended_keeps_nobody_out() {
     let mut room = Room::with(19, &[("bob", 1)]);
     let late = room.realm.now + 31 * DAY;
+    let erin = long_lived(&mut room);
+
+    // By Welcome: an insider's, since the focus would not take a commit of an ended certificate.
+    let bundle = room.members[0].add(&[claim(&erin)], room.realm.now).unwrap();
+    let accepted = room.accept(&name("alice", 1), &bundle);
+    let joined = Member::join(&erin, &room7(), &accepted.welcomes[0].1, late);
+    assert_eq!(joined.unwrap().roster().count(), 3);
+
+    // By external commit.
+    let mut room = Room::with(19, &[("bob", 1)]);
+    let erin = long_lived(&mut room);
+    let state = room.ledger.group_state();
+    let (entered, bundle) = Member::join_externally(&erin, &room7(), &state, None, late).unwrap();
+    assert_eq!(entered.roster().count(), 3);
+    assert!(room.check_at(erin.device(), &bundle, late).is_ok());
+}
+
+#[test]
+fn nobody_joins_under_a_certificate_of_its_own_that_has_ended_or_is_to_come() {
+    let mut room = Room::with(26, &[("bob", 1)]);
     let erin = room.realm.device("erin", 1);
     let state = room.ledger.group_state();
+    let enter = |at| Member::join_externally(&erin, &room7(), &state, None, at).map(|_| ());
 
-    let entered = Member::join_externally(&erin, &room7(), &state, None, late);
+    let late = enter(room.realm.now + 31 * DAY);
+    let early = enter(room.realm.now - DAY);
 
-    assert_eq!(entered.unwrap_err(), Fault::Credential(BadCredential::Expired).into());
+    assert_eq!(late, Err(Fault::Credential(BadCredential::Expired).into()));
+    assert_eq!(early, Err(Fault::Credential(BadCredential::NotYetValid).into()));
 }
 
 #[test]
