@@ -159,7 +159,8 @@ impl Conference {
         let (seats, calls): (Vec<SeatId>, _) = match who {
             // A device that leaves has ended its dialog by itself.
             Departed::Device(device) => {
-                (self.roster.drop_device(device).into_iter().collect(), Vec::new())
+                let seats: Vec<SeatId> = self.roster.drop_device(device).into_iter().collect();
+                (seats.clone(), if why.dialog_over() { Vec::new() } else { seats })
             }
             Departed::Person(aor) => {
                 let seats = self.roster.drop_person(aor);

@@ -110,7 +110,7 @@ impl Conference {
             Command::Move { relay } if *relay == about.relay => return Err(Refusal::NothingNew),
             Command::Move { relay } => What::Moved { relay: relay.clone(), term: self.term.next() },
             Command::Adopt => What::Adopted,
-            Command::Tick => self.tick(now)?,
+            Command::Tick => return self.tick(now),
         };
         Ok((what, Change::None))
     }
@@ -224,12 +224,13 @@ impl Conference {
         Ok(What::Claimed { packages: packages.iter().map(check).collect() })
     }
 
-    fn tick(&self, now: SystemTime) -> Result<What, Refusal> {
+    fn tick(&self, now: SystemTime) -> Decided {
         let patience = &self.terms.bounds.patience;
         let now = At::from(now);
-        match self.work() {
-            Some((due, work)) if due <= now => Ok(match work {
+        let what = match self.work() {
+            Some((due, work)) if due <= now => match work {
                 Due::End => What::Ended,
+                Due::Expired(who) => return self.depart(Departed::Device(who), Why::Expired),
                 Due::Committing(Work::GiveUp) => What::GaveUp { spoiled: None },
                 Due::Committing(Work::Gather(of)) => {
                     What::Gathered { of, until: now.after(patience.claim) }
@@ -242,8 +243,9 @@ impl Conference {
                     let until = now.after(wait * self.committing.slack());
                     What::Asked { whom, task, until }
                 }
-            }),
-            _ => Err(Refusal::NotYet),
-        }
+            },
+            _ => return Err(Refusal::NotYet),
+        };
+        Ok((what, Change::None))
     }
 }

@@ -347,7 +347,15 @@ impl Conference {
             group: self.group.facts.as_ref().map(|facts| (&facts.members, &facts.pending)),
         };
         let work = self.committing.work(&view, &self.terms.bounds.patience);
-        work.map(|(at, work)| (at, Due::Committing(work)))
+        let work = work.map(|(at, work)| (at, Due::Committing(work)));
+        self.expiry().into_iter().chain(work).min_by_key(|(at, _)| *at)
+    }
+
+    /// Whose certificate ends next. The device is removed then, as if it had left: it can change nothing any more,
+    /// and may come back with a new certificate.
+    fn expiry(&self) -> Option<(At, Due)> {
+        let (end, who) = self.group.ledger.as_ref()?.next_expiry()?;
+        Some((At::from(end), Due::Expired(who.into())))
     }
 }
 
@@ -355,6 +363,8 @@ impl Conference {
 enum Due {
     /// Nobody is left.
     End,
+    /// The certificate of this member has ended.
+    Expired(Participant),
     /// The group has to change.
     Committing(Work),
 }

@@ -71,6 +71,8 @@ pub enum Why {
     Left,
     /// Its person was removed by a moderator.
     Kicked,
+    /// Its certificate ended.
+    Expired,
     /// The conference ended.
     Ended,
 }
@@ -89,6 +91,7 @@ impl Why {
             Self::Forgotten => "dialog lost",
             Self::Left => "left",
             Self::Kicked => "removed by a moderator",
+            Self::Expired => "certificate ended",
             Self::Ended => "conference ended",
         }
     }

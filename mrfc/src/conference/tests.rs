@@ -1,5 +1,6 @@
 //! Conferences with real members, without a socket: a world of devices that answer what the focus asks.
 mod changes;
+mod expiry;
 mod joining;
 mod people;
 mod world;
