@@ -1,5 +1,6 @@
 //! The MRFP's end of its link to the MRFC: checks the order of orders, skips what it has done, says what is no
 //! longer wanted after a resend, and keeps notices until they are safe. It opens no connection.
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use ids::{ConferenceId, Key, SeatId};
@@ -67,6 +68,8 @@ pub struct RelayLink {
     offset: u64,
     notices: VecDeque<(u64, Notice, usize)>,
     notice_octets: usize,
+    /// How many of the notices are handshakes of a seat.
+    handshakes: BTreeMap<(ConferenceId, SeatId), usize>,
     last_notice: u64,
     outgoing: VecDeque<ToFocus>,
 }
@@ -101,6 +104,7 @@ impl RelayLink {
             offset: 0,
             notices: VecDeque::new(),
             notice_octets: 0,
+            handshakes: BTreeMap::new(),
             last_notice: 0,
             outgoing: VecDeque::new(),
         }
@@ -135,6 +139,12 @@ impl RelayLink {
     /// How many notices wait to be safe with the focus.
     pub fn waiting(&self) -> usize {
         self.notices.len()
+    }
+
+    /// How many handshakes of a seat wait to be safe with the focus. All seats share one limit, so a relay that
+    /// lets a seat have few keeps room for the others.
+    pub fn handshakes_of(&self, conference: &ConferenceId, seat: SeatId) -> usize {
+        self.handshakes.get(&(conference.clone(), seat)).copied().unwrap_or_default()
     }
 
     /// Takes a frame of the focus and says what to do, if anything.
@@ -280,6 +290,9 @@ impl RelayLink {
         }
         self.last_notice += 1;
         self.notice_octets += octets;
+        if let Some(seat) = handshaker(&notice) {
+            *self.handshakes.entry(seat).or_default() += 1;
+        }
         if self.state == State::Up {
             let (number, notice) = (self.last_notice, notice.clone());
             self.outgoing.push_back(ToFocus::Notice { number, notice });
@@ -292,11 +305,19 @@ impl RelayLink {
         if number > self.last_notice {
             return Err(Misbehaved::Acknowledged { got: number, sent: self.last_notice });
         }
-        while let Some((first, _, octets)) = self.notices.front() {
+        while let Some((first, notice, octets)) = self.notices.front() {
             if *first > number {
                 break;
             }
             self.notice_octets -= octets;
+            if let Some(seat) = handshaker(notice)
+                && let Entry::Occupied(mut waiting) = self.handshakes.entry(seat)
+            {
+                *waiting.get_mut() -= 1;
+                if *waiting.get() == 0 {
+                    waiting.remove();
+                }
+            }
             self.notices.pop_front();
         }
         Ok(())
@@ -305,5 +326,15 @@ impl RelayLink {
     /// The next frame for the focus, in order; `None` until something changes.
     pub fn poll(&mut self) -> Option<ToFocus> {
         self.outgoing.pop_front()
+    }
+}
+
+/// Whose handshake it is, if it is one.
+fn handshaker(notice: &Notice) -> Option<(ConferenceId, SeatId)> {
+    match notice {
+        Notice::Room { conference, notice: RoomNotice::Handshake { seat, .. } } => {
+            Some((conference.clone(), *seat))
+        }
+        _ => None,
     }
 }
