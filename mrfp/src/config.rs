@@ -150,6 +150,9 @@ pub struct Limits {
     pub handshake_octets_max: u64,
     /// Messages of one seat that are held until they are complete or their epoch comes. Default 4.
     pub held_messages_max: usize,
+    /// Handshakes of one seat that the focus has not acknowledged. Default 2: all seats share the 64 MiB of the control
+    /// link, and a device makes one commit at a time.
+    pub handshakes_waiting_max: usize,
     /// Messages of one seat that come in at once. Default 8: the held ones and a few files.
     pub open_messages_max: usize,
     /// Seconds a message may pause between two chunks. Default 540 (RFC 7701, 6.1: minutes, not seconds).
@@ -180,6 +183,7 @@ impl Default for Limits {
             sealed_octets_max: 96 * 1024,
             handshake_octets_max: (4 * 1024 + 16) * 1024,
             held_messages_max: 4,
+            handshakes_waiting_max: 2,
             open_messages_max: 8,
             chunk_timer_secs: 540,
             epoch_wait_secs: 10,

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use control::{Limits, Notice, Overfull, RelayLink, RelayName, RoomNotice};
+use ids::{ConferenceId, SeatId};
 use rand::RngCore;
 use tokio::sync::Notify;
 
@@ -40,6 +41,11 @@ impl Focus {
         let left = self.link().notice(notice);
         self.ring();
         left
+    }
+
+    /// How many handshakes of a seat are not safe with the focus yet.
+    pub(crate) fn handshakes_of(&self, conference: &ConferenceId, seat: SeatId) -> usize {
+        self.link().handshakes_of(conference, seat)
     }
 
     /// Leaves a notice that the focus must get. If there is no room even for that, the focus has been away too long

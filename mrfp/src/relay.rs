@@ -11,6 +11,7 @@ use ids::{ConferenceId, Key, SeatId};
 use msrp::{Body, Flag, MessageId, SendRequest};
 use rand::RngCore;
 
+use crate::config::Limits;
 use crate::doors::{Doors, Errand, Parcel, Stream};
 use crate::focus::Focus;
 use crate::metrics::Metrics;
@@ -36,8 +37,7 @@ pub(crate) struct Relay {
     doors: Arc<Doors>,
     focus: Arc<Focus>,
     metrics: Arc<Metrics>,
-    /// Octets of one chunk that we make ourselves: between two of them a response can cut in.
-    piece_octets_max: usize,
+    limits: Limits,
 }
 
 /// What a session needs of its room.
@@ -53,17 +53,11 @@ impl Relay {
         doors: &Arc<Doors>,
         focus: &Arc<Focus>,
         metrics: &Arc<Metrics>,
-        piece_octets_max: usize,
+        limits: &Limits,
     ) -> Self {
         let (doors, focus, metrics) = (Arc::clone(doors), Arc::clone(focus), Arc::clone(metrics));
-        Self {
-            id: RoomId::fresh(),
-            room: Mutex::new(room),
-            doors,
-            focus,
-            metrics,
-            piece_octets_max,
-        }
+        let (id, room) = (RoomId::fresh(), Mutex::new(room));
+        Self { id, room, doors, focus, metrics, limits: *limits }
     }
 
     /// The room, for one decision. Never held across an await.
@@ -188,6 +182,10 @@ impl Relay {
     pub(crate) fn handshake(&self, message: &Message, id: MessageId) -> Result<(), Refusal> {
         let room = self.lock();
         room.sender_stands(message.sender())?;
+        let waiting = self.focus.handshakes_of(room.conference(), message.sender());
+        if waiting >= self.limits.handshakes_waiting_max {
+            return Err(Refusal::HandshakesWait);
+        }
         let notice = RoomNotice::Handshake {
             seat: message.sender(),
             message_id: id.as_str().to_owned(),
@@ -304,7 +302,7 @@ impl Relay {
             SendRequest::whole(MessageId::random(rng), Bytes::from_static(CPIM), body.clone());
         let mut next = Some(0);
         while let Some(start) = next {
-            let (chunk, following) = send.chunk(start, self.piece_octets_max);
+            let (chunk, following) = send.chunk(start, self.limits.piece_octets_max);
             let whole = start == 0 && following.is_none();
             let stream =
                 Stream { id: send.message_id, first: start == 0, last: following.is_none() };

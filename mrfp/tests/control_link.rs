@@ -59,6 +59,29 @@ async fn a_broadcast_happens_exactly_once_across_a_break() {
 }
 
 #[tokio::test]
+async fn a_seat_has_two_handshakes_on_their_way_and_others_are_not_harmed() {
+    let mut stage = Stage::new().await;
+    stage.open(Level::Sealed, Some(gate(1))).await;
+    let (mut alice, mut bob) = (stage.join(1).await, stage.join(2).await);
+    let bundle =
+        |n, name| message(name, common::cpim(n, ROOM, mrfp::session::BUNDLE, vec![7; 1024 * 1024]));
+
+    stage.focus.acknowledges = false;
+    assert_eq!(alice.ask(&bundle(1, "first")).await.0, 200);
+    assert_eq!(alice.ask(&bundle(1, "second")).await.0, 200);
+    let answer = alice.ask(&bundle(1, "third")).await;
+    assert_eq!(answer, (413, "The focus is still busy with your handshakes".into()));
+    assert_eq!(bob.ask(&bundle(2, "other")).await.0, 200);
+
+    stage.focus.acknowledges = true;
+    let _carol = stage.join(3).await;
+    // Carried out after the acknowledgement that went before it.
+    stage.order(RoomOrder::Gate(gate(2))).await;
+    stage.focus.settled().await;
+    assert_eq!(alice.ask(&bundle(1, "fourth")).await.0, 200);
+}
+
+#[tokio::test]
 async fn notices_wait_for_the_focus_and_are_told_after_a_break() {
     let mut stage = Stage::new().await;
     stage.open(Level::Sealed, Some(gate(1))).await;

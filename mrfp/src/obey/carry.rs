@@ -47,8 +47,7 @@ impl Carrier {
         }
         tracing::debug!(%conference, term = %room.term, "room opened");
         let new = Room::new(conference.clone(), room, now);
-        let piece = plane.limits.piece_octets_max;
-        let relay = Relay::new(new, &plane.doors, &plane.focus, &plane.metrics, piece);
+        let relay = Relay::new(new, &plane.doors, &plane.focus, &plane.metrics, &plane.limits);
         plane.registry.add_room(conference, Arc::new(relay));
     }
 

@@ -8,7 +8,7 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 
 use super::*;
-use crate::session::{Admitted, Limits, SEALED, Session, Surroundings};
+use crate::session::{Admitted, SEALED, Session, Surroundings};
 
 const ROOM: &str = "sip:room7@example.net";
 
@@ -40,7 +40,7 @@ fn scene() -> Scene {
     let focus = Arc::new(Focus::new(name, &mut rng));
     let metrics = Arc::new(Metrics::new(&service::metrics::Metrics::new()));
     let room = Room::new("room7".parse().unwrap(), &order, now);
-    let relay = Relay::new(room, &doors, &focus, &metrics, 64 * 1024);
+    let relay = Relay::new(room, &doors, &focus, &metrics, &Limits::default());
     for n in 1..=3_u64 {
         let seat = control::Seat {
             seat: SeatId(n),
@@ -73,7 +73,7 @@ fn admitted(scene: &mut Scene) -> (Message, Bytes) {
     assert!((first.addr() - base.addr()) < whole.len());
 
     let roster = Arc::clone(scene.relay.lock().roster());
-    let limits: Limits = crate::config::Limits::default().session();
+    let limits = Limits::default().session();
     let around =
         Surroundings { seat: SeatId(1), roster: &roster, seen: &Seen::default(), limits: &limits };
     let mut session = Session::new(SeatId(1));

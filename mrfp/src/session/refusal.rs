@@ -50,6 +50,8 @@ pub enum Refusal {
     NotMls,
     /// The focus is away and cannot take another message.
     FocusAway,
+    /// The focus has not taken the sender's last handshakes yet.
+    HandshakesWait,
     /// The nickname breaks the grammar.
     BadNickname,
 }
@@ -69,7 +71,8 @@ impl Refusal {
             | Self::Expired
             | Self::StaleEpoch(..)
             | Self::NoGroup
-            | Self::FocusAway => Status::STOP_SENDING,
+            | Self::FocusAway
+            | Self::HandshakesWait => Status::STOP_SENDING,
             Self::NoWrapper | Self::ContentType | Self::NotMls => Status::UNSUPPORTED_TYPE,
             Self::BadNickname => Status::BAD_NICKNAME,
             Self::NoPrivateMessages => Status::NO_PRIVATE_MESSAGES,
@@ -103,6 +106,7 @@ impl Refusal {
             Self::NoGroup => "The group has no key yet",
             Self::NotMls => "Not an MLS message of this conference",
             Self::FocusAway => "The focus is away",
+            Self::HandshakesWait => "The focus is still busy with your handshakes",
             Self::BadNickname => "Malformed nickname",
         })
     }
@@ -131,6 +135,7 @@ impl Refusal {
             Self::NoGroup => "no_group",
             Self::NotMls => "not_mls",
             Self::FocusAway => "focus_away",
+            Self::HandshakesWait => "handshakes_wait",
             Self::BadNickname => "bad_nickname",
         }
     }

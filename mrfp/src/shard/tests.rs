@@ -52,7 +52,8 @@ fn scene(limits: Limits) -> Scene {
         message_octets_max: 1_000_000,
     };
     let room = Room::new("room7".parse().unwrap(), &order, now);
-    let relay = Arc::new(Relay::new(room, &plane.doors, &plane.focus, &plane.metrics, 64 * 1024));
+    let relay = Relay::new(room, &plane.doors, &plane.focus, &plane.metrics, &limits);
+    let relay = Arc::new(relay);
     let shard = Rc::new(Shard::new(0, plane).unwrap());
     Scene { shard, relay, now, rng, peers: Vec::new() }
 }
