@@ -9,7 +9,7 @@
 //! ```
 mod roster;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -57,6 +57,8 @@ pub struct Room {
     /// When the gate's grace ends.
     grace_ends: Option<Instant>,
     seen: HashMap<DeviceId, Arc<Mutex<Seen>>>,
+    /// Devices of `seen` that left, the latest behind. Some may be here again.
+    departed: VecDeque<DeviceId>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,9 +80,16 @@ impl Room {
     /// A room as ordered, without seats.
     pub fn new(conference: ConferenceId, room: &control::Room, now: Instant) -> Self {
         let roster = Arc::new(Roster::new(&room.uri, room.level, room.message_octets_max));
-        let (seats, seen) = (BTreeMap::new(), HashMap::new());
-        let last = Number { term: room.term, n: 0 };
-        let mut new = Self { conference, roster, seats, last, gate: None, grace_ends: None, seen };
+        let mut new = Self {
+            conference,
+            roster,
+            seats: BTreeMap::new(),
+            last: Number { term: room.term, n: 0 },
+            gate: None,
+            grace_ends: None,
+            seen: HashMap::new(),
+            departed: VecDeque::new(),
+        };
         new.open(room, now);
         new
     }
@@ -126,10 +135,27 @@ impl Room {
     /// Ends a seat. The shard it was on, if it was in use.
     pub fn unseat(&mut self, seat: SeatId) -> Option<Shards> {
         let place = self.seats.remove(&seat)?;
-        self.people().remove(&seat);
+        if let Some(person) = self.people().remove(&seat) {
+            self.note_departed(&person.device);
+        }
         match place {
             Place::Bound { shard } => Some(Shards::one(shard)),
             Place::Expected { .. } => None,
+        }
+    }
+
+    /// Of devices that left, the latest are remembered.
+    fn note_departed(&mut self, device: &DeviceId) {
+        if !self.seen.contains_key(device) {
+            return;
+        }
+        self.departed.retain(|departed| departed != device);
+        self.departed.push_back(device.clone());
+        if self.departed.len() > DEPARTED_MAX
+            && let Some(oldest) = self.departed.pop_front()
+            && !self.roster.people.values().any(|person| person.device == oldest)
+        {
+            self.seen.remove(&oldest);
         }
     }
 
@@ -250,6 +276,10 @@ impl Room {
         true
     }
 }
+
+/// How many devices that left are remembered. A whole room comes back when a load balancer breaks; the cost is 2 KiB
+/// for each.
+const DEPARTED_MAX: usize = 1024;
 
 /// How long the epoch before is accepted.
 const GRACE: Duration = gate::GRACE;

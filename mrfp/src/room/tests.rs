@@ -79,6 +79,56 @@ fn what_a_device_completed_is_known_when_it_comes_back_on_another_seat() {
 }
 
 #[test]
+fn the_memory_of_devices_that_left_is_bounded_and_the_latest_stay() {
+    let now = service::clock::now();
+    let mut room = room(now);
+    let of = |n: u64| Seat {
+        device: format!("urn:uuid:00000000-0000-4000-8000-{n:012}").parse().unwrap(),
+        ..seat(n)
+    };
+    room.seat(&of(0), now + NOW_PLUS);
+    let here = room.bind(SeatId(0), 0).unwrap();
+    let count = u64::try_from(DEPARTED_MAX).unwrap() + 10;
+    let mut memories = Vec::new();
+    for n in 1..=count {
+        room.seat(&of(n), now + NOW_PLUS);
+        memories.push(room.bind(SeatId(n), 0).unwrap());
+        room.unseat(SeatId(n));
+    }
+
+    assert_eq!(room.seen.len(), DEPARTED_MAX + 1);
+    room.seat(&Seat { seat: SeatId(count + 1), ..of(count) }, now + NOW_PLUS);
+    let again = room.bind(SeatId(count + 1), 0).unwrap();
+    assert!(Arc::ptr_eq(&again, memories.last().unwrap()), "the last to leave is remembered");
+    room.seat(&Seat { seat: SeatId(count + 2), ..of(0) }, now + NOW_PLUS);
+    let second = room.bind(SeatId(count + 2), 0).unwrap();
+    assert!(Arc::ptr_eq(&second, &here), "who is here is remembered");
+}
+
+#[test]
+fn who_comes_and_goes_is_remembered_from_its_last_leave() {
+    let now = service::clock::now();
+    let mut room = room(now);
+    let of = |n: u64, device: u64| Seat {
+        device: format!("urn:uuid:00000000-0000-4000-8000-{device:012}").parse().unwrap(),
+        ..seat(n)
+    };
+    let count = u64::try_from(DEPARTED_MAX).unwrap();
+    let mut visit = |n, device| {
+        room.seat(&of(n, device), now + NOW_PLUS);
+        let seen = room.bind(SeatId(n), 0).unwrap();
+        room.unseat(SeatId(n));
+        seen
+    };
+    visit(1, 1);
+    (2..count).for_each(|n| drop(visit(n, n)));
+    let again = visit(count, 1);
+    (2..count).for_each(|n| drop(visit(count + n, count + n)));
+
+    assert!(Arc::ptr_eq(&visit(3 * count, 1), &again));
+}
+
+#[test]
 fn seats_that_nobody_took_in_time_are_gone() {
     let now = service::clock::now();
     let mut room = room(now);
