@@ -272,7 +272,7 @@ impl Made {
             "name": "mrfp-0",
             "msrp": with_identity(&self.server, serde_json::json!({ "listen": free })),
             "control": with_identity(&self.relay, serde_json::json!({
-                "listen": free, "ca_file": self.folder.join(CA),
+                "listen": free, "ca_file": self.folder.join(CA), "focus_names": ["mrfc"],
             })),
             "ops": { "listen": free },
             "drain": { "delay_secs": 0, "timeout_secs": 2 },

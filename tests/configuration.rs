@@ -47,8 +47,10 @@ fn keys(structs: &Structs, name: &str, prefix: &str, into: &mut Vec<(String, Str
         let element = field.kind.strip_prefix("Vec<").and_then(|kind| kind.strip_suffix('>'));
         match (structs.contains_key(&field.kind), element) {
             (true, _) => keys(structs, &field.kind, &format!("{path}."), into),
-            (false, Some(element)) => keys(structs, element, &format!("{path}[]."), into),
-            (false, None) => into.push((path, field.meaning.clone())),
+            (false, Some(element)) if structs.contains_key(element) => {
+                keys(structs, element, &format!("{path}[]."), into);
+            }
+            (false, _) => into.push((path, field.meaning.clone())),
         }
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use service::telemetry::Format;
 
+use crate::obey::FocusNames;
 use crate::room::Shards;
 use crate::session;
 
@@ -68,6 +69,10 @@ pub struct Control {
     pub key_file: PathBuf,
     /// PEM file with the roots under which a focus must have its certificate.
     pub ca_file: PathBuf,
+    /// DNS names or IP addresses of which the certificate of a focus must carry one. Default: none, and any certificate
+    /// under the roots is a focus. Say it where others, such as relays, have certificates under the same roots.
+    #[serde(default)]
+    pub focus_names: Vec<String>,
 }
 
 /// Plain HTTP for the cluster's own network.
@@ -230,6 +235,7 @@ impl Config {
     pub fn check(&self) -> Result<(), BadConfig> {
         let bad = |key, why: &str| Err(BadConfig { key, why: why.to_owned() });
         let limits = &self.limits;
+        FocusNames::parse(&self.control.focus_names)?;
         if self.shards > Shards::COUNT_MAX {
             return bad("shards", "at most 64");
         }

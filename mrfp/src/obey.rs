@@ -1,6 +1,7 @@
 //! The link to the focus: QUIC with mutual TLS, one stream of frames. The focus dials; a new connection replaces an old
 //! one. Rooms and sessions go on while it is away: [`control::RelayLink`] keeps what must be told. What an order does
 //! is in `carry`.
+mod caller;
 mod carry;
 
 use std::sync::Arc;
@@ -15,23 +16,27 @@ use tokio::sync::mpsc;
 
 use crate::plane::{self, Plane};
 
+pub(crate) use caller::FocusNames;
 pub(crate) use carry::Carrier;
 
 /// How often seats that nobody came for are looked at.
 const TICK: Duration = Duration::from_millis(500);
+
+/// Tells a dialler that its certificate names somebody else.
+const NOT_A_FOCUS: quinn::VarInt = quinn::VarInt::from_u32(1);
 
 /// Connections that have shaken hands and wait to become the link.
 const DIALLED_MAX: usize = 4;
 
 /// Carries out orders and sends notices until `shutdown`.
 pub(crate) async fn obey(
-    endpoint: quinn::Endpoint,
+    (endpoint, names): (quinn::Endpoint, FocusNames),
     plane: Arc<Plane>,
     carrier: Carrier,
     shutdown: Shutdown,
 ) {
     let (dialled, links) = mpsc::channel(DIALLED_MAX);
-    let accepting = tokio::spawn(accept(endpoint.clone(), dialled));
+    let accepting = tokio::spawn(accept(endpoint.clone(), names, dialled));
     let rng = plane::random();
     let (pipe, sender, next) = (None, None, None);
     let mut link = Link { plane, carrier, rng, pipe, sender, codec: Codec::new(), next };
@@ -42,9 +47,10 @@ pub(crate) async fn obey(
     _ = tokio::time::timeout(Duration::from_secs(1), endpoint.wait_idle()).await;
 }
 
-async fn accept(endpoint: quinn::Endpoint, dialled: mpsc::Sender<Pipe>) {
+async fn accept(endpoint: quinn::Endpoint, names: FocusNames, dialled: mpsc::Sender<Pipe>) {
+    let names = Arc::new(names);
     while let Some(incoming) = endpoint.accept().await {
-        let dialled = dialled.clone();
+        let (names, dialled) = (Arc::clone(&names), dialled.clone());
         tokio::spawn(async move {
             // A client without a certificate of ours ends here, in the handshake.
             let connection = match incoming.await {
@@ -54,6 +60,11 @@ async fn accept(endpoint: quinn::Endpoint, dialled: mpsc::Sender<Pipe>) {
                     return;
                 }
             };
+            if !names.admit(&connection) {
+                tracing::warn!(peer = %connection.remote_address(), "a certificate that names no focus");
+                connection.close(NOT_A_FOCUS, b"not a focus");
+                return;
+            }
             match quic::open(connection).await {
                 Ok(pipe) => drop(dialled.send(pipe).await),
                 Err(error) => tracing::debug!(%error, "control stream"),

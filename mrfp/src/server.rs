@@ -17,7 +17,7 @@ use crate::config::{BadConfig, Config};
 use crate::drain::Drain;
 use crate::focus::Focus;
 use crate::metrics::Metrics;
-use crate::obey::{self, Carrier};
+use crate::obey::{self, Carrier, FocusNames};
 use crate::plane::{self, Parts, Plane};
 use crate::shard;
 
@@ -67,6 +67,7 @@ pub struct Server {
     registry: metrics::Metrics,
     msrp: TcpListener,
     control: quinn::Endpoint,
+    focus_names: FocusNames,
     ops: TcpListener,
     ready: Ready,
 }
@@ -83,6 +84,7 @@ impl Server {
     /// Checks the configuration and opens the listeners.
     pub async fn bind(config: Config) -> Result<Self, RunError> {
         config.check()?;
+        let focus_names = FocusNames::parse(&config.control.focus_names)?;
         let msrp = bind(config.msrp.listen).await?;
         let ops = bind(config.ops.listen).await?;
         let identity = Identity::load(&config.msrp.certificate_file, &config.msrp.key_file)?;
@@ -111,7 +113,16 @@ impl Server {
             focus: Arc::new(Focus::new(name, &mut plane::random())),
             metrics: Arc::new(Metrics::new(&registry)),
         });
-        Ok(Self { config, plane: Arc::new(plane), registry, msrp, control, ops, ready })
+        Ok(Self {
+            config,
+            plane: Arc::new(plane),
+            registry,
+            msrp,
+            control,
+            focus_names,
+            ops,
+            ready,
+        })
     }
 
     /// Where it listens.
@@ -121,13 +132,14 @@ impl Server {
 
     /// Serves until `shutdown`, an order or `GET /drain`, and drains.
     pub async fn serve(self, shutdown: Shutdown) -> Result<(), RunError> {
-        let Self { config, plane, registry, msrp, control, ops, .. } = self;
+        let Self { config, plane, registry, msrp, control, focus_names, ops, .. } = self;
         let (health, accepting, stop) = (Health::new(), Shutdown::new(), Shutdown::new());
         let shards: Vec<_> = (0..plane.doors.count())
             .map(|index| shard::spawn(index, Arc::clone(&plane), stop.clone()))
             .collect::<Result<_, _>>()?;
         let drain = Drain::new(health.clone(), config.drain);
         let carrier = Carrier::new(Arc::clone(&plane), drain.clone());
+        let control = (control, focus_names);
         let obeying = tokio::spawn(obey::obey(control, Arc::clone(&plane), carrier, stop.clone()));
         let accepting_task =
             tokio::spawn(accept::accept(msrp, Arc::clone(&plane), accepting.clone()));

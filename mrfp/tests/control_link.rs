@@ -10,6 +10,7 @@ use control::{Level, Notice, RoomNotice, RoomOrder};
 use ids::{Key, SeatId};
 use msrp::SendRequest;
 use msrp::cpim::Builder;
+use service::quic;
 
 fn broadcast(key: u64, text: &'static str) -> RoomOrder {
     let cpim = Builder::new(ROOM, ROOM).content("message/mls", Bytes::from_static(text.as_bytes()));
@@ -148,4 +149,26 @@ async fn a_drain_ends_at_its_deadline_with_a_goodbye() {
 
     assert!(matches!(alice.next().await, Got::End));
     soon("the end", &mut stage.served).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn only_who_proves_a_focuss_name_takes_the_link_over() {
+    let mut stage = Stage::with(|config| {
+        config.control.focus_names = vec!["other.example".into(), "focus".into()];
+    })
+    .await;
+    let identity = stage.ca.issue(&["relay-1", "focus.example"]).unwrap();
+    let roots = stage.ca.roots().unwrap();
+    let endpoint = quic::dialler(&identity, roots, stage.control).unwrap();
+
+    let taken = soon("the end of the handshake", async {
+        let connection = quic::connect(&endpoint, stage.control, "localhost").await?;
+        quic::accept(connection).await
+    })
+    .await;
+
+    assert!(taken.is_err(), "another relay became the focus");
+    stage.open(Level::Sealed, Some(gate(1))).await;
+    let mut alice = stage.join(1).await;
+    assert_eq!(alice.ask(&SendRequest::bodiless(id("alive"))).await.0, 200);
 }
