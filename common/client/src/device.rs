@@ -103,7 +103,8 @@ impl Device {
         let (keyring, credential) = certified(&profile, &directory, known).await?;
         let count = profile.limits.key_packages;
         let upload = keyring.key_packages(count, true, service::clock::wall(), KEY_PACKAGES_LIVE);
-        directory.publish(&upload.map_err(group)?).await?;
+        // Whatever this device left before, its keys are gone.
+        directory.publish(&upload.map_err(group)?.replacing()).await?;
         let (phone, incoming) = Phone::connect(&profile, Arc::clone(&tls)).await?;
         phone.register().await?;
         let shared = Arc::new(Shared { profile, phone, directory, keyring, credential, tls });

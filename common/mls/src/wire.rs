@@ -12,7 +12,9 @@ use ids::{Aor, DeviceId};
 pub use crate::codec::Malformed;
 use crate::codec::{Reader, Writer};
 pub use bundle::{Bundle, Invitation, Kind};
-pub use directory::{ClaimedKeyPackage, KeyPackageUpload, claims_from_bytes, claims_to_bytes};
+pub use directory::{
+    ClaimedKeyPackage, Filling, KeyPackageUpload, claims_from_bytes, claims_to_bytes,
+};
 pub use notice::{CommitRequest, CommitResult, GroupState, Reason, WelcomeDelivery};
 
 /// A [`Bundle`], device to focus.

@@ -32,6 +32,13 @@ pub struct Claimed {
     pub last_resort: bool,
 }
 
+/// What becomes of the packages a device has left before.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Former {
+    Stay,
+    Go,
+}
+
 impl Store {
     /// Takes a device's packages, all or none. A last resort replaces the former one. Packages that have expired
     /// at `now` are forgotten on the way.
@@ -44,6 +51,31 @@ impl Store {
         device: &DeviceId,
         packages: Vec<NewKeyPackage>,
         last_resort: Option<NewKeyPackage>,
+        bounds: (usize, SystemTime),
+    ) -> Result<(), Error> {
+        self.fill((aor, device), Former::Stay, (packages, last_resort), bounds).await
+    }
+
+    /// Takes a device's packages in the place of all that it has left, its last resort included; all, or none.
+    ///
+    /// # Errors
+    /// As for [`Store::put_key_packages`]. Then what was there stays.
+    pub async fn replace_key_packages(
+        &self,
+        aor: &Aor,
+        device: &DeviceId,
+        packages: Vec<NewKeyPackage>,
+        last_resort: Option<NewKeyPackage>,
+        bounds: (usize, SystemTime),
+    ) -> Result<(), Error> {
+        self.fill((aor, device), Former::Go, (packages, last_resort), bounds).await
+    }
+
+    async fn fill(
+        &self,
+        (aor, device): (&Aor, &DeviceId),
+        former: Former,
+        (packages, last_resort): (Vec<NewKeyPackage>, Option<NewKeyPackage>),
         (max, now): (usize, SystemTime),
     ) -> Result<(), Error> {
         let (aor, device) = (aor.clone(), device.clone());
@@ -54,6 +86,9 @@ impl Store {
                         .bind(millis(now))
                         .execute(&mut *connection)
                         .await?;
+                    if former == Former::Go {
+                        forget(connection, &aor, &device).await?;
+                    }
                     for package in packages {
                         insert(connection, (&aor, &device), package, false).await?;
                     }
@@ -163,6 +198,21 @@ impl Store {
         let mut connection = self.readers.acquire().await?;
         count(&mut connection, aor, device, now).await
     }
+}
+
+/// Forgets what has not been handed out, and the last resort. What was handed out once stays known, so that it is not
+/// taken again.
+async fn forget(
+    connection: &mut SqliteConnection,
+    aor: &Aor,
+    device: &DeviceId,
+) -> Result<(), Error> {
+    sqlx::query("DELETE FROM key_packages WHERE aor = $1 AND device = $2 AND claimed_ms IS NULL")
+        .bind(aor.as_str())
+        .bind(device.as_str())
+        .execute(connection)
+        .await?;
+    Ok(())
 }
 
 async fn insert(

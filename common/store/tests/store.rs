@@ -248,6 +248,42 @@ async fn a_device_may_leave_only_so_many() {
 }
 
 #[tokio::test]
+async fn a_device_that_starts_anew_replaces_what_it_left_and_nothing_dead_is_handed_out() {
+    let (_dir, store) = open().await;
+    for start in 0..5_u64 {
+        let packages = (0..2).map(|n| package(start * 10 + n, at(1000))).collect();
+        let last = Some(package(start * 10 + 9, at(1000)));
+        let bounds = (3, NOW);
+        store.replace_key_packages(&alice(), &device(1), packages, last, bounds).await.unwrap();
+    }
+    let other = vec![package(100, at(1000))];
+    store.put_key_packages(&alice(), &device(2), other, None, (3, NOW)).await.unwrap();
+
+    let mut given = Vec::new();
+    for _ in 0..4 {
+        let claimed = store.claim_key_package(&alice(), &device(1), at(1)).await.unwrap().unwrap();
+        given.push(claimed.package);
+    }
+
+    assert_eq!(given, ["package 40", "package 41", "package 49", "package 49"]);
+    assert_eq!(store.count_key_packages(&alice(), &device(2), at(1)).await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn a_replacement_that_is_refused_replaces_nothing() {
+    let (_dir, store) = open().await;
+    let first = vec![package(1, at(1000))];
+    store.put_key_packages(&alice(), &device(1), first, None, (3, NOW)).await.unwrap();
+
+    let many = (10..20).map(|n| package(n, at(1000))).collect();
+    let refused = store.replace_key_packages(&alice(), &device(1), many, None, (3, NOW)).await;
+
+    assert!(matches!(refused, Err(Error::TooMany { max: 3 })));
+    let claimed = store.claim_key_package(&alice(), &device(1), at(1)).await.unwrap().unwrap();
+    assert_eq!(claimed.package, "package 1");
+}
+
+#[tokio::test]
 async fn an_expired_package_is_never_handed_out() {
     let (_dir, store) = open().await;
     let packages = vec![package(1, at(10)), package(2, at(20))];

@@ -10,7 +10,9 @@ use axum::response::IntoResponse;
 use ids::Aor;
 use mls::identity::{BadRequest, requested_device};
 use mls::key_packages::{BadKeyPackage, CheckedKeyPackage, named_device};
-use mls::wire::{ClaimedKeyPackage, DeviceName, KEY_PACKAGES, KeyPackageUpload, claims_to_bytes};
+use mls::wire::{
+    ClaimedKeyPackage, DeviceName, Filling, KEY_PACKAGES, KeyPackageUpload, claims_to_bytes,
+};
 use service::clock;
 use sha2::{Digest, Sha256};
 use store::{Certificate, NewKeyPackage};
@@ -50,7 +52,8 @@ pub(super) async fn authority(State(api): State<Api>) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "application/pkix-cert")], api.issuer.certificate().to_vec())
 }
 
-/// `PUT /v1/key-packages`: more KeyPackages of one of the person's devices; all are taken, or none.
+/// `PUT /v1/key-packages`: KeyPackages of one of the person's devices, beside what it has left or in its place; all
+/// are taken, or none.
 pub(super) async fn upload(
     State(api): State<Api>,
     Person(person): Person,
@@ -61,14 +64,21 @@ pub(super) async fn upload(
     // Some hundred signatures: too long for a thread that others share.
     let checked = tokio::task::spawn_blocking(move || checked(&checker, &person, &body));
     let checked = checked.await.map_err(|_| Problem::unavailable("the check failed"))?;
-    let Checked { device, packages, last_resort } = checked.inspect_err(|_| {
+    let Checked { filling, device, packages, last_resort } = checked.inspect_err(|_| {
         api.metrics.http.key_packages("refused", 1);
     })?;
     let count = packages.len() + usize::from(last_resort.is_some());
     let bounds = (api.limits.key_packages_max, clock::wall());
-    let put =
-        api.store.put_key_packages(&device.aor, &device.device, packages, last_resort, bounds);
-    put.await.map_err(not_kept)?;
+    let DeviceName { aor, device } = &device;
+    let kept = match filling {
+        Filling::Add => {
+            api.store.put_key_packages(aor, device, packages, last_resort, bounds).await
+        }
+        Filling::Replace => {
+            api.store.replace_key_packages(aor, device, packages, last_resort, bounds).await
+        }
+    };
+    kept.map_err(not_kept)?;
     api.metrics.http.key_packages("uploaded", count);
     Ok(StatusCode::NO_CONTENT)
 }
@@ -113,6 +123,7 @@ fn whole(body: Body) -> Result<Bytes, Problem> {
 }
 
 struct Checked {
+    filling: Filling,
     device: DeviceName,
     packages: Vec<NewKeyPackage>,
     last_resort: Option<NewKeyPackage>,
@@ -150,7 +161,7 @@ fn checked(api: &Api, person: &Aor, body: &[u8]) -> Result<Checked, Problem> {
     let packages = packages.collect::<Result<_, _>>()?;
     let last_resort =
         upload.last_resort.as_ref().map(|package| check(package, true)).transpose()?;
-    Ok(Checked { device, packages, last_resort })
+    Ok(Checked { filling: upload.filling, device, packages, last_resort })
 }
 
 fn bad_request(bad: BadRequest) -> Problem {

@@ -4,7 +4,7 @@ use std::time::Duration;
 use ids::DeviceId;
 use mls::identity::{DeviceKey, request};
 use mls::member::Keyring;
-use mls::wire::{DeviceName, KeyPackageUpload, claims_from_bytes};
+use mls::wire::{DeviceName, Filling, KeyPackageUpload, claims_from_bytes};
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use service::clock;
@@ -60,6 +60,24 @@ async fn a_device_gets_its_certificate_and_its_packages_are_claimed_once_each() 
 }
 
 #[tokio::test]
+async fn a_device_that_starts_again_and_again_replaces_its_packages() {
+    let world = World::start().await;
+    let mut newest = None;
+    for _ in 0..3 {
+        // Each start has keys of its own: what an earlier one left in the directory nobody can open.
+        let upload = upload(&keys(&world, "alice").await, 50).replacing();
+        let put = ask(&world, "alice", "PUT", "/v1/key-packages", &upload.to_bytes()).await;
+        assert_eq!(put.status, 204, "{}", put.what());
+        newest = Some(upload);
+    }
+
+    let path = format!("/v1/key-packages/sip:alice@{DOMAIN}");
+    let answer = ask(&world, "bob", "GET", &path, b"").await;
+    let claims = claims_from_bytes(&answer.body).unwrap();
+    assert_eq!(claims[0].key_package, newest.unwrap().packages[0]);
+}
+
+#[tokio::test]
 async fn a_certificate_for_somebody_else_is_refused() {
     let world = World::start().await;
     let key = DeviceKey::generate(&mut StdRng::seed_from_u64(1));
@@ -80,14 +98,20 @@ async fn a_key_package_that_expired_or_names_somebody_else_or_is_none_is_refused
     let keys = keys(&world, "alice").await;
     let good = upload(&keys, 1);
     let old = keys.key_packages(1, false, clock::wall() - 3 * DAY, DAY).unwrap();
+    let filling = Filling::Add;
     let twice = KeyPackageUpload {
+        filling,
         packages: vec![good.packages[0].clone(), good.packages[0].clone()],
         last_resort: None,
     };
-    let swapped =
-        KeyPackageUpload { packages: Vec::new(), last_resort: Some(good.packages[0].clone()) };
-    let nothing = KeyPackageUpload { packages: Vec::new(), last_resort: None };
+    let swapped = KeyPackageUpload {
+        filling,
+        packages: Vec::new(),
+        last_resort: Some(good.packages[0].clone()),
+    };
+    let nothing = KeyPackageUpload { filling, packages: Vec::new(), last_resort: None };
     let garbage = KeyPackageUpload {
+        filling,
         packages: vec![bytes::Bytes::from_static(b"garbage")],
         last_resort: None,
     };

@@ -13,7 +13,7 @@ use super::MemberError;
 use crate::group::{SUITE, capabilities};
 use crate::identity::{BadCredential, DeviceKey, Roots, credential};
 use crate::key_packages::{LIFETIME_MAX, MARGIN};
-use crate::wire::{DeviceName, KeyPackageUpload};
+use crate::wire::{DeviceName, Filling, KeyPackageUpload};
 
 /// A device's keys. A cheap handle: clones share the same keys.
 #[derive(Clone)]
@@ -93,7 +93,7 @@ impl Keyring {
     }
 
     /// Makes KeyPackages for the directory: `count` to be used once each, and one as the last resort if asked for.
-    /// They live `lifetime`, but no longer than the certificate and [`LIFETIME_MAX`].
+    /// They go beside what is in the directory; see [`KeyPackageUpload::replacing`]. They live `lifetime`, but no longer than the certificate and [`LIFETIME_MAX`].
     pub fn key_packages(
         &self,
         count: usize,
@@ -104,7 +104,7 @@ impl Keyring {
         let lifetime = self.lifetime(now, lifetime)?;
         let packages: Result<_, _> = (0..count).map(|_| self.package(lifetime, false)).collect();
         let last_resort = if last_resort { Some(self.package(lifetime, true)?) } else { None };
-        Ok(KeyPackageUpload { packages: packages?, last_resort })
+        Ok(KeyPackageUpload { filling: Filling::Add, packages: packages?, last_resort })
     }
 
     fn package(&self, lifetime: Lifetime, last_resort: bool) -> Result<Bytes, MemberError> {

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::support::name;
 use crate::wire::{
-    Bundle, ClaimedKeyPackage, CommitRequest, CommitResult, GroupState, Invitation,
+    Bundle, ClaimedKeyPackage, CommitRequest, CommitResult, Filling, GroupState, Invitation,
     KeyPackageUpload, Kind, Malformed, Reason, WelcomeDelivery, claims_from_bytes, claims_to_bytes,
 };
 
@@ -69,8 +69,13 @@ fn a_commit_result_is_read_only_whole() {
 #[test]
 fn what_the_directory_takes_and_gives_is_read_only_whole() {
     let packages = vec![Bytes::from_static(b"one"), Bytes::from_static(b"two")];
-    let value = KeyPackageUpload { packages, last_resort: Some(Bytes::from_static(b"last")) };
-    only_whole(&value, &value.to_bytes(), KeyPackageUpload::from_bytes);
+    let last_resort = Some(Bytes::from_static(b"last"));
+    let value = KeyPackageUpload { filling: Filling::Add, packages, last_resort };
+    for value in [value.clone(), value.clone().replacing()] {
+        only_whole(&value, &value.to_bytes(), KeyPackageUpload::from_bytes);
+    }
+    let unknown = [&[2], &value.to_bytes()[1..]].concat();
+    assert!(KeyPackageUpload::from_bytes(&unknown).is_err());
     let claims = vec![claimed(), claimed()];
     only_whole(&claims, &claims_to_bytes(&claims), claims_from_bytes);
 }

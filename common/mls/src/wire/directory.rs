@@ -5,9 +5,20 @@ use ids::{Aor, DeviceId};
 use super::{KEY_PACKAGE_OCTETS_MAX, KEY_PACKAGES_MAX, Malformed, STATE_OCTETS_MAX};
 use crate::codec::{Reader, Writer};
 
-/// What a device puts into the directory. It replaces nothing but the last resort.
+/// What becomes of the KeyPackages that the device has left before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Filling {
+    /// They stay; only a new last resort takes the place of the former one.
+    Add,
+    /// They go, the last resort too: their private keys are gone, and nobody could open a Welcome for them.
+    Replace,
+}
+
+/// What a device puts into the directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyPackageUpload {
+    /// Beside what is there, or in its place.
+    pub filling: Filling,
     /// KeyPackages to be handed out once each.
     pub packages: Vec<Bytes>,
     /// The one handed out when no other is left.
@@ -15,9 +26,19 @@ pub struct KeyPackageUpload {
 }
 
 impl KeyPackageUpload {
+    /// The same, in the place of what is there: for a device that has just started and holds no older keys.
+    #[must_use]
+    pub fn replacing(self) -> Self {
+        Self { filling: Filling::Replace, ..self }
+    }
+
     /// The encoding.
     pub fn to_bytes(&self) -> Bytes {
         let mut to = Writer::default();
+        to.u8(match self.filling {
+            Filling::Add => 0,
+            Filling::Replace => 1,
+        });
         to.list(&self.packages, |to, package| {
             to.blob(package);
         });
@@ -31,7 +52,13 @@ impl KeyPackageUpload {
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, Malformed> {
         let octets_max = (KEY_PACKAGES_MAX + 1) * (KEY_PACKAGE_OCTETS_MAX + 8);
         let mut from = Reader::new(bytes, octets_max, "KeyPackage upload")?;
+        let filling = match from.u8("KeyPackage upload")? {
+            0 => Filling::Add,
+            1 => Filling::Replace,
+            _ => return Err(Malformed("KeyPackage upload")),
+        };
         let upload = Self {
+            filling,
             packages: from.list(KEY_PACKAGES_MAX, "KeyPackages", package)?,
             last_resort: from.option("last resort", package)?,
         };
