@@ -133,7 +133,8 @@ pub struct Limits {
     pub half_open_max: usize,
     /// Seconds from accept until a seat is taken. Default 10: a TLS handshake and one request.
     pub first_request_secs: u64,
-    /// Seconds a connection may be silent. Default 3600; TCP keep-alives find dead peers much sooner.
+    /// Seconds a connection with a seat may send nothing, not even the answers to chunks. Default 0: any time, for who
+    /// only listens in a quiet room does no wrong, and TCP keep-alives find a dead peer in about three minutes.
     pub idle_secs: u64,
     /// Seconds a seat waits for its participant. Default 60: an INVITE that rings is answered by then.
     pub bind_secs: u64,
@@ -177,7 +178,7 @@ impl Default for Limits {
             connections_per_address_max: 4096,
             half_open_max: 1024,
             first_request_secs: 10,
-            idle_secs: 3600,
+            idle_secs: 0,
             bind_secs: 60,
             sessions_per_connection_max: 64,
             outbox_octets_max: 16 * MIB,

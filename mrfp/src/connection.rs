@@ -277,6 +277,11 @@ impl Connection {
         drop(self.half_open.take());
     }
 
+    #[cfg(test)]
+    pub(crate) fn is_ending(&self) -> bool {
+        self.ending.get().is_some()
+    }
+
     /// The paths of a seat of this connection.
     pub(crate) fn address_of(&self, room: RoomId, seat: SeatId) -> Option<Address> {
         let sessions = self.sessions.borrow();
@@ -290,7 +295,10 @@ impl Connection {
         let seatless = self.sessions.borrow().is_empty();
         let unbound =
             seatless && since(self.opened) > Duration::from_secs(limits.first_request_secs);
-        if unbound || since(self.heard.get()) > Duration::from_secs(limits.idle_secs) {
+        // RFC 4975, 5.4: a session lives as long as its connection, and to be silent is no fault.
+        let silent =
+            limits.idle_secs > 0 && since(self.heard.get()) > Duration::from_secs(limits.idle_secs);
+        if unbound || silent {
             self.end(Cause::Silent);
             return;
         }

@@ -229,3 +229,36 @@ async fn a_connection_that_ended_frees_its_address_while_a_stream_goes_on() {
     assert!(scene.shard.plane.registry.slot(HERE, 3).is_some());
     assert_eq!(scene.streams(), 1);
 }
+
+#[tokio::test]
+async fn s5_4_who_only_listens_in_a_quiet_room_stays_connected() {
+    let (scene, connections) = three();
+
+    scene.shard.tick(scene.now + Duration::from_secs(7 * 24 * 3600));
+
+    assert!(connections.iter().all(|connection| !connection.is_ending()));
+}
+
+#[tokio::test]
+async fn where_a_silence_is_bounded_it_ends_a_connection() {
+    let mut scene = scene(Limits { idle_secs: 100, ..Limits::default() });
+    let alice = scene.connection();
+    scene.seat(1);
+    scene.bind(&alice, 1);
+
+    scene.shard.tick(scene.now + Duration::from_secs(100));
+    assert!(!alice.is_ending());
+    scene.shard.tick(scene.now + Duration::from_secs(101));
+
+    assert!(alice.is_ending());
+}
+
+#[tokio::test]
+async fn a_connection_without_a_seat_is_closed_however_long_silence_may_be() {
+    let mut scene = scene(Limits { first_request_secs: 10, ..Limits::default() });
+    let alice = scene.connection();
+
+    scene.shard.tick(scene.now + Duration::from_secs(11));
+
+    assert!(alice.is_ending());
+}
