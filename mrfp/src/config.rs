@@ -70,7 +70,8 @@ pub struct Control {
     /// PEM file with the roots under which a focus must have its certificate.
     pub ca_file: PathBuf,
     /// DNS names or IP addresses of which the certificate of a focus must carry one. Default: none, and any certificate
-    /// under the roots is a focus. Say it where others, such as relays, have certificates under the same roots.
+    /// under the roots is a focus. Say it where others, such as relays, have certificates under the same roots; in the
+    /// file only.
     #[serde(default)]
     pub focus_names: Vec<String>,
 }
