@@ -22,7 +22,8 @@
 //!   the offered rate the system has fallen behind.
 //! - **failed**: refused, or not answered in time. **unanswered**: still without an answer when patience ended.
 //! - **delivered** a/b: of b arrivals that had to happen (every accepted message at everyone else in its room), a did,
-//!   decrypted, in the name of their proven sender, octet for octet as sent. **lost** is b - a.
+//!   decrypted, in the name of their proven sender, octet for octet as sent. **lost** is b - a: what had not arrived when
+//!   patience ended, so a system that is only far behind shows losses too, and achieves less than was offered.
 //! - **dup**: shown again to somebody who had it. **corrupt**: shown with content that nobody sent. **misdelivered**: shown
 //!   in another room, to its author, or in another's name. **undecryptable**: arrived and could not be opened.
 //!   Each of these fails the run, warm-up included.
@@ -33,9 +34,9 @@
 //!   generator's own lag, the sender's queue, sealing, the relay, the receiver's opening. Only messages meant for after the
 //!   warm-up count. A lost message has no latency: it fails the run.
 //! - **lag**: from the intended start of a message to its being handed to the device: the part of the latency that is the
-//!   generator's own. When its p99 is more than a tenth of the measured p99, or a message was **dropped** because too many of
-//!   its sender waited, the result is *not valid*: it says more about the generator than about the system. A threshold on
-//!   latency is not met by such a result.
+//!   generator's own. The result is *not valid* when its p99 is more than a tenth of the measured p99, when a message was
+//!   **dropped** because too many of its sender waited, or when less than a tenth of the machine's CPU time was **idle**: it
+//!   says more about the generator, or the machine, than about the system. A threshold on latency is not met by it.
 //! - **cpu** of the generator: 100 % is one CPU. Devices seal and open here, so this is most of the work of a run.
 //! - **us a delivery**: CPU time of a server over the arrivals of measured messages, from the end of the warm-up until all
 //!   had arrived; `/proc` counts in steps of 10 ms, so short runs are coarse. **memory**: its resident set at the end, and

@@ -12,7 +12,7 @@ use crate::live::Live;
 use crate::report::{Environment, Observed, Report, Used};
 use crate::scenario::{Scenario, Shot};
 use crate::threshold::Thresholds;
-use crate::usage::{self, Usage};
+use crate::usage::{self, Machine, Usage};
 
 /// Notes that wait for the book.
 const NOTES_MAX: usize = 64 * 1024;
@@ -58,7 +58,7 @@ pub async fn run(asked: Asked) -> anyhow::Result<Report> {
     live.say(&format!("joining {} devices in {} rooms", scenario.places().count(), scenario.rooms));
     let directions = system.directions().clone();
     let fleet = tokio::select! {
-        fleet = Fleet::join(&directions, &scenario) => fleet?,
+        fleet = Fleet::join(&directions, &scenario, &live) => fleet?,
         error = system.failed() => return Err(error),
     };
     let setup = since(begun);
@@ -68,6 +68,7 @@ pub async fn run(asked: Asked) -> anyhow::Result<Report> {
         environment: environment(),
         generator: measuring.generator,
         servers: measuring.servers,
+        idle_percent: measuring.idle_percent,
         measuring: measuring.time,
         setup,
         elapsed: since(begun),
@@ -81,6 +82,7 @@ pub async fn run(asked: Asked) -> anyhow::Result<Report> {
 struct Measuring {
     generator: Used,
     servers: Vec<Used>,
+    idle_percent: u64,
     time: Duration,
 }
 
@@ -106,7 +108,7 @@ async fn load(
         tokio::select! {
             biased;
             () = time::sleep_until(warm.into()), if before.is_none() => {
-                before = Some((service::clock::now(), usages(system)?));
+                before = Some((service::clock::now(), Machine::now()?, usages(system)?));
             }
             error = system.failed() => return Err(error),
             tick = ticks.tick() => {
@@ -119,9 +121,11 @@ async fn load(
             () = time::sleep_until(end.into()) => break,
         }
     }
-    let (since_warm, before) = before.context("the run ended before anything was measured")?;
+    let (since_warm, machine, before) =
+        before.context("the run ended before anything was measured")?;
     let time = since(since_warm);
     let after = usages(system)?;
+    let idle_percent = Machine::now()?.idle_percent_since(machine);
     drop(run);
     let mut used = before.into_iter().zip(after).map(|((name, before), (_, after))| Used {
         name,
@@ -129,7 +133,7 @@ async fn load(
         after,
     });
     let generator = used.next().context("the generator's own usage comes first")?;
-    Ok((book, Measuring { generator, servers: used.collect(), time }))
+    Ok((book, Measuring { generator, servers: used.collect(), idle_percent, time }))
 }
 
 /// What generator and servers have cost so far, the generator first.

@@ -16,6 +16,9 @@ pub const SCHEMA: &str = "conclave/loadtest-quick";
 pub const VERSION: u32 = 1;
 /// The part of the measured p99 that the generator's own lag may have at its p99.
 const LAG_SHARE_MAX: u64 = 10;
+/// The least part of the machine, in percent, that must have had nothing to do: with less, whoever was late may have
+/// waited for a CPU.
+const IDLE_PERCENT_MIN: u64 = 10;
 
 /// The result of a run.
 #[derive(Clone, Debug, Serialize)]
@@ -130,6 +133,8 @@ pub struct Generator {
     pub why: Vec<String>,
     /// CPU it used while measuring: 100 is one CPU.
     pub cpu_percent: f64,
+    /// CPU that nobody used while measuring: 100 is all of the machine.
+    pub idle_percent: u64,
     /// From the intended start of a message to its being handed to the sender's device, in microseconds.
     pub lag_us: Figures,
 }
@@ -169,6 +174,8 @@ pub struct Observed {
     pub generator: Used,
     /// The servers.
     pub servers: Vec<Used>,
+    /// CPU that nobody used while measuring, in percent of the machine.
+    pub idle_percent: u64,
     /// From the start of measuring until everything had arrived.
     pub measuring: Duration,
     /// Until everyone had joined.
@@ -259,9 +266,18 @@ impl Generator {
         if dropped > 0 {
             why.push(format!("the generator could not hand over {dropped} messages"));
         }
+        if observed.idle_percent < IDLE_PERCENT_MIN {
+            why.push(format!("the machine had no CPU left: {} % idle", observed.idle_percent));
+        }
         let used = observed.generator.after.cpu.saturating_sub(observed.generator.before.cpu);
         let cpu_percent = share(used.as_secs_f64() * 100.0, observed.measuring.as_secs_f64());
-        Self { valid: why.is_empty(), why, cpu_percent, lag_us: lag }
+        Self {
+            valid: why.is_empty(),
+            why,
+            cpu_percent,
+            idle_percent: observed.idle_percent,
+            lag_us: lag,
+        }
     }
 }
 

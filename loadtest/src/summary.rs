@@ -108,8 +108,8 @@ fn generator(report: &Report) -> String {
     let state = if generator.valid { "OK" } else { "NOT VALID" };
     let lag = Duration::from_micros(generator.lag_us.p99);
     format!(
-        "generator     cpu {:.0} %  lag p99 {lag:?}  dropped {}  {state}",
-        generator.cpu_percent, report.messages.dropped
+        "generator     cpu {:.0} %  machine idle {} %  lag p99 {lag:?}  dropped {}  {state}",
+        generator.cpu_percent, generator.idle_percent, report.messages.dropped
     )
 }
 
@@ -146,7 +146,7 @@ debug build 0.1.0 on 2 CPUs, everyone had joined after 700 ms
 offered 1 100 (100.0/s)  sent 1 100  accepted 1 100 (100.0/s)  failed 0  unanswered 0
 delivered 2 200/2 200  lost 0  dup 0  corrupt 0  misdelivered 0  undecryptable 0  reorder 0
 latency e2e   p50 5.0 ms  p90 5.0  p99 5.0  p99.9 5.0  max 5.0   (from intended start)
-generator     cpu 31 %  lag p99 80µs  dropped 0  OK
+generator     cpu 31 %  machine idle 40 %  lag p99 80µs  dropped 0  OK
 mrfc          10 ms CPU, 5.0 us a delivery   memory 50 MiB (most 60 MiB)
 mrfp          240 ms CPU, 120.0 us a delivery   memory 50 MiB (most 60 MiB)
 PASS p99<20ms  PASS loss=0";

@@ -1,4 +1,4 @@
-//! What a process has cost so far, from `/proc`: CPU time and memory. Linux only, like the servers.
+//! What a process has cost so far and what the machine had left, from `/proc`. Linux only, like the servers.
 use std::io;
 use std::time::Duration;
 
@@ -31,6 +31,43 @@ pub fn of(pid: u32) -> io::Result<Usage> {
         rss_octets: octets(&status, "VmRSS:").ok_or_else(unclear)?,
         rss_octets_max: octets(&status, "VmHWM:").ok_or_else(unclear)?,
     })
+}
+
+/// What the CPUs of the machine have done so far, in clock ticks over all of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Machine {
+    /// Ticks in which a CPU had nothing to do, or waited for a disk.
+    pub idle: u64,
+    /// All ticks.
+    pub all: u64,
+}
+
+impl Machine {
+    /// What the machine has done so far.
+    ///
+    /// # Errors
+    /// `/proc/stat` cannot be read or is not understood.
+    pub fn now() -> io::Result<Self> {
+        let unclear = || io::Error::new(io::ErrorKind::InvalidData, "/proc/stat is not understood");
+        machine(&std::fs::read_to_string("/proc/stat")?).ok_or_else(unclear)
+    }
+
+    /// The part of its CPU time, in percent, that nobody has used since `before`. All of it if no time has passed.
+    #[must_use]
+    pub fn idle_percent_since(self, before: Self) -> u64 {
+        let (idle, all) =
+            (self.idle.saturating_sub(before.idle), self.all.saturating_sub(before.all));
+        if all == 0 { 100 } else { idle * 100 / all }
+    }
+}
+
+/// The first line of proc_stat(5): user, nice, system, idle, iowait, irq, softirq, steal. What follows is counted in
+/// these already.
+fn machine(stat: &str) -> Option<Machine> {
+    let ticks = stat.lines().next()?.strip_prefix("cpu ")?.split_whitespace().take(8);
+    let ticks: Vec<u64> = ticks.map(str::parse).collect::<Result<_, _>>().ok()?;
+    let idle = ticks.get(3..5)?.iter().sum();
+    Some(Machine { idle, all: ticks.iter().sum() })
 }
 
 /// Fields 14 and 15 of proc_pid_stat(5): utime and stime. The name of the process, field 2, may hold anything.
@@ -69,6 +106,21 @@ mod tests {
             (octets(status, "VmRSS:"), octets(status, "VmHWM:")),
             (Some(10 << 20), Some(20 << 20))
         );
+    }
+
+    #[test]
+    fn what_nobody_used_is_idle_time_and_waiting_for_disks() {
+        let stat = "cpu  10 20 30 400 50 6 7 8 90 100\ncpu0 1 2 3 4 5 6 7 8 9 10\n";
+        let before = machine(stat).unwrap();
+
+        assert_eq!(before, Machine { idle: 450, all: 531 });
+        let after = Machine { idle: 450 + 30, all: 531 + 400 };
+        assert_eq!((after.idle_percent_since(before), before.idle_percent_since(before)), (7, 100));
+        assert_eq!(
+            (machine(""), machine("cpu  1 2 3"), machine("cpu  1 2 3 x 5")),
+            (None, None, None)
+        );
+        assert!(Machine::now().unwrap().all > 0);
     }
 
     #[test]

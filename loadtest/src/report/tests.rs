@@ -77,6 +77,7 @@ fn observed() -> Observed {
         },
         generator: used("loadtest", 3100),
         servers: vec![used("mrfc", 10), used("mrfp", 240)],
+        idle_percent: 40,
         measuring: Duration::from_secs(10),
         setup: Duration::from_millis(700),
         elapsed: Duration::from_secs(13),
@@ -125,6 +126,18 @@ fn a_generator_that_was_late_makes_the_result_not_valid() {
     assert!(near.generator.valid, "{:?}", near.generator);
     assert!(!late.generator.valid && late.generator.why.len() == 1, "{:?}", late.generator);
     assert_eq!(late.verdict, Verdict::Missed, "a latency that is not valid meets nothing");
+}
+
+#[test]
+fn a_machine_without_a_free_cpu_makes_the_result_not_valid() {
+    let valid = |idle_percent| {
+        let observed = Observed { idle_percent, ..observed() };
+        Report::new(&scenario(), &book(Plant::Nothing), &observed, &Thresholds::default())
+            .generator
+            .valid
+    };
+
+    assert_eq!((valid(10), valid(9)), (true, false));
 }
 
 #[test]
