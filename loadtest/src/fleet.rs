@@ -145,7 +145,8 @@ async fn sit(directions: &Directions, permits: &Semaphore, place: Place) -> anyh
     let room: ConferenceId = format!("load-{}", place.room).parse().context("naming a room")?;
     let started = in_time(Device::start(profile)).await.and_then(|result| Ok(result?));
     let (device, _invitations) = started.with_context(|| format!("{user} starts"))?;
-    let joining = in_time(device.join(&room, Level::Sealed)).await.and_then(|result| Ok(result?));
+    let joining =
+        in_time(Box::pin(device.join(&room, Level::Sealed))).await.and_then(|result| Ok(result?));
     let (conference, mut events) = joining.with_context(|| format!("{user} joins {room}"))?;
     // Those who wait for the key together are let in together.
     drop(permit);

@@ -57,7 +57,7 @@ impl Machine {
     pub fn idle_percent_since(self, before: Self) -> u64 {
         let (idle, all) =
             (self.idle.saturating_sub(before.idle), self.all.saturating_sub(before.all));
-        if all == 0 { 100 } else { idle * 100 / all }
+        (idle * 100).checked_div(all).unwrap_or(100)
     }
 }
 
