@@ -19,6 +19,7 @@
 //! | `group` | era, epoch, members, pending Removes; beside them the MLS ledger |
 //! | `committing` | who is asked to change the group, and when |
 //! | `decide` `apply` | the two halves of the path |
+//! | `tail` | what is said again after a start |
 mod apply;
 mod command;
 mod committing;
@@ -30,10 +31,10 @@ mod nouns;
 mod policy;
 mod refusal;
 mod roster;
+mod tail;
 #[cfg(test)]
 mod tests;
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -52,6 +53,7 @@ use group::Group;
 pub use nouns::{At, Blob, Level, Participant, PeerPath, Why};
 pub use refusal::Refusal;
 pub use roster::{Roster, Seat};
+use tail::Tail;
 
 /// What a conference never changes.
 #[derive(Clone, Debug)]
@@ -118,9 +120,6 @@ pub struct Conference {
     committing: Committing,
 }
 
-/// Events whose messages are sent again after a start: far more than can have been under way.
-const REPEATED_MAX: usize = 64;
-
 /// A conference after its journal was followed.
 #[derive(Debug)]
 pub struct Recovered {
@@ -128,11 +127,6 @@ pub struct Recovered {
     pub conference: Conference,
     /// What the last events had said to devices. Some of it may not have reached the relay before the end.
     pub tail: Vec<(Seq, Vec<Effect>)>,
-}
-
-/// Only messages are sent again: what should be is restated as a whole, and no dialog has survived.
-fn repeatable(effect: &Effect) -> bool {
-    matches!(effect, Effect::Tell(..) | Effect::Announce(_))
 }
 
 /// A journal that cannot be followed.
@@ -173,24 +167,14 @@ impl Conference {
         group: Option<&Bytes>,
     ) -> Result<Recovered, BadJournal> {
         let mut conference = Self::new(terms);
-        let mut tail = VecDeque::new();
+        let mut tail = Tail::default();
         for entry in journal {
             let event = Event::from_bytes(entry)?;
             let effects = conference.apply(&event);
-            if matches!(event.what, What::Advanced { .. } | What::Ended) {
-                // What was said to one device in an earlier epoch helps nobody any more.
-                tail.retain_mut(|(_, effects): &mut (Seq, Vec<Effect>)| {
-                    effects.retain(|e| matches!(e, Effect::Announce(Announced::Commit(_))));
-                    !effects.is_empty()
-                });
-            }
-            if tail.len() == REPEATED_MAX {
-                tail.pop_front();
-            }
-            tail.push_back((conference.seq, effects.into_iter().filter(repeatable).collect()));
+            tail.follow(conference.seq, &event.what, effects);
         }
         conference.restore(group)?;
-        Ok(Recovered { conference, tail: tail.into() })
+        Ok(Recovered { conference, tail: tail.into_entries() })
     }
 
     fn restore(&mut self, group: Option<&Bytes>) -> Result<(), BadJournal> {

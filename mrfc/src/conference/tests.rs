@@ -3,4 +3,5 @@ mod changes;
 mod expiry;
 mod joining;
 mod people;
+mod recovery;
 mod world;

@@ -1,5 +1,5 @@
-//! Bringing every conference back after a start: follow its journal, take it over with one more event, tell its relay
-//! what should be, and repeat what may not have reached it.
+//! Bringing every conference back after a start: follow its journal, take it over with one more event, and tell its
+//! relay what should be. What may not have reached the relay its desk repeats first of all.
 use std::sync::Arc;
 
 use ids::ConferenceId;
@@ -34,7 +34,7 @@ async fn one(shared: Arc<Shared>, id: ConferenceId) -> Result<(), OpenError> {
     let Some(level) = recovered.conference.level() else {
         return Ok(());
     };
-    let mut desk = Desk::recovered(Arc::clone(&shared), recovered.conference);
+    let mut desk = Desk::recovered(Arc::clone(&shared), recovered);
     let adopt = |why| OpenError::Adopt { conference: id.clone(), why };
     desk.run(&Command::Adopt).await.map_err(adopt)?;
     let relay = desk.relay();
@@ -43,7 +43,7 @@ async fn one(shared: Arc<Shared>, id: ConferenceId) -> Result<(), OpenError> {
         let relay = shared.relays.place().ok_or_else(|| adopt(super::Refusal::NoRelay))?;
         desk.run(&Command::Move { relay }).await.map_err(adopt)?;
     }
-    desk.restate(recovered.tail).await;
+    desk.restate().await;
     shared.registry.desk(&id, |asks, notices| desk.spawn(asks, notices));
     shared.registry.opened(&id, level);
     Ok(())

@@ -17,7 +17,8 @@ use super::registry::{Asks, Notices};
 use super::seating::{Seated, Seating};
 use super::{Gone, Shared};
 use crate::conference::{
-    Command, Conference, Effect, Joining, Participant, PeerPath, Refusal, Told, What, Why,
+    Command, Conference, Effect, Joining, Participant, PeerPath, Recovered, Refusal, Told, What,
+    Why,
 };
 use crate::perform::{Keys, Performer};
 
@@ -29,6 +30,8 @@ pub(super) struct Desk {
     seating: Seating,
     /// Keys for answers that are not in the journal.
     answers: Keys,
+    /// What the last events before the start had said, and may not have reached the relay.
+    tail: Vec<(Seq, Vec<Effect>)>,
     /// Another owner has appended, or the conference has ended.
     over: bool,
 }
@@ -62,14 +65,15 @@ impl Desk {
     fn new(shared: Arc<Shared>, conference: Conference, seating: Seating) -> Self {
         let performer = Performer::new(shared.relays.clone(), shared.sip.clone());
         let answers = Keys::of_answers(conference.seq());
-        Self { shared, conference, performer, seating, answers, over: false }
+        Self { shared, conference, performer, seating, answers, tail: Vec::new(), over: false }
     }
 
     /// A desk for a conference that was there before the start. Its dialogs are lost.
-    pub(super) fn recovered(shared: Arc<Shared>, conference: Conference) -> Self {
+    pub(super) fn recovered(shared: Arc<Shared>, recovered: Recovered) -> Self {
+        let Recovered { conference, tail } = recovered;
         let until = shared.now() + shared.limits.orphaned;
         let seating = Seating::orphaned(conference.roster().seats(), until);
-        Self::new(shared, conference, seating)
+        Self { tail, ..Self::new(shared, conference, seating) }
     }
 
     pub(super) fn relay(&self) -> String {
@@ -83,6 +87,7 @@ impl Desk {
 
     async fn serve(mut self, mut asks: Asks, mut notices: Notices) {
         let shared = Arc::clone(&self.shared);
+        self.repeat().await;
         while !self.over {
             let wait = self.wait();
             tokio::select! {
@@ -371,13 +376,19 @@ impl Desk {
         }
     }
 
-    /// Tells the relay everything it should have, and repeats what it may have missed.
-    pub(super) async fn restate(&self, tail: Vec<(Seq, Vec<Effect>)>) {
+    /// Tells the relay everything it should have.
+    pub(super) async fn restate(&self) {
         let relay = self.relay();
         let keys = Keys::of_event(self.conference.seq());
         let wanted = self.conference.wanted();
         self.performer.all(&self.conference, &relay, keys, wanted).await;
-        for (seq, effects) in tail {
+    }
+
+    /// Repeats what the relay may have missed. A link takes only so much that has to happen once, so that this waits
+    /// for the relay; nothing else does that before the relays are dialled.
+    async fn repeat(&mut self) {
+        let relay = self.relay();
+        for (seq, effects) in std::mem::take(&mut self.tail) {
             self.performer.all(&self.conference, &relay, Keys::of_event(seq), effects).await;
         }
     }
