@@ -363,8 +363,7 @@ impl Desk {
         let result = match &refusal {
             Refusal::Group(refusal) => refusal.to_result(),
             Refusal::Repeated { era, epoch } => CommitResult::Accepted { era: *era, epoch: *epoch },
-            // Nothing was decided: the device is asked again.
-            Refusal::StoreFailed | Refusal::NotOwner => return,
+            // Also where nothing was decided: it would hold on to its commit, and could not make the next one.
             other => CommitResult::Refused { why: other.to_string() },
         };
         let (relay, tell) = (self.relay(), Effect::Tell(seat, Told::Result(result)));

@@ -147,6 +147,21 @@ async fn a_bundle_from_a_seat_that_is_over_changes_nothing() {
 }
 
 #[tokio::test]
+async fn a_committer_is_answered_also_when_its_change_could_not_be_kept() {
+    let mut rig = Rig::new().await;
+    rig.found().await;
+    rig.desks.invite(&room7(), &aor("alice"), aor("carol")).await.unwrap();
+    let bundle = added_by(&mut rig, "alice", "carol").await;
+
+    rig.store.close().await;
+    rig.send("alice", &bundle);
+
+    // Otherwise it would hold on to its commit for ever, and could not answer the next request.
+    let told = rig.told("alice").await;
+    assert!(matches!(told, Delivered::Result(CommitResult::Refused { .. })), "{told:?}");
+}
+
+#[tokio::test]
 async fn answers_outside_the_journal_have_growing_keys_too() {
     let mut rig = Rig::new().await;
     rig.make(Level::Sealed).await.unwrap();
