@@ -206,8 +206,14 @@ pub struct Limits {
     pub http_body_bytes_max: usize,
     /// Seconds an HTTPS request (its handshake, head, body, answer) may take. 15.
     pub http_request_secs: u64,
+    /// Wrong passwords over HTTPS from one address in a minute; above it 429. 60: an office behind one address is
+    /// not kept out by its typing errors.
+    pub http_failures_per_minute_max: u32,
     /// KeyPackages one device may leave at once. 100.
     pub key_packages_max: usize,
+    /// How often one person may claim another's KeyPackages in a minute; above it 429. 30: nobody uses up the 50 of
+    /// somebody else before that one can leave more.
+    pub key_package_claims_per_minute_max: u32,
 }
 
 /// What is logged.
@@ -259,7 +265,9 @@ impl Default for Limits {
             http_connections_max: 2_000,
             http_body_bytes_max: 1024 * 1024,
             http_request_secs: 15,
+            http_failures_per_minute_max: 60,
             key_packages_max: 100,
+            key_package_claims_per_minute_max: 30,
         }
     }
 }
@@ -358,6 +366,11 @@ impl Limits {
             ("nonce_secs", self.nonce_secs),
             ("http_request_secs", self.http_request_secs),
             ("register_secs_min", u64::from(self.register_secs_min)),
+            ("http_failures_per_minute_max", u64::from(self.http_failures_per_minute_max)),
+            (
+                "key_package_claims_per_minute_max",
+                u64::from(self.key_package_claims_per_minute_max),
+            ),
         ];
         let zero = bounds.iter().find(|(_, bound)| *bound == 0).map(|(name, _)| *name);
         let zero =

@@ -26,7 +26,7 @@ use crate::conference::Bounds;
 use crate::config::{BadConfig, Config, Limits};
 use crate::desk::{DeskLimits, DeskParts, Desks, OpenError};
 use crate::front::{self, Front, FrontParts, NoRandomness};
-use crate::http::{self, Api};
+use crate::http::{self, Api, Pace};
 use crate::metrics::Metrics;
 use crate::relays::{PAUSES, RelayAt, RelayParts, Relays};
 use crate::users::{BadUsers, Users};
@@ -222,6 +222,8 @@ impl Server {
             desks: desks.clone(),
             metrics: metrics.clone(),
             limits: config.limits.clone(),
+            guesses: Pace::new(config.limits.http_failures_per_minute_max),
+            claims: Pace::new(config.limits.key_package_claims_per_minute_max),
         });
         let helpers = vec![
             tokio::spawn(http::serve(https, https_tls, api, shutdown.clone())),

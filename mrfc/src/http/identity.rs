@@ -86,7 +86,7 @@ pub(super) async fn upload(
 /// `GET /v1/key-packages/{aor}`: one KeyPackage of each device of a person. Each is handed out once.
 pub(super) async fn claim(
     State(api): State<Api>,
-    Person(_): Person,
+    Person(person): Person,
     Path(aor): Path<String>,
 ) -> Result<impl IntoResponse, Problem> {
     let nobody = || {
@@ -94,6 +94,9 @@ pub(super) async fn claim(
         Problem::new(StatusCode::NOT_FOUND, what, "the path", "ask for sip:user@domain")
     };
     let aor: Aor = aor.parse().map_err(|_| nobody())?;
+    if !api.claims.take(clock::now(), (person, aor.clone())) {
+        return Err(Problem::too_often("you have claimed this person's KeyPackages too often"));
+    }
     let claimed = api.store.claim_key_packages(&aor, clock::wall()).await;
     let claimed = claimed.map_err(Problem::unavailable)?;
     if claimed.is_empty() {

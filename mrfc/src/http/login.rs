@@ -1,4 +1,5 @@
-//! Who asks over HTTPS: digest (RFC 7616) against the same users as SIP. There is no other way in.
+//! Who asks over HTTPS: digest (RFC 7616) against the same users as SIP. There is no other way in, and
+//! from one address only so many guesses.
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
@@ -6,8 +7,8 @@ use ids::Aor;
 use service::clock;
 use sip::digest::Credentials;
 
-use super::Api;
 use super::problem::Problem;
+use super::{Api, Peer};
 use crate::front::Stranger;
 
 /// The person who asks, proven. Taking it as an argument makes a handler ask for the proof, before it reads the body.
@@ -17,7 +18,16 @@ impl FromRequestParts<Api> for Person {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
+        let (now, peer) = (clock::now(), parts.extensions.get::<Peer>().map(|peer| peer.0));
+        let proves = parts.headers.contains_key(header::AUTHORIZATION);
+        if proves && peer.is_some_and(|peer| api.guesses.is_spent(now, &peer)) {
+            api.metrics.login("https", "limited");
+            return Err(Problem::too_often("too many wrong passwords from your address"));
+        }
         let found = author(parts, api);
+        if let (Err(Stranger::Wrong), Some(peer)) = (&found, peer) {
+            api.guesses.take(now, peer);
+        }
         let result = found.as_ref().map_or_else(|stranger| stranger.label(), |_| "accepted");
         api.metrics.login("https", result);
         found.map(Self).map_err(|stranger| refusal(stranger, api))

@@ -1,23 +1,27 @@
 //! The HTTPS API: certificates, KeyPackages, group state. HTTP/1.1 over TLS, digest login, every size and wait bounded,
 //! errors as `{"what", "where", "mend"}`.
 //!
-//! [`serve`] accepts · [`login`] says who asks · [`identity`] and [`group`] answer · [`problem`] says what went wrong.
+//! [`serve`] accepts · [`login`] says who asks, [`pace`] how often · [`identity`] and [`group`] answer · [`problem`]
+//! says what went wrong.
 mod group;
 mod identity;
 mod login;
+mod pace;
 mod problem;
 
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::StatusCode;
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
+use axum::{Extension, Router};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use ids::Aor;
 use mls::identity::Issuer;
 use rustls::ServerConfig;
 use service::clock;
@@ -32,6 +36,7 @@ use crate::desk::Desks;
 use crate::front::Gatekeeper;
 use crate::metrics::Metrics;
 use crate::users::Users;
+pub(crate) use pace::Pace;
 use problem::Problem;
 
 /// Requests one connection may take, in request times: a client that never reads is gone after this.
@@ -51,7 +56,15 @@ pub(crate) struct Inner {
     pub(crate) desks: Desks,
     pub(crate) metrics: Metrics,
     pub(crate) limits: Limits,
+    /// Wrong passwords by address.
+    pub(crate) guesses: Pace<IpAddr>,
+    /// Claims by who claims and whose KeyPackages.
+    pub(crate) claims: Pace<(Aor, Aor)>,
 }
+
+/// Where a request comes from.
+#[derive(Clone, Copy, Debug)]
+struct Peer(IpAddr);
 
 impl From<Inner> for Api {
     fn from(inner: Inner) -> Self {
@@ -88,8 +101,8 @@ pub(crate) async fn serve(
             accepted = listener.accept() => accepted,
             () = shutdown.triggered() => return,
         };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+        let (stream, peer) = match accepted {
+            Ok((stream, peer)) => (stream, Peer(peer.ip())),
             Err(error) => {
                 // Out of file descriptors, most likely: others must finish first.
                 tracing::warn!(%error, "HTTPS port");
@@ -102,7 +115,8 @@ pub(crate) async fn serve(
             api.metrics.refused_connection("https full");
             continue;
         };
-        let (acceptor, router, api) = (acceptor.clone(), router.clone(), api.clone());
+        let (acceptor, api) = (acceptor.clone(), api.clone());
+        let router = router.clone().layer(Extension(peer));
         let shutdown = shutdown.clone();
         tokio::spawn(async move {
             api.metrics.http.connections.inc();

@@ -36,6 +36,12 @@ impl Problem {
         self
     }
 
+    /// It was asked too often in this minute.
+    pub(super) fn too_often(what: impl ToString) -> Self {
+        Self::new(StatusCode::TOO_MANY_REQUESTS, what, "the pace", "try again in a minute")
+            .with(header::RETRY_AFTER, 60)
+    }
+
     /// The store or a relay failed; the caller did nothing wrong.
     pub(super) fn unavailable(what: impl ToString) -> Self {
         let status = StatusCode::SERVICE_UNAVAILABLE;

@@ -11,6 +11,7 @@ use service::clock;
 use sip::digest::Login;
 
 use crate::phone::{Phone, good_offer};
+use crate::relay::Manner;
 use crate::web::{ask, ask_with, exchange};
 use crate::world::{DOMAIN, World};
 
@@ -152,6 +153,42 @@ async fn nobody_gets_in_without_the_password() {
     assert_eq!(answer.status, 401);
     assert!(answer.headers.contains("www-authenticate"));
     assert_eq!(world.metric("mrfc_logins_total{protocol=\"https\",result=\"wrong\"}").await, 1);
+}
+
+#[tokio::test]
+async fn guessing_passwords_over_https_ends_with_429() {
+    let limit = |config: &mut mrfc::Config| config.limits.http_failures_per_minute_max = 3;
+    let world = World::with(Manner::Prompt, limit).await;
+    let path = format!("/v1/key-packages/sip:alice@{DOMAIN}");
+    for _ in 0..3 {
+        let mut guess = Login::new("alice", "guess");
+        assert_eq!(ask_with(&world, &mut guess, "GET", &path, b"").await.status, 401);
+    }
+
+    // From here on also the right one would tell nothing.
+    let answer = ask(&world, "alice", "GET", &path, b"").await;
+
+    assert_eq!(answer.status, 429, "{}", answer.what());
+    assert!(answer.headers.contains("retry-after: 60"), "{}", answer.headers);
+    assert_eq!(world.metric("mrfc_logins_total{protocol=\"https\",result=\"limited\"}").await, 1);
+    assert_eq!(exchange(&world, "GET", "/v1/ca", "", b"").await.status, 200);
+}
+
+#[tokio::test]
+async fn one_person_claims_the_packages_of_another_only_so_often() {
+    let limit = |config: &mut mrfc::Config| config.limits.key_package_claims_per_minute_max = 2;
+    let world = World::with(Manner::Prompt, limit).await;
+    let upload = upload(&keys(&world, "alice").await, 5);
+    ask(&world, "alice", "PUT", "/v1/key-packages", &upload.to_bytes()).await;
+    let path = format!("/v1/key-packages/sip:alice@{DOMAIN}");
+
+    let mut statuses = Vec::new();
+    for user in ["bob", "bob", "bob", "carol"] {
+        statuses.push(ask(&world, user, "GET", &path, b"").await.status);
+    }
+
+    assert_eq!(statuses, [200, 200, 429, 200]);
+    assert_eq!(world.metric("mrfc_mls_key_packages_total{result=\"claimed\"}").await, 3);
 }
 
 #[tokio::test]
