@@ -182,6 +182,8 @@ pub struct Limits {
     pub dialogs_per_connection_max: usize,
     /// Conferences at once. 10 000.
     pub conferences_max: usize,
+    /// Conferences at once that one person has made. 100; above it 486.
+    pub conferences_per_person_max: usize,
     /// Devices on one conference's roster. 5 000: a commit then costs its maker half a second.
     pub participants_max: usize,
     /// Bindings (devices) of one person. 16.
@@ -253,6 +255,7 @@ impl Default for Limits {
             dialogs_max: 20_000,
             dialogs_per_connection_max: 256,
             conferences_max: 10_000,
+            conferences_per_person_max: 100,
             participants_max: 5_000,
             bindings_per_person_max: 16,
             bindings_max: 20_000,
@@ -351,6 +354,7 @@ impl Limits {
             ("dialogs_max", self.dialogs_max),
             ("dialogs_per_connection_max", self.dialogs_per_connection_max),
             ("conferences_max", self.conferences_max),
+            ("conferences_per_person_max", self.conferences_per_person_max),
             ("participants_max", self.participants_max),
             ("bindings_per_person_max", self.bindings_per_person_max),
             ("bindings_max", self.bindings_max),

@@ -323,6 +323,7 @@ fn desk_limits(limits: &Limits) -> DeskLimits {
     let defaults = DeskLimits::default();
     DeskLimits {
         conferences_max: limits.conferences_max,
+        conferences_per_person_max: limits.conferences_per_person_max,
         conference: Bounds { participants_max: limits.participants_max, ..defaults.conference },
         ..defaults
     }

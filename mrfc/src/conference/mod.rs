@@ -215,6 +215,11 @@ impl Conference {
         self.about.as_ref().map(|about| about.level)
     }
 
+    /// Who made it, while it exists.
+    pub fn creator(&self) -> Option<&Aor> {
+        self.about.as_ref().map(|about| &about.creator)
+    }
+
     /// The relay that carries its room, while it exists.
     pub fn relay(&self) -> Option<&str> {
         self.about.as_ref().map(|about| about.relay.as_str())

@@ -25,6 +25,9 @@ pub enum Refusal {
     /// The conference, or this focus, has no place left.
     #[error("there is no place left")]
     Full,
+    /// Whoever asks has made as many conferences as one person may.
+    #[error("you have made as many conferences as one person may; end one first")]
+    TooManyOwn,
     /// There is no such seat, or no more.
     #[error("there is no such seat")]
     NoSeat,

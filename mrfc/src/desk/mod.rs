@@ -79,6 +79,9 @@ impl fmt::Debug for DeskParts {
 pub struct DeskLimits {
     /// Conferences at once. 10 000.
     pub conferences_max: usize,
+    /// Conferences at once that one person has made. 100: what is never ended ends with its members' certificates, and
+    /// until then one person cannot take every place.
+    pub conferences_per_person_max: usize,
     /// How long a joiner waits for the relay's seat. 5 s: below the 10 s a front waits.
     pub seated: Duration,
     /// How long whoever removes somebody waits for the relay to have carried it out. 5 s, as above.
@@ -93,6 +96,7 @@ impl Default for DeskLimits {
     fn default() -> Self {
         Self {
             conferences_max: 10_000,
+            conferences_per_person_max: 100,
             seated: Duration::from_secs(5),
             confirmed: Duration::from_secs(5),
             orphaned: Duration::from_secs(600),
@@ -261,16 +265,19 @@ impl Desks {
     /// Makes a conference.
     ///
     /// # Errors
-    /// [`Refusal::Exists`], [`Refusal::Full`], [`Refusal::NoRelay`], or the store failed.
+    /// [`Refusal::Exists`], [`Refusal::Full`], [`Refusal::TooManyOwn`], [`Refusal::NoRelay`], or the store failed.
     pub async fn create(&self, new: NewConference) -> Result<ConferenceId, Refusal> {
         let NewConference { id, creator, level } = new;
         let id = id.unwrap_or_else(|| random_name(&mut rand::rng()));
         if self.0.registry.len() >= self.0.limits.conferences_max {
             return Err(Refusal::Full);
         }
+        if self.0.registry.made_by(&creator) >= self.0.limits.conferences_per_person_max {
+            return Err(Refusal::TooManyOwn);
+        }
         let relay = self.0.relays.place().ok_or(Refusal::NoRelay)?;
         for _ in 0..CREATE_TRIES {
-            let desk = self.0.registry.desk(&id, |asks, notices| {
+            let desk = self.0.registry.desk(&id, &creator, |asks, notices| {
                 task::spawn_new(&self.0, id.clone(), asks, notices);
             });
             let (reply, answer) = oneshot::channel();

@@ -31,7 +31,8 @@ async fn one(shared: Arc<Shared>, id: ConferenceId) -> Result<(), OpenError> {
     let history = shared.store.read(&id).await?;
     let recovered = Conference::recover(shared.terms(&id), &history.events, history.group.as_ref());
     let recovered = recovered.map_err(journal)?;
-    let Some(level) = recovered.conference.level() else {
+    let made = recovered.conference.level().zip(recovered.conference.creator().cloned());
+    let Some((level, creator)) = made else {
         return Ok(());
     };
     let mut desk = Desk::recovered(Arc::clone(&shared), recovered);
@@ -44,7 +45,7 @@ async fn one(shared: Arc<Shared>, id: ConferenceId) -> Result<(), OpenError> {
         desk.run(&Command::Move { relay }).await.map_err(adopt)?;
     }
     desk.restate().await;
-    shared.registry.desk(&id, |asks, notices| desk.spawn(asks, notices));
+    shared.registry.desk(&id, &creator, |asks, notices| desk.spawn(asks, notices));
     shared.registry.opened(&id, level);
     Ok(())
 }

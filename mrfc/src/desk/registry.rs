@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
-use ids::ConferenceId;
+use ids::{Aor, ConferenceId};
 use tokio::sync::mpsc;
 use tracing::debug;
 
@@ -18,6 +18,7 @@ pub(super) struct DeskHandle {
     asks: mpsc::Sender<Ask>,
     /// Unbounded here, because bounded at its source: a relay holds its notices back until earlier ones are done.
     notices: mpsc::UnboundedSender<(Arc<str>, FromRelay)>,
+    creator: Aor,
     level: Option<Level>,
 }
 
@@ -37,13 +38,18 @@ pub(super) struct Registry(DashMap<ConferenceId, DeskHandle>);
 
 impl Registry {
     /// The desk of this conference; a new one if there is none.
-    pub(super) fn desk(&self, id: &ConferenceId, start: impl FnOnce(Asks, Notices)) -> DeskHandle {
+    pub(super) fn desk(
+        &self,
+        id: &ConferenceId,
+        creator: &Aor,
+        start: impl FnOnce(Asks, Notices),
+    ) -> DeskHandle {
         match self.0.entry(id.clone()) {
             Entry::Occupied(there) => there.get().clone(),
             Entry::Vacant(place) => {
                 let (asks, asked) = mpsc::channel(ASKS_MAX);
                 let (notices, noticed) = mpsc::unbounded_channel();
-                let handle = DeskHandle { asks, notices, level: None };
+                let handle = DeskHandle { asks, notices, creator: creator.clone(), level: None };
                 place.insert(handle.clone());
                 start(asked, noticed);
                 handle
@@ -78,6 +84,11 @@ impl Registry {
 
     pub(super) fn len(&self) -> usize {
         self.0.len()
+    }
+
+    /// How many of them this person has made.
+    pub(super) fn made_by(&self, creator: &Aor) -> usize {
+        self.0.iter().filter(|desk| desk.creator == *creator).count()
     }
 
     fn all(&self) -> Vec<DeskHandle> {

@@ -10,7 +10,7 @@ pub(crate) fn status(refusal: &Refusal) -> Status {
         Refusal::NoSuchConference | Refusal::NotOnRoster(_) => Status::NOT_FOUND,
         Refusal::NoSeat => Status::NO_SUCH_DIALOG,
         Refusal::NotModerator | Refusal::Barred | Refusal::Founder => Status::FORBIDDEN,
-        Refusal::Full => Status::BUSY_HERE,
+        Refusal::Full | Refusal::TooManyOwn => Status::BUSY_HERE,
         Refusal::Exists
         | Refusal::NothingNew
         | Refusal::NotYet

@@ -40,8 +40,9 @@ async fn a_restart_brings_back_rooms_seats_and_groups() {
 #[tokio::test]
 async fn a_hundred_conferences_come_back_and_an_ended_one_does_not() {
     let mut rig = Rig::new().await;
-    for _ in 0..100 {
-        let new = NewConference { id: None, creator: aor("alice"), level: Level::Sealed };
+    for n in 0..100 {
+        let creator = aor(if n < 50 { "alice" } else { "bob" });
+        let new = NewConference { id: None, creator, level: Level::Sealed };
         rig.desks.create(new).await.unwrap();
     }
     rig.make(Level::Open).await.unwrap();

@@ -105,6 +105,25 @@ async fn more_conferences_than_allowed_are_refused() {
 }
 
 #[tokio::test]
+async fn one_person_makes_only_so_many_conferences_also_after_a_start() {
+    let limits = DeskLimits { conferences_per_person_max: 2, ..DeskLimits::default() };
+    let mut rig = Rig::with(limits, Habits::default()).await;
+    let make = async |rig: &Rig, person: &str| {
+        let new = NewConference { id: None, creator: aor(person), level: Level::Open };
+        rig.desks.create(new).await
+    };
+    make(&rig, "alice").await.unwrap();
+    make(&rig, "alice").await.unwrap();
+
+    assert_eq!(make(&rig, "alice").await, Err(Refusal::TooManyOwn));
+    make(&rig, "bob").await.unwrap();
+
+    rig.restart().await;
+    assert_eq!(make(&rig, "alice").await, Err(Refusal::TooManyOwn));
+    make(&rig, "bob").await.unwrap();
+}
+
+#[tokio::test]
 async fn the_last_bye_in_an_open_room_closes_it_and_frees_the_name() {
     let mut rig = Rig::new().await;
     rig.make(Level::Open).await.unwrap();
