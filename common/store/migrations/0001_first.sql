@@ -30,17 +30,6 @@ CREATE TABLE key_packages (
 CREATE INDEX key_packages_free ON key_packages (aor, device, last_resort, ordinal) WHERE claimed_ms IS NULL;
 CREATE INDEX key_packages_expiry ON key_packages (expires_ms);
 
--- Where a person's devices can be reached (RFC 3261, 10; RFC 5626). The newest row wins.
-CREATE TABLE registrations (
-    aor        TEXT   NOT NULL,
-    device     TEXT   NOT NULL,         -- +sip.instance
-    contact    TEXT   NOT NULL,
-    flow       TEXT,                    -- which connection of which edge; empty after a restart of the edge
-    expires_ms BIGINT NOT NULL,
-    PRIMARY KEY (aor, device)
-);
-CREATE INDEX registrations_expiry ON registrations (expires_ms);
-
 -- Numbers that never repeat, such as seats.
 CREATE TABLE counters (
     name  TEXT   NOT NULL PRIMARY KEY,

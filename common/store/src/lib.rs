@@ -1,5 +1,5 @@
-//! What the MRFC keeps on disk: the journal of each conference, the KeyPackage directory, registrations, counters
-//! and issued certificates, in one SQLite file that an operator can read.
+//! What the MRFC keeps on disk: the journal of each conference, the KeyPackage directory, counters and issued
+//! certificates, in one SQLite file that an operator can read.
 //!
 //! All changes pass through **one writer task**, which puts whatever is waiting into one transaction and answers
 //! each caller only after the commit (WAL, `synchronous=FULL`): an answer means that it is on disk, and a hundred
@@ -30,7 +30,6 @@ mod counters;
 mod error;
 mod journal;
 mod key_packages;
-mod registrations;
 mod writer;
 
 use std::path::Path;
@@ -43,7 +42,6 @@ pub use certificates::Certificate;
 pub use error::Error;
 pub use journal::{Entry, History};
 pub use key_packages::{Claimed, NewKeyPackage};
-pub use registrations::Registration;
 use writer::Writer;
 
 /// Connections for reads. SQLite reads in parallel with the writer; four keep a small machine busy.

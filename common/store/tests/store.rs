@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use ids::{Aor, ConferenceId, DeviceId, Seq};
-use store::{Certificate, Entry, Error, NewKeyPackage, Registration, Store};
+use store::{Certificate, Entry, Error, NewKeyPackage, Store};
 use tempfile::TempDir;
 
 const NOW: SystemTime = UNIX_EPOCH;
@@ -316,29 +316,6 @@ async fn a_person_gives_one_package_of_each_device_and_strangers_none() {
     assert_eq!(store.claim_key_packages(&bob, at(1)).await.unwrap(), []);
     let wanted = vec![(alice(), device(1)), (bob, device(1))];
     assert_eq!(store.claim_for(wanted, at(1)).await.unwrap(), [None, None]);
-}
-
-#[tokio::test]
-async fn a_registration_is_replaced_expires_and_can_be_dropped() {
-    let (dir, store) = open().await;
-    let registration = |number, contact: &str, until| Registration {
-        aor: alice(),
-        device: device(number),
-        contact: contact.into(),
-        flow: Some("7".into()),
-        expires: at(until),
-    };
-    store.register(registration(1, "sip:old", 50)).await.unwrap();
-    store.register(registration(1, "sip:new", 100)).await.unwrap();
-    store.register(registration(2, "sip:two", 20)).await.unwrap();
-
-    let store = reopen(&dir, store).await;
-    let known = store.registrations(&alice(), at(10)).await.unwrap();
-    assert_eq!(known, [registration(1, "sip:new", 100), registration(2, "sip:two", 20)]);
-    assert_eq!(store.registrations(&alice(), at(20)).await.unwrap().len(), 1);
-    assert_eq!(store.expire_registrations(at(20)).await.unwrap(), 1);
-    store.unregister(&alice(), &device(1)).await.unwrap();
-    assert_eq!(store.registrations(&alice(), NOW).await.unwrap(), []);
 }
 
 #[tokio::test(flavor = "multi_thread")]
