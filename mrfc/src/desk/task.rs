@@ -3,7 +3,7 @@
 //! It stops when its conference has ended, when the store says that another owner has appended, or when the desks
 //! are stopped.
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use control::{Cause, RoomNotice};
@@ -32,6 +32,8 @@ pub(super) struct Desk {
     answers: Keys,
     /// What the last events before the start had said, and may not have reached the relay.
     tail: Vec<(Seq, Vec<Effect>)>,
+    /// What was due could not be done: not again before then.
+    rest: Option<SystemTime>,
     /// Another owner has appended, or the conference has ended.
     over: bool,
 }
@@ -61,11 +63,21 @@ async fn load(shared: &Shared, id: &ConferenceId) -> Result<Conference, super::O
     Ok(recovered.map_err(journal)?.conference)
 }
 
+/// How long a desk leaves alone what is due and could not be done. While the store is full or away, trying again at
+/// once would only burn a core.
+const REST: Duration = Duration::from_secs(1);
+
+/// When to do what is due, if the last try came to nothing.
+fn rested(due: Option<SystemTime>, rest: Option<SystemTime>) -> Option<SystemTime> {
+    due.map(|due| rest.map_or(due, |rest| due.max(rest)))
+}
+
 impl Desk {
     fn new(shared: Arc<Shared>, conference: Conference, seating: Seating) -> Self {
         let performer = Performer::new(shared.relays.clone(), shared.sip.clone());
         let answers = Keys::of_answers(conference.seq());
-        Self { shared, conference, performer, seating, answers, tail: Vec::new(), over: false }
+        let (tail, rest) = (Vec::new(), None);
+        Self { shared, conference, performer, seating, answers, tail, rest, over: false }
     }
 
     /// A desk for a conference that was there before the start. Its dialogs are lost.
@@ -107,15 +119,21 @@ impl Desk {
 
     /// How long nothing is due; `None` until something else happens.
     fn wait(&self) -> Option<Duration> {
-        let due = self.conference.due().into_iter().chain(self.seating.due()).min()?;
+        let due = rested(self.conference.due(), self.rest);
+        let due = due.into_iter().chain(self.seating.due()).min()?;
         Some(due.duration_since(self.shared.now()).unwrap_or_default())
     }
 
     /// Does what time asks for.
     async fn due(&mut self) {
-        while !self.over && self.conference.due().is_some_and(|due| due <= self.shared.now()) {
+        let is_due = |desk: &Self| {
+            rested(desk.conference.due(), desk.rest).is_some_and(|due| due <= desk.shared.now())
+        };
+        while !self.over && is_due(self) {
+            self.rest = None;
             if let Err(refusal) = self.run(&Command::Tick).await {
                 debug!(conference = %self.conference.id(), %refusal, "tick");
+                self.rest = Some(self.shared.now() + REST);
                 return;
             }
         }
@@ -421,5 +439,21 @@ fn why(cause: Cause) -> Why {
         Cause::Slow => Why::Slow,
         Cause::Silent => Why::Silent,
         Cause::Misbehaved => Why::Misbehaved,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_could_not_be_done_is_not_tried_again_at_once() {
+        let now = SystemTime::UNIX_EPOCH;
+        let later = now + REST;
+
+        assert_eq!(rested(Some(now), None), Some(now));
+        assert_eq!(rested(Some(now), Some(later)), Some(later));
+        assert_eq!(rested(Some(later + REST), Some(later)), Some(later + REST));
+        assert_eq!(rested(None, Some(later)), None);
     }
 }
