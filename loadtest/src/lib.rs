@@ -79,7 +79,9 @@
 //! assert_eq!(book.deliveries().lost, 1);
 //! let receiver = Place { room: 0, member: 1 - sender.member };
 //! book.note(Note::Heard { receiver, from: Some(sender), content: Some(0), at: Duration::from_millis(4) });
-//! assert_eq!((book.deliveries().lost, book.latency().max), (0, 4000));
+//! assert_eq!(book.deliveries().lost, 0);
+//! // The histogram keeps three digits.
+//! assert!((4000..4010).contains(&book.latency().max));
 //! # Ok::<(), loadtest::scenario::BadScenario>(())
 //! ```
 pub mod book;
