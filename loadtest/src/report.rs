@@ -174,7 +174,7 @@ pub struct Observed {
     pub generator: Used,
     /// The servers.
     pub servers: Vec<Used>,
-    /// CPU that nobody used while measuring, in percent of the machine.
+    /// CPU that nobody used while measuring, in percent of the machine, as its ticks saw it.
     pub idle_percent: u64,
     /// From the start of measuring until everything had arrived.
     pub measuring: Duration,
@@ -182,6 +182,26 @@ pub struct Observed {
     pub setup: Duration,
     /// The whole run.
     pub elapsed: Duration,
+}
+
+impl Used {
+    /// CPU time while measuring.
+    fn cpu(&self) -> Duration {
+        self.after.cpu.saturating_sub(self.before.cpu)
+    }
+}
+
+impl Observed {
+    /// CPU that nobody used, in percent of the machine. The ticks of `/proc/stat` miss what runs between two of them, so
+    /// it is at most what generator and servers left.
+    fn idle_percent(&self) -> u64 {
+        let used: Duration =
+            self.servers.iter().map(Used::cpu).sum::<Duration>() + self.generator.cpu();
+        let all = self.measuring.as_micros() * self.environment.cpus as u128;
+        let used_percent = (used.as_micros() * 100).checked_div(all).unwrap_or(0);
+        let left = 100_u64.saturating_sub(u64::try_from(used_percent).unwrap_or(100));
+        self.idle_percent.min(left)
+    }
 }
 
 impl Report {
@@ -266,24 +286,19 @@ impl Generator {
         if dropped > 0 {
             why.push(format!("the generator could not hand over {dropped} messages"));
         }
-        if observed.idle_percent < IDLE_PERCENT_MIN {
-            why.push(format!("the machine had no CPU left: {} % idle", observed.idle_percent));
+        let idle_percent = observed.idle_percent();
+        if idle_percent < IDLE_PERCENT_MIN {
+            why.push(format!("the machine had no CPU left: {idle_percent} % idle"));
         }
-        let used = observed.generator.after.cpu.saturating_sub(observed.generator.before.cpu);
+        let used = observed.generator.cpu();
         let cpu_percent = share(used.as_secs_f64() * 100.0, observed.measuring.as_secs_f64());
-        Self {
-            valid: why.is_empty(),
-            why,
-            cpu_percent,
-            idle_percent: observed.idle_percent,
-            lag_us: lag,
-        }
+        Self { valid: why.is_empty(), why, cpu_percent, idle_percent, lag_us: lag }
     }
 }
 
 impl ServerCost {
     fn new(used: &Used, arrivals: u64) -> Self {
-        let cpu = used.after.cpu.saturating_sub(used.before.cpu);
+        let cpu = used.cpu();
         let arrivals = u32::try_from(arrivals).unwrap_or(u32::MAX);
         Self {
             name: used.name,

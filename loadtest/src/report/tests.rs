@@ -141,6 +141,15 @@ fn a_machine_without_a_free_cpu_makes_the_result_not_valid() {
 }
 
 #[test]
+fn the_machine_is_not_more_idle_than_generator_and_servers_left_it() {
+    let observed = Observed { idle_percent: 95, ..observed() };
+    let report = Report::new(&scenario(), &book(Plant::Nothing), &observed, &Thresholds::default());
+
+    // They used 3.35 s of the 20 s that two CPUs have in 10 s.
+    assert_eq!(report.generator.idle_percent, 84);
+}
+
+#[test]
 fn a_message_that_the_generator_dropped_makes_the_result_not_valid() {
     let report = report(Plant::Drop, "");
 
