@@ -1,5 +1,6 @@
 //! The MSRP connection of a seat: TLS to the relay that the SDP named, decoded on the way in. What the messages mean
 //! is the session's business.
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -16,6 +17,8 @@ use crate::event::Error;
 
 /// Items that wait for the session; reading stops when it is behind by so many.
 const ITEMS_MAX: usize = 256;
+/// What a person is told when the relay hangs up.
+const CLOSED: &str = "the relay closed the connection";
 /// How much is read at a time.
 const READ_OCTETS: usize = 64 * 1024;
 
@@ -85,8 +88,12 @@ async fn read(mut reader: ReadHalf<TlsStream<TcpStream>>, to: mpsc::Sender<Resul
                     () = to.closed() => return,
                 };
                 match read {
-                    Ok(0) => break "the relay closed the connection".to_owned(),
+                    Ok(0) => break CLOSED.to_owned(),
                     Ok(_octets) => {}
+                    // Without a TLS goodbye: the relay is gone rather than done.
+                    Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
+                        break CLOSED.to_owned();
+                    }
                     Err(error) => break error.to_string(),
                 }
             }
