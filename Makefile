@@ -25,7 +25,7 @@ doc: # the manuals of the crates
 wasm: # the pure crates build for a browser
 	.ci/wasm
 
-chart: ## lint, render and schema-check the Helm chart
+chart: setup ## lint, render and schema-check the Helm chart
 	.ci/chart
 
 unit: ## the tests; the runner's own summary comes last

@@ -127,6 +127,8 @@ impl Directions {
 pub struct System {
     folder: PathBuf,
     temporary: Option<tempfile::TempDir>,
+    /// Locked as long as the system runs, so that no second one takes the folder.
+    _lock: Option<fs::File>,
     directions: Directions,
     mrfc: Server,
     mrfp: Server,
@@ -151,8 +153,16 @@ impl System {
     /// As for [`System::start`].
     pub async fn start_at(plan: &Plan, folder: &Path) -> anyhow::Result<Self> {
         fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
+        let lock = fs::File::create(folder.join("lock")).context("opening the folder's lock")?;
+        if lock.try_lock().is_err() {
+            anyhow::bail!(
+                "another system runs in {}: stop it or name another folder",
+                folder.display()
+            );
+        }
         forget(folder)?;
-        Self::start_in(plan, folder.to_owned(), None).await
+        let started = Self::start_in(plan, folder.to_owned(), None).await?;
+        Ok(Self { _lock: Some(lock), ..started })
     }
 
     async fn start_in(
@@ -174,7 +184,7 @@ impl System {
             issuer: base64::engine::general_purpose::STANDARD.encode(made.issuer),
         };
         write_private(&folder.join(DIRECTIONS), &serde_json::to_string_pretty(&directions)?)?;
-        Ok(Self { folder, temporary, directions, mrfc, mrfp })
+        Ok(Self { folder, temporary, _lock: None, directions, mrfc, mrfp })
     }
 
     /// How to reach it.

@@ -156,6 +156,8 @@ pub(crate) fn told(event: &Event) -> String {
             } else {
                 format!("[{}, {} octets]", message.content_type, message.body.len())
             };
+            // A peer does not get to drive the terminal.
+            let shown = shown.replace(|c: char| c.is_control() && c != '\t', " ");
             format!("<{}> {shown}", message.from.user())
         }
         Event::File(file) => {
