@@ -25,6 +25,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 pub mod clock;
+pub mod command;
 pub mod config;
 pub mod metrics;
 pub mod ops;
