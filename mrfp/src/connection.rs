@@ -28,7 +28,7 @@ use crate::plane::Plane;
 use crate::registry::AddressSlot;
 use crate::relay::RoomId;
 use crate::shard::Shard;
-use crate::tls::{Incoming, Tls};
+use crate::wire::{Incoming, Tls, Wire};
 use crate::writer::{Flushed, Writer};
 
 use seated::Seated;
@@ -36,7 +36,7 @@ use seated::Seated;
 /// A connection and the sessions on it.
 pub(crate) struct Connection {
     pub(crate) number: u64,
-    tls: RefCell<Tls>,
+    wire: RefCell<Wire>,
     writer: Writer,
     stream: RefCell<Stream>,
     /// By session-id.
@@ -84,11 +84,11 @@ pub(crate) fn enter(
     let plane = &shard.plane;
     let half_open = plane.half_open.clone().try_acquire_owned().map_err(|_| "half_open")?;
     let socket = tokio::net::TcpStream::from_std(newcomer.socket).map_err(|_| "socket")?;
-    let tls = Tls::new(plane.tls.clone()).map_err(|_| "tls")?;
+    let tls = Tls::server(plane.tls.clone()).map_err(|_| "tls")?;
     let (read, write) = socket.into_split();
     let connection = shard.enter(|number| Connection {
         number,
-        tls: RefCell::new(tls),
+        wire: RefCell::new(Wire::Tls(tls)),
         writer: Writer::new(write, plane.limits.outbox_octets_max),
         stream: RefCell::new(Stream {
             decoder: Decoder::new(plane.limits.codec()),
@@ -175,14 +175,14 @@ impl Connection {
         self.heard.set(now);
         let stream = &mut *self.stream.borrow_mut();
         let before = stream.input.len();
-        let opened = self.tls.borrow_mut().open(sealed, &mut stream.input);
+        let opened = self.wire.borrow_mut().open(sealed, &mut stream.input);
         let octets = stream.input.len() - before;
         shard.plane.metrics.octets_in.inc_by(u64::try_from(octets).unwrap_or_default());
-        if self.tls.borrow().wants_write() {
+        if self.wire.borrow().wants_write() {
             self.mark_dirty(shard);
         }
         let incoming = opened.map_err(|error| {
-            tracing::debug!(%error, self.number, "TLS");
+            tracing::debug!(%error, self.number, "wire");
             shard.plane.metrics.tls_failures.inc();
             Cause::Misbehaved
         })?;
@@ -251,7 +251,7 @@ impl Connection {
     pub(crate) fn flush(&self, plane: &Plane) {
         self.dirty.set(false);
         let was_behind = self.writer.is_behind();
-        match self.writer.flush(&mut self.tls.borrow_mut(), plane) {
+        match self.writer.flush(&mut self.wire.borrow_mut(), plane) {
             Flushed::All => {}
             // The task must now wait for the socket to become writable, too.
             Flushed::Behind if !was_behind => self.attention.notify_one(),

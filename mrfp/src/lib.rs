@@ -6,13 +6,13 @@
 //! ```text
 //!  bytes                Chunk             Admitted              Parcel            Frame            bytes
 //! socket ─► connection ─► session::admit ─► relay ─ room::pass ─► doors ─► shard ─► outbox ─► writer ─► sockets
-//!            tls::open        │ Refusal        │ Refusal                      │ Full
+//!           wire::open        │ Refusal        │ Refusal                      │ Full
 //!            Decoder::next    ▼                ▼                              ▼
 //!                          reports ─► status to the sender             the receiver's connection ends
 //! ```
 //!
 //! 1. `accept` takes the connection and gives it to the shard with the fewest: one thread, one runtime, and it stays.
-//! 2. `connection` reads what the socket has, in one call, into the shard's buffer; `tls` opens it into one allocation of
+//! 2. `connection` reads what the socket has, in one call, into the shard's buffer; `wire` opens it into one allocation of
 //!    the batch's size. That is the one copy on the way in.
 //! 3. `msrp::Decoder` cuts it into chunks, whose bodies are slices of that allocation. A chunk of any length comes in
 //!    pieces of 64 KiB at most, each a valid chunk.
@@ -64,7 +64,7 @@ pub mod room;
 mod server;
 pub mod session;
 mod shard;
-mod tls;
+mod wire;
 mod writer;
 
 pub use config::Config;

@@ -8,7 +8,7 @@ use tokio::net::tcp::OwnedWriteHalf;
 
 use crate::outbox::{Full, Outbox};
 use crate::plane::Plane;
-use crate::tls::{Tls, Written};
+use crate::wire::{Wire, Written};
 
 /// Octets sealed at once: four full records, which is one vectored write. What is not sealed yet can be overtaken.
 const SEAL_OCTETS: usize = 64 * 1024;
@@ -65,9 +65,9 @@ impl Writer {
     }
 
     /// Writes as much as the socket takes.
-    pub(crate) fn flush(&self, tls: &mut Tls, plane: &Plane) -> Flushed {
+    pub(crate) fn flush(&self, wire: &mut Wire, plane: &Plane) -> Flushed {
         let (mut writes, mut octets) = (0, 0);
-        let flushed = self.pump(tls, &mut writes, &mut octets);
+        let flushed = self.pump(wire, &mut writes, &mut octets);
         plane.metrics.writes.inc_by(writes);
         plane.metrics.octets_out.inc_by(octets);
         let behind = matches!(flushed, Flushed::Behind);
@@ -75,16 +75,16 @@ impl Writer {
         flushed
     }
 
-    fn pump(&self, tls: &mut Tls, writes: &mut u64, octets: &mut u64) -> Flushed {
+    fn pump(&self, wire: &mut Wire, writes: &mut u64, octets: &mut u64) -> Flushed {
         let socket = self.socket.borrow();
         let Some(socket) = &*socket else { return Flushed::All };
         loop {
-            match tls.write(socket, writes) {
+            match wire.write(socket, writes) {
                 Ok(Written::All) => {}
                 Ok(Written::Blocked) => return Flushed::Behind,
                 Err(error) => return Flushed::Broken(error),
             }
-            if tls.is_handshaking() {
+            if wire.is_handshaking() {
                 return Flushed::All;
             }
             let frames = self.outbox.borrow_mut().take(SEAL_OCTETS);
@@ -93,7 +93,7 @@ impl Writer {
             }
             let sum: usize = frames.iter().map(Frame::len).sum();
             *octets += u64::try_from(sum).unwrap_or_default();
-            tls.seal(&frames);
+            wire.seal(&frames);
         }
     }
 

@@ -33,7 +33,7 @@ pub(super) async fn say(
     if cause != Cause::Slow {
         connection.flush(&shard.plane);
         // Nothing can follow this, so it comes behind the last answer.
-        connection.tls.borrow_mut().close();
+        connection.wire.borrow_mut().close();
         connection.flush(&shard.plane);
     }
     connection.writer.end(&shard.plane);

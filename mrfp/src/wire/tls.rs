@@ -5,38 +5,27 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 use msrp::Frame;
-use rustls::{ServerConfig, ServerConnection};
+use rustls::{Connection, ServerConfig, ServerConnection};
 use tokio::net::tcp::OwnedWriteHalf;
 
-/// The server's end of one TLS connection.
+use super::{Incoming, Written};
+
+/// One end of a TLS connection.
 #[derive(Debug)]
 pub(crate) struct Tls {
-    rustls: ServerConnection,
-}
-
-/// Whether the peer will send more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Incoming {
-    Open,
-    /// It sent `close_notify`.
-    Closed,
-}
-
-/// How far a write got.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Written {
-    /// Everything sealed has left.
-    All,
-    /// The socket takes no more now.
-    Blocked,
+    rustls: Connection,
 }
 
 impl Tls {
-    pub(crate) fn new(config: Arc<ServerConfig>) -> Result<Self, rustls::Error> {
-        let mut rustls = ServerConnection::new(config)?;
+    /// The server's end: the peer connected to us.
+    pub(crate) fn server(config: Arc<ServerConfig>) -> Result<Self, rustls::Error> {
+        Ok(Self::over(ServerConnection::new(config)?.into()))
+    }
+
+    fn over(mut rustls: Connection) -> Self {
         // The outbox is the bound; a second one here would cut frames.
         rustls.set_buffer_limit(None);
-        Ok(Self { rustls })
+        Self { rustls }
     }
 
     pub(crate) fn is_handshaking(&self) -> bool {
