@@ -66,7 +66,7 @@ pub use bad::{BadFrame, Misbehaved, Overfull};
 pub use codec::{Codec, FRAME_OCTETS_MAX};
 pub use focus_link::{FocusLink, Heard};
 pub use notice::{Cause, Notice, RoomNotice};
-pub use order::{Gate, Level, Order, Room, RoomOrder, Seat};
+pub use order::{Gate, Level, Match, Order, Room, RoomOrder, Seat};
 pub use relay_link::{Forget, RelayLink, RelayName, Step};
 pub use wanted::Limits;
 pub use wire::{Hello, ToFocus, ToRelay, Welcome};

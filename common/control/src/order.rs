@@ -138,6 +138,37 @@ pub struct Seat {
     pub private_messages: bool,
     /// `a=path` of the participant's SDP, which its From-Path must equal. None: not known yet.
     pub peer_path: Option<String>,
+    /// Media types it takes inside of message/cpim, such as `text/plain` or `image/*` (RFC 4975, 8.6). Empty: anything.
+    pub accept_wrapped_types: Vec<String>,
+    /// How much of the paths in its requests must be as its SDP and ours said.
+    pub matching: Match,
+}
+
+/// How a request is found to belong to a session.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Match {
+    /// To-Path is the URI we handed out and From-Path that of the SDP (RFC 4975, 6.1 and 7.3).
+    #[default]
+    Strict,
+    /// The session-id of To-Path is ours; hosts and ports may have been rewritten by somebody between us, as SBCs do.
+    SessionId,
+}
+
+impl Seat {
+    /// A seat that may talk to the room, takes any content but no private messages, and whose path is not known yet.
+    pub const fn new(seat: SeatId, aor: Aor, device: DeviceId) -> Self {
+        Self {
+            seat,
+            aor,
+            device,
+            identities: Vec::new(),
+            muted: false,
+            private_messages: false,
+            peer_path: None,
+            accept_wrapped_types: Vec::new(),
+            matching: Match::Strict,
+        }
+    }
 }
 
 impl fmt::Debug for RoomOrder {
@@ -302,6 +333,10 @@ impl From<proto::Gate> for Gate {
 
 impl From<Seat> for proto::Seat {
     fn from(seat: Seat) -> Self {
+        let matching = match seat.matching {
+            Match::Strict => proto::Match::Strict,
+            Match::SessionId => proto::Match::SessionId,
+        };
         Self {
             seat: seat.seat.0,
             aor: seat.aor.into(),
@@ -310,6 +345,8 @@ impl From<Seat> for proto::Seat {
             muted: seat.muted,
             private_messages: seat.private_messages,
             peer_path: seat.peer_path.unwrap_or_default(),
+            accept_wrapped_types: seat.accept_wrapped_types,
+            r#match: matching.into(),
         }
     }
 }
@@ -318,14 +355,21 @@ impl TryFrom<proto::Seat> for Seat {
     type Error = BadFrame;
 
     fn try_from(seat: proto::Seat) -> Result<Self, BadFrame> {
+        let matching = match proto::Match::try_from(seat.r#match) {
+            Ok(proto::Match::Strict) => Match::Strict,
+            Ok(proto::Match::SessionId) => Match::SessionId,
+            Err(error) => return Err(BadFrame::field("seat.match", error)),
+        };
+        let aor = seat.aor.parse().map_err(|e| BadFrame::field("seat.aor", e))?;
+        let device = seat.device.parse().map_err(|e| BadFrame::field("seat.device", e))?;
         Ok(Self {
-            seat: SeatId(seat.seat),
-            aor: seat.aor.parse().map_err(|e| BadFrame::field("seat.aor", e))?,
-            device: seat.device.parse().map_err(|e| BadFrame::field("seat.device", e))?,
             identities: seat.identities,
             muted: seat.muted,
             private_messages: seat.private_messages,
             peer_path: Some(seat.peer_path).filter(|path| !path.is_empty()),
+            accept_wrapped_types: seat.accept_wrapped_types,
+            matching,
+            ..Self::new(SeatId(seat.seat), aor, device)
         })
     }
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use control::{
-    BadFrame, Cause, Codec, FRAME_OCTETS_MAX, Gate, Hello, Level, Notice, Order, Room, RoomNotice,
-    RoomOrder, Seat, ToFocus, ToRelay, Welcome,
+    BadFrame, Cause, Codec, FRAME_OCTETS_MAX, Gate, Hello, Level, Match, Notice, Order, Room,
+    RoomNotice, RoomOrder, Seat, ToFocus, ToRelay, Welcome,
 };
 use ids::{Aor, ConferenceId, DeviceId, Epoch, Era, Key, Number, SeatId, Term};
 use proptest::prelude::*;
@@ -27,23 +27,26 @@ fn body() -> impl Strategy<Value = Bytes> {
 
 fn seat() -> impl Strategy<Value = Seat> {
     let path = prop::option::of("msrps://[a-z]{1,9}:2855/[a-z0-9]{1,20};tcp");
-    let flags = (any::<bool>(), any::<bool>());
-    (any::<u64>(), "[a-z]{1,9}", any::<u128>(), flags, path).prop_map(
-        |(seat, user, device, flags, path)| {
+    let flags = (any::<bool>(), any::<bool>(), any::<bool>());
+    let types = prop::collection::vec("[a-z]{1,9}/[a-z*]{1,9}", 0..4);
+    (any::<u64>(), "[a-z]{1,9}", any::<u128>(), flags, path, types).prop_map(
+        |(seat, user, device, flags, path, accept_wrapped_types)| {
             let hex = format!("{device:032x}");
             let (a, rest) = hex.split_at(8);
             let (b, rest) = rest.split_at(4);
             let (c, rest) = rest.split_at(4);
             let (d, e) = rest.split_at(4);
             let device = format!("urn:uuid:{a}-{b}-{c}-{d}-{e}");
+            let aor = format!("sip:{user}@example.net").parse::<Aor>().unwrap();
+            let device = device.parse::<DeviceId>().unwrap();
             Seat {
-                seat: SeatId(seat),
-                aor: format!("sip:{user}@example.net").parse::<Aor>().unwrap(),
-                device: device.parse::<DeviceId>().unwrap(),
                 identities: vec![format!("sip:{user}@example.net")],
                 muted: flags.0,
                 private_messages: flags.1,
                 peer_path: path,
+                accept_wrapped_types,
+                matching: if flags.2 { Match::SessionId } else { Match::Strict },
+                ..Seat::new(SeatId(seat), aor, device)
             }
         },
     )
@@ -231,6 +234,7 @@ fn a_bad_value_is_refused_by_the_name_of_its_field() {
     assert_eq!(refused_field(&in_room(2, &[0x18, 1])), "open.uri");
     assert_eq!(refused_field(&in_room(4, &field(2, b"tel:1"))), "seat.aor");
     assert_eq!(refused_field(&in_room(4, &field(2, b"sip:a@b"))), "seat.device");
+    assert_eq!(refused_field(&in_room(4, &[0x50, 9])), "seat.match");
     assert_eq!(refused_field(&in_room(9, &[0x18, 42])), "nickname_answer.status");
 }
 
@@ -260,13 +264,7 @@ fn debug_output_shows_no_session_id_and_no_body() {
 }
 
 fn sample_seat() -> Seat {
-    Seat {
-        seat: SeatId(1),
-        aor: "sip:alice@example.net".parse().unwrap(),
-        device: "urn:uuid:00000000-0000-4000-8000-000000000001".parse().unwrap(),
-        identities: Vec::new(),
-        muted: false,
-        private_messages: false,
-        peer_path: None,
-    }
+    let aor = "sip:alice@example.net".parse().unwrap();
+    let device = "urn:uuid:00000000-0000-4000-8000-000000000001".parse().unwrap();
+    Seat::new(SeatId(1), aor, device)
 }

@@ -288,13 +288,10 @@ impl Conference {
     pub fn seat(&self, seat: SeatId) -> Option<control::Seat> {
         let (who, seat) = self.roster.at(seat)?;
         Some(control::Seat {
-            seat: seat.id,
-            aor: who.aor.clone(),
-            device: who.device.clone(),
             identities: seat.identities.clone(),
-            muted: false,
             private_messages: seat.private_messages,
             peer_path: seat.peer_path.as_ref().map(|path| path.0.clone()),
+            ..control::Seat::new(seat.id, who.aor.clone(), who.device.clone())
         })
     }
 

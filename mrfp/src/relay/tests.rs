@@ -42,15 +42,9 @@ fn scene() -> Scene {
     let room = Room::new("room7".parse().unwrap(), &order, now);
     let relay = Relay::new(room, &doors, &focus, &metrics, &Limits::default());
     for n in 1..=3_u64 {
-        let seat = control::Seat {
-            seat: SeatId(n),
-            aor: format!("sip:user{n}@example.net").parse().unwrap(),
-            device: format!("urn:uuid:00000000-0000-4000-8000-{n:012}").parse().unwrap(),
-            identities: Vec::new(),
-            muted: false,
-            private_messages: false,
-            peer_path: None,
-        };
+        let aor = format!("sip:user{n}@example.net").parse().unwrap();
+        let device = format!("urn:uuid:00000000-0000-4000-8000-{n:012}").parse().unwrap();
+        let seat = control::Seat::new(SeatId(n), aor, device);
         relay.seat(&seat, now);
         relay.bind(SeatId(n), usize::try_from(n % 2).unwrap(), n).unwrap();
     }

@@ -114,14 +114,11 @@ mod tests {
     use super::*;
 
     fn participant(aor: &str, private_messages: bool, bound: bool) -> Participant {
+        let device = "urn:uuid:00000000-0000-4000-8000-000000000000".parse().unwrap();
         let seat = Seat {
-            seat: SeatId(0),
-            aor: aor.parse().unwrap(),
-            device: "urn:uuid:00000000-0000-4000-8000-000000000000".parse().unwrap(),
             identities: vec!["tel:+15551234".into()],
-            muted: false,
             private_messages,
-            peer_path: None,
+            ..Seat::new(SeatId(0), aor.parse().unwrap(), device)
         };
         Participant::new(&seat, bound)
     }

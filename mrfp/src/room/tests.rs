@@ -17,15 +17,9 @@ fn order(gate: Option<Gate>) -> control::Room {
 }
 
 fn seat(n: u64) -> Seat {
-    Seat {
-        seat: SeatId(n),
-        aor: format!("sip:user{n}@example.net").parse().unwrap(),
-        device: "urn:uuid:00000000-0000-4000-8000-000000000000".parse().unwrap(),
-        identities: Vec::new(),
-        muted: false,
-        private_messages: false,
-        peer_path: None,
-    }
+    let aor = format!("sip:user{n}@example.net").parse().unwrap();
+    let device = "urn:uuid:00000000-0000-4000-8000-000000000000".parse().unwrap();
+    Seat::new(SeatId(n), aor, device)
 }
 
 fn gate(epoch: u64) -> Gate {

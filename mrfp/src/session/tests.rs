@@ -24,15 +24,8 @@ struct Scene {
 }
 
 fn participant(aor: &str, private_messages: bool) -> Arc<Participant> {
-    let seat = Seat {
-        seat: SeatId(0),
-        aor: aor.parse().unwrap(),
-        device: "urn:uuid:00000000-0000-4000-8000-000000000000".parse().unwrap(),
-        identities: Vec::new(),
-        muted: false,
-        private_messages,
-        peer_path: None,
-    };
+    let device = "urn:uuid:00000000-0000-4000-8000-000000000000".parse().unwrap();
+    let seat = Seat { private_messages, ..Seat::new(SeatId(0), aor.parse().unwrap(), device) };
     Arc::new(Participant::new(&seat, true))
 }
 

@@ -73,15 +73,10 @@ impl Scene {
 
     /// The focus gives a seat.
     fn seat(&self, n: u64) {
-        let seat = control::Seat {
-            seat: SeatId(n),
-            aor: format!("sip:user{n}@example.net").parse().unwrap(),
-            device: format!("urn:uuid:00000000-0000-4000-8000-{n:012}").parse().unwrap(),
-            identities: Vec::new(),
-            muted: false,
-            private_messages: true,
-            peer_path: None,
-        };
+        let aor = format!("sip:user{n}@example.net").parse().unwrap();
+        let device = format!("urn:uuid:00000000-0000-4000-8000-{n:012}").parse().unwrap();
+        let seat = control::Seat::new(SeatId(n), aor, device);
+        let seat = control::Seat { private_messages: true, ..seat };
         self.relay.seat(&seat, self.now + Duration::from_secs(60));
         let (relay, own) = (Arc::clone(&self.relay), own(n));
         let ticket = Ticket { relay, seat: SeatId(n), own, peer: None };

@@ -167,14 +167,11 @@ pub fn aor(n: u64) -> String {
 }
 
 pub fn seat(n: u64) -> Seat {
+    let device = format!("urn:uuid:00000000-0000-4000-8000-{n:012}").parse().unwrap();
     Seat {
-        seat: SeatId(n),
-        aor: aor(n).parse().unwrap(),
-        device: format!("urn:uuid:00000000-0000-4000-8000-{n:012}").parse().unwrap(),
-        identities: Vec::new(),
-        muted: false,
         private_messages: true,
         peer_path: Some(format!("msrps://ua{n}.example:9/u{n};tcp")),
+        ..Seat::new(SeatId(n), aor(n).parse().unwrap(), device)
     }
 }
 

@@ -28,15 +28,9 @@ pub(crate) fn open(name: u8) -> Order {
 }
 
 pub(crate) fn seat(name: u8, seat: u64) -> Order {
-    let seat = Seat {
-        seat: SeatId(seat),
-        aor: "sip:alice@example.net".parse().unwrap(),
-        device: "urn:uuid:00000000-0000-4000-8000-000000000001".parse().unwrap(),
-        identities: Vec::new(),
-        muted: false,
-        private_messages: false,
-        peer_path: None,
-    };
+    let aor = "sip:alice@example.net".parse().unwrap();
+    let device = "urn:uuid:00000000-0000-4000-8000-000000000001".parse().unwrap();
+    let seat = Seat::new(SeatId(seat), aor, device);
     Order::room(room(name), RoomOrder::Seat(seat))
 }
 
