@@ -8,6 +8,7 @@ use ids::{Aor, ConferenceId, DeviceId, Epoch, Era, Key, SeatId, Term};
 
 use crate::bad::BadFrame;
 use crate::proto;
+use crate::reach::{Fields, Reach};
 
 /// One order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -142,6 +143,8 @@ pub struct Seat {
     pub accept_wrapped_types: Vec<String>,
     /// How much of the paths in its requests must be as its SDP and ours said.
     pub matching: Match,
+    /// How its participant is reached.
+    pub reach: Reach,
 }
 
 /// How a request is found to belong to a session.
@@ -167,6 +170,7 @@ impl Seat {
             peer_path: None,
             accept_wrapped_types: Vec::new(),
             matching: Match::Strict,
+            reach: Reach::new(),
         }
     }
 }
@@ -196,8 +200,11 @@ impl fmt::Debug for RoomOrder {
 impl fmt::Debug for Seat {
     /// Leaves out the peer's path, whose session id is a secret (RFC 4975, 14.1).
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { seat, aor, device, muted, private_messages, .. } = self;
-        write!(f, "Seat({seat}, {aor}, {device}, muted {muted}, private {private_messages})")
+        let Self { seat, aor, device, muted, private_messages, reach, .. } = self;
+        write!(
+            f,
+            "Seat({seat}, {aor}, {device}, muted {muted}, private {private_messages}, {reach:?})"
+        )
     }
 }
 
@@ -337,6 +344,7 @@ impl From<Seat> for proto::Seat {
             Match::Strict => proto::Match::Strict,
             Match::SessionId => proto::Match::SessionId,
         };
+        let Fields { transport, fingerprints, connect, connect_to } = seat.reach.into();
         Self {
             seat: seat.seat.0,
             aor: seat.aor.into(),
@@ -346,7 +354,11 @@ impl From<Seat> for proto::Seat {
             private_messages: seat.private_messages,
             peer_path: seat.peer_path.unwrap_or_default(),
             accept_wrapped_types: seat.accept_wrapped_types,
+            fingerprints,
             r#match: matching.into(),
+            connect,
+            transport,
+            connect_to,
         }
     }
 }
@@ -360,6 +372,8 @@ impl TryFrom<proto::Seat> for Seat {
             Ok(proto::Match::SessionId) => Match::SessionId,
             Err(error) => return Err(BadFrame::field("seat.match", error)),
         };
+        let proto::Seat { transport, fingerprints, connect, connect_to, .. } = seat;
+        let reach = Fields { transport, fingerprints, connect, connect_to }.try_into()?;
         let aor = seat.aor.parse().map_err(|e| BadFrame::field("seat.aor", e))?;
         let device = seat.device.parse().map_err(|e| BadFrame::field("seat.device", e))?;
         Ok(Self {
@@ -369,6 +383,7 @@ impl TryFrom<proto::Seat> for Seat {
             peer_path: Some(seat.peer_path).filter(|path| !path.is_empty()),
             accept_wrapped_types: seat.accept_wrapped_types,
             matching,
+            reach,
             ..Self::new(SeatId(seat.seat), aor, device)
         })
     }

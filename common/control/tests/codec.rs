@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use control::{
-    BadFrame, Cause, Codec, FRAME_OCTETS_MAX, Gate, Hello, Level, Match, Notice, Order, Room,
-    RoomNotice, RoomOrder, Seat, ToFocus, ToRelay, Welcome,
+    BadFrame, Cause, Codec, Dial, FRAME_OCTETS_MAX, Gate, Hello, Level, Match, Notice, Order,
+    Reach, Room, RoomNotice, RoomOrder, Seat, ToFocus, ToRelay, Transport, Welcome,
 };
 use ids::{Aor, ConferenceId, DeviceId, Epoch, Era, Key, Number, SeatId, Term};
 use proptest::prelude::*;
@@ -25,12 +25,25 @@ fn body() -> impl Strategy<Value = Bytes> {
     prop::collection::vec(any::<u8>(), 0..200).prop_map(Bytes::from)
 }
 
+fn reach() -> impl Strategy<Value = Reach> {
+    let transport =
+        prop_oneof![Just(Transport::Tls), Just(Transport::WebSocket), Just(Transport::Tcp)];
+    let to = prop::option::of("[a-z]{1,9}:2855");
+    let dial = prop::option::of(to.prop_map(|to| Dial { to }));
+    let fingerprints = prop::collection::vec("SHA-256 [0-9A-F]{2}", 0..3);
+    (transport, fingerprints, dial).prop_map(|(transport, fingerprints, dial)| Reach {
+        transport,
+        fingerprints,
+        dial,
+    })
+}
+
 fn seat() -> impl Strategy<Value = Seat> {
     let path = prop::option::of("msrps://[a-z]{1,9}:2855/[a-z0-9]{1,20};tcp");
     let flags = (any::<bool>(), any::<bool>(), any::<bool>());
     let types = prop::collection::vec("[a-z]{1,9}/[a-z*]{1,9}", 0..4);
-    (any::<u64>(), "[a-z]{1,9}", any::<u128>(), flags, path, types).prop_map(
-        |(seat, user, device, flags, path, accept_wrapped_types)| {
+    (any::<u64>(), "[a-z]{1,9}", any::<u128>(), flags, path, types, reach()).prop_map(
+        |(seat, user, device, flags, path, accept_wrapped_types, reach)| {
             let hex = format!("{device:032x}");
             let (a, rest) = hex.split_at(8);
             let (b, rest) = rest.split_at(4);
@@ -45,6 +58,7 @@ fn seat() -> impl Strategy<Value = Seat> {
                 private_messages: flags.1,
                 peer_path: path,
                 accept_wrapped_types,
+                reach,
                 matching: if flags.2 { Match::SessionId } else { Match::Strict },
                 ..Seat::new(SeatId(seat), aor, device)
             }
