@@ -52,7 +52,7 @@
 //! # Files, in the order a chunk meets them
 //!
 //! `decode` (states) · `lines` (the end of a head) · `parse` (a head's meaning) · `scan` (the end of a body) · `head`,
-//! `header`, `path`, `uri`, `range`, `status`, `start`, `ident`, `nickname` (its parts) · `fault` (what was wrong) ·
+//! `header`, `path`, `paths`, `uri`, `range`, `status`, `start`, `ident`, `nickname` (its parts) · `fault` (what was wrong) ·
 //! `body` · `reassembly` · `cpim` · `encode` and `reply` (the way out) · `limits` · `token` (character classes).
 
 mod body;
@@ -68,6 +68,7 @@ mod lines;
 mod nickname;
 mod parse;
 mod path;
+mod paths;
 mod range;
 mod reassembly;
 mod reply;
@@ -87,6 +88,7 @@ pub use ident::{MessageId, TransactionId, random_session_id};
 pub use limits::Limits;
 pub use nickname::BadNickname;
 pub use path::Path;
+pub use paths::Paths;
 pub use range::ByteRange;
 pub use reassembly::{Outcome, Quota, Reassembly, Refusal, Whole};
 pub use reply::{Reply, Report, Request};

@@ -169,6 +169,12 @@ impl Uri {
     pub fn detached(&self) -> Self {
         Self { text: Bytes::copy_from_slice(&self.text), ..self.clone() }
     }
+
+    /// The same URI in `own`, which has the same octets as the front of `block`, where this one lies.
+    pub(crate) fn moved(&self, block: &[u8], own: &Bytes) -> Self {
+        let at = self.text.as_ptr().addr() - block.as_ptr().addr();
+        Self { text: own.slice(at..at + self.text.len()), ..self.clone() }
+    }
 }
 
 fn span(start: usize, part: &[u8]) -> (u32, u32) {
