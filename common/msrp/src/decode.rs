@@ -228,9 +228,9 @@ impl Decoder {
     }
 
     /// Ends the stream, with whoever can be read in the lines so far as the one to answer.
-    fn give_up(&self, input: &mut BytesMut, defect: Defect) -> Step {
+    fn give_up(&mut self, input: &mut BytesMut, defect: Defect) -> Step {
         let block = input.split().freeze();
-        let read = start(&self.lines, &block).and_then(|(start, lines)| {
+        let read = start(&mut self.lines, &block).and_then(|(start, lines)| {
             let mut draft = Draft::new(Some(defect), lines.paths);
             draft.lines(&block, lines.headers, &self.limits);
             draft.finish(block.clone(), start, BodyFollows::No, &mut Known::default()).err()
@@ -247,7 +247,7 @@ impl Decoder {
         ending: Ending,
     ) -> Step {
         let block = input.split_to(octets).freeze();
-        let Some((start, lines)) = start(&self.lines, &block) else {
+        let Some((start, lines)) = start(&mut self.lines, &block) else {
             return Step::Die(Defect::StartLine, None);
         };
         let body = if ending == Ending::Blank { BodyFollows::Yes } else { BodyFollows::No };
@@ -255,9 +255,10 @@ impl Decoder {
         draft.lines(&block, lines.headers, &self.limits);
         let head = draft.finish(block, start, body, &mut self.known);
         match (head, ending) {
-            (Ok(head), Ending::EndLine(flag)) => {
-                Step::Item(Reading::new(head).hand_out(Some(flag)))
-            }
+            (Ok(head), Ending::EndLine(flag)) => Step::Item(match head.start() {
+                Start::Response(..) => Item::Response(head),
+                Start::Request(_) => Reading::new(head).hand_out(Some(flag)),
+            }),
             (Ok(head), Ending::Blank) => {
                 self.state = State::Body(Reading::new(head));
                 Step::Again
@@ -278,10 +279,10 @@ struct Rest<'a> {
 }
 
 /// The start line of the lines at hand, and the lines behind it.
-fn start<'a>(lines: &'a Lines, block: &Bytes) -> Option<((TransactionId, Start), Rest<'a>)> {
+fn start<'a>(lines: &'a mut Lines, block: &Bytes) -> Option<((TransactionId, Start), Rest<'a>)> {
     let (&(start, end), headers) = lines.spans.split_first()?;
     let (line, id) = (block.get(start as usize..end as usize)?, lines.transaction?);
-    let rest = Rest { headers, paths: lines.paths.clone() };
+    let rest = Rest { headers, paths: lines.paths.take() };
     Some(((id, parse::start_line(block, line, id)?), rest))
 }
 

@@ -175,7 +175,10 @@ mod tests {
 
         let mut lines = Lines::default();
         assert_eq!(lines.find(b"M", &Known::default(), &Limits::default()), Found::Nothing);
-        assert_eq!(lines.find(b"MX", &Known::default(), &Limits::default()), Found::Broken(Defect::NotMsrp));
+        assert_eq!(
+            lines.find(b"MX", &Known::default(), &Limits::default()),
+            Found::Broken(Defect::NotMsrp)
+        );
     }
 
     #[test]

@@ -215,9 +215,7 @@ impl Draft {
         }
         let paths = match (self.paths.take(), self.to_path.take(), self.from_path.take()) {
             (Some(paths), ..) => paths,
-            (None, Some(to), Some(from)) => {
-                known.keep(&Paths { to, from }, &block, self.path_lines)
-            }
+            (None, Some(to), Some(from)) => known.note(Paths { to, from }, &block, self.path_lines),
             _ => return Err(self.rejected(transaction, start)),
         };
         Ok(Arc::new(Head {
