@@ -13,7 +13,6 @@ use crate::room::Room;
 /// The link and a bell for `obey`.
 #[derive(Debug)]
 pub(crate) struct Focus {
-    name: RelayName,
     link: Mutex<RelayLink>,
     rung: Notify,
     overrun: AtomicBool,
@@ -22,13 +21,14 @@ pub(crate) struct Focus {
 impl Focus {
     /// The books of a relay that has just started. The name's incarnation is drawn here.
     pub(crate) fn new(name: RelayName, rng: &mut impl RngCore) -> Self {
-        let link = Mutex::new(fresh(&name, rng));
-        Self { name, link, rung: Notify::new(), overrun: AtomicBool::new(false) }
+        let incarnation = msrp::random_session_id(rng);
+        let link = RelayLink::new(RelayName { incarnation, ..name }, Limits::default());
+        Self { link: Mutex::new(link), rung: Notify::new(), overrun: AtomicBool::new(false) }
     }
 
     /// Starts the books anew, as after a restart.
     pub(crate) fn renew(&self, rng: &mut impl RngCore) {
-        *self.link() = fresh(&self.name, rng);
+        self.link().renew(msrp::random_session_id(rng));
     }
 
     /// The books, for one step.
@@ -75,9 +75,4 @@ impl Focus {
     pub(crate) async fn rung(&self) {
         self.rung.notified().await;
     }
-}
-
-fn fresh(name: &RelayName, rng: &mut impl RngCore) -> RelayLink {
-    let incarnation = msrp::random_session_id(rng);
-    RelayLink::new(RelayName { incarnation, ..name.clone() }, Limits::default())
 }

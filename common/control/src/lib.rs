@@ -17,6 +17,10 @@
 //! `Broadcast`, `Deliver` and `NicknameAnswer` happen once: they are kept until the relay has carried them out,
 //! within a bound, and a relay skips a key that it has already seen.
 //!
+//! **Notices.** A notice is kept, numbered, until the focus has acknowledged it. A [`Charge`] is never lost to the bound:
+//! whoever lets a charged message begin takes a place for its notice first ([`RelayLink::reserve`]), and turns the
+//! message away when there is none. Only the end of the relay's process loses what was not acknowledged.
+//!
 //! ```
 //! use control::{FocusLink, Heard, Level, Limits, Order, RelayLink, RelayName, Room, RoomOrder, Step};
 //! let mut focus = FocusLink::new("focus-0", "incarnation-a", Limits::default());
@@ -35,6 +39,7 @@
 //!     level: Level::Sealed,
 //!     gate: None,
 //!     message_octets_max: 65_536,
+//!     charge: false,
 //! };
 //! focus.order(Order::room("room7".parse()?, RoomOrder::Open(room)))?;
 //!
@@ -52,6 +57,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 mod bad;
+mod charge;
 mod codec;
 mod focus_link;
 pub mod gate;
@@ -64,6 +70,7 @@ mod wanted;
 mod wire;
 
 pub use bad::{BadFrame, Misbehaved, Overfull};
+pub use charge::{Charge, Ending};
 pub use codec::{Codec, FRAME_OCTETS_MAX};
 pub use focus_link::{FocusLink, Heard};
 pub use notice::{Cause, Notice, RoomNotice};

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use ids::{ConferenceId, Key, Number, SeatId, Term};
 
 use crate::bad::BadFrame;
+use crate::charge::Charge;
 use crate::proto;
 
 /// One notice.
@@ -81,6 +82,8 @@ pub enum RoomNotice {
         /// What they would like to be called; empty gives it up.
         nickname: String,
     },
+    /// A message of a charged room has ended. Each message is told by exactly one notice.
+    Charged(Charge),
 }
 
 impl fmt::Debug for RoomNotice {
@@ -97,6 +100,7 @@ impl fmt::Debug for RoomNotice {
             Self::NicknameAsked { seat, request, .. } => {
                 write!(f, "NicknameAsked({seat}, {request})")
             }
+            Self::Charged(charge) => write!(f, "{charge:?}"),
         }
     }
 }
@@ -141,6 +145,7 @@ impl From<Notice> for proto::Notice {
             RoomNotice::NicknameAsked { seat, request, nickname } => {
                 Kind::NicknameAsked(proto::NicknameAsked { seat: seat.0, request, nickname })
             }
+            RoomNotice::Charged(charge) => Kind::Charged(charge.into()),
         };
         Self { conference, kind: Some(kind) }
     }
@@ -182,6 +187,7 @@ impl TryFrom<proto::Notice> for Notice {
                 request: asked.request,
                 nickname: asked.nickname,
             },
+            Kind::Charged(charged) => RoomNotice::Charged(charged.try_into()?),
             Kind::Draining(_) => {
                 return Err(BadFrame::field("notice.kind", "draining names no room"));
             }

@@ -98,6 +98,9 @@ pub struct Room {
     pub gate: Option<Gate>,
     /// The longest message (RFC 4975, `a=max-size`); a longer one gets 413.
     pub message_octets_max: u64,
+    /// Each message is told by [`RoomNotice::Charged`](crate::RoomNotice::Charged). While the focus is away for so long
+    /// that no more can be kept for it, new messages are refused.
+    pub charge: bool,
 }
 
 /// What content a room takes.
@@ -107,6 +110,9 @@ pub enum Level {
     Sealed,
     /// Anything, protected hop by hop.
     Open,
+    /// No conference: a one-to-one session through the relay. It has two seats, its legs, and what one sends goes to
+    /// the other as it is, whatever it is. A room is a pair for all its life or never.
+    Pair,
 }
 
 /// Which sealed messages may pass.
@@ -290,6 +296,7 @@ impl From<Room> for proto::Open {
         let level = match room.level {
             Level::Sealed => proto::Level::Sealed,
             Level::Open => proto::Level::Open,
+            Level::Pair => proto::Level::Pair,
         };
         Self {
             uri: room.uri,
@@ -297,6 +304,7 @@ impl From<Room> for proto::Open {
             level: level.into(),
             gate: room.gate.map(Into::into),
             message_octets_max: room.message_octets_max,
+            charge: room.charge,
         }
     }
 }
@@ -308,8 +316,9 @@ impl TryFrom<proto::Open> for Room {
         let level = match open.level() {
             proto::Level::Sealed => Level::Sealed,
             proto::Level::Open => Level::Open,
+            proto::Level::Pair => Level::Pair,
             proto::Level::Unspecified => {
-                let why = format!("{} is neither sealed nor open", open.level);
+                let why = format!("{} is neither sealed nor open nor a pair", open.level);
                 return Err(BadFrame::field("open.level", why));
             }
         };
@@ -322,6 +331,7 @@ impl TryFrom<proto::Open> for Room {
             level,
             gate: open.gate.map(Into::into),
             message_octets_max: open.message_octets_max,
+            charge: open.charge,
         })
     }
 }

@@ -68,6 +68,8 @@ pub struct RelayLink {
     offset: u64,
     notices: VecDeque<(u64, Notice, usize)>,
     notice_octets: usize,
+    /// Places taken for notices that are still to come.
+    reserved: usize,
     /// How many of the notices are handshakes of a seat.
     handshakes: BTreeMap<(ConferenceId, SeatId), usize>,
     last_notice: u64,
@@ -104,6 +106,7 @@ impl RelayLink {
             offset: 0,
             notices: VecDeque::new(),
             notice_octets: 0,
+            reserved: 0,
             handshakes: BTreeMap::new(),
             last_notice: 0,
             outgoing: VecDeque::new(),
@@ -271,9 +274,14 @@ impl RelayLink {
     ///
     /// Handshakes and nickname requests are refused at the limit: answer their sender with a failure. What the
     /// focus must know about seats has as much room again. If that is refused too, the focus has been away too
-    /// long: end all sessions and make a new `RelayLink` with a new incarnation, as after a restart.
+    /// long: end all sessions and [`renew`](Self::renew) the books, as after a restart. A charge is taken in any case
+    /// and uses up a place that was [`reserve`](Self::reserve)d for it.
     pub fn notice(&mut self, notice: Notice) -> Result<(), Overfull> {
         let (octets, share) = match &notice {
+            Notice::Room { notice: RoomNotice::Charged(_), .. } => {
+                self.release();
+                (0, usize::MAX)
+            }
             Notice::Room { notice: RoomNotice::Handshake { body, .. }, .. } => (body.len(), 1),
             Notice::Room { notice: RoomNotice::NicknameAsked { nickname, .. }, .. } => {
                 (nickname.len(), 1)
@@ -299,6 +307,34 @@ impl RelayLink {
         }
         self.notices.push_back((self.last_notice, notice, octets));
         Ok(())
+    }
+
+    /// Takes a place for a charge that is still to come, so that it cannot be lost. Give it back with
+    /// [`release`](Self::release) or a [`notice`](Self::notice) of the charge.
+    pub fn reserve(&mut self) -> Result<(), Overfull> {
+        if self.notices.len() + self.reserved >= self.limits.waiting_max {
+            return Err(Overfull::Notices);
+        }
+        self.reserved += 1;
+        Ok(())
+    }
+
+    /// Gives back a place: its charge will not come.
+    pub fn release(&mut self) {
+        self.reserved = self.reserved.saturating_sub(1);
+    }
+
+    /// Starts anew, as a relay that has just started, under this incarnation. Charges are kept: they tell of what has
+    /// happened, and nothing that the focus orders brings them back.
+    pub fn renew(&mut self, incarnation: String) {
+        let name = RelayName { incarnation, ..self.name.clone() };
+        let old = std::mem::replace(self, Self::new(name, self.limits));
+        for (_, notice, octets) in old.notices {
+            if let Notice::Room { notice: RoomNotice::Charged(_), .. } = &notice {
+                self.last_notice += 1;
+                self.notices.push_back((self.last_notice, notice, octets));
+            }
+        }
     }
 
     fn safe(&mut self, number: u64) -> Result<(), Misbehaved> {

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use control::{
-    BadFrame, Cause, Codec, Dial, FRAME_OCTETS_MAX, Gate, Hello, Level, Match, Notice, Order,
-    Reach, Room, RoomNotice, RoomOrder, Seat, ToFocus, ToRelay, Transport, Welcome,
+    BadFrame, Cause, Charge, Codec, Dial, Ending, FRAME_OCTETS_MAX, Gate, Hello, Level, Match,
+    Notice, Order, Reach, Room, RoomNotice, RoomOrder, Seat, ToFocus, ToRelay, Transport, Welcome,
 };
 use ids::{Aor, ConferenceId, DeviceId, Epoch, Era, Key, Number, SeatId, Term};
 use proptest::prelude::*;
@@ -67,13 +67,16 @@ fn seat() -> impl Strategy<Value = Seat> {
 }
 
 fn room_order() -> impl Strategy<Value = RoomOrder> {
-    let room = (any::<u32>(), any::<bool>(), prop::option::of(gate()), any::<u64>()).prop_map(
-        |(term, sealed, gate, message_octets_max)| Room {
+    let level = prop::sample::select(vec![Level::Sealed, Level::Open, Level::Pair]);
+    let octets = (any::<u64>(), any::<bool>());
+    let room = (any::<u32>(), level, prop::option::of(gate()), octets).prop_map(
+        |(term, level, gate, (message_octets_max, charge))| Room {
             uri: "sip:room7@example.net".into(),
             term: Term(term),
-            level: if sealed { Level::Sealed } else { Level::Open },
+            level,
             gate,
             message_octets_max,
+            charge,
         },
     );
     prop_oneof![
@@ -111,6 +114,28 @@ fn to_relay() -> impl Strategy<Value = ToRelay> {
     ]
 }
 
+fn charge() -> impl Strategy<Value = Charge> {
+    let ending = prop_oneof![
+        Just(Ending::Complete),
+        Just(Ending::Aborted),
+        (300_u16..1000).prop_map(Ending::Refused)
+    ];
+    let numbers = (any::<u64>(), any::<u32>(), any::<u64>(), any::<u64>(), any::<u64>());
+    (numbers, "[a-z]{1,9}", ".{0,9}", ".{0,9}", ending).prop_map(
+        |(numbers, message_id, content_type, wrapped_type, ending)| Charge {
+            seat: SeatId(numbers.0),
+            receivers: numbers.1,
+            message_id,
+            octets: numbers.2,
+            content_type,
+            wrapped_type,
+            ending,
+            started_ms: numbers.3,
+            ended_ms: numbers.4,
+        },
+    )
+}
+
 fn room_notice() -> impl Strategy<Value = RoomNotice> {
     let seat = any::<u64>().prop_map(SeatId);
     let causes = [Cause::Disconnected, Cause::Slow, Cause::Silent, Cause::Misbehaved];
@@ -130,6 +155,7 @@ fn room_notice() -> impl Strategy<Value = RoomNotice> {
         (seat, any::<u64>(), ".{0,9}").prop_map(|(seat, request, nickname)| {
             RoomNotice::NicknameAsked { seat, request, nickname }
         }),
+        charge().prop_map(RoomNotice::Charged),
     ]
 }
 

@@ -281,6 +281,7 @@ impl Conference {
             },
             gate: self.gate(),
             message_octets_max: self.terms.bounds.message_octets_max,
+            charge: false,
         })
     }
 

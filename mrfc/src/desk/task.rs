@@ -354,6 +354,10 @@ impl Desk {
                 let relay = self.relay();
                 self.performer.order(&self.conference, &relay, answer).await;
             }
+            // No conference of ours is charged yet.
+            RoomNotice::Charged(charge) => {
+                debug!(conference = %self.conference.id(), ?charge, "a charge nobody asked for");
+            }
         }
     }
 

@@ -35,6 +35,7 @@ fn scene() -> Scene {
         level: Level::Sealed,
         gate: Some(gate),
         message_octets_max: 1_000_000,
+        charge: false,
     };
     let doors = Arc::new(Doors::new(2, usize::MAX));
     let focus = Arc::new(Focus::new(name, &mut rng));

@@ -13,6 +13,7 @@ fn order(gate: Option<Gate>) -> control::Room {
         level: Level::Sealed,
         gate,
         message_octets_max: 1_000_000,
+        charge: false,
     }
 }
 

@@ -65,7 +65,7 @@ pub(super) fn find(
 
 fn carriage(envelope: &Envelope, level: Level, to: &Recipient) -> Result<Carriage, Refusal> {
     match level {
-        Level::Open => Ok(Carriage::Streamed),
+        Level::Open | Level::Pair => Ok(Carriage::Streamed),
         Level::Sealed if envelope.is_type(SEALED) => Ok(Carriage::Whole(Kind::Sealed)),
         Level::Sealed if envelope.is_type(SEALED_FILE) => Ok(Carriage::Streamed),
         Level::Sealed if envelope.is_type(BUNDLE) && *to == Recipient::Room => {

@@ -50,6 +50,7 @@ fn scene(limits: Limits) -> Scene {
         level: Level::Open,
         gate: None,
         message_octets_max: 1_000_000,
+        charge: false,
     };
     let room = Room::new("room7".parse().unwrap(), &order, now);
     let relay = Relay::new(room, &plane.doors, &plane.focus, &plane.metrics, &limits);

@@ -90,6 +90,7 @@ impl Stage {
             level,
             gate,
             message_octets_max: 100 * 1024 * 1024,
+            charge: false,
         };
         self.order(RoomOrder::Open(room)).await;
     }

@@ -23,6 +23,7 @@ pub(crate) fn open(name: u8) -> Order {
         level: Level::Sealed,
         gate: Some(gate(0)),
         message_octets_max: 65_536,
+        charge: false,
     };
     Order::room(room(name), RoomOrder::Open(open))
 }
