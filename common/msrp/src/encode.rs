@@ -61,7 +61,7 @@ struct Parts {
 }
 
 impl Payload {
-    fn new(
+    pub(crate) fn new(
         transaction: TransactionId,
         start: Bytes,
         headers: Bytes,
@@ -290,9 +290,13 @@ fn put_uri(text: &mut BytesMut, uri: &crate::Uri) {
 }
 
 pub(crate) fn put_header(text: &mut BytesMut, name: &str, value: impl AsRef<[u8]>) {
-    put_value(text, name.as_bytes());
+    put_octets(text, name.as_bytes(), value.as_ref());
+}
+
+pub(crate) fn put_octets(text: &mut BytesMut, name: &[u8], value: &[u8]) {
+    put_value(text, name);
     text.put_slice(b": ");
-    put_value(text, value.as_ref());
+    put_value(text, value);
     text.put_slice(b"\r\n");
 }
 

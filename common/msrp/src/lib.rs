@@ -18,7 +18,7 @@
 //! # Sending
 //!
 //! A [`SendRequest`] is encoded once into a [`Payload`] that all receivers share; [`Payload::to`] adds one receiver's
-//! [`Address`], made once per seat. [`Frame::slices`] is what a vectored write takes. [`Reply`], [`Report`] and
+//! [`Address`], made once per seat. A chunk that only passes through is written by [`Payload::onward`]. [`Frame::slices`] is what a vectored write takes. [`Reply`], [`Report`] and
 //! [`Request`] write the small messages; a reply that RFC 4975 forbids is never made.
 //!
 //! # Whole messages
@@ -52,8 +52,8 @@
 //! # Files, in the order a chunk meets them
 //!
 //! `decode` (states) · `lines` (the end of a head) · `parse` (a head's meaning) · `scan` (the end of a body) · `head`,
-//! `header`, `path`, `paths`, `uri`, `range`, `status`, `start`, `ident`, `nickname` (its parts) · `fault` (what was wrong) ·
-//! `body` · `reassembly` · `cpim` · `encode` and `reply` (the way out) · `limits` · `token` (character classes).
+//! `header`, `path`, `uri`, `range`, `status`, `start`, `ident`, `nickname` (its parts) · `fault` (what was wrong) ·
+//! `body` · `reassembly` · `cpim` · `encode`, `onward` and `reply` (the way out) · `limits` · `token` (character classes).
 
 mod body;
 pub mod cpim;
@@ -66,9 +66,9 @@ mod ident;
 mod limits;
 mod lines;
 mod nickname;
+mod onward;
 mod parse;
 mod path;
-mod paths;
 mod range;
 mod reassembly;
 mod reply;
@@ -88,7 +88,6 @@ pub use ident::{MessageId, TransactionId, random_session_id};
 pub use limits::Limits;
 pub use nickname::BadNickname;
 pub use path::Path;
-pub use paths::Paths;
 pub use range::ByteRange;
 pub use reassembly::{Outcome, Quota, Reassembly, Refusal, Whole};
 pub use reply::{Reply, Report, Request};
