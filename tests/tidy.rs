@@ -31,6 +31,7 @@ const PURE: &[&str] = &[
     "common/control/src",
     "common/client/src/session",
     "mrfc/src/conference",
+    "mrfp/src/forward",
     "mrfp/src/session",
     "mrfp/src/room",
     "mrfp/src/reports",

@@ -52,6 +52,7 @@ mod connection;
 mod doors;
 mod drain;
 mod focus;
+pub mod forward;
 mod metrics;
 mod obey;
 pub mod outbox;

@@ -1,0 +1,124 @@
+//! Passing requests on to the next hop (RFC 4976, 6.4): what is owed for each, and to whom. Pure: octets, time and
+//! randomness are arguments, and nothing is sent from here. Which connection is the next hop is for `pair` (the other leg
+//! of a one-to-one session) and for a relay's paths; this file and the [`Ledger`] serve both.
+//!
+//! ```text
+//!           pass                         answered: 2xx
+//! request ───────► waits for its answer ───────────────► taken
+//!                       │ answered: anything else
+//!                       ├─────────────────────────────► REPORT with that code   (Failure-Report: yes, partial)
+//!                       │ 30 s after its last octet was written, nothing came
+//!                       └─────────────────────────────► REPORT 408              (yes)
+//!                                                       presumed to be taken    (partial)
+//! ```
+//!
+//! The previous hop has had its 200 by then: a response says that one hop has the chunk, no more. With
+//! `Failure-Report: no` nothing is remembered, for nobody is told. A chunk of one message is never joined with one of
+//! another; a long one is passed on in pieces, each a chunk of its own with the Byte-Range it really carries.
+mod ledger;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use msrp::{
+    Address, ByteRange, FailureReport, Frame, Head, MessageId, Method, Path, Report, Status,
+    TransactionId, Uri,
+};
+use rand::RngCore;
+
+pub use ledger::{Answer, Full, Ledger, Limits, Passed, Settled};
+
+/// Where a request came from, in the words of whoever passes it on.
+pub trait Origin {
+    /// Tells senders apart that may use the same Message-ID.
+    type Name: Clone + Eq + std::hash::Hash + std::fmt::Debug;
+
+    /// The sender.
+    fn name(&self) -> Self::Name;
+}
+
+/// Where a request came from, as far as its sender must be told of it. One for each request: its pieces share it.
+#[derive(Debug)]
+pub struct Source<O> {
+    /// Where answers go.
+    pub origin: O,
+    /// What it asks for.
+    pub method: Method,
+    /// Which message it belongs to; a request that is no SEND may have none.
+    pub message_id: Option<MessageId>,
+    /// Which failures its sender wants to hear of.
+    pub failure_report: FailureReport,
+    /// Its From-Path: the way back.
+    pub back: Path,
+    /// The first URI of its To-Path: ours.
+    pub own: Uri,
+    /// Its transaction id on the hop it came over.
+    pub transaction: TransactionId,
+}
+
+impl<O> Source<O> {
+    /// The source of the request with this head. It keeps none of the buffer that the request was read into.
+    pub fn of(head: &Head, origin: O) -> Self {
+        Self {
+            origin,
+            method: match head.method() {
+                // The name of another method is a slice of the buffer.
+                Some(Method::Other(name)) => Method::Other(Bytes::copy_from_slice(name)),
+                Some(method) => method.clone(),
+                None => Method::Send,
+            },
+            message_id: head.message_id(),
+            failure_report: head.failure_report(),
+            back: head.from_path().detached(),
+            own: head.to_path().first().detached(),
+            transaction: head.transaction(),
+        }
+    }
+}
+
+/// A chunk that did not arrive, and whose sender wants to know.
+#[derive(Debug)]
+pub struct Failure<O> {
+    /// Whose it was.
+    pub source: Arc<Source<O>>,
+    /// The octets that were passed on and failed.
+    pub range: ByteRange,
+    /// Why.
+    pub status: Status,
+    /// The same in words of the next hop, where it had some.
+    pub comment: Bytes,
+    /// The next hop still waits for the rest of the message, which begins here and will not come: it is told so by a
+    /// chunk that ends with `#`.
+    pub open_at: Option<u64>,
+}
+
+impl<O> Failure<O> {
+    /// The REPORT for the sender, along the whole way back (RFC 4975, 7.1.2; RFC 4976, 6.4.1). None where it was no
+    /// SEND.
+    pub fn report(&self, rng: &mut impl RngCore) -> Option<Frame> {
+        if self.source.method != Method::Send {
+            return None;
+        }
+        let comment = std::str::from_utf8(&self.comment).unwrap_or_default();
+        let report = Report {
+            to_path: &self.source.back,
+            from_path: &Path::from(self.source.own.clone()),
+            message_id: self.source.message_id?,
+            range: self.range,
+            status: self.status,
+            comment: if comment.is_empty() { self.status.comment() } else { comment },
+        };
+        Some(report.encode(TransactionId::random(rng)))
+    }
+}
+
+/// The paths of a request behind a relay: its own URI goes from the front of To-Path to the front of From-Path
+/// (RFC 4976, 6.4.1). None: the relay is the end of the path.
+pub fn behind_relay(head: &Head) -> Option<Address> {
+    let to = head.to_path().behind_first()?;
+    let from = head.from_path().preceded_by(head.to_path().first().clone());
+    Some(Address::new(&to, &from))
+}
+
+#[cfg(test)]
+mod tests;
