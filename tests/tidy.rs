@@ -35,6 +35,7 @@ const PURE: &[&str] = &[
     "mrfp/src/session",
     "mrfp/src/room",
     "mrfp/src/reports",
+    "mrfp/src/pace",
 ];
 
 const IMPURE: &[&str] =

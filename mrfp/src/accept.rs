@@ -1,9 +1,10 @@
 //! Takes connections and hands each to the shard that has fewest. It reads nothing from them: a peer that says nothing
 //! costs a socket and its place in the count, for some seconds.
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use service::clock;
 use service::shutdown::Shutdown;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
@@ -43,8 +44,12 @@ pub(crate) async fn accept(listener: TcpListener, plane: Arc<Plane>, shutdown: S
 /// The bound that was met, or nothing.
 fn hand_over(socket: TcpStream, peer: SocketAddr, plane: &Plane) -> Result<(), &'static str> {
     let address = peer.ip();
+    let network = network(address);
+    if !plane.may_connect(network, clock::now()) {
+        return Err("address_rate");
+    }
     let per_address = plane.limits.connections_per_address_max;
-    let slot = plane.registry.slot(address, per_address).ok_or("address")?;
+    let slot = plane.registry.slot(network, per_address).ok_or("address")?;
     prepare(&socket).map_err(|_| "socket")?;
     let socket = socket.into_std().map_err(|_| "socket")?;
     let shard = plane.place().ok_or("connections")?;
@@ -52,9 +57,35 @@ fn hand_over(socket: TcpStream, peer: SocketAddr, plane: &Plane) -> Result<(), &
     Ok(())
 }
 
+/// Whom the bounds of one address count: of IPv6 the network's 64 bits, for who has one of its addresses has them all.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => {
+            let prefix = u128::from(address) & !u128::from(u64::MAX);
+            IpAddr::V6(Ipv6Addr::from(prefix))
+        }
+        v4 @ IpAddr::V4(_) => v4,
+    }
+}
+
 fn prepare(socket: &TcpStream) -> std::io::Result<()> {
     // Everything that belongs together is written together, so there is nothing to wait for.
     socket.set_nodelay(true)?;
     let keep_alive = TcpKeepalive::new().with_time(KEEP_ALIVE).with_interval(PROBE);
     SockRef::from(socket).set_tcp_keepalive(&keep_alive)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_addresses_of_an_ipv6_network_count_as_one_and_those_of_ipv4_each() {
+        let same = |a: &str, b: &str| network(a.parse().unwrap()) == network(b.parse().unwrap());
+
+        assert!(same("2001:db8:0:7::1", "2001:db8:0:7:ffff::9"));
+        assert!(!same("2001:db8:0:7::1", "2001:db8:0:8::1"));
+        assert!(!same("192.0.2.1", "192.0.2.2"));
+        assert!(same("192.0.2.1", "::ffff:192.0.2.1"));
+    }
 }

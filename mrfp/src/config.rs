@@ -8,6 +8,7 @@ use serde::Deserialize;
 use service::telemetry::Format;
 
 use crate::obey::FocusNames;
+use crate::pace::{Rate, Rates};
 use crate::room::Shards;
 use crate::session;
 
@@ -132,6 +133,18 @@ pub struct Limits {
     pub connections_per_address_max: usize,
     /// Connections that have not taken a seat yet. Default 1024: enough for everybody coming back at once.
     pub half_open_max: usize,
+    /// Connections that one address may open in a second; sixteen seconds' worth may come at once, as when a carrier's
+    /// NAT comes back. An IPv6 address counts with the 64 bits of its network. Default 256; 0 is no limit.
+    pub connects_per_address_per_sec: u64,
+    /// Chunks in a second for each seat of a connection. What comes faster is read later. Default 10 000: a file of
+    /// 20 MiB/s in the smallest chunks there are. 0 is no limit.
+    pub chunks_per_seat_per_sec: u64,
+    /// Octets of MSRP in a second from one connection. What comes faster is read later. Default 128 MiB: a gigabit
+    /// line. 0 is no limit.
+    pub octets_per_connection_per_sec: u64,
+    /// Requests in a second from one connection that are turned down, before it is closed; twenty seconds' worth may
+    /// come at once, for a file that is turned down has many chunks on the way. Default 200; 0 is no limit.
+    pub refused_per_connection_per_sec: u64,
     /// Seconds from accept until a seat is taken. Default 10: a TLS handshake and one request.
     pub first_request_secs: u64,
     /// Seconds a connection with a seat may send nothing, not even the answers to chunks. Default 0: any time, for who
@@ -178,6 +191,10 @@ impl Default for Limits {
             connections_max: 20_000,
             connections_per_address_max: 4096,
             half_open_max: 1024,
+            connects_per_address_per_sec: 256,
+            chunks_per_seat_per_sec: 10_000,
+            octets_per_connection_per_sec: 128 * 1024 * 1024,
+            refused_per_connection_per_sec: 200,
             first_request_secs: 10,
             idle_secs: 0,
             bind_secs: 60,
@@ -200,6 +217,9 @@ impl Default for Limits {
     }
 }
 
+/// Everybody behind a NAT comes back at once.
+const CONNECTS_BURST: Duration = Duration::from_secs(16);
+
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
 
@@ -214,6 +234,20 @@ impl Limits {
             chunk_timer: Duration::from_secs(self.chunk_timer_secs),
             wait: Duration::from_secs(self.epoch_wait_secs),
         }
+    }
+
+    /// How fast a connection may go.
+    pub(crate) fn rates(&self) -> Rates {
+        Rates::new(
+            self.chunks_per_seat_per_sec,
+            self.octets_per_connection_per_sec,
+            self.refused_per_connection_per_sec,
+        )
+    }
+
+    /// How often an address may connect.
+    pub(crate) fn connects(&self) -> Rate {
+        Rate::new(self.connects_per_address_per_sec, CONNECTS_BURST)
     }
 
     /// The part that the decoder keeps.
@@ -250,6 +284,14 @@ impl Config {
         }
         if limits.outbox_octets_max < 2 * limits.piece_octets_max {
             return bad("limits.outbox_octets_max", "at least twice limits.piece_octets_max");
+        }
+        // A connection rests for no longer than seconds after a buffer of input.
+        let slowest = u64::try_from(limits.read_octets).unwrap_or(u64::MAX);
+        if (1..slowest).contains(&limits.octets_per_connection_per_sec) {
+            return bad(
+                "limits.octets_per_connection_per_sec",
+                "0, or at least limits.read_octets",
+            );
         }
         // The control link carries a handshake in one frame.
         let frame_max = u64::try_from(control::FRAME_OCTETS_MAX / 2).unwrap_or(u64::MAX);

@@ -2,6 +2,7 @@
 //! what leaves is queued by `push` and `reply` and written by `writer` when the shard says so.
 mod goodbye;
 mod requests;
+mod rest;
 mod seated;
 
 use std::cell::{Cell, RefCell};
@@ -24,6 +25,7 @@ use tokio::net::tcp::OwnedReadHalf;
 use tokio::sync::{Notify, OwnedSemaphorePermit};
 
 use crate::doors::Newcomer;
+use crate::pace::{Pace, Spent};
 use crate::plane::Plane;
 use crate::registry::AddressSlot;
 use crate::relay::RoomId;
@@ -45,6 +47,10 @@ pub(crate) struct Connection {
     arriving: RefCell<Option<Arc<Head>>>,
     /// The request that was turned down before its end came.
     answered: Cell<Option<TransactionId>>,
+    /// Requests turned down since the last batch of input was charged.
+    refused: Cell<u64>,
+    /// Over its rate: not to be read before.
+    rests: Cell<Option<Instant>>,
     /// Queued for this round of writing.
     dirty: Cell<bool>,
     ending: Cell<Option<Cause>>,
@@ -61,6 +67,7 @@ pub(crate) struct Connection {
 struct Stream {
     decoder: Decoder,
     input: BytesMut,
+    pace: Pace,
 }
 
 /// Starts to serve a newcomer, in a task of this shard.
@@ -93,10 +100,13 @@ pub(crate) fn enter(
         stream: RefCell::new(Stream {
             decoder: Decoder::new(plane.limits.codec()),
             input: BytesMut::new(),
+            pace: Pace::new(now),
         }),
         sessions: RefCell::default(),
         arriving: RefCell::default(),
         answered: Cell::new(None),
+        refused: Cell::new(0),
+        rests: Cell::new(None),
         dirty: Cell::new(false),
         ending: Cell::new(None),
         attention: Notify::new(),
@@ -133,6 +143,9 @@ async fn run(connection: Rc<Connection>, mut socket: OwnedReadHalf, shard: Rc<Sh
             Woken::Read { full: false } => {}
         }
         if let Some(cause) = connection.ending.get() {
+            break cause;
+        }
+        if let Some(cause) = rest::rest(&connection, &socket, &shard).await {
             break cause;
         }
         shard.plane.doors.passable().await;
@@ -186,9 +199,13 @@ impl Connection {
             shard.plane.metrics.tls_failures.inc();
             Cause::Misbehaved
         })?;
+        let mut chunks = 0;
         loop {
             match stream.decoder.next(&mut stream.input) {
-                Ok(Some(Item::Request(chunk))) => self.request(shard, chunk, now),
+                Ok(Some(Item::Request(chunk))) => {
+                    chunks += 1;
+                    self.request(shard, chunk, now);
+                }
                 Ok(Some(Item::Response(head))) => self.response(shard, &head),
                 Ok(None) => break,
                 Err(fault) => self.fault(shard, &fault)?,
@@ -198,6 +215,11 @@ impl Connection {
         if stream.input.is_empty() {
             stream.input = BytesMut::new();
         }
+        let octets = u64::try_from(octets).unwrap_or_default();
+        let spent = Spent { chunks, octets, refused: self.refused.take() };
+        let seats = self.sessions.borrow().len();
+        let verdict = stream.pace.spend(&shard.plane.rates, spent, seats, now);
+        self.mind(verdict, shard, now)?;
         match incoming {
             Incoming::Open => Ok(()),
             Incoming::Closed => Err(Cause::Disconnected),
@@ -207,6 +229,7 @@ impl Connection {
     fn fault(self: &Rc<Self>, shard: &Shard, fault: &Fault) -> Result<(), Cause> {
         let kind = if fault.is_fatal() { "fatal" } else { "answered" };
         shard.plane.metrics.parse_errors.with_label_values(&[kind]).inc();
+        self.refused.update(|refused| refused + 1);
         tracing::debug!(self.number, %fault, "bad MSRP");
         self.reply(fault.answer(), shard);
         if fault.is_fatal() { Err(Cause::Misbehaved) } else { Ok(()) }

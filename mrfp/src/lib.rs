@@ -42,6 +42,9 @@
 //! only, or while the machine as a whole cannot keep up (`doors`). A gathered message waits for its own last chunk, or
 //! some seconds for its epoch. Nothing waits for the focus but handshakes and nicknames.
 //!
+//! A peer that goes faster than `limits` allows is not read for a while (`pace`), which pauses it and nobody else. One
+//! that floods with bad requests is closed. An address that connects too often is turned away (`accept`).
+//!
 //! # Locks
 //!
 //! A room's lock comes first, then a door's or the focus's; the index's shards are locked alone. None is held across an
@@ -56,6 +59,7 @@ pub mod forward;
 mod metrics;
 mod obey;
 pub mod outbox;
+pub mod pace;
 mod plane;
 mod program;
 mod registry;

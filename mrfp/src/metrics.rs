@@ -13,6 +13,7 @@ pub(crate) struct Metrics {
     pub(crate) sessions_opened: IntCounter,
     pub(crate) sessions_closed: IntCounterVec,
     pub(crate) connections_refused: IntCounterVec,
+    pub(crate) rate_limited: IntCounterVec,
     pub(crate) chunks_in: IntCounter,
     pub(crate) chunks_out: IntCounter,
     pub(crate) octets_in: IntCounter,
@@ -66,6 +67,11 @@ impl Metrics {
             connections_refused: r.counters(
                 "mrfp_connections_refused_total",
                 "Connections closed before they were served, by the bound they met.",
+                &["bound"],
+            ),
+            rate_limited: r.counters(
+                "mrfp_rate_limited_total",
+                "Times that a connection was over a rate: not read for a while, or closed for bad requests.",
                 &["bound"],
             ),
             chunks_in,

@@ -1,7 +1,8 @@
 //! What all threads of a relay share: bounds, index, doors, books, counters. It decides nothing.
-use std::sync::Arc;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -12,6 +13,7 @@ use crate::config::Limits;
 use crate::doors::Doors;
 use crate::focus::Focus;
 use crate::metrics::Metrics;
+use crate::pace::{Rates, Table};
 use crate::registry::Registry;
 use crate::session;
 
@@ -20,6 +22,9 @@ use crate::session;
 pub(crate) struct Plane {
     pub(crate) limits: Limits,
     pub(crate) session_limits: session::Limits,
+    pub(crate) rates: Rates,
+    /// How often each network has connected of late.
+    connects: Mutex<Table<IpAddr>>,
     /// `host:port` in the URIs we hand out.
     pub(crate) authority: String,
     pub(crate) tls: Arc<ServerConfig>,
@@ -35,6 +40,9 @@ pub(crate) struct Plane {
     queued: AtomicUsize,
     draining: AtomicBool,
 }
+
+/// Networks whose rate of connecting is known at once: 4 MiB at most.
+const NETWORKS_MAX: usize = 65_536;
 
 /// What a plane is made of.
 pub(crate) struct Parts {
@@ -52,6 +60,8 @@ impl Plane {
         Self {
             limits,
             session_limits: limits.session(),
+            rates: limits.rates(),
+            connects: Mutex::new(Table::new(limits.connects(), NETWORKS_MAX)),
             authority,
             tls,
             registry: Registry::default(),
@@ -63,6 +73,11 @@ impl Plane {
             queued: AtomicUsize::new(0),
             draining: AtomicBool::new(false),
         }
+    }
+
+    /// Whether this network may open a connection now, or has opened too many of late.
+    pub(crate) fn may_connect(&self, network: IpAddr, now: Instant) -> bool {
+        self.connects.lock().unwrap_or_else(PoisonError::into_inner).take(network, now)
     }
 
     /// Takes a connection into account: the shard that has fewest, or none if there are too many.

@@ -55,6 +55,7 @@ impl Connection {
     fn refuse(self: &Rc<Self>, shard: &Shard, head: &Head, refusal: &Refusal) {
         shard.plane.metrics.refusals.with_label_values(&[refusal.label()]).inc();
         tracing::debug!(self.number, reason = refusal.label(), "refused");
+        self.refused.update(|refused| refused + 1);
         self.reply(reports::refused(head, refusal), shard);
     }
 

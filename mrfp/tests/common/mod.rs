@@ -2,7 +2,7 @@
 #![expect(unreachable_pub, reason = "a module of each test file")]
 #![allow(dead_code, reason = "each test file uses its own part")]
 mod focus;
-mod person;
+pub mod person;
 
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -1,6 +1,7 @@
 //! A participant: MSRP over TLS, by hand.
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use bytes::BytesMut;
 use msrp::{
@@ -9,6 +10,7 @@ use msrp::{
 };
 use rand::SeedableRng;
 use rand::rngs::StdRng;
+use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use service::tls::{DevCa, Trust, client_config};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -28,6 +30,11 @@ pub struct Person {
     open: HashMap<MessageId, Body>,
 }
 
+/// A TLS client that trusts this CA.
+pub fn trusting(ca: &DevCa) -> Arc<ClientConfig> {
+    client_config(Trust::Roots(ca.roots().unwrap()), None, &[]).unwrap()
+}
+
 /// What a participant saw.
 #[derive(Debug)]
 pub enum Got {
@@ -43,11 +50,15 @@ pub enum Got {
 
 impl Person {
     pub async fn connect(ca: &DevCa, relay: SocketAddr) -> Self {
-        let config = client_config(Trust::Roots(ca.roots().unwrap()), None, &[]).unwrap();
-        let socket = TcpStream::connect(relay).await.unwrap();
+        Self::over(TcpStream::connect(relay).await.unwrap(), trusting(ca)).await.unwrap()
+    }
+
+    /// The same over a socket that is connected already, which the relay may close at any time.
+    pub async fn over(socket: TcpStream, config: Arc<ClientConfig>) -> std::io::Result<Self> {
+        let relay = socket.peer_addr()?;
         let name = ServerName::try_from("localhost").unwrap();
-        let stream = TlsConnector::from(config).connect(name, socket).await.unwrap();
-        Self {
+        let stream = TlsConnector::from(config).connect(name, socket).await?;
+        Ok(Self {
             stream,
             decoder: Decoder::default(),
             input: BytesMut::new(),
@@ -55,7 +66,7 @@ impl Person {
             address: Address::default(),
             paths: None,
             open: HashMap::new(),
-        }
+        })
     }
 
     /// From now on requests go to this seat.
@@ -68,6 +79,25 @@ impl Person {
     /// To-Path and From-Path of what this participant sends.
     pub fn paths(&self) -> &(Path, Path) {
         self.paths.as_ref().unwrap()
+    }
+
+    /// The paths of what this participant sends, on the wire.
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// Sends octets, or says that the relay has closed.
+    pub async fn write(&mut self, octets: &[u8]) -> std::io::Result<()> {
+        self.stream.write_all(octets).await?;
+        self.stream.flush().await
+    }
+
+    /// Throws away what has come in, without waiting for more.
+    pub async fn drain(&mut self) {
+        let mut scratch = [0; 4096];
+        let read = self.stream.read(&mut scratch);
+        // A look, and no more: what is not here yet is thrown away the next time.
+        drop(tokio::time::timeout(std::time::Duration::ZERO, read).await);
     }
 
     /// Takes the seat with a bodiless SEND.

@@ -1,0 +1,41 @@
+//! Connections that open and say nothing.
+use service::clock;
+use tokio::io::AsyncReadExt;
+
+use super::talk::{Talk, from_elsewhere};
+use crate::common::soon;
+
+/// Both ends of each connection are in this process.
+fn as_many_as_descriptors_allow(wanted: usize) -> usize {
+    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
+    let soft = line.and_then(|line| line.split_whitespace().next()?.parse::<usize>().ok());
+    wanted.min(soft.map_or(wanted, |soft| soft.saturating_sub(200) / 2))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn thousands_that_say_nothing_do_not_disturb_a_room() {
+    let count = as_many_as_descriptors_allow(2000);
+    let mut talk = Talk::with(|config| config.limits.first_request_secs = 5).await;
+    let quiet = talk.p99().await;
+    let relay = talk.stage.msrp;
+
+    let before = clock::now();
+    let mut silent = Vec::new();
+    for _ in 0..count {
+        silent.push(from_elsewhere(relay).await.unwrap());
+    }
+    let opened = clock::now() - before;
+    let harmed = talk.p99().await;
+
+    println!("{count} connections opened in {opened:?}");
+    talk.is_unharmed(&format!("{count} connections that say nothing"), quiet, harmed).await;
+    for mut socket in silent {
+        drop(soon("the end of a silent one", socket.read_to_end(&mut Vec::new())).await);
+    }
+    let refused = talk.stage.metric("mrfp_connections_refused_total{bound=\"half_open\"}").await;
+    println!("{refused} of them were over the cap");
+    let cap = u32::try_from(count.saturating_sub(1024)).unwrap();
+    assert!(refused <= f64::from(cap), "{refused} were turned away, and {cap} were too many");
+    talk.say().await;
+}
