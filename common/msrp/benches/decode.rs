@@ -1,82 +1,94 @@
-//! Nanoseconds per operation of what the relay does for each chunk: `cargo bench -p msrp`. The median and the 1st
-//! percentile of many rounds; the latter is what a quiet machine shows.
-#![expect(clippy::print_stdout, clippy::disallowed_methods, reason = "it measures and prints")]
+//! What the relay does with each chunk, in nanoseconds: `cargo bench -p msrp`. Each figure is one message of a buffer
+//! that holds many, as a busy connection delivers them.
 
 use std::hint::black_box;
-use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
+use criterion::{BatchSize, Bencher, Criterion, Throughput, criterion_group, criterion_main};
 use msrp::{
     Address, Decoder, Item, MessageId, Path, Reply, SendRequest, Status, random_session_id,
 };
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
-const PER_ROUND: usize = 64;
-const ROUNDS: usize = 2001;
+/// Messages in one buffer.
+const BURST: u64 = 64;
 
-/// Prints the median time of one of the `PER_ROUND` operations that `round` does on what `prepare` made.
-fn measure<T>(name: &str, mut prepare: impl FnMut() -> T, mut round: impl FnMut(&mut T)) {
-    let mut times: Vec<u128> = (0..ROUNDS)
-        .map(|_| {
-            let mut input = prepare();
-            let start = Instant::now();
-            round(&mut input);
-            start.elapsed().as_nanos()
-        })
-        .collect();
-    times.sort_unstable();
-    let median = times.get(ROUNDS / 2).copied().unwrap_or_default();
-    let quiet = times.get(ROUNDS / 100).copied().unwrap_or_default();
-    let per_operation = |round: u128| round / PER_ROUND as u128;
-    println!("{name:<40} {:>7} ns {:>7} ns", per_operation(median), per_operation(quiet));
+fn path(host: &str, seed: u64) -> Path {
+    let id = random_session_id(&mut StdRng::seed_from_u64(seed));
+    format!("msrps://{host}:2855/{id};tcp").parse().expect("a path")
 }
 
-fn decode(input: &mut BytesMut) {
-    let mut decoder = Decoder::default();
-    while let Ok(Some(item)) = decoder.next(input) {
-        black_box(item);
-    }
-}
-
-fn main() {
-    let mut rng = StdRng::seed_from_u64(1);
-    let mut path = |host: &str| -> Option<Path> {
-        format!("msrps://{host}:2855/{};tcp", random_session_id(&mut rng)).parse().ok()
-    };
-    let (Some(to), Some(from)) = (path("relay.example.net"), path("192.0.2.10")) else { return };
-    let address = Address::new(&to, &from);
+fn send(octets: usize) -> SendRequest {
     let mut rng = StdRng::seed_from_u64(2);
-
-    for octets in [100, 1024, 16 * 1024] {
-        let body: Vec<u8> = (0..=250).cycle().take(octets).collect();
-        let send = SendRequest::whole(
-            MessageId::random(&mut rng),
-            "message/cpim",
-            Bytes::from(body).into(),
-        );
-        let frame = send.encode(&mut rng).to(&address).to_bytes();
-        let wire = BytesMut::from(&frame[..].repeat(PER_ROUND)[..]);
-        measure(&format!("decode a SEND of {octets} octets"), || wire.clone(), decode);
-        measure(
-            &format!("encode a SEND of {octets} octets"),
-            || StdRng::seed_from_u64(3),
-            |rng| (0..PER_ROUND).for_each(|_| drop(black_box(send.encode(rng)))),
-        );
-    }
-
-    let payload = SendRequest::bodiless(MessageId::random(&mut rng)).encode(&mut rng);
-    let wire = payload.to(&address).to_bytes();
-    let item = Decoder::default().next(&mut BytesMut::from(&wire[..]));
-    let Ok(Some(Item::Request(chunk))) = item else { return };
-    let reply = || Reply::new(&chunk.head, Status::OK).and_then(|reply| reply.encode());
-    measure("encode a 200", || (), |()| (0..PER_ROUND).for_each(|_| drop(black_box(reply()))));
-    measure(
-        "address a frame to one receiver",
-        || (),
-        |()| (0..PER_ROUND).for_each(|_| drop(black_box(payload.to(&address)))),
-    );
-    let Some(reply) = reply() else { return };
-    let wire = BytesMut::from(&reply.to_bytes()[..].repeat(PER_ROUND)[..]);
-    measure("decode a 200", || wire.clone(), decode);
+    let body: Vec<u8> = (0..=250).cycle().take(octets).collect();
+    SendRequest::whole(MessageId::random(&mut rng), "message/cpim", Bytes::from(body).into())
 }
+
+/// Messages of one session, or each of a session of its own.
+fn burst(octets: usize, sessions: u64) -> BytesMut {
+    let (mut rng, mut wire) = (StdRng::seed_from_u64(3), BytesMut::new());
+    for n in 0..BURST {
+        let session = n % sessions;
+        let address =
+            Address::new(&path("relay.example.net", session), &path("192.0.2.10", session));
+        wire.extend_from_slice(&send(octets).encode(&mut rng).to(&address).to_bytes());
+    }
+    wire
+}
+
+fn answers() -> BytesMut {
+    let mut requests = burst(0, 1);
+    let (mut decoder, mut wire) = (Decoder::default(), BytesMut::new());
+    while let Ok(Some(Item::Request(chunk))) = decoder.next(&mut requests) {
+        let reply = Reply::new(&chunk.head, Status::OK).and_then(|reply| reply.encode());
+        wire.extend_from_slice(&reply.expect("a SEND is answered").to_bytes());
+    }
+    wire
+}
+
+/// Criterion times a burst; its throughput is then one message.
+fn decode(bencher: &mut Bencher<'_>, wire: &BytesMut) {
+    let mut decoder = Decoder::default();
+    bencher.iter_batched_ref(
+        || wire.clone(),
+        |input| {
+            while let Ok(Some(item)) = decoder.next(input) {
+                black_box(item);
+            }
+        },
+        BatchSize::SmallInput,
+    );
+}
+
+fn decoding(c: &mut Criterion) {
+    let mut group = c.benchmark_group("decode");
+    group.throughput(Throughput::Elements(BURST));
+    for octets in [100, 1024, 16 * 1024] {
+        let wire = burst(octets, 1);
+        group.bench_function(format!("SEND of {octets}"), |b| decode(b, &wire));
+    }
+    let wire = burst(1024, BURST);
+    group.bench_function("SEND of 1024, paths never seen", |b| decode(b, &wire));
+    let wire = answers();
+    group.bench_function("200", |b| decode(b, &wire));
+    group.finish();
+}
+
+fn encoding(c: &mut Criterion) {
+    let mut group = c.benchmark_group("encode");
+    let mut rng = StdRng::seed_from_u64(4);
+    let send = send(1024);
+    group.bench_function("SEND of 1024", |b| b.iter(|| send.encode(&mut rng)));
+    let address = Address::new(&path("relay.example.net", 1), &path("192.0.2.10", 1));
+    let payload = send.encode(&mut rng);
+    group.bench_function("address to one receiver", |b| b.iter(|| payload.to(&address)));
+    let mut wire = burst(0, 1);
+    let Ok(Some(Item::Request(chunk))) = Decoder::default().next(&mut wire) else { return };
+    let answer = || Reply::new(&chunk.head, Status::OK).and_then(|reply| reply.encode());
+    group.bench_function("200", |b| b.iter(answer));
+    group.finish();
+}
+
+criterion_group!(benches, decoding, encoding);
+criterion_main!(benches);

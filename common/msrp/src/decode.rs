@@ -20,7 +20,8 @@ use crate::head::{Head, Start};
 use crate::ident::TransactionId;
 use crate::limits::Limits;
 use crate::lines::{Ending, Found, Lines};
-use crate::parse::{self, BodyFollows, Line};
+use crate::parse::{self, BodyFollows, Draft, Line};
+use crate::paths::{Known, Paths};
 use crate::range::ByteRange;
 use crate::scan::{self, Scan};
 use crate::start::{Flag, Method};
@@ -97,6 +98,7 @@ pub struct Decoder {
     limits: Limits,
     state: State,
     lines: Lines,
+    known: Known,
 }
 
 impl Default for Decoder {
@@ -108,7 +110,7 @@ impl Default for Decoder {
 impl Decoder {
     /// A decoder at the start of a stream.
     pub fn new(limits: Limits) -> Self {
-        Self { limits, state: State::Head, lines: Lines::default() }
+        Self { limits, state: State::Head, lines: Lines::default(), known: Known::default() }
     }
 
     /// Whether the stream is between two messages, so that its end is no loss.
@@ -214,7 +216,7 @@ impl Decoder {
     }
 
     fn head(&mut self, input: &mut BytesMut) -> Step {
-        match self.lines.find(input, &self.limits) {
+        match self.lines.find(input, &self.known, &self.limits) {
             Found::Nothing => Step::Wait,
             Found::Head { octets, transaction, ending } => {
                 let step = self.read(input, octets, transaction, ending);
@@ -226,20 +228,14 @@ impl Decoder {
     }
 
     /// Ends the stream, with whoever can be read in the lines so far as the one to answer.
-    fn give_up(&self, input: &mut BytesMut, defect: Defect) -> Step {
+    fn give_up(&mut self, input: &mut BytesMut, defect: Defect) -> Step {
         let block = input.split().freeze();
-        let read = self.start(&block).and_then(|(start, headers)| {
-            let body = BodyFollows::No;
-            parse::head(block.clone(), start, headers, body, &self.limits, Some(defect)).err()
+        let read = start(&mut self.lines, &block).and_then(|(start, lines)| {
+            let mut draft = Draft::new(Some(defect), lines.paths);
+            draft.lines(&block, lines.headers, &self.limits);
+            draft.finish(block.clone(), start, BodyFollows::No, &mut Known::default()).err()
         });
         Step::Die(defect, read)
-    }
-
-    /// The start line of the lines at hand, and the lines behind it.
-    fn start(&self, block: &Bytes) -> Option<((TransactionId, Start), &[Line])> {
-        let (&(start, end), headers) = self.lines.spans.split_first()?;
-        let (line, id) = (block.get(start as usize..end as usize)?, self.lines.transaction?);
-        Some(((id, parse::start_line(block, line, id)?), headers))
     }
 
     /// The head is complete: its lines are read and its octets leave the buffer.
@@ -251,15 +247,18 @@ impl Decoder {
         ending: Ending,
     ) -> Step {
         let block = input.split_to(octets).freeze();
-        let Some((start, headers)) = self.start(&block) else {
+        let Some((start, lines)) = start(&mut self.lines, &block) else {
             return Step::Die(Defect::StartLine, None);
         };
         let body = if ending == Ending::Blank { BodyFollows::Yes } else { BodyFollows::No };
-        let head = parse::head(block, start, headers, body, &self.limits, None);
+        let mut draft = Draft::new(None, lines.paths);
+        draft.lines(&block, lines.headers, &self.limits);
+        let head = draft.finish(block, start, body, &mut self.known);
         match (head, ending) {
-            (Ok(head), Ending::EndLine(flag)) => {
-                Step::Item(Reading::new(head).hand_out(Some(flag)))
-            }
+            (Ok(head), Ending::EndLine(flag)) => Step::Item(match head.start() {
+                Start::Response(..) => Item::Response(head),
+                Start::Request(_) => Reading::new(head).hand_out(Some(flag)),
+            }),
             (Ok(head), Ending::Blank) => {
                 self.state = State::Body(Reading::new(head));
                 Step::Again
@@ -271,6 +270,20 @@ impl Decoder {
             }
         }
     }
+}
+
+/// The lines behind the start line, and the paths where those are known.
+struct Rest<'a> {
+    headers: &'a [Line],
+    paths: Option<Arc<Paths>>,
+}
+
+/// The start line of the lines at hand, and the lines behind it.
+fn start<'a>(lines: &'a mut Lines, block: &Bytes) -> Option<((TransactionId, Start), Rest<'a>)> {
+    let (&(start, end), headers) = lines.spans.split_first()?;
+    let (line, id) = (block.get(start as usize..end as usize)?, lines.transaction?);
+    let rest = Rest { headers, paths: lines.paths.take() };
+    Some(((id, parse::start_line(block, line, id)?), rest))
 }
 
 enum Step {

@@ -1,11 +1,14 @@
 //! Start line and headers of a message, read once and kept typed. What the values lead to is the caller's.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use crate::header::Headers;
 use crate::ident::{MessageId, TransactionId};
 use crate::nickname::{self, BadNickname};
 use crate::path::Path;
+use crate::paths::Paths;
 use crate::range::ByteRange;
 use crate::start::{FailureReport, Method, SuccessReport};
 use crate::status::{ReportStatus, Status};
@@ -26,14 +29,13 @@ pub enum Start {
 pub struct Head {
     pub(crate) transaction: TransactionId,
     pub(crate) start: Start,
-    pub(crate) to_path: Path,
-    pub(crate) from_path: Path,
+    pub(crate) paths: Arc<Paths>,
     pub(crate) message_id: Option<MessageId>,
     pub(crate) byte_range: Option<ByteRange>,
     pub(crate) success_report: SuccessReport,
     pub(crate) failure_report: FailureReport,
     pub(crate) report_status: Option<ReportStatus>,
-    pub(crate) content_type: Option<Bytes>,
+    pub(crate) content_type: Option<(u32, u32)>,
     pub(crate) has_body: bool,
     pub(crate) headers: Headers,
 }
@@ -75,12 +77,17 @@ impl Head {
 
     /// Where it goes, the nearest hop first.
     pub fn to_path(&self) -> &Path {
-        &self.to_path
+        &self.paths.to
     }
 
     /// Where it came from, the nearest hop first.
     pub fn from_path(&self) -> &Path {
-        &self.from_path
+        &self.paths.from
+    }
+
+    /// Both paths. Messages of one decoder that follow each other and have the same path lines share them.
+    pub fn paths(&self) -> &Arc<Paths> {
+        &self.paths
     }
 
     /// Which message it belongs to. A SEND and a REPORT always have one.
@@ -114,13 +121,13 @@ impl Head {
     }
 
     /// The media type with its parameters, as sent.
-    pub fn content_type(&self) -> Option<&Bytes> {
-        self.content_type.as_ref()
+    pub fn content_type(&self) -> Option<&[u8]> {
+        self.content_type.map(|place| self.headers.octets(place))
     }
 
     /// Whether the media type is `wanted`, such as `message/cpim`, without regard to case and parameters.
     pub fn is_type(&self, wanted: &str) -> bool {
-        self.content_type.as_ref().is_some_and(|value| media_type_is(value, wanted))
+        self.content_type().is_some_and(|value| media_type_is(value, wanted))
     }
 
     /// Whether a blank line follows the headers, so that there is a body, perhaps of no octets.

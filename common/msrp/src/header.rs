@@ -4,6 +4,8 @@ use std::fmt;
 
 use bytes::Bytes;
 
+use crate::token;
+
 /// Where a name and its value lie in the block.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Span {
@@ -15,21 +17,46 @@ pub(crate) struct Span {
 #[derive(Clone, Default)]
 pub struct Headers {
     block: Bytes,
-    spans: Vec<Span>,
+    places: Places,
+}
+
+/// How the headers are found in the block.
+#[derive(Clone)]
+enum Places {
+    /// They have been found.
+    Spans(Vec<Span>),
+    /// Their lines, which have passed the grammar, are cut again when somebody asks: most are never asked for.
+    Lines(u32, u32),
+}
+
+impl Default for Places {
+    fn default() -> Self {
+        Self::Lines(0, 0)
+    }
 }
 
 impl Headers {
     pub(crate) fn new(block: Bytes, spans: Vec<Span>) -> Self {
-        Self { block, spans }
+        Self { block, places: Places::Spans(spans) }
     }
 
-    fn octets(&self, (start, end): (u32, u32)) -> &[u8] {
+    /// The headers whose lines, CRLFs and all, are this part of `block`. Each has a colon.
+    pub(crate) fn of_lines(block: Bytes, (start, end): (u32, u32)) -> Self {
+        Self { block, places: Places::Lines(start, end) }
+    }
+
+    pub(crate) fn octets(&self, (start, end): (u32, u32)) -> &[u8] {
         self.block.get(start as usize..end as usize).unwrap_or_default()
     }
 
     /// Names and values, as sent.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        self.spans.iter().map(|span| (self.octets(span.name), self.octets(span.value)))
+        let (spans, lines) = match &self.places {
+            Places::Spans(spans) => (spans.as_slice(), &[][..]),
+            Places::Lines(start, end) => (&[][..], self.octets((*start, *end))),
+        };
+        let found = spans.iter().map(|span| (self.octets(span.name), self.octets(span.value)));
+        found.chain(Rows(lines))
     }
 
     /// The value of the first header of this name. MSRP names are compared without case.
@@ -59,12 +86,28 @@ impl Headers {
 
     /// How many headers there are.
     pub fn len(&self) -> usize {
-        self.spans.len()
+        self.iter().count()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.spans.is_empty()
+        self.iter().next().is_none()
+    }
+}
+
+/// Cuts lines that end in CRLF and have a colon.
+struct Rows<'a>(&'a [u8]);
+
+impl<'a> Iterator for Rows<'a> {
+    type Item = (&'a [u8], &'a [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let end = memchr::memchr(b'\n', self.0)?;
+        let (line, rest) = self.0.split_at_checked(end + 1)?;
+        self.0 = rest;
+        let (name, value) = line.split_at_checked(memchr::memchr(b':', line)?)?;
+        let value = value.get(1..)?.strip_suffix(b"\r\n")?;
+        Some((name, token::trim(value)))
     }
 }
 

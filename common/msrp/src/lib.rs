@@ -18,8 +18,9 @@
 //! # Sending
 //!
 //! A [`SendRequest`] is encoded once into a [`Payload`] that all receivers share; [`Payload::to`] adds one receiver's
-//! [`Address`], made once per seat. A chunk that only passes through is written by [`Payload::onward`]. [`Frame::slices`] is what a vectored write takes. [`Reply`], [`Report`] and
-//! [`Request`] write the small messages; a reply that RFC 4975 forbids is never made.
+//! [`Address`], made once per seat. A chunk that only passes through is written by [`Payload::onward`].
+//! [`Frame::slices`] is what a vectored write takes. [`Reply`], [`Report`] and [`Request`] write the small messages; a
+//! reply that RFC 4975 forbids is never made.
 //!
 //! # Whole messages
 //!
@@ -52,7 +53,7 @@
 //! # Files, in the order a chunk meets them
 //!
 //! `decode` (states) · `lines` (the end of a head) · `parse` (a head's meaning) · `scan` (the end of a body) · `head`,
-//! `header`, `path`, `uri`, `range`, `status`, `start`, `ident`, `nickname` (its parts) · `fault` (what was wrong) ·
+//! `header`, `path`, `paths`, `uri`, `range`, `status`, `start`, `ident`, `nickname` (its parts) · `fault` (what was wrong) ·
 //! `body` · `reassembly` · `cpim` · `encode`, `onward` and `reply` (the way out) · `limits` · `token` (character classes).
 
 mod body;
@@ -69,6 +70,7 @@ mod nickname;
 mod onward;
 mod parse;
 mod path;
+mod paths;
 mod range;
 mod reassembly;
 mod reply;
@@ -88,6 +90,7 @@ pub use ident::{MessageId, TransactionId, random_session_id};
 pub use limits::Limits;
 pub use nickname::BadNickname;
 pub use path::Path;
+pub use paths::Paths;
 pub use range::ByteRange;
 pub use reassembly::{Outcome, Quota, Reassembly, Refusal, Whole};
 pub use reply::{Reply, Report, Request};

@@ -1,10 +1,13 @@
 //! Finding the end of a head while its octets arrive, line by line, without looking at an octet twice and within the
 //! bounds. What the lines say is read later, by `parse`.
 
+use std::sync::Arc;
+
 use crate::fault::Defect;
 use crate::ident::TransactionId;
 use crate::limits::Limits;
 use crate::parse::{self, Line};
+use crate::paths::{Known, Paths};
 use crate::scan;
 use crate::start::Flag;
 
@@ -17,6 +20,8 @@ pub(crate) struct Lines {
     searched: usize,
     /// Known as soon as the start line is.
     pub(crate) transaction: Option<TransactionId>,
+    /// The paths, where their lines were known; `spans` has none for them then.
+    pub(crate) paths: Option<Arc<Paths>>,
 }
 
 /// What every message starts with.
@@ -46,15 +51,37 @@ impl Lines {
     /// Starts over, at the head of the next message.
     pub(crate) fn restart(&mut self) {
         self.spans.clear();
-        (self.line_at, self.searched, self.transaction) = (0, 0, None);
+        (self.line_at, self.searched) = (0, 0);
+        (self.transaction, self.paths) = (None, None);
+    }
+
+    /// Steps over path lines that are known, right behind the start line.
+    fn step_over_paths(&mut self, input: &[u8], known: &Known) {
+        if self.spans.len() == 1
+            && self.searched == self.line_at
+            && let Some((paths, octets)) = known.find(input.get(self.line_at..).unwrap_or_default())
+        {
+            self.paths = Some(Arc::clone(paths));
+            self.line_at += octets;
+            self.searched = self.line_at;
+        }
+    }
+
+    /// How many headers there are, the paths among them.
+    fn headers(&self) -> usize {
+        // The start line is no header.
+        self.spans.len().saturating_sub(1) + if self.paths.is_some() { 2 } else { 0 }
     }
 
     /// Looks at what has arrived since it looked last.
-    pub(crate) fn find(&mut self, input: &[u8], limits: &Limits) -> Found {
+    pub(crate) fn find(&mut self, input: &[u8], known: &Known, limits: &Limits) -> Found {
         if self.searched < MARK.len() && !starts_like_msrp(input) {
             return Found::Broken(Defect::NotMsrp);
         }
         loop {
+            if self.paths.is_none() {
+                self.step_over_paths(input, known);
+            }
             let unseen = input.get(self.searched..).unwrap_or_default();
             let Some(at) = memchr::memchr(b'\n', unseen) else {
                 self.searched = input.len();
@@ -82,8 +109,7 @@ impl Lines {
             if let Some((ending, transaction)) = ended {
                 return Found::Head { octets: end, transaction, ending };
             }
-            // The start line is no header.
-            if self.spans.len() > limits.headers_max {
+            if !self.spans.is_empty() && self.headers() >= limits.headers_max {
                 return Found::Broken(Defect::TooManyHeaders);
             }
             self.spans.push(span(start, line.len()));
@@ -123,17 +149,17 @@ mod tests {
     const HEAD: &str = "MSRP abcd SEND\r\nTo-Path: x\r\nFrom-Path: y\r\n-------abcd$\r\n";
 
     fn find(input: &str) -> Found {
-        Lines::default().find(input.as_bytes(), &Limits::default())
+        Lines::default().find(input.as_bytes(), &Known::default(), &Limits::default())
     }
 
     #[test]
     fn a_head_is_found_however_it_is_cut() {
         let mut lines = Lines::default();
         for cut in 0..HEAD.len() {
-            let found = lines.find(&HEAD.as_bytes()[..cut], &Limits::default());
+            let found = lines.find(&HEAD.as_bytes()[..cut], &Known::default(), &Limits::default());
             assert_eq!(found, Found::Nothing, "{cut}");
         }
-        let found = lines.find(HEAD.as_bytes(), &Limits::default());
+        let found = lines.find(HEAD.as_bytes(), &Known::default(), &Limits::default());
         let transaction = TransactionId::parse(b"abcd").unwrap();
         let ending = Ending::EndLine(Flag::End);
         assert_eq!(found, Found::Head { octets: HEAD.len(), transaction, ending });
@@ -148,15 +174,18 @@ mod tests {
         assert_eq!(find("MSR"), Found::Nothing);
 
         let mut lines = Lines::default();
-        assert_eq!(lines.find(b"M", &Limits::default()), Found::Nothing);
-        assert_eq!(lines.find(b"MX", &Limits::default()), Found::Broken(Defect::NotMsrp));
+        assert_eq!(lines.find(b"M", &Known::default(), &Limits::default()), Found::Nothing);
+        assert_eq!(
+            lines.find(b"MX", &Known::default(), &Limits::default()),
+            Found::Broken(Defect::NotMsrp)
+        );
     }
 
     #[test]
     fn each_bound_ends_the_search() {
         let limits = Limits { headers_max: 2, ..Limits::default() };
         let many = HEAD.replace("-------abcd$", "X: y");
-        let found = Lines::default().find(many.as_bytes(), &limits);
+        let found = Lines::default().find(many.as_bytes(), &Known::default(), &limits);
         assert_eq!(found, Found::Broken(Defect::TooManyHeaders));
 
         let long = format!("MSRP abcd SEND\r\nX: {}", "y".repeat(8192));

@@ -6,10 +6,11 @@ use bytes::Bytes;
 
 use crate::fault::{Defect, Rejected};
 use crate::head::{Head, Start};
-use crate::header::{Headers, Span};
+use crate::header::Headers;
 use crate::ident::{MessageId, TransactionId};
 use crate::limits::Limits;
 use crate::path::Path;
+use crate::paths::{Known, Paths};
 use crate::range::ByteRange;
 use crate::start::{FailureReport, Method, SuccessReport};
 use crate::status::{ReportStatus, Status};
@@ -47,35 +48,23 @@ pub(crate) enum BodyFollows {
     No,
 }
 
-/// Reads the header lines behind the start line. `defect` is one that was found before.
-pub(crate) fn head(
-    block: Bytes,
-    (transaction, start): (TransactionId, Start),
-    lines: &[Line],
-    body: BodyFollows,
-    limits: &Limits,
-    defect: Option<Defect>,
-) -> Result<Arc<Head>, Box<Rejected>> {
-    // The paths are kept apart.
-    let others = lines.len().saturating_sub(2);
-    let mut draft = Draft { defect, spans: Vec::with_capacity(others), ..Draft::default() };
-    for (n, line) in lines.iter().enumerate() {
-        draft.line(&block, *line, n, limits);
-    }
-    draft.finish(block, transaction, start, body)
-}
-
+/// A head that is being read.
 #[derive(Default)]
-struct Draft {
+pub(crate) struct Draft {
+    /// The paths, where their lines were known.
+    paths: Option<Arc<Paths>>,
     to_path: Option<Path>,
     from_path: Option<Path>,
+    /// Lines of the paths, while these are all that was read.
+    path_lines: [Line; 2],
     message_id: Option<MessageId>,
     byte_range: Option<ByteRange>,
     success_report: Option<SuccessReport>,
     failure_report: Option<FailureReport>,
     report_status: Option<ReportStatus>,
-    content_type: Option<Bytes>,
-    spans: Vec<Span>,
+    content_type: Option<Line>,
+    /// Where the lines behind the paths start and end.
+    others: Line,
     /// The first thing found wrong.
     defect: Option<Defect>,
     /// The first thing found wrong that would not matter in a response.
@@ -92,38 +81,70 @@ fn keep<T>(slot: &mut Option<T>, value: Option<T>, name: &'static str) -> Option
 }
 
 /// What a header that may be one this codec knows turned out to be.
-enum Known {
+enum Read {
     Not,
     Good,
     Bad(Defect),
 }
 
 impl Draft {
+    /// An empty one. `defect` is one that was found before; `paths` are those of lines that were known.
+    pub(crate) fn new(defect: Option<Defect>, paths: Option<Arc<Paths>>) -> Self {
+        Self { defect, paths, ..Self::default() }
+    }
+
+    /// Reads the lines behind the start line, without those of known paths.
+    pub(crate) fn lines(&mut self, block: &Bytes, lines: &[Line], limits: &Limits) {
+        let mut others = lines;
+        if self.paths.is_none() {
+            for (n, line) in lines.iter().take(2).enumerate() {
+                self.line(block, *line, n, limits);
+            }
+            others = lines.get(2..).unwrap_or_default();
+            if let [to, from, ..] = lines {
+                self.path_lines = [*to, *from];
+            }
+        }
+        for line in others {
+            self.line(block, *line, 2, limits);
+        }
+        if let ([(start, _), ..], [.., (_, end)]) = (others, others) {
+            // The last line's CRLF, too.
+            self.others = (*start, end.saturating_add(2));
+        }
+    }
+
     fn line(&mut self, block: &Bytes, (start, end): Line, n: usize, limits: &Limits) {
         let line = block.get(start as usize..end as usize).unwrap_or_default();
         let colon = memchr::memchr(b':', line).unwrap_or(0);
         let name = line.get(..colon).unwrap_or_default();
         let value = token::trim(line.get(colon + 1..).unwrap_or_default());
-        let path = || Path::parse_in(block, value, limits.path_uris_max).ok();
-        if name.eq_ignore_ascii_case(b"To-Path") {
-            let found = keep(&mut self.to_path, path(), "To-Path");
-            self.note(found.or_else(|| (n != 0).then_some(Defect::PathOrder)));
-        } else if name.eq_ignore_ascii_case(b"From-Path") {
-            let found = keep(&mut self.from_path, path(), "From-Path");
-            self.note(found.or_else(|| (n != 1).then_some(Defect::PathOrder)));
-        } else {
-            match self.header(block, name, value) {
-                Known::Good => {}
-                Known::Bad(defect) => {
-                    self.request_defect.get_or_insert(defect);
-                }
-                Known::Not if token::is_token(name) => {}
-                Known::Not => {
-                    self.defect.get_or_insert(Defect::HeaderLine);
-                    return;
-                }
+        let read = match name.len() {
+            7 if name.eq_ignore_ascii_case(b"To-Path") => {
+                let found = match self.paths {
+                    None => keep(&mut self.to_path, path(block, value, limits), "To-Path"),
+                    Some(_) => Some(Defect::Repeated("To-Path")),
+                };
+                return self.note(found.or_else(|| (n != 0).then_some(Defect::PathOrder)));
             }
-            self.spans.push(Span { name: place(block, name), value: place(block, value) });
+            9 if name.eq_ignore_ascii_case(b"From-Path") => {
+                let found = match self.paths {
+                    None => keep(&mut self.from_path, path(block, value, limits), "From-Path"),
+                    Some(_) => Some(Defect::Repeated("From-Path")),
+                };
+                return self.note(found.or_else(|| (n != 1).then_some(Defect::PathOrder)));
+            }
+            _ => self.header(block, name, value),
+        };
+        match read {
+            Read::Good => {}
+            Read::Bad(defect) => {
+                self.request_defect.get_or_insert(defect);
+            }
+            Read::Not if token::is_token(name) => {}
+            Read::Not => {
+                self.defect.get_or_insert(Defect::HeaderLine);
+            }
         }
     }
 
@@ -131,7 +152,7 @@ impl Draft {
         self.defect = self.defect.or(found);
     }
 
-    fn header(&mut self, block: &Bytes, name: &[u8], value: &[u8]) -> Known {
+    fn header(&mut self, block: &Bytes, name: &[u8], value: &[u8]) -> Read {
         let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
         let found = match name.len() {
             10 if is("Message-ID") => {
@@ -151,19 +172,19 @@ impl Draft {
                 keep(&mut self.report_status, status, "Status")
             }
             12 if is("Content-Type") => {
-                let value = (!value.is_empty()).then(|| block.slice_ref(value));
+                let value = (!value.is_empty()).then(|| place(block, value));
                 keep(&mut self.content_type, value, "Content-Type")
             }
-            _ => return Known::Not,
+            _ => return Read::Not,
         };
-        found.map_or(Known::Good, Known::Bad)
+        found.map_or(Read::Good, Read::Bad)
     }
 
     /// What a message of this kind must have and has not.
     fn missing(&self, start: &Start, body: BodyFollows) -> Option<Defect> {
         let absent = match start {
-            _ if self.to_path.is_none() => "To-Path",
-            _ if self.from_path.is_none() => "From-Path",
+            _ if self.paths.is_none() && self.to_path.is_none() => "To-Path",
+            _ if self.paths.is_none() && self.from_path.is_none() => "From-Path",
             Start::Response(..) => return None,
             Start::Request(Method::Send | Method::Report) if self.message_id.is_none() => {
                 "Message-ID"
@@ -177,39 +198,30 @@ impl Draft {
         Some(Defect::Missing(absent))
     }
 
-    fn finish(
+    /// The head, if every rule is kept. `known` remembers its paths.
+    pub(crate) fn finish(
         mut self,
         block: Bytes,
-        transaction: TransactionId,
-        start: Start,
+        (transaction, start): (TransactionId, Start),
         body: BodyFollows,
+        known: &mut Known,
     ) -> Result<Arc<Head>, Box<Rejected>> {
         if matches!(start, Start::Request(_)) {
             self.note(self.request_defect);
         }
         self.note(self.missing(&start, body));
-        let (to_path, from_path) = match (self.defect, self.to_path, self.from_path) {
-            (None, Some(to_path), Some(from_path)) => (to_path, from_path),
-            (defect, to_path, from_path) => {
-                let method = match start {
-                    Start::Request(method) => Some(method),
-                    Start::Response(..) => None,
-                };
-                return Err(Box::new(Rejected {
-                    transaction,
-                    method,
-                    to_path,
-                    from_path,
-                    failure_report: self.failure_report.unwrap_or_default(),
-                    defect: defect.unwrap_or(Defect::Missing("To-Path")),
-                }));
-            }
+        if self.defect.is_some() {
+            return Err(self.rejected(transaction, start));
+        }
+        let paths = match (self.paths.take(), self.to_path.take(), self.from_path.take()) {
+            (Some(paths), ..) => paths,
+            (None, Some(to), Some(from)) => known.note(Paths { to, from }, &block, self.path_lines),
+            _ => return Err(self.rejected(transaction, start)),
         };
         Ok(Arc::new(Head {
             transaction,
             start,
-            to_path,
-            from_path,
+            paths,
             message_id: self.message_id,
             byte_range: self.byte_range,
             success_report: self.success_report.unwrap_or_default(),
@@ -217,9 +229,32 @@ impl Draft {
             report_status: self.report_status,
             content_type: self.content_type,
             has_body: body == BodyFollows::Yes,
-            headers: Headers::new(block, self.spans),
+            headers: Headers::of_lines(block, self.others),
         }))
     }
+
+    fn rejected(self, transaction: TransactionId, start: Start) -> Box<Rejected> {
+        let (to, from) = match self.paths.as_deref() {
+            Some(paths) => (Some(paths.to.clone()), Some(paths.from.clone())),
+            None => (self.to_path, self.from_path),
+        };
+        let method = match start {
+            Start::Request(method) => Some(method),
+            Start::Response(..) => None,
+        };
+        Box::new(Rejected {
+            transaction,
+            method,
+            to_path: to,
+            from_path: from,
+            failure_report: self.failure_report.unwrap_or_default(),
+            defect: self.defect.unwrap_or(Defect::Missing("To-Path")),
+        })
+    }
+}
+
+fn path(block: &Bytes, value: &[u8], limits: &Limits) -> Option<Path> {
+    Path::parse_in(block, value, limits.path_uris_max).ok()
 }
 
 /// Where `part`, a slice of `block`, lies in it.

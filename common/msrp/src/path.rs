@@ -101,6 +101,12 @@ impl Path {
         Self { first: self.first.detached(), rest: self.rest.iter().map(Uri::detached).collect() }
     }
 
+    /// The same path in `own`, which has the same octets as the front of `block`, where this one lies.
+    pub(crate) fn moved(&self, block: &[u8], own: &Bytes) -> Self {
+        let rest = self.rest.iter().map(|uri| uri.moved(block, own)).collect();
+        Self { first: self.first.moved(block, own), rest }
+    }
+
     pub(crate) fn wire_len(&self) -> usize {
         self.iter().map(|uri| uri.as_bytes().len() + 1).sum()
     }

@@ -62,6 +62,22 @@ fn all(text: &[u8], wanted: u8) -> bool {
     common != 0 && !text.is_empty()
 }
 
+/// How many octets at the front are of this class.
+#[inline]
+fn front(text: &[u8], wanted: u8) -> usize {
+    text.iter().position(|&c| !is(c, wanted)).unwrap_or(text.len())
+}
+
+/// The length of the `session-id` that `text` starts with.
+pub(crate) fn session_id_len(text: &[u8]) -> usize {
+    front(text, SESSION)
+}
+
+/// The length of the host, or the userinfo, that `text` starts with.
+pub(crate) fn authority_len(text: &[u8]) -> usize {
+    front(text, AUTHORITY)
+}
+
 /// `ident`: a letter or digit, then 3 to 31 of letters, digits and `. - + % =`.
 pub(crate) fn is_ident(text: &[u8]) -> bool {
     (4..=32).contains(&text.len())

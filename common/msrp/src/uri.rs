@@ -71,6 +71,13 @@ impl Uri {
 
     /// Reads the URI `whole`, which is a part of `block`.
     pub(crate) fn parse_in(block: &Bytes, whole: &[u8]) -> Result<Self, BadUri> {
+        match plain(whole) {
+            Some(parts) => Ok(Self { text: block.slice_ref(whole), ..parts }),
+            None => Self::parse_any(block, whole),
+        }
+    }
+
+    fn parse_any(block: &Bytes, whole: &[u8]) -> Result<Self, BadUri> {
         let (scheme, rest) = scheme(whole)?;
         let authority_at = whole.len() - rest.len();
         let end = memchr::memchr2(b'/', b';', rest).ok_or(BadUri::Transport)?;
@@ -169,11 +176,44 @@ impl Uri {
     pub fn detached(&self) -> Self {
         Self { text: Bytes::copy_from_slice(&self.text), ..self.clone() }
     }
+
+    /// The same URI in `own`, which has the same octets as the front of `block`, where this one lies.
+    pub(crate) fn moved(&self, block: &[u8], own: &Bytes) -> Self {
+        let at = self.text.as_ptr().addr() - block.as_ptr().addr();
+        Self { text: own.slice(at..at + self.text.len()), ..self.clone() }
+    }
 }
 
 fn span(start: usize, part: &[u8]) -> (u32, u32) {
     let narrow = |at| u32::try_from(at).unwrap_or(u32::MAX);
     (narrow(start), narrow(start + part.len()))
+}
+
+/// The parts, without the text, of what nearly every URI is: `scheme://host:port/session-id;transport`, in one go.
+/// Whatever else it may be, [`Uri::parse_any`] knows.
+fn plain(whole: &[u8]) -> Option<Uri> {
+    let (scheme, authority) = match whole {
+        [b'm', b's', b'r', b'p', b's', b':', b'/', b'/', rest @ ..] => (Scheme::Msrps, rest),
+        [b'm', b's', b'r', b'p', b':', b'/', b'/', rest @ ..] => (Scheme::Msrp, rest),
+        _ => return None,
+    };
+    let (host, behind) = authority.split_at_checked(token::authority_len(authority))?;
+    let behind = behind.strip_prefix(b":")?;
+    let (port, session) = behind.split_at_checked(behind.iter().position(|&c| c == b'/')?)?;
+    let port = token::number(port).filter(|_| port.len() <= 5)?;
+    let session = session.get(1..)?;
+    let (session, behind) = session.split_at_checked(token::session_id_len(session))?;
+    let transport = behind.strip_prefix(b";")?;
+    let bad = host.is_empty() || session.is_empty() || !token::is_alphanumeric(transport);
+    let at = |part: &[u8]| part.as_ptr().addr() - whole.as_ptr().addr();
+    (!bad).then_some(Uri {
+        text: Bytes::new(),
+        scheme,
+        host: span(at(host), host),
+        port: Some(u16::try_from(port).ok().filter(|&port| port != 0)?),
+        session: span(at(session), session),
+        transport: span(at(transport), transport),
+    })
 }
 
 fn scheme(text: &[u8]) -> Result<(Scheme, &[u8]), BadUri> {
@@ -328,6 +368,41 @@ mod tests {
         assert_eq!(whole.transport(), "tcp");
         assert_eq!(uri("msrp://[2001:db8::1]:9/s;ws").host(), "[2001:db8::1]");
         assert_eq!(uri("msrps://alice@relay.example.net;tcp").session_id(), None);
+    }
+
+    #[test]
+    fn the_short_way_and_the_long_way_find_the_same() {
+        let long = |text: &str| {
+            let block = Bytes::copy_from_slice(text.as_bytes());
+            Uri::parse_any(&block, &block)
+        };
+        let texts = [
+            "msrps://relay.example.net:2855/s1;tcp",
+            "msrp://192.0.2.1:65535/a/b;ws",
+            "MSRP://h:1/s;tcp",
+            "msrp://h:0/s;tcp",
+            "msrp://h:65536/s;tcp",
+            "msrp://h:000001/s;tcp",
+            "msrp://h:/s;tcp",
+            "msrp://:1/s;tcp",
+            "msrp://h/s;tcp",
+            "msrp://h:1/;tcp",
+            "msrp://h:1/s;",
+            "msrp://h:1/s;tcp;x",
+            "msrp://h:1/s;t-p",
+            "msrp://h:1;tcp",
+            "msrp://u@h:1/s;tcp",
+            "msrp://[::1]:1/s;tcp",
+            "msrp://h^:1/s;tcp",
+            "msrp://h:1/s^;tcp",
+            "",
+        ];
+        for text in texts {
+            let short = text.parse::<Uri>();
+            let parts = |uri: &Uri| (uri.scheme, uri.host, uri.port, uri.session, uri.transport);
+
+            assert_eq!(short.as_ref().map(parts), long(text).as_ref().map(parts), "{text}");
+        }
     }
 
     #[test]
