@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::digest::{AuthenticationInfo, BadCredentials, Challenge, Credentials};
 use crate::header::Headers;
 use crate::ident::{MessageId, TransactionId};
 use crate::nickname::{self, BadNickname};
@@ -153,6 +154,31 @@ impl Head {
     /// `Expires` of AUTH and its response, in seconds (RFC 4976).
     pub fn expires(&self) -> Option<u64> {
         token::number(self.headers.get("Expires")?)
+    }
+
+    /// `Min-Expires` of a 423 to AUTH, in seconds (RFC 4976, section 4.6).
+    pub fn min_expires(&self) -> Option<u64> {
+        token::number(self.headers.get("Min-Expires")?)
+    }
+
+    /// `Max-Expires` of a 423 to AUTH, in seconds (RFC 4976, section 4.6).
+    pub fn max_expires(&self) -> Option<u64> {
+        token::number(self.headers.get("Max-Expires")?)
+    }
+
+    /// The challenges of a 401 that can be answered, in order (RFC 4976, section 5.1).
+    pub fn challenges(&self) -> Vec<Challenge> {
+        self.headers.all("WWW-Authenticate").filter_map(Challenge::parse).collect()
+    }
+
+    /// The credentials of an AUTH, of the first `Authorization` there is.
+    pub fn credentials(&self) -> Option<Result<Credentials, BadCredentials>> {
+        self.headers.get("Authorization").map(Credentials::parse)
+    }
+
+    /// What proves that a relay knew the password too.
+    pub fn authentication_info(&self) -> Option<AuthenticationInfo> {
+        AuthenticationInfo::parse(self.headers.get("Authentication-Info")?)
     }
 }
 

@@ -1,8 +1,8 @@
 //! MSRP (RFC 4975, with NICKNAME of RFC 7701 and AUTH of RFC 4976) and CPIM (RFC 3862).
 //!
 //! Pure: no socket, task, clock or random source. Octets go in and chunks come out; messages go in and frames come
-//! out. Sessions, who may say what, and when a response is due belong to the callers; digest credentials are passed
-//! through as header values.
+//! out. Sessions, who may say what, and when a response is due belong to the callers; digest credentials are read and
+//! written, and nothing is hashed.
 //!
 //! # Receiving
 //!
@@ -53,12 +53,14 @@
 //! # Files, in the order a chunk meets them
 //!
 //! `decode` (states) · `lines` (the end of a head) · `parse` (a head's meaning) · `scan` (the end of a body) · `head`,
-//! `header`, `path`, `paths`, `uri`, `range`, `status`, `start`, `ident`, `nickname` (its parts) · `fault` (what was wrong) ·
-//! `body` · `reassembly` · `cpim` · `encode`, `onward` and `reply` (the way out) · `limits` · `token` (character classes).
+//! `header`, `path`, `paths`, `uri`, `range`, `status`, `start`, `ident`, `nickname`, `digest` (its parts) · `fault`
+//! (what was wrong) · `body` · `reassembly` · `cpim` · `encode`, `onward` and `reply` (the way out) · `limits` · `token`
+//! (character classes).
 
 mod body;
 pub mod cpim;
 mod decode;
+mod digest;
 mod encode;
 mod fault;
 mod head;
@@ -82,6 +84,7 @@ mod uri;
 
 pub use body::Body;
 pub use decode::{Chunk, Decoder, Item};
+pub use digest::{AuthenticationInfo, BadCredentials, Challenge, Credentials, DigestAlgorithm};
 pub use encode::{Address, EndLineInBody, Frame, Payload, SendRequest};
 pub use fault::{Defect, Fault, Rejected};
 pub use head::{Head, Start, media_type_is};
