@@ -28,7 +28,7 @@ use crate::desk::{DeskLimits, DeskParts, Desks, OpenError};
 use crate::front::{self, Front, FrontParts, NoRandomness};
 use crate::http::{self, Api, Pace};
 use crate::metrics::Metrics;
-use crate::relays::{PAUSES, RelayAt, RelayParts, Relays};
+use crate::relays::{Logins, PAUSES, RelayAt, RelayParts, Relays};
 use crate::users::{BadUsers, Users};
 
 /// What the desks may have asked of the front before they wait: some seconds of a large deployment.
@@ -192,7 +192,8 @@ impl Server {
         let store = Store::open(&config.store.path)
             .await
             .map_err(|why| StartError::Store { path: config.store.path.clone(), why })?;
-        let (relays, heard) = relays(&config)?;
+        let (relays, heard) =
+            relays(&config, Logins::new(Arc::clone(&users), &config.domain, metrics.clone()))?;
         let (sip, effects) = mpsc::channel(EFFECTS_MAX);
         let desks = Desks::open(DeskParts {
             store: store.clone(),
@@ -293,6 +294,7 @@ fn issuer(config: &Config) -> Result<Issuer, StartError> {
 
 fn relays(
     config: &Config,
+    logins: Logins,
 ) -> Result<(Relays, mpsc::UnboundedReceiver<crate::relays::Heard>), StartError> {
     let control = &config.control;
     let identity = Identity::load(&control.certificate_file, &control.key_file)?;
@@ -316,6 +318,7 @@ fn relays(
         dialler: quic::dialler(&identity, roots, like)?,
         limits: control::Limits::default(),
         pauses: PAUSES,
+        logins,
     }))
 }
 

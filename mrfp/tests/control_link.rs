@@ -126,7 +126,7 @@ async fn a_drain_takes_no_new_seat_lets_sessions_finish_and_ends() {
     stage.focus.drain(Duration::from_secs(20)).await;
     let draining = |notice: &Notice| match notice {
         Notice::Draining { sessions } => Some(*sessions),
-        Notice::Room { .. } => None,
+        Notice::Room { .. } | Notice::AuthAsked(_) => None,
     };
     assert_eq!(soon("the notice", stage.focus.notice(draining)).await, 2);
     stage.order(RoomOrder::Seat(seat(3))).await;

@@ -146,6 +146,7 @@ impl FocusLink {
         waiting.retain(|entry| {
             let keep = match &entry.order {
                 Order::Drain { .. } => false,
+                Order::Auth(_) => true,
                 Order::Room { conference, order } => match order {
                     RoomOrder::Deliver { seat, .. } | RoomOrder::NicknameAnswer { seat, .. } => {
                         wanted.has_seat(conference, *seat)
@@ -334,6 +335,7 @@ fn happens_once(order: &Order) -> Option<usize> {
             RoomOrder::NicknameAnswer { .. } => Some(0),
             _ => None,
         },
+        Order::Auth(_) => Some(0),
         Order::Drain { .. } => None,
     }
 }

@@ -14,7 +14,7 @@
 //!
 //! **State and happenings.** `Open`, `Seat`, `Unseat`, `Close`, `Gate` and `Drain` say what should be. The focus folds
 //! them into one wanted state and sends that whole state again after a break, so none of them is ever buffered.
-//! `Broadcast`, `Deliver` and `NicknameAnswer` happen once: they are kept until the relay has carried them out,
+//! `Broadcast`, `Deliver`, `NicknameAnswer` and `AuthAnswer` happen once: they are kept until the relay has carried them out,
 //! within a bound, and a relay skips a key that it has already seen.
 //!
 //! **Notices.** A notice is kept, numbered, until the focus has acknowledged it. A [`Charge`] is never lost to the bound:
@@ -56,6 +56,7 @@
 //! assert!(matches!(steps[0], Step::Carry { ticket: 1, .. }));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+mod auth;
 mod bad;
 mod charge;
 mod codec;
@@ -69,6 +70,7 @@ mod relay_link;
 mod wanted;
 mod wire;
 
+pub use auth::{AuthAnswer, AuthAsked};
 pub use bad::{BadFrame, Misbehaved, Overfull};
 pub use charge::{Charge, Ending};
 pub use codec::{Codec, FRAME_OCTETS_MAX};

@@ -5,6 +5,7 @@ use std::fmt;
 use bytes::Bytes;
 use ids::{ConferenceId, Key, Number, SeatId, Term};
 
+use crate::auth::AuthAsked;
 use crate::bad::BadFrame;
 use crate::charge::Charge;
 use crate::proto;
@@ -24,6 +25,8 @@ pub enum Notice {
         /// Sessions left.
         sessions: u64,
     },
+    /// Somebody wants to use the relay for a session of two.
+    AuthAsked(AuthAsked),
 }
 
 impl Notice {
@@ -126,6 +129,10 @@ impl From<Notice> for proto::Notice {
                 let draining = proto::Draining { sessions };
                 return Self { conference: String::new(), kind: Some(Kind::Draining(draining)) };
             }
+            Notice::AuthAsked(asked) => {
+                let kind = Some(Kind::AuthAsked(asked.into()));
+                return Self { conference: String::new(), kind };
+            }
             Notice::Room { conference, notice } => (conference.into(), notice),
         };
         let kind = match notice {
@@ -160,6 +167,9 @@ impl TryFrom<proto::Notice> for Notice {
         if let Kind::Draining(draining) = kind {
             return Ok(Self::Draining { sessions: draining.sessions });
         }
+        if let Kind::AuthAsked(asked) = kind {
+            return Ok(Self::AuthAsked(asked.into()));
+        }
         let conference =
             notice.conference.parse().map_err(|e| BadFrame::field("notice.conference", e))?;
         let notice = match kind {
@@ -188,8 +198,8 @@ impl TryFrom<proto::Notice> for Notice {
                 nickname: asked.nickname,
             },
             Kind::Charged(charged) => RoomNotice::Charged(charged.try_into()?),
-            Kind::Draining(_) => {
-                return Err(BadFrame::field("notice.kind", "draining names no room"));
+            Kind::Draining(_) | Kind::AuthAsked(_) => {
+                return Err(BadFrame::field("notice.kind", "names no room"));
             }
         };
         Ok(Self::Room { conference, notice })

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use ids::{Aor, ConferenceId, DeviceId, Epoch, Era, Key, SeatId, Term};
 
+use crate::auth::AuthAnswer;
 use crate::bad::BadFrame;
 use crate::proto;
 use crate::reach::{Fields, Reach};
@@ -25,6 +26,8 @@ pub enum Order {
         /// How long sessions may go on, counted from when the order arrives.
         deadline: Duration,
     },
+    /// Answers an [`AuthAsked`](crate::AuthAsked).
+    Auth(AuthAnswer),
 }
 
 impl Order {
@@ -222,6 +225,10 @@ impl From<Order> for proto::Order {
                 let drain = proto::Drain { deadline_secs: deadline.as_secs() };
                 return Self { conference: String::new(), kind: Some(Kind::Drain(drain)) };
             }
+            Order::Auth(answer) => {
+                let kind = Some(Kind::AuthAnswer(answer.into()));
+                return Self { conference: String::new(), kind };
+            }
             Order::Room { conference, order } => (conference.into(), order),
         };
         let kind = match order {
@@ -256,6 +263,9 @@ impl TryFrom<proto::Order> for Order {
         if let Kind::Drain(drain) = kind {
             return Ok(Self::Drain { deadline: Duration::from_secs(drain.deadline_secs) });
         }
+        if let Kind::AuthAnswer(answer) = kind {
+            return Ok(Self::Auth(answer.try_into()?));
+        }
         let conference =
             order.conference.parse().map_err(|e| BadFrame::field("order.conference", e))?;
         let order = match kind {
@@ -275,19 +285,21 @@ impl TryFrom<proto::Order> for Order {
             Kind::NicknameAnswer(answer) => RoomOrder::NicknameAnswer {
                 seat: SeatId(answer.seat),
                 request: answer.request,
-                status: status(answer.status)?,
+                status: status("nickname_answer.status", answer.status)?,
             },
-            Kind::Drain(_) => return Err(BadFrame::field("order.kind", "drain names no room")),
+            Kind::Drain(_) | Kind::AuthAnswer(_) => {
+                return Err(BadFrame::field("order.kind", "names no room"));
+            }
         };
         Ok(Self::Room { conference, order })
     }
 }
 
 /// RFC 4975, 9: a status is three digits.
-fn status(status: u32) -> Result<u16, BadFrame> {
+pub(crate) fn status(field: &'static str, status: u32) -> Result<u16, BadFrame> {
     match u16::try_from(status) {
         Ok(status @ 100..=999) => Ok(status),
-        _ => Err(BadFrame::field("nickname_answer.status", format!("{status} is no MSRP status"))),
+        _ => Err(BadFrame::field(field, format!("{status} is no MSRP status"))),
     }
 }
 

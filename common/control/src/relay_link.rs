@@ -272,7 +272,7 @@ impl RelayLink {
 
     /// Takes a notice; it is sent now if the link is up, and again after each break until it is safe.
     ///
-    /// Handshakes and nickname requests are refused at the limit: answer their sender with a failure. What the
+    /// Handshakes, nickname requests and logins are refused at the limit: answer their sender with a failure. What the
     /// focus must know about seats has as much room again. If that is refused too, the focus has been away too
     /// long: end all sessions and [`renew`](Self::renew) the books, as after a restart. A charge is taken in any case
     /// and uses up a place that was [`reserve`](Self::reserve)d for it.
@@ -286,6 +286,7 @@ impl RelayLink {
             Notice::Room { notice: RoomNotice::NicknameAsked { nickname, .. }, .. } => {
                 (nickname.len(), 1)
             }
+            Notice::AuthAsked(asked) => (asked.octets(), 1),
             _ => (0, 2),
         };
         if octets > FRAME_OCTETS_MAX / 2 {

@@ -46,6 +46,7 @@ impl Wanted {
                 self.drain = Some(*deadline);
                 return Ok(());
             }
+            Order::Auth(_) => return Ok(()),
             Order::Room { conference, order } => (conference, order),
         };
         if let RoomOrder::Open(room) = order {

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use control::{
-    BadFrame, Cause, Charge, Codec, Dial, Ending, FRAME_OCTETS_MAX, Gate, Hello, Level, Match,
-    Notice, Order, Reach, Room, RoomNotice, RoomOrder, Seat, ToFocus, ToRelay, Transport, Welcome,
+    AuthAnswer, AuthAsked, BadFrame, Cause, Charge, Codec, Dial, Ending, FRAME_OCTETS_MAX, Gate,
+    Hello, Level, Match, Notice, Order, Reach, Room, RoomNotice, RoomOrder, Seat, ToFocus, ToRelay,
+    Transport, Welcome,
 };
 use ids::{Aor, ConferenceId, DeviceId, Epoch, Era, Key, Number, SeatId, Term};
 use proptest::prelude::*;
@@ -102,7 +103,11 @@ fn room_order() -> impl Strategy<Value = RoomOrder> {
 fn to_relay() -> impl Strategy<Value = ToRelay> {
     let room = (conference(), room_order()).prop_map(|(name, order)| Order::room(name, order));
     let drain = any::<u64>().prop_map(|s| Order::Drain { deadline: Duration::from_secs(s) });
-    let order = prop_oneof![9 => room, 1 => drain];
+    let auth =
+        (any::<u64>(), 100_u16..1000, "[0-9a-f]{0,64}").prop_map(|(request, status, rspauth)| {
+            Order::Auth(AuthAnswer { request, status, rspauth })
+        });
+    let order = prop_oneof![9 => room, 1 => drain, 1 => auth];
     let welcome = (".{0,9}", "[a-z]{1,9}", any::<u64>(), any::<u64>());
     prop_oneof![
         8 => (any::<u64>(), order).prop_map(|(number, order)| ToRelay::Order { number, order }),
@@ -159,9 +164,19 @@ fn room_notice() -> impl Strategy<Value = RoomNotice> {
     ]
 }
 
+fn asked() -> impl Strategy<Value = AuthAsked> {
+    let texts = (".{0,9}", ".{0,9}", ".{0,9}", ".{0,9}", ".{0,9}", ".{0,9}");
+    (any::<u64>(), any::<u32>(), texts).prop_map(|(request, nc, texts)| {
+        let (username, realm, nonce, cnonce, uri, response) = texts;
+        let (algorithm, method) = ("SHA-256".into(), "AUTH".into());
+        AuthAsked { request, username, realm, algorithm, nonce, nc, cnonce, uri, method, response }
+    })
+}
+
 fn to_focus() -> impl Strategy<Value = ToFocus> {
     let room = (conference(), room_notice()).prop_map(|(name, notice)| Notice::room(name, notice));
-    let notice = prop_oneof![9 => room, 1 => any::<u64>().prop_map(|sessions| Notice::Draining { sessions })];
+    let draining = any::<u64>().prop_map(|sessions| Notice::Draining { sessions });
+    let notice = prop_oneof![9 => room, 1 => draining, 1 => asked().prop_map(Notice::AuthAsked)];
     let hello = (".{0,9}", "[a-z]{1,9}", ".{0,9}", any::<u64>(), ".{0,9}", ".{0,9}");
     prop_oneof![
         8 => (any::<u64>(), notice).prop_map(|(number, notice)| ToFocus::Notice { number, notice }),
@@ -276,6 +291,9 @@ fn a_bad_value_is_refused_by_the_name_of_its_field() {
     assert_eq!(refused_field(&in_room(4, &field(2, b"sip:a@b"))), "seat.device");
     assert_eq!(refused_field(&in_room(4, &[0x50, 9])), "seat.match");
     assert_eq!(refused_field(&in_room(9, &[0x18, 42])), "nickname_answer.status");
+    // Field 20 has a tag of two octets.
+    let auth = |body: &[u8]| [&[0xa2, 0x01, u8::try_from(body.len()).unwrap()], body].concat();
+    assert_eq!(refused_field(&auth(&[0x10, 42])), "auth_answer.status");
 }
 
 #[test]
@@ -301,6 +319,28 @@ fn debug_output_shows_no_session_id_and_no_body() {
     );
 
     assert!(!shown.contains("s3cr3t"), "{shown}");
+}
+
+#[test]
+fn debug_output_of_a_login_shows_nothing_that_came_from_the_client() {
+    let secret = || String::from("s3cr3t");
+    let asked = AuthAsked {
+        request: 7,
+        username: secret(),
+        realm: secret(),
+        algorithm: "MD5".into(),
+        nonce: secret(),
+        nc: 1,
+        cnonce: secret(),
+        uri: secret(),
+        method: secret(),
+        response: secret(),
+    };
+    let answer = AuthAnswer { request: 7, status: 200, rspauth: secret() };
+
+    let shown = format!("{:?} {:?}", Notice::AuthAsked(asked), Order::Auth(answer));
+
+    assert_eq!(shown, "AuthAsked(AuthAsked(7, MD5)) Auth(AuthAnswer(7, 200))");
 }
 
 fn sample_seat() -> Seat {

@@ -13,6 +13,7 @@ use service::quic::{self, Pipe, QuicError};
 use tokio::sync::{Notify, mpsc, watch};
 use tracing::{debug, info, warn};
 
+use super::logins::Logins;
 use super::receipts::Receipts;
 use super::safe::Open;
 use super::{Face, Given, Heard, RelayAt, RelayParts};
@@ -41,6 +42,7 @@ pub(super) struct LinkTask {
     held: Option<Order>,
     rooms: HashSet<ConferenceId>,
     receipts: Receipts,
+    logins: Logins,
 }
 
 /// The desks are gone: the task ends.
@@ -85,6 +87,7 @@ impl LinkTask {
             held: None,
             rooms: HashSet::new(),
             receipts: Receipts::default(),
+            logins: parts.logins.clone(),
         }
     }
 
@@ -203,6 +206,11 @@ impl LinkTask {
                     Notice::Draining { sessions } => {
                         info!(relay = %self.name, sessions, "draining");
                     }
+                    Notice::AuthAsked(asked) => {
+                        let answer = self.logins.answer(&self.name, &asked);
+                        // The books may be full of what waits for the relay: then this login fails there by time.
+                        self.order_if_possible(Order::Auth(answer));
+                    }
                 }
             }
             FromLink::Acknowledged => {
@@ -255,6 +263,13 @@ impl LinkTask {
             Err(why @ (Overfull::Frame | Overfull::NoRoom | Overfull::Notices)) => {
                 warn!(relay = %self.name, %why, "an order was dropped");
             }
+        }
+    }
+
+    /// For an order that is worth nothing later.
+    fn order_if_possible(&mut self, order: Order) {
+        if let Err(why) = self.link.order(order) {
+            debug!(relay = %self.name, %why, "an answer was dropped");
         }
     }
 

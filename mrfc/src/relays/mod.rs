@@ -4,6 +4,7 @@
 //! It decides nothing about conferences, and it never waits for one: a relay's notices are bounded by the link
 //! itself, which has no more than its limit unacknowledged, so they need no bounded queue behind it.
 mod link;
+mod logins;
 mod receipts;
 mod safe;
 
@@ -16,6 +17,7 @@ use control::{Order, RoomNotice, RoomOrder};
 use ids::ConferenceId;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
+pub use logins::Logins;
 pub use safe::Done;
 
 /// Orders on their way to one relay's task. A desk waits when there are more.
@@ -47,6 +49,8 @@ pub struct RelayParts {
     pub limits: control::Limits,
     /// First and longest pause between two attempts to reach a relay.
     pub pauses: (Duration, Duration),
+    /// Who may use a relay for a session of two.
+    pub logins: Logins,
 }
 
 /// The default pauses between attempts: a restarted relay is found at once, a dead one does not fill the log.

@@ -29,6 +29,8 @@ impl Carrier {
     pub(crate) fn carry(&self, order: Order, now: Instant, rng: &mut impl RngCore) {
         match order {
             Order::Drain { deadline } => self.drain.order(deadline),
+            // Nobody has asked.
+            Order::Auth(_) => {}
             Order::Room { conference, order: RoomOrder::Open(room) } => {
                 self.open(conference, &room, now);
             }

@@ -106,7 +106,7 @@ impl Stage {
             "the notice",
             focus.notice(|notice| match notice {
                 Notice::Room { notice, .. } => fits(notice).then(|| notice.clone()),
-                Notice::Draining { .. } => None,
+                Notice::Draining { .. } | Notice::AuthAsked(_) => None,
             }),
         )
         .await

@@ -21,7 +21,7 @@ use crate::config::Level;
 use crate::desk::{
     DeskLimits, DeskParts, Desks, Joiner, NewConference, Refusal, SeatGiven, SipEffect,
 };
-use crate::relays::{RelayAt, RelayParts, Relays};
+use crate::relays::{Logins, RelayAt, RelayParts, Relays};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -299,6 +299,7 @@ async fn open(
         dialler,
         limits: control::Limits::default(),
         pauses: (Duration::from_millis(20), Duration::from_millis(200)),
+        logins: nobody(),
     });
     let (sip, effects) = mpsc::channel(64);
     let parts = DeskParts {
@@ -313,4 +314,11 @@ async fn open(
         limits,
     };
     (Desks::open(parts).await.unwrap(), effects)
+}
+
+/// No login at a relay is right.
+fn nobody() -> Logins {
+    let users = crate::users::Users::parse("", "example.net").unwrap();
+    let metrics = crate::metrics::Metrics::new(&service::metrics::Metrics::new());
+    Logins::new(std::sync::Arc::new(users), "example.net", metrics)
 }
