@@ -8,6 +8,7 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use conclave::servers::{self, ServerCommand};
 
+use crate::fanout::cli::Fanout;
 use crate::quick::{self, Asked};
 use crate::scenario::{BadScenario, Scenario};
 use crate::threshold::Thresholds;
@@ -30,6 +31,8 @@ pub struct Cli {
 pub enum Command {
     /// Start a system on loopback, load it for a few seconds and say how it did
     Quick(Quick),
+    /// Load a relay, or another server, with one sender and many receivers and say what a delivery costs
+    Fanout(Box<Fanout>),
     /// Run the conference focus
     #[command(hide = true)]
     Mrfc {
@@ -104,6 +107,7 @@ pub fn run(cli: Cli) -> ExitCode {
     let outcome = match cli.command {
         Command::Mrfc { command } => servers::mrfc(command),
         Command::Mrfp { command } => servers::mrfp(command),
+        Command::Fanout(options) => options.carry_out(),
         Command::Quick(options) => match options.asked() {
             Ok(asked) => load(asked, options.json),
             Err(bad) => Cli::command().error(ErrorKind::ValueValidation, bad).exit(),

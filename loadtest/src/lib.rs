@@ -12,7 +12,10 @@
 //! message was lost, doubled, changed, misdelivered or unreadable, or something failed), 2 (usage) or 99 (a threshold was
 //! missed). Progress goes to standard error, the result to standard output.
 //!
-//! # What each number means
+//! What one delivery costs the relay, next to what it costs other servers, is for `fanout` to say: raw MSRP, no devices and no
+//! keys, every octet checked. Its manual is that of [`fanout`].
+//!
+//! # What each number of `quick` means
 //!
 //! - **offered**: messages of the schedule, and how many a second. The schedule is *open*: message *n* is meant for the
 //!   time *n* / rate, and nothing that happens moves it. A sender that waited for answers would send less while the system
@@ -59,6 +62,7 @@
 //! | `threshold` | what is demanded (pure) |
 //! | `report`, `summary` | the result as JSON and in words (pure) |
 //! | `live` | progress on standard error |
+//! | `fanout/` | what a delivery costs: see there |
 //! | `units` | durations as people write them (pure) |
 //!
 //! The pure part can be had alone:
@@ -86,6 +90,7 @@
 //! ```
 pub mod book;
 pub mod cli;
+pub mod fanout;
 mod fleet;
 pub mod latency;
 mod live;
