@@ -1,11 +1,15 @@
 //! Everything the MRFC can be told, and every bound it keeps, with its unit, default and reason. It is checked
-//! once, by [`Config::check`]; nothing is read from files here except by name.
+//! once, by [`Config::check`] (in `config/check.rs`); nothing is read from files here except by name.
+mod check;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
 use service::telemetry::Format;
+
+pub use check::BadConfig;
 
 /// The whole configuration file. Unknown keys are errors.
 #[derive(Clone, Debug, Deserialize)]
@@ -34,6 +38,9 @@ pub struct Config {
     /// How conferences come to be.
     #[serde(default)]
     pub conferences: Conferences,
+    /// What immediate messages may be.
+    #[serde(default)]
+    pub messages: Messages,
     /// Every bound.
     #[serde(default)]
     pub limits: Limits,
@@ -152,6 +159,26 @@ pub enum Level {
     Sealed,
     /// TLS hop by hop, for plain MSRP clients.
     Open,
+}
+
+/// Immediate messages (SIP MESSAGE, RFC 3428): what is passed from one person to another's devices.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Messages {
+    /// Whether they are passed on at all. Default true; otherwise 403.
+    pub enabled: bool,
+    /// Octets of a body. 64 KiB: every hop is TLS or TCP, so the 1300 octets of RFC 3428, 8 do not bind; above it 413.
+    pub octets_max: usize,
+    /// Media types that are passed on, such as `text/plain` or `image/*`. Default none named: all; otherwise 415.
+    pub types: Vec<String>,
+    /// Seconds the recipient's devices have to answer. 20: below the sender's own 32 (RFC 3261, Timer F); then 480.
+    pub answer_secs: u64,
+}
+
+impl Default for Messages {
+    fn default() -> Self {
+        Self { enabled: true, octets_max: 64 * 1024, types: Vec::new(), answer_secs: 20 }
+    }
 }
 
 /// Every bound of the MRFC. At a bound the peer gets a status of its protocol, and nobody else notices.
@@ -293,100 +320,7 @@ const fn default_certificate_days() -> u32 {
     30
 }
 
-/// What is wrong with a configuration that parsed.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
-pub enum BadConfig {
-    /// The domain cannot stand in a SIP URI.
-    #[error("domain = {0:?} is not a host name; write for example domain = \"example.net\"")]
-    Domain(String),
-    /// The factory cannot stand in a SIP URI.
-    #[error("conferences.factory = {0:?} is not a name of a-z 0-9 . _ -")]
-    Factory(String),
-    /// Nothing could carry a room.
-    #[error("no relay is named; add a [[relays]] table with name, control and server_name")]
-    NoRelay,
-    /// Two relays of one name.
-    #[error("two relays are called {0:?}; each needs a name of its own")]
-    RelayTwice(String),
-    /// A bound that would let nothing through.
-    #[error("limits.{0} is 0, which would refuse everybody; leave it out for the default")]
-    Zero(&'static str),
-    /// The registration times contradict each other.
-    #[error("limits.register_secs_min <= register_secs_default <= register_secs_max does not hold")]
-    RegisterTimes,
-}
-
-impl Config {
-    /// Refuses what parses but cannot work.
-    ///
-    /// # Errors
-    /// The first contradiction found, in words that say how to mend it.
-    pub fn check(&self) -> Result<(), BadConfig> {
-        if format!("sip:x@{}", self.domain).parse::<ids::Aor>().is_err()
-            || self.domain.contains(':')
-        {
-            return Err(BadConfig::Domain(self.domain.clone()));
-        }
-        if self.conferences.factory.parse::<ids::ConferenceId>().is_err() {
-            return Err(BadConfig::Factory(self.conferences.factory.clone()));
-        }
-        if self.relays.is_empty() {
-            return Err(BadConfig::NoRelay);
-        }
-        let mut names: Vec<&str> = self.relays.iter().map(|relay| relay.name.as_str()).collect();
-        names.sort_unstable();
-        if let Some([twice, _]) = names.array_windows().find(|[a, b]| a == b) {
-            return Err(BadConfig::RelayTwice((*twice).to_owned()));
-        }
-        self.limits.check()
-    }
-}
-
 impl Limits {
-    fn check(&self) -> Result<(), BadConfig> {
-        let bounds = [
-            ("sip_connections_max", self.sip_connections_max),
-            ("sip_head_bytes_max", self.sip_head_bytes_max),
-            ("sip_body_bytes_max", self.sip_body_bytes_max),
-            ("sip_queue_bytes_max", self.sip_queue_bytes_max),
-            ("calls_max", self.calls_max),
-            ("calls_per_connection_max", self.calls_per_connection_max),
-            ("dialogs_max", self.dialogs_max),
-            ("dialogs_per_connection_max", self.dialogs_per_connection_max),
-            ("conferences_max", self.conferences_max),
-            ("conferences_per_person_max", self.conferences_per_person_max),
-            ("participants_max", self.participants_max),
-            ("bindings_per_person_max", self.bindings_per_person_max),
-            ("bindings_max", self.bindings_max),
-            ("http_connections_max", self.http_connections_max),
-            ("http_body_bytes_max", self.http_body_bytes_max),
-            ("key_packages_max", self.key_packages_max),
-        ];
-        let times = [
-            ("sip_handshake_secs", self.sip_handshake_secs),
-            ("sip_idle_secs", self.sip_idle_secs),
-            ("call_secs", self.call_secs),
-            ("ring_secs", self.ring_secs),
-            ("nonce_secs", self.nonce_secs),
-            ("http_request_secs", self.http_request_secs),
-            ("register_secs_min", u64::from(self.register_secs_min)),
-            ("http_failures_per_minute_max", u64::from(self.http_failures_per_minute_max)),
-            (
-                "key_package_claims_per_minute_max",
-                u64::from(self.key_package_claims_per_minute_max),
-            ),
-        ];
-        let zero = bounds.iter().find(|(_, bound)| *bound == 0).map(|(name, _)| *name);
-        let zero =
-            zero.or_else(|| times.iter().find(|(_, secs)| *secs == 0).map(|(name, _)| *name));
-        if let Some(name) = zero {
-            return Err(BadConfig::Zero(name));
-        }
-        let ordered = self.register_secs_min <= self.register_secs_default
-            && self.register_secs_default <= self.register_secs_max;
-        if ordered { Ok(()) } else { Err(BadConfig::RegisterTimes) }
-    }
-
     /// How long a request may wait for a desk.
     pub(crate) const fn call(&self) -> Duration {
         Duration::from_secs(self.call_secs)
@@ -400,76 +334,5 @@ impl Limits {
     /// How long an HTTPS request may take.
     pub(crate) const fn http_request(&self) -> Duration {
         Duration::from_secs(self.http_request_secs)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const SMALLEST: &str = r#"
-        domain = "example.net"
-        users_file = "users.toml"
-        [sip]
-        certificate_file = "sip.pem"
-        key_file = "sip.key"
-        [https]
-        certificate_file = "sip.pem"
-        key_file = "sip.key"
-        [store]
-        path = "mrfc.sqlite"
-        [issuer]
-        certificate_file = "ca.pem"
-        key_file = "ca.key"
-        [control]
-        name = "mrfc-0"
-        certificate_file = "mrfc.pem"
-        key_file = "mrfc.key"
-        ca_file = "control-ca.pem"
-        [[relays]]
-        name = "mrfp-0"
-        control = "127.0.0.1:4747"
-        server_name = "mrfp-0.example.net"
-    "#;
-
-    fn smallest() -> Config {
-        toml::from_str(SMALLEST).unwrap()
-    }
-
-    #[test]
-    fn the_smallest_configuration_gets_every_default() {
-        let config = smallest();
-
-        assert_eq!(config.check(), Ok(()));
-        assert_eq!(config.sip.listen.port(), 5061);
-        assert_eq!(config.https.listen.port(), 8443);
-        assert_eq!(config.ops.listen.port(), 9464);
-        assert_eq!(config.conferences.level, Level::Sealed);
-        assert!(!config.sip.md5 && config.sip.protected_listen.is_none());
-    }
-
-    #[test]
-    fn an_unknown_key_is_an_error() {
-        let text = format!("colour = \"red\"\n{SMALLEST}");
-
-        assert!(toml::from_str::<Config>(&text).unwrap_err().message().contains("colour"));
-    }
-
-    #[test]
-    fn contradictions_are_refused_with_their_name() {
-        type Break = fn(&mut Config);
-        let breaks: [(Break, BadConfig); 5] = [
-            (|c| c.domain = String::from("a b"), BadConfig::Domain(String::from("a b"))),
-            (|c| c.relays.clear(), BadConfig::NoRelay),
-            (|c| c.relays.push(c.relays[0].clone()), BadConfig::RelayTwice(String::from("mrfp-0"))),
-            (|c| c.limits.calls_max = 0, BadConfig::Zero("calls_max")),
-            (|c| c.limits.register_secs_max = 10, BadConfig::RegisterTimes),
-        ];
-        for (break_it, expected) in breaks {
-            let mut config = smallest();
-            break_it(&mut config);
-
-            assert_eq!(config.check(), Err(expected));
-        }
     }
 }

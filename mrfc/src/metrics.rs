@@ -29,6 +29,7 @@ pub(crate) struct Metrics {
     relays: IntGaugeVec,
     joins: HistogramVec,
     dial_outs: IntCounterVec,
+    messages: IntCounterVec,
     /// Requests turned away because too many were in work.
     pub(crate) overloaded: IntCounter,
     /// The HTTPS API.
@@ -49,6 +50,10 @@ pub(crate) struct Http {
 
 impl Metrics {
     /// Makes every figure in this registry; once in a process.
+    #[expect(
+        clippy::too_many_lines,
+        reason = "a list, with nothing to understand between its lines"
+    )]
     pub(crate) fn new(registry: &Registry) -> Self {
         Self {
             requests: registry.counters(
@@ -112,6 +117,11 @@ impl Metrics {
                 "Devices called by the focus.",
                 &["result"],
             ),
+            messages: registry.counters(
+                "mrfc_messages_total",
+                "Immediate messages by the answer their sender got.",
+                &["code"],
+            ),
             overloaded: registry.counter(
                 "mrfc_rate_limited_total",
                 "Requests answered 503 because a table was full.",
@@ -165,6 +175,10 @@ impl Metrics {
 
     pub(crate) fn dial_out(&self, result: &str) {
         self.dial_outs.with_label_values(&[result]).inc();
+    }
+
+    pub(crate) fn message(&self, answer: Status) {
+        self.messages.with_label_values(&[answer.to_string().as_str()]).inc();
     }
 }
 

@@ -185,6 +185,12 @@ impl Registrar {
         all.into_iter().any(|binding| binding.flow == flow && binding.expires_at > now)
     }
 
+    /// The one person who has registered over this connection; none if several have.
+    pub fn person_on(&self, flow: FlowId, now: Instant) -> Option<Aor> {
+        let mut people = self.flows.get(&flow)?.iter().filter(|aor| self.vouches(flow, aor, now));
+        people.next().filter(|_| people.next().is_none()).cloned()
+    }
+
     /// The device that `aor` registered on this connection, if it named one.
     pub fn device_on(&self, flow: FlowId, aor: &Aor) -> Option<DeviceId> {
         let mut all = self.people.get(aor).into_iter().flatten();

@@ -8,6 +8,7 @@ use sip::endpoint::FlowId;
 use sip::header::Name;
 use sip::{Request, Response, Status};
 
+use super::privacy;
 use crate::registrar::Registrar;
 use crate::users::Users;
 
@@ -68,7 +69,10 @@ impl Gatekeeper {
         users: &Users,
         registrar: &Registrar,
     ) -> Result<Aor, Stranger> {
-        let from = request.headers.from().ok().and_then(|from| from.uri.aor());
+        let from = request.headers.from().map_err(|_| Stranger::Malformed)?;
+        // RFC 3323, 4.1.1.3: whoever hides in From is known by the proof alone.
+        let hides = privacy::is_anonymous(&from);
+        let from = if hides { registrar.person_on(flow, now) } else { from.uri.aor() };
         let found = Credentials::find(&request.headers, self.challenger.realm());
         let Some(credentials) = found.map_err(|_| Stranger::Malformed)? else {
             // Only the person's own connection vouches: behind a proxy many share one.
@@ -78,7 +82,7 @@ impl Gatekeeper {
         };
         let (method, target) = (request.method.as_str(), request.uri.to_string());
         let aor = self.check(now, method, &target, &credentials, users)?;
-        if from.as_ref() == Some(&aor) { Ok(aor) } else { Err(Stranger::SomebodyElse) }
+        if hides || from.as_ref() == Some(&aor) { Ok(aor) } else { Err(Stranger::SomebodyElse) }
     }
 
     /// Whose credentials these are.
@@ -217,6 +221,10 @@ mod tests {
         let forged = fixture.logged_in(options("sip:bob@example.net"), "secret");
 
         assert_eq!(fixture.author(&forged), Err(Stranger::SomebodyElse));
+        let hidden = options("sip:anonymous@anonymous.invalid");
+        assert_eq!(fixture.author(&hidden), Err(Stranger::Asked));
+        let hidden = fixture.logged_in(hidden, "secret");
+        assert_eq!(fixture.author(&hidden).unwrap().as_str(), "sip:alice@example.net");
     }
 
     #[test]
@@ -236,6 +244,8 @@ mod tests {
 
         assert_eq!(fixture.author(&options("sip:alice@example.net")), Ok(alice));
         assert_eq!(fixture.author(&options("sip:bob@example.net")), Err(Stranger::Asked));
+        let hidden = options("sip:anonymous@anonymous.invalid");
+        assert_eq!(fixture.author(&hidden).unwrap().as_str(), "sip:alice@example.net");
         let through_a_proxy = options("sip:alice@example.net")
             .with(Name::Via, "SIP/2.0/TLS proxy.example.net;branch=z9hG4bK2");
         assert_eq!(fixture.author(&through_a_proxy), Err(Stranger::Asked));

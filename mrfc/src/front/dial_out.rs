@@ -12,6 +12,7 @@ use sip::header::{CSeq, Name, NameAddr, ReasonValue};
 use sip::{Method, Request, Response, SipUri, Status, Uri};
 
 use super::dialogs::Call;
+use super::fork::Fork;
 use super::offer::{Place, answer_of, peer_path};
 use super::screen::{ALLOW, SUPPORTED};
 use super::{Done, Front, WhatFor};
@@ -60,47 +61,24 @@ pub(super) struct Seated {
     given: Result<SeatGiven, Refusal>,
 }
 
-/// How many devices of whom are being called into what.
+/// How many devices of whom are being called into what; nobody reachable is 480.
 #[derive(Debug, Default)]
-pub(super) struct Dials(HashMap<(ConferenceId, Aor), Dial>);
-
-#[derive(Debug, Default)]
-struct Dial {
-    left: usize,
-    told: bool,
-    /// The best answer so far; nobody reachable is 480.
-    best: Option<Status>,
-}
+pub(super) struct Dials(HashMap<(ConferenceId, Aor), Fork>);
 
 impl Dials {
     fn begin(&mut self, conference: &ConferenceId, who: &Aor, devices: usize) {
-        self.0.entry((conference.clone(), who.clone())).or_default().left += devices;
+        self.0.entry((conference.clone(), who.clone())).or_default().add(devices);
     }
 
     /// One device's call ended like this: what there is to tell whoever asked, if anything.
     fn ended(&mut self, conference: &ConferenceId, who: &Aor, status: Status) -> Option<Status> {
         let key = (conference.clone(), who.clone());
-        let dial = self.0.get_mut(&key)?;
-        dial.left = dial.left.saturating_sub(1);
-        dial.best = dial.best.into_iter().chain([status]).min_by_key(|status| rank(*status));
-        let (is_over, success) = (dial.left == 0, status.is_success());
-        let tell = (success || is_over) && !dial.told;
-        dial.told |= tell;
-        let best = dial.best;
-        if is_over {
+        let fork = self.0.get_mut(&key)?;
+        let told = fork.ended(status);
+        if fork.is_over() {
             self.0.remove(&key);
         }
-        best.filter(|_| tell)
-    }
-}
-
-/// RFC 3261, 16.7: a success, then a decision of the person, then anything else.
-fn rank(status: Status) -> u16 {
-    match status.code() {
-        200..=299 => 0,
-        600..=699 => 1,
-        400..=499 => 2,
-        _ => 3,
+        told
     }
 }
 
@@ -381,22 +359,14 @@ mod tests {
     }
 
     #[test]
-    fn the_first_device_to_answer_is_told_and_the_others_are_not() {
+    fn calls_of_one_person_into_one_conference_are_one_fork_that_ends_with_the_last() {
         let mut dials = Dials::default();
-        dials.begin(&room(), &bob(), 3);
+        dials.begin(&room(), &bob(), 1);
+        dials.begin(&room(), &bob(), 1);
 
-        assert_eq!(dials.ended(&room(), &bob(), Status::BUSY_HERE), None);
         assert_eq!(dials.ended(&room(), &bob(), Status::OK), Some(Status::OK));
-        assert_eq!(dials.ended(&room(), &bob(), Status::OK), None);
+        assert_eq!(dials.ended(&room(), &bob(), Status::BUSY_HERE), None);
         assert!(dials.0.is_empty());
-    }
-
-    #[test]
-    fn when_no_device_answers_the_best_refusal_is_told() {
-        let mut dials = Dials::default();
-        dials.begin(&room(), &bob(), 2);
-
-        assert_eq!(dials.ended(&room(), &bob(), Status::DECLINE), None);
-        assert_eq!(dials.ended(&room(), &bob(), Status::REQUEST_TIMEOUT), Some(Status::DECLINE));
+        assert_eq!(dials.ended(&room(), &bob(), Status::OK), None);
     }
 }

@@ -26,8 +26,16 @@ impl Front {
             Event::Ack { key, request, .. } => self.acknowledged(key, &request),
             Event::Cancelled { key } => self.answer(key, Status::REQUEST_TERMINATED),
             Event::Abandoned { key, .. } => self.abandoned(key),
-            Event::Response { key, response } => self.dialled(key, &response),
-            Event::Failed { key, why } => self.not_dialled(key, why),
+            Event::Response { key, response } => {
+                if !self.message_answered(key, &response) {
+                    self.dialled(key, &response);
+                }
+            }
+            Event::Failed { key, why } => {
+                if !self.message_lost(key, why) {
+                    self.not_dialled(key, why);
+                }
+            }
         }
     }
 
@@ -52,6 +60,7 @@ impl Front {
             Method::Options => self.options(request).map(Some),
             Method::Invite => self.invite(key, *flow, request, author),
             Method::Refer => self.refer(key, *flow, request, &author),
+            Method::Message => self.message(key, request, &author),
             Method::Bye => self.bye(*flow, request, &author).map(Some),
             // `screen` lets nothing else through; the endpoint keeps ACK and CANCEL.
             _ => Err(Response::to(request, Status::METHOD_NOT_ALLOWED)),
@@ -262,6 +271,7 @@ impl Front {
     /// A request of a device lost its transaction before its end.
     fn abandoned(&mut self, key: TransactionKey) {
         self.forget(key);
+        self.messages.forget(key);
         if let Some(id) = self.dialogs.awaiting(key) {
             // RFC 3261, 13.3.1.4: a 2xx that nobody acknowledges is followed by BYE.
             self.say_bye(&id, &ReasonValue::new("SIP", 408, "no ACK"), Gone::Away);

@@ -3,7 +3,7 @@
 //!
 //! The way of a request, by file: `edge` cuts it from a connection · `sip::endpoint` makes it a transaction ·
 //! [`authenticate`] says who asks · [`screen`] turns away what nobody here does · [`dispatch`] gives it to
-//! [`register`], [`invite`], [`refer`] or the dialog it belongs to ([`dialogs`]) · [`answers`] sends the answer and
+//! [`register`], [`invite`], [`refer`], [`message`] or the dialog it belongs to ([`dialogs`]) · [`answers`] sends the answer and
 //! counts it. What the desks want said to devices ([`crate::desk::SipEffect`]) goes by [`dial_out`] and [`dispatch`].
 //!
 //! It knows no MLS, no journal and no relay: those are the desk's.
@@ -13,8 +13,11 @@ mod calls;
 mod dial_out;
 mod dialogs;
 mod dispatch;
+mod fork;
 mod invite;
+mod message;
 mod offer;
+mod privacy;
 mod refer;
 mod refusal;
 mod register;
@@ -48,6 +51,7 @@ use calls::{Calls, Outcome};
 use dial_out::{Dials, Ringing};
 use dialogs::Dialogs;
 use invite::Joining;
+use message::Messages;
 use refer::Referrals;
 
 /// How often what has expired is looked for.
@@ -93,6 +97,7 @@ pub(crate) struct Front {
     ended_early: HashSet<(ConferenceId, SeatId)>,
     ringing: HashMap<TransactionKey, Ringing>,
     dials: Dials,
+    messages: Messages,
     referrals: Referrals,
 }
 
@@ -161,6 +166,7 @@ impl Front {
             ended_early: HashSet::new(),
             ringing: HashMap::new(),
             dials: Dials::default(),
+            messages: Messages::default(),
             referrals: Referrals::default(),
             port,
             config,
@@ -284,6 +290,7 @@ impl Front {
         let now = clock::now();
         self.registrar.expire(now);
         self.stop_ringing(now);
+        self.messages_late(now);
         self.referrals_late(now);
         self.metrics.rooms(self.desks.len(), self.desks.figures(), self.relays.reached());
         self.gauges();

@@ -15,8 +15,8 @@ pub(crate) fn screen(request: &Request) -> Result<(), Response> {
     hops(request)?;
     method(request)?;
     extensions(request)?;
-    match request.headers.has(&Name::ContentEncoding) {
-        // RFC 3261, 8.2.3: we decode no encoding.
+    // RFC 3261, 8.2.3: we decode no encoding. The content of a message is not for us.
+    match request.method != Method::Message && request.headers.has(&Name::ContentEncoding) {
         true => Err(Response::to(request, Status::UNSUPPORTED_MEDIA_TYPE)
             .with(Name::AcceptEncoding, "identity")),
         false => Ok(()),
@@ -34,8 +34,7 @@ fn hops(request: &Request) -> Result<(), Response> {
     }
 }
 
-/// RFC 3261, 8.2.1: a known method that is not served is 405, an unknown one 501; both say what is. MESSAGE is 405
-/// until there is somebody to give it to (RFC 3428, 7 asks no more of a server that does not do it).
+/// RFC 3261, 8.2.1: a known method that is not served is 405, an unknown one 501; both say what is.
 fn method(request: &Request) -> Result<(), Response> {
     let status = match &request.method {
         Method::Invite
@@ -44,7 +43,8 @@ fn method(request: &Request) -> Result<(), Response> {
         | Method::Bye
         | Method::Options
         | Method::Register
-        | Method::Refer => return Ok(()),
+        | Method::Refer
+        | Method::Message => return Ok(()),
         // We subscribe to nothing, so whatever this tells of is not ours (RFC 6665, 4.1.3).
         Method::Notify => return Err(Response::to(request, Status::NO_SUCH_DIALOG)),
         Method::Other(_) => Status::NOT_IMPLEMENTED,
@@ -87,7 +87,7 @@ mod tests {
 
     #[test]
     fn s8_2_1_an_unknown_method_is_501_and_an_unserved_one_405_and_both_say_what_is_served() {
-        for (method, code) in [("FROBNICATE", 501), ("MESSAGE", 405), ("SUBSCRIBE", 405)] {
+        for (method, code) in [("FROBNICATE", 501), ("PUBLISH", 405), ("SUBSCRIBE", 405)] {
             let response = refusal(&request(method));
 
             assert_eq!(response.status.code(), code, "{method}");

@@ -1,0 +1,175 @@
+//! What [`Config::check`] refuses: values that parse and cannot work together. It reads no file.
+use super::{Config, Limits};
+
+/// What is wrong with a configuration that parsed.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum BadConfig {
+    /// The domain cannot stand in a SIP URI.
+    #[error("domain = {0:?} is not a host name; write for example domain = \"example.net\"")]
+    Domain(String),
+    /// The factory cannot stand in a SIP URI.
+    #[error("conferences.factory = {0:?} is not a name of a-z 0-9 . _ -")]
+    Factory(String),
+    /// Nothing could carry a room.
+    #[error("no relay is named; add a [[relays]] table with name, control and server_name")]
+    NoRelay,
+    /// Two relays of one name.
+    #[error("two relays are called {0:?}; each needs a name of its own")]
+    RelayTwice(String),
+    /// A bound that would let nothing through.
+    #[error("limits.{0} is 0, which would refuse everybody; leave it out for the default")]
+    Zero(&'static str),
+    /// A time in which nobody could answer.
+    #[error("{0} is 0, which gives nobody time to answer; leave it out for the default")]
+    NoTime(&'static str),
+    /// The registration times contradict each other.
+    #[error("limits.register_secs_min <= register_secs_default <= register_secs_max does not hold")]
+    RegisterTimes,
+}
+
+impl Config {
+    /// Refuses what parses but cannot work.
+    ///
+    /// # Errors
+    /// The first contradiction found, in words that say how to mend it.
+    pub fn check(&self) -> Result<(), BadConfig> {
+        if format!("sip:x@{}", self.domain).parse::<ids::Aor>().is_err()
+            || self.domain.contains(':')
+        {
+            return Err(BadConfig::Domain(self.domain.clone()));
+        }
+        if self.conferences.factory.parse::<ids::ConferenceId>().is_err() {
+            return Err(BadConfig::Factory(self.conferences.factory.clone()));
+        }
+        if self.relays.is_empty() {
+            return Err(BadConfig::NoRelay);
+        }
+        let mut names: Vec<&str> = self.relays.iter().map(|relay| relay.name.as_str()).collect();
+        names.sort_unstable();
+        if let Some([twice, _]) = names.array_windows().find(|[a, b]| a == b) {
+            return Err(BadConfig::RelayTwice((*twice).to_owned()));
+        }
+        if self.messages.answer_secs == 0 {
+            return Err(BadConfig::NoTime("messages.answer_secs"));
+        }
+        self.limits.check()
+    }
+}
+
+impl Limits {
+    fn check(&self) -> Result<(), BadConfig> {
+        let bounds = [
+            ("sip_connections_max", self.sip_connections_max),
+            ("sip_head_bytes_max", self.sip_head_bytes_max),
+            ("sip_body_bytes_max", self.sip_body_bytes_max),
+            ("sip_queue_bytes_max", self.sip_queue_bytes_max),
+            ("calls_max", self.calls_max),
+            ("calls_per_connection_max", self.calls_per_connection_max),
+            ("dialogs_max", self.dialogs_max),
+            ("dialogs_per_connection_max", self.dialogs_per_connection_max),
+            ("conferences_max", self.conferences_max),
+            ("conferences_per_person_max", self.conferences_per_person_max),
+            ("participants_max", self.participants_max),
+            ("bindings_per_person_max", self.bindings_per_person_max),
+            ("bindings_max", self.bindings_max),
+            ("http_connections_max", self.http_connections_max),
+            ("http_body_bytes_max", self.http_body_bytes_max),
+            ("key_packages_max", self.key_packages_max),
+        ];
+        let times = [
+            ("sip_handshake_secs", self.sip_handshake_secs),
+            ("sip_idle_secs", self.sip_idle_secs),
+            ("call_secs", self.call_secs),
+            ("ring_secs", self.ring_secs),
+            ("nonce_secs", self.nonce_secs),
+            ("http_request_secs", self.http_request_secs),
+            ("register_secs_min", u64::from(self.register_secs_min)),
+            ("http_failures_per_minute_max", u64::from(self.http_failures_per_minute_max)),
+            (
+                "key_package_claims_per_minute_max",
+                u64::from(self.key_package_claims_per_minute_max),
+            ),
+        ];
+        let zero = bounds.iter().find(|(_, bound)| *bound == 0).map(|(name, _)| *name);
+        let zero =
+            zero.or_else(|| times.iter().find(|(_, secs)| *secs == 0).map(|(name, _)| *name));
+        if let Some(name) = zero {
+            return Err(BadConfig::Zero(name));
+        }
+        let ordered = self.register_secs_min <= self.register_secs_default
+            && self.register_secs_default <= self.register_secs_max;
+        if ordered { Ok(()) } else { Err(BadConfig::RegisterTimes) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Level;
+
+    const SMALLEST: &str = r#"
+        domain = "example.net"
+        users_file = "users.toml"
+        [sip]
+        certificate_file = "sip.pem"
+        key_file = "sip.key"
+        [https]
+        certificate_file = "sip.pem"
+        key_file = "sip.key"
+        [store]
+        path = "mrfc.sqlite"
+        [issuer]
+        certificate_file = "ca.pem"
+        key_file = "ca.key"
+        [control]
+        name = "mrfc-0"
+        certificate_file = "mrfc.pem"
+        key_file = "mrfc.key"
+        ca_file = "control-ca.pem"
+        [[relays]]
+        name = "mrfp-0"
+        control = "127.0.0.1:4747"
+        server_name = "mrfp-0.example.net"
+    "#;
+
+    fn smallest() -> Config {
+        toml::from_str(SMALLEST).unwrap()
+    }
+
+    #[test]
+    fn the_smallest_configuration_gets_every_default() {
+        let config = smallest();
+
+        assert_eq!(config.check(), Ok(()));
+        assert_eq!(config.sip.listen.port(), 5061);
+        assert_eq!(config.https.listen.port(), 8443);
+        assert_eq!(config.ops.listen.port(), 9464);
+        assert_eq!(config.conferences.level, Level::Sealed);
+        assert!(!config.sip.md5 && config.sip.protected_listen.is_none());
+    }
+
+    #[test]
+    fn an_unknown_key_is_an_error() {
+        let text = format!("colour = \"red\"\n{SMALLEST}");
+
+        assert!(toml::from_str::<Config>(&text).unwrap_err().message().contains("colour"));
+    }
+
+    #[test]
+    fn contradictions_are_refused_with_their_name() {
+        type Break = fn(&mut Config);
+        let breaks: [(Break, BadConfig); 5] = [
+            (|c| c.domain = String::from("a b"), BadConfig::Domain(String::from("a b"))),
+            (|c| c.relays.clear(), BadConfig::NoRelay),
+            (|c| c.relays.push(c.relays[0].clone()), BadConfig::RelayTwice(String::from("mrfp-0"))),
+            (|c| c.limits.calls_max = 0, BadConfig::Zero("calls_max")),
+            (|c| c.limits.register_secs_max = 10, BadConfig::RegisterTimes),
+        ];
+        for (break_it, expected) in breaks {
+            let mut config = smallest();
+            break_it(&mut config);
+
+            assert_eq!(config.check(), Err(expected));
+        }
+    }
+}
