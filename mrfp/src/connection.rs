@@ -12,7 +12,7 @@ use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
@@ -22,11 +22,10 @@ use msrp::{Address, Decoder, Fault, Frame, Head, Item, TransactionId};
 use service::clock;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::tcp::OwnedReadHalf;
-use tokio::sync::{Notify, OwnedSemaphorePermit};
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::doors::Newcomer;
 use crate::pace::{Pace, Spent};
-use crate::plane::Plane;
 use crate::registry::AddressSlot;
 use crate::relay::RoomId;
 use crate::shard::Shard;
@@ -54,7 +53,7 @@ pub(crate) struct Connection {
     /// Queued for this round of writing.
     dirty: Cell<bool>,
     ending: Cell<Option<Cause>>,
-    attention: Notify,
+    attention: Attention,
     opened: Instant,
     heard: Cell<Instant>,
     /// Given back when the first seat is taken.
@@ -109,7 +108,7 @@ pub(crate) fn enter(
         rests: Cell::new(None),
         dirty: Cell::new(false),
         ending: Cell::new(None),
-        attention: Notify::new(),
+        attention: Attention::default(),
         opened: now,
         heard: Cell::new(now),
         half_open: RefCell::new(Some(half_open)),
@@ -119,67 +118,84 @@ pub(crate) fn enter(
     Ok((connection, read))
 }
 
-/// What a connection's task woke up for.
-enum Woken {
-    Read { full: bool },
-    Writable,
+/// Why a connection's task does something else than to serve its socket.
+enum Pause {
     Ended(Cause),
+    /// There was more than one buffer of input, so others come first.
+    Turn,
+    /// It is over its rate, and not to be read before.
+    Rest(Instant),
+    /// The machine as a whole cannot keep up.
+    Congested,
 }
 
 async fn run(connection: Rc<Connection>, mut socket: OwnedReadHalf, shard: Rc<Shard>) {
     let cause = loop {
-        let woken = tokio::select! {
-            woken = poll_fn(|context| connection.poll(context, &mut socket, &shard)) => woken,
-            () = connection.attention.notified() => match connection.ending.get() {
-                Some(cause) => Woken::Ended(cause),
-                None => continue,
-            },
-        };
-        match woken {
-            Woken::Ended(cause) => break cause,
-            Woken::Writable => connection.flush(&shard.plane),
-            // Others come first when there is more than one buffer of input.
-            Woken::Read { full: true } => tokio::task::yield_now().await,
-            Woken::Read { full: false } => {}
+        match poll_fn(|context| connection.poll(context, &mut socket, &shard)).await {
+            Pause::Ended(cause) => break cause,
+            Pause::Turn => tokio::task::yield_now().await,
+            Pause::Rest(until) => {
+                if let Some(cause) = rest::rest(&connection, &socket, &shard, until).await {
+                    break cause;
+                }
+            }
+            Pause::Congested => shard.plane.doors.passable().await,
         }
-        if let Some(cause) = connection.ending.get() {
-            break cause;
-        }
-        if let Some(cause) = rest::rest(&connection, &socket, &shard).await {
-            break cause;
-        }
-        shard.plane.doors.passable().await;
     };
     goodbye::say(&connection, socket, &shard, cause).await;
 }
 
 impl Connection {
+    /// Serves the socket as long as it has anything.
     fn poll(
         self: &Rc<Self>,
         context: &mut Context<'_>,
         socket: &mut OwnedReadHalf,
         shard: &Rc<Shard>,
-    ) -> Poll<Woken> {
-        if self.writer.is_behind() && socket.as_ref().poll_write_ready(context).is_ready() {
-            return Poll::Ready(Woken::Writable);
+    ) -> Poll<Pause> {
+        self.attention.note(context.waker());
+        loop {
+            if let Some(cause) = self.ending.get() {
+                return Poll::Ready(Pause::Ended(cause));
+            }
+            if let Some(until) = self.rests.take() {
+                return Poll::Ready(Pause::Rest(until));
+            }
+            if shard.plane.doors.is_congested() {
+                return Poll::Ready(Pause::Congested);
+            }
+            if self.writer.is_behind() && socket.as_ref().poll_write_ready(context).is_ready() {
+                self.flush(shard);
+                continue;
+            }
+            match ready!(self.read(context, socket, shard)) {
+                Err(cause) => return Poll::Ready(Pause::Ended(cause)),
+                Ok(Read::Full) => return Poll::Ready(Pause::Turn),
+                Ok(Read::Rest) => {}
+            }
         }
+    }
+
+    /// Reads once, and does what is asked.
+    fn read(
+        self: &Rc<Self>,
+        context: &mut Context<'_>,
+        socket: &mut OwnedReadHalf,
+        shard: &Rc<Shard>,
+    ) -> Poll<Result<Read, Cause>> {
         let mut buffer = shard.buffer.borrow_mut();
-        let room = buffer.len();
         let mut sealed = ReadBuf::new(&mut buffer);
-        match Pin::new(socket).poll_read(context, &mut sealed) {
-            Poll::Pending => Poll::Pending,
-            Poll::Ready(Err(error)) => {
+        Poll::Ready(match ready!(Pin::new(socket).poll_read(context, &mut sealed)) {
+            Err(error) => {
                 tracing::debug!(%error, self.number, "read");
-                Poll::Ready(Woken::Ended(Cause::Disconnected))
+                Err(Cause::Disconnected)
             }
-            Poll::Ready(Ok(())) if sealed.filled().is_empty() => {
-                Poll::Ready(Woken::Ended(Cause::Disconnected))
-            }
-            Poll::Ready(Ok(())) => Poll::Ready(match self.take_in(sealed.filled(), shard) {
-                Ok(()) => Woken::Read { full: sealed.filled().len() == room },
-                Err(cause) => Woken::Ended(cause),
+            Ok(()) if sealed.filled().is_empty() => Err(Cause::Disconnected),
+            Ok(()) => self.take_in(sealed.filled(), shard).map(|()| match sealed.remaining() {
+                0 => Read::Full,
+                _ => Read::Rest,
             }),
-        }
+        })
     }
 
     /// Opens what came in and carries out the requests in it.
@@ -271,13 +287,13 @@ impl Connection {
     }
 
     /// Writes what waits.
-    pub(crate) fn flush(&self, plane: &Plane) {
+    pub(crate) fn flush(&self, shard: &Shard) {
         self.dirty.set(false);
         let was_behind = self.writer.is_behind();
-        match self.writer.flush(&mut self.wire.borrow_mut(), plane) {
+        match self.writer.flush(&mut self.wire.borrow_mut(), &shard.plane) {
             Flushed::All => {}
             // The task must now wait for the socket to become writable, too.
-            Flushed::Behind if !was_behind => self.attention.notify_one(),
+            Flushed::Behind if !was_behind => self.attention.call(),
             Flushed::Behind => {}
             Flushed::Broken(error) => {
                 tracing::debug!(%error, self.number, "write");
@@ -290,7 +306,7 @@ impl Connection {
     pub(crate) fn end(&self, cause: Cause) {
         if self.ending.get().is_none() {
             self.ending.set(Some(cause));
-            self.attention.notify_one();
+            self.attention.call();
         }
     }
 
@@ -326,6 +342,34 @@ impl Connection {
             return;
         }
         self.expire(shard, now);
+    }
+}
+
+/// What a call to the socket gave.
+enum Read {
+    /// As much as the buffer holds: there may be more.
+    Full,
+    /// Less: all there was.
+    Rest,
+}
+
+/// The way to a connection's task, for whoever has something for it on its shard.
+#[derive(Default)]
+struct Attention(RefCell<Option<Waker>>);
+
+impl Attention {
+    /// The task is called like this.
+    fn note(&self, waker: &Waker) {
+        let mut known = self.0.borrow_mut();
+        if !known.as_ref().is_some_and(|known| known.will_wake(waker)) {
+            *known = Some(waker.clone());
+        }
+    }
+
+    fn call(&self) {
+        if let Some(waker) = &*self.0.borrow() {
+            waker.wake_by_ref();
+        }
     }
 }
 

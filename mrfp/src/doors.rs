@@ -88,17 +88,15 @@ pub(crate) struct Door {
 
 impl Door {
     fn push(&self, errand: Errand) {
-        self.octets.fetch_add(errand.octets(), Ordering::Relaxed);
+        self.octets.fetch_add(errand.octets(), Ordering::SeqCst);
         self.queue.lock().unwrap_or_else(PoisonError::into_inner).push(errand);
         self.wake.notify_one();
     }
 
-    /// Takes all errands, in order.
-    pub(crate) fn take(&self) -> Vec<Errand> {
-        let errands =
-            std::mem::take(&mut *self.queue.lock().unwrap_or_else(PoisonError::into_inner));
-        self.octets.fetch_sub(errands.iter().map(Errand::octets).sum(), Ordering::Relaxed);
-        errands
+    /// Takes all errands, in order, into `errands`, which is empty and leaves its room to those that come.
+    pub(crate) fn take(&self, errands: &mut Vec<Errand>) {
+        std::mem::swap(&mut *self.queue.lock().unwrap_or_else(PoisonError::into_inner), errands);
+        self.octets.fetch_sub(errands.iter().map(Errand::octets).sum(), Ordering::SeqCst);
     }
 
     /// Asks the shard to look at its door and at what it has to send.
@@ -119,12 +117,14 @@ pub(crate) struct Doors {
     /// Octets behind a door above which senders pause.
     octets_max: usize,
     relieved: Notify,
+    /// Senders that are paused, so that relief costs nothing where nobody waits for it.
+    paused: AtomicUsize,
 }
 
 impl Doors {
     pub(crate) fn new(shards: usize, octets_max: usize) -> Self {
         let doors = (0..shards).map(|_| Arc::default()).collect();
-        Self { doors, octets_max, relieved: Notify::new() }
+        Self { doors, octets_max, relieved: Notify::new(), paused: AtomicUsize::new(0) }
     }
 
     /// How many shards there are.
@@ -149,22 +149,28 @@ impl Doors {
         shards.iter().for_each(|shard| self.push(shard, errand()));
     }
 
-    fn congested(&self) -> bool {
-        self.doors.iter().any(|door| door.octets.load(Ordering::Relaxed) > self.octets_max)
+    /// Whether senders pause.
+    pub(crate) fn is_congested(&self) -> bool {
+        self.doors.iter().any(|door| door.octets.load(Ordering::SeqCst) > self.octets_max)
     }
 
     /// A shard has emptied its door.
     pub(crate) fn relieve(&self) {
-        self.relieved.notify_waiters();
+        // Who pauses is counted first and looks at the doors then; here it is the other way round, so nobody is missed.
+        if self.paused.load(Ordering::SeqCst) > 0 {
+            self.relieved.notify_waiters();
+        }
     }
 
     /// Waits while the machine cannot keep up. This pauses a sender by its own socket; no single receiver causes it.
     pub(crate) async fn passable(&self) {
-        while self.congested() {
+        self.paused.fetch_add(1, Ordering::SeqCst);
+        while self.is_congested() {
             let relieved = self.relieved.notified();
-            if self.congested() {
+            if self.is_congested() {
                 relieved.await;
             }
         }
+        self.paused.fetch_sub(1, Ordering::SeqCst);
     }
 }

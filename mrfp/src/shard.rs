@@ -37,11 +37,19 @@ pub(crate) struct Shard {
     round: RefCell<Vec<Instant>>,
     /// Connections with something to write.
     dirty: RefCell<Vec<Rc<Connection>>>,
+    /// Both empty but for their room, while nothing is settled.
+    errands: RefCell<Vec<Errand>>,
+    flushing: RefCell<Vec<Rc<Connection>>>,
+    /// Whatever is marked dirty now is looked at before this ends.
+    settling: Cell<bool>,
     last_connection: Cell<u64>,
 }
 
 /// How often time-outs are looked at. They are seconds long, so this much late is early enough.
 const TICK: Duration = Duration::from_millis(250);
+
+/// Room for errands that a quiet shard keeps.
+const ERRANDS_KEPT_MAX: usize = 1024;
 
 /// Starts the thread of a shard; it ends when `shutdown` says so.
 pub(crate) fn spawn(
@@ -80,6 +88,9 @@ impl Shard {
             connections: RefCell::default(),
             round: RefCell::default(),
             dirty: RefCell::default(),
+            errands: RefCell::default(),
+            flushing: RefCell::default(),
+            settling: Cell::new(false),
             last_connection: Cell::new(0),
             plane,
         })
@@ -103,17 +114,29 @@ impl Shard {
 
     /// Does what waits at the door, then sends what that and the input of connections have queued.
     fn settle(self: &Rc<Self>) {
+        self.settling.set(true);
+        let mut errands = self.errands.take();
         loop {
-            let errands = self.door.take();
+            self.door.take(&mut errands);
             if errands.is_empty() {
                 break;
             }
             let now = clock::now();
-            errands.into_iter().for_each(|errand| self.run_errand(errand, now));
+            errands.drain(..).for_each(|errand| self.run_errand(errand, now));
         }
+        errands.shrink_to(ERRANDS_KEPT_MAX);
+        self.errands.replace(errands);
         self.plane.doors.relieve();
-        let dirty = std::mem::take(&mut *self.dirty.borrow_mut());
-        dirty.iter().for_each(|connection| connection.flush(&self.plane));
+        let mut dirty = self.flushing.take();
+        loop {
+            std::mem::swap(&mut *self.dirty.borrow_mut(), &mut dirty);
+            if dirty.is_empty() {
+                break;
+            }
+            dirty.drain(..).for_each(|connection| connection.flush(self));
+        }
+        self.flushing.replace(dirty);
+        self.settling.set(false);
         self.measure_round();
     }
 
@@ -258,8 +281,11 @@ impl Shard {
 
     /// A connection has something to write: it does so when the errands at hand are done.
     pub(crate) fn mark_dirty(&self, connection: Rc<Connection>) {
-        self.dirty.borrow_mut().push(connection);
-        self.door.nudge();
+        let mut dirty = self.dirty.borrow_mut();
+        if dirty.is_empty() && !self.settling.get() {
+            self.door.nudge();
+        }
+        dirty.push(connection);
     }
 
     fn tick(&self, now: Instant) {

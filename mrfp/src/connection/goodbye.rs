@@ -31,10 +31,10 @@ pub(super) async fn say(
     shard.leave(connection, &seats);
     tracing::debug!(connection.number, cause = label, "closed");
     if cause != Cause::Slow {
-        connection.flush(&shard.plane);
+        connection.flush(shard);
         // Nothing can follow this, so it comes behind the last answer.
         connection.wire.borrow_mut().close();
-        connection.flush(&shard.plane);
+        connection.flush(shard);
     }
     connection.writer.end(&shard.plane);
     if cause == Cause::Misbehaved || cause == Cause::Silent {

@@ -1,6 +1,8 @@
 //! What being over its rate means for a connection: it is not read for a while, and goes on being written to. How fast
 //! a peer may go is for `pace`.
+use std::future::{Future as _, poll_fn};
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::Instant;
 
 use control::Cause;
@@ -35,21 +37,22 @@ pub(super) async fn rest(
     connection: &Rc<Connection>,
     socket: &OwnedReadHalf,
     shard: &Rc<Shard>,
+    until: Instant,
 ) -> Option<Cause> {
-    let until = connection.rests.take()?;
     let over = tokio::time::sleep_until(until.into());
     tokio::pin!(over);
-    loop {
-        tokio::select! {
-            () = &mut over => return None,
-            () = connection.attention.notified() => {}
-            ready = socket.as_ref().writable(), if connection.writer.is_behind() => match ready {
-                Ok(()) => connection.flush(&shard.plane),
-                Err(_broken) => return Some(Cause::Disconnected),
-            },
+    poll_fn(|context| {
+        connection.attention.note(context.waker());
+        while connection.ending.get().is_none()
+            && connection.writer.is_behind()
+            && socket.as_ref().poll_write_ready(context).is_ready()
+        {
+            connection.flush(shard);
         }
-        if let Some(cause) = connection.ending.get() {
-            return Some(cause);
+        match connection.ending.get() {
+            Some(cause) => Poll::Ready(Some(cause)),
+            None => over.as_mut().poll(context).map(|()| None),
         }
-    }
+    })
+    .await
 }

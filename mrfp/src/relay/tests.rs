@@ -82,7 +82,8 @@ fn admitted(scene: &mut Scene) -> (Message, Bytes) {
 }
 
 fn parcels(door: usize, doors: &Doors) -> Vec<Arc<Parcel>> {
-    let errands = doors.door(door).unwrap().take();
+    let mut errands = Vec::new();
+    doors.door(door).unwrap().take(&mut errands);
     let parcel = |errand| match errand {
         Errand::Relay(parcel) => Some(parcel),
         _ => None,
