@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use control::Transport;
 use service::clock;
 use service::shutdown::Shutdown;
 use socket2::{SockRef, TcpKeepalive};
@@ -20,7 +21,11 @@ const KEEP_ALIVE: Duration = Duration::from_secs(60);
 const PROBE: Duration = Duration::from_secs(15);
 
 /// Accepts until `shutdown`.
-pub(crate) async fn accept(listener: TcpListener, plane: Arc<Plane>, shutdown: Shutdown) {
+pub(crate) async fn accept(
+    (transport, listener): (Transport, TcpListener),
+    plane: Arc<Plane>,
+    shutdown: Shutdown,
+) {
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -28,7 +33,7 @@ pub(crate) async fn accept(listener: TcpListener, plane: Arc<Plane>, shutdown: S
         };
         match accepted {
             Ok((socket, peer)) => {
-                if let Err(bound) = hand_over(socket, peer, &plane) {
+                if let Err(bound) = hand_over(socket, peer, transport, &plane) {
                     plane.metrics.connections_refused.with_label_values(&[bound]).inc();
                 }
             }
@@ -42,7 +47,12 @@ pub(crate) async fn accept(listener: TcpListener, plane: Arc<Plane>, shutdown: S
 }
 
 /// The bound that was met, or nothing.
-fn hand_over(socket: TcpStream, peer: SocketAddr, plane: &Plane) -> Result<(), &'static str> {
+fn hand_over(
+    socket: TcpStream,
+    peer: SocketAddr,
+    transport: Transport,
+    plane: &Plane,
+) -> Result<(), &'static str> {
     let address = peer.ip();
     let network = network(address);
     if !plane.may_connect(network, clock::now()) {
@@ -53,7 +63,7 @@ fn hand_over(socket: TcpStream, peer: SocketAddr, plane: &Plane) -> Result<(), &
     prepare(&socket).map_err(|_| "socket")?;
     let socket = socket.into_std().map_err(|_| "socket")?;
     let shard = plane.place().ok_or("connections")?;
-    plane.doors.push(shard, Errand::Serve(Newcomer { socket, address, slot }));
+    plane.doors.push(shard, Errand::Serve(Newcomer { socket, address, transport, slot }));
     Ok(())
 }
 

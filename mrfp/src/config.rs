@@ -40,7 +40,7 @@ pub struct Config {
     pub log: Log,
 }
 
-/// MSRP over TLS.
+/// MSRP, over TLS unless said otherwise.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Msrp {
@@ -55,6 +55,13 @@ pub struct Msrp {
     pub certificate_file: PathBuf,
     /// PEM file with its key.
     pub key_file: PathBuf,
+    /// MSRP over plain TCP, for a network that is protected by other means. Off unless named. Only seats that the focus
+    /// ordered with that transport can be taken over it.
+    #[serde(default)]
+    pub protected_listen: Option<SocketAddr>,
+    /// `host:port` in the `msrp:` URIs that lead to it. Default: the address listened on.
+    #[serde(default)]
+    pub protected_advertise: Option<String>,
 }
 
 /// QUIC with mutual TLS.

@@ -16,7 +16,7 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
-use control::Cause;
+use control::{Cause, Transport};
 use ids::SeatId;
 use msrp::{Address, Decoder, Fault, Frame, Head, Item, TransactionId};
 use service::clock;
@@ -29,7 +29,7 @@ use crate::pace::{Pace, Spent};
 use crate::registry::AddressSlot;
 use crate::relay::RoomId;
 use crate::shard::Shard;
-use crate::wire::{Incoming, Tls, Wire};
+use crate::wire::{self, Incoming, Wire};
 use crate::writer::{Flushed, Writer};
 
 use seated::Seated;
@@ -37,6 +37,7 @@ use seated::Seated;
 /// A connection and the sessions on it.
 pub(crate) struct Connection {
     pub(crate) number: u64,
+    pub(crate) transport: Transport,
     wire: RefCell<Wire>,
     writer: Writer,
     stream: RefCell<Stream>,
@@ -90,11 +91,13 @@ pub(crate) fn enter(
     let plane = &shard.plane;
     let half_open = plane.half_open.clone().try_acquire_owned().map_err(|_| "half_open")?;
     let socket = tokio::net::TcpStream::from_std(newcomer.socket).map_err(|_| "socket")?;
-    let tls = Tls::server(plane.tls.clone()).map_err(|_| "tls")?;
+    let transport = newcomer.transport;
+    let wire = Wire::accepted(transport, &plane.tls).map_err(|_| "tls")?;
     let (read, write) = socket.into_split();
     let connection = shard.enter(|number| Connection {
         number,
-        wire: RefCell::new(Wire::Tls(tls)),
+        transport,
+        wire: RefCell::new(wire),
         writer: Writer::new(write, plane.limits.outbox_octets_max),
         stream: RefCell::new(Stream {
             decoder: Decoder::new(plane.limits.codec()),
@@ -114,7 +117,9 @@ pub(crate) fn enter(
         half_open: RefCell::new(Some(half_open)),
         slot: Cell::new(Some(newcomer.slot)),
     });
-    tracing::debug!(shard = shard.index, connection.number, address = %newcomer.address, "opened");
+    plane.metrics.connections.of(transport).inc();
+    let transport = wire::label(transport);
+    tracing::debug!(shard = shard.index, connection.number, transport, address = %newcomer.address, "opened");
     Ok((connection, read))
 }
 

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
+use control::Transport;
 use ids::SeatId;
 use msrp::{MessageId, Payload};
 use tokio::sync::Notify;
@@ -40,6 +41,8 @@ pub(crate) enum Errand {
 pub(crate) struct Newcomer {
     pub(crate) socket: std::net::TcpStream,
     pub(crate) address: IpAddr,
+    /// What the listener speaks that it came in by.
+    pub(crate) transport: Transport,
     pub(crate) slot: AddressSlot,
 }
 

@@ -41,7 +41,7 @@ impl Drain {
         }
         self.health.drain();
         plane.drain();
-        let sessions = || u64::try_from(plane.metrics.sessions.get()).unwrap_or(0);
+        let sessions = || u64::try_from(plane.metrics.sessions.sum()).unwrap_or(0);
         tracing::info!(sessions = sessions(), "draining");
         if sessions() > 0 {
             tokio::time::sleep(Duration::from_secs(self.config.delay_secs)).await;

@@ -56,6 +56,7 @@ mod doors;
 mod drain;
 mod focus;
 pub mod forward;
+mod listeners;
 mod metrics;
 mod obey;
 pub mod outbox;

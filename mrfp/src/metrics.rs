@@ -1,15 +1,18 @@
 //! What the relay counts, by the names operators know. No room and no user ever goes into a label; what a number
 //! means is its help text.
+use control::Transport;
 use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge};
 use service::metrics::{Metrics as Registry, SECONDS};
+
+use crate::wire;
 
 /// Handles for the hot path: looked up once, here.
 #[derive(Debug)]
 pub(crate) struct Metrics {
     pub(crate) rooms: IntGauge,
     pub(crate) seats: IntGauge,
-    pub(crate) sessions: IntGauge,
-    pub(crate) connections: IntGauge,
+    pub(crate) sessions: ByTransport,
+    pub(crate) connections: ByTransport,
     pub(crate) sessions_opened: IntCounter,
     pub(crate) sessions_closed: IntCounterVec,
     pub(crate) connections_refused: IntCounterVec,
@@ -56,8 +59,16 @@ impl Metrics {
         Self {
             rooms: r.gauge("mrfp_rooms", "Open rooms."),
             seats: r.gauge("mrfp_seats", "Seats, taken or waiting for their participant."),
-            sessions: r.gauge("mrfp_sessions", "Seats that are in use on a connection."),
-            connections: r.gauge("mrfp_connections", "Open MSRP connections."),
+            sessions: ByTransport::new(
+                r,
+                "mrfp_sessions",
+                "Seats that are in use on a connection, by its transport.",
+            ),
+            connections: ByTransport::new(
+                r,
+                "mrfp_connections",
+                "Open MSRP connections, by transport.",
+            ),
             sessions_opened: r.counter("mrfp_sessions_opened_total", "Seats taken into use."),
             sessions_closed: r.counters(
                 "mrfp_sessions_closed_total",
@@ -119,6 +130,40 @@ impl Metrics {
             drain_sessions: r
                 .gauge("mrfp_drain_sessions_remaining", "Sessions that a drain still waits for."),
         }
+    }
+}
+
+/// A gauge for each transport.
+#[derive(Debug)]
+pub(crate) struct ByTransport {
+    tls: IntGauge,
+    websocket: IntGauge,
+    tcp: IntGauge,
+}
+
+impl ByTransport {
+    fn new(registry: &Registry, name: &str, help: &str) -> Self {
+        let gauges = registry.gauges(name, help, &["transport"]);
+        let of = |transport| gauges.with_label_values(&[wire::label(transport)]);
+        Self {
+            tls: of(Transport::Tls),
+            websocket: of(Transport::WebSocket),
+            tcp: of(Transport::Tcp),
+        }
+    }
+
+    /// The one of a transport.
+    pub(crate) fn of(&self, transport: Transport) -> &IntGauge {
+        match transport {
+            Transport::Tls => &self.tls,
+            Transport::WebSocket => &self.websocket,
+            Transport::Tcp => &self.tcp,
+        }
+    }
+
+    /// All together.
+    pub(crate) fn sum(&self) -> i64 {
+        self.tls.get() + self.websocket.get() + self.tcp.get()
     }
 }
 

@@ -12,6 +12,7 @@ use tokio::sync::Semaphore;
 use crate::config::Limits;
 use crate::doors::Doors;
 use crate::focus::Focus;
+use crate::listeners::Authorities;
 use crate::metrics::Metrics;
 use crate::pace::{Rates, Table};
 use crate::registry::Registry;
@@ -26,7 +27,7 @@ pub(crate) struct Plane {
     /// How often each network has connected of late.
     connects: Mutex<Table<IpAddr>>,
     /// `host:port` in the URIs we hand out.
-    pub(crate) authority: String,
+    pub(crate) authorities: Authorities,
     pub(crate) tls: Arc<ServerConfig>,
     pub(crate) registry: Registry,
     pub(crate) doors: Arc<Doors>,
@@ -48,7 +49,7 @@ const NETWORKS_MAX: usize = 65_536;
 pub(crate) struct Parts {
     pub(crate) limits: Limits,
     pub(crate) shards: usize,
-    pub(crate) authority: String,
+    pub(crate) authorities: Authorities,
     pub(crate) tls: Arc<ServerConfig>,
     pub(crate) focus: Arc<Focus>,
     pub(crate) metrics: Arc<Metrics>,
@@ -56,13 +57,13 @@ pub(crate) struct Parts {
 
 impl Plane {
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { limits, shards, authority, tls, focus, metrics } = parts;
+        let Parts { limits, shards, authorities, tls, focus, metrics } = parts;
         Self {
             limits,
             session_limits: limits.session(),
             rates: limits.rates(),
             connects: Mutex::new(Table::new(limits.connects(), NETWORKS_MAX)),
-            authority,
+            authorities,
             tls,
             registry: Registry::default(),
             doors: Arc::new(Doors::new(shards, limits.door_octets_max)),

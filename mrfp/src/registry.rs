@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use control::Transport;
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use ids::{ConferenceId, SeatId};
@@ -15,6 +16,8 @@ use crate::relay::Relay;
 pub(crate) struct Ticket {
     pub(crate) relay: Arc<Relay>,
     pub(crate) seat: SeatId,
+    /// What its connection must be.
+    pub(crate) transport: Transport,
     /// The URI we handed out.
     pub(crate) own: Uri,
     /// The participant's `a=path`, once the focus knows it.

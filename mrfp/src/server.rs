@@ -3,7 +3,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use control::RelayName;
+use control::{RelayName, Transport};
 use serde::Serialize;
 use service::ops::{self, Health};
 use service::quic::QuicError;
@@ -16,6 +16,7 @@ use crate::accept;
 use crate::config::{BadConfig, Config};
 use crate::drain::Drain;
 use crate::focus::Focus;
+use crate::listeners::{self, Listeners};
 use crate::metrics::Metrics;
 use crate::obey::{self, Carrier, FocusNames};
 use crate::plane::{self, Parts, Plane};
@@ -53,6 +54,9 @@ pub struct Ready {
     pub ready: &'static str,
     /// For participants, MSRP over TLS.
     pub msrp: SocketAddr,
+    /// For participants, MSRP without TLS; where it is on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub protected: Option<SocketAddr>,
     /// For the focus, QUIC.
     pub control: SocketAddr,
     /// For operators, HTTP.
@@ -65,7 +69,7 @@ pub struct Server {
     config: Config,
     plane: Arc<Plane>,
     registry: metrics::Metrics,
-    msrp: TcpListener,
+    listeners: Listeners,
     control: quinn::Endpoint,
     focus_names: FocusNames,
     ops: TcpListener,
@@ -85,30 +89,31 @@ impl Server {
     pub async fn bind(config: Config) -> Result<Self, RunError> {
         config.check()?;
         let focus_names = FocusNames::parse(&config.control.focus_names)?;
-        let msrp = bind(config.msrp.listen).await?;
-        let ops = bind(config.ops.listen).await?;
+        let listeners = Listeners::bind(&config.msrp).await?;
+        let ops = listeners::bind(config.ops.listen).await?;
         let identity = Identity::load(&config.msrp.certificate_file, &config.msrp.key_file)?;
         let roots = tls::load_roots(&config.control.ca_file)?;
         let own = Identity::load(&config.control.certificate_file, &config.control.key_file)?;
         let control = quic::listen(config.control.listen, &own, roots)?;
         let ready = Ready {
             ready: "mrfp",
-            msrp: msrp.local_addr()?,
+            msrp: listeners.address(Transport::Tls).unwrap_or(config.msrp.listen),
+            protected: listeners.address(Transport::Tcp),
             control: control.local_addr()?,
             ops: ops.local_addr()?,
         };
-        let authority = config.msrp.advertise.clone().unwrap_or_else(|| ready.msrp.to_string());
+        let authorities = listeners.authorities(&config.msrp);
         let registry = metrics::Metrics::new();
         let name = RelayName {
             name: config.name.clone(),
             incarnation: String::new(),
-            msrp: authority.clone(),
+            msrp: authorities.of(Transport::Tls).unwrap_or_default().to_owned(),
             fingerprint: identity.fingerprint().to_string(),
         };
         let plane = Plane::new(Parts {
             limits: config.limits,
             shards: config.shard_count(),
-            authority,
+            authorities,
             tls: tls::server_config(&identity, ClientAuth::None, &[])?,
             focus: Arc::new(Focus::new(name, &mut plane::random())),
             metrics: Arc::new(Metrics::new(&registry)),
@@ -117,7 +122,7 @@ impl Server {
             config,
             plane: Arc::new(plane),
             registry,
-            msrp,
+            listeners,
             control,
             focus_names,
             ops,
@@ -132,7 +137,7 @@ impl Server {
 
     /// Serves until `shutdown`, an order or `GET /drain`, and drains.
     pub async fn serve(self, shutdown: Shutdown) -> Result<(), RunError> {
-        let Self { config, plane, registry, msrp, control, focus_names, ops, .. } = self;
+        let Self { config, plane, registry, listeners, control, focus_names, ops, .. } = self;
         let (health, accepting, stop) = (Health::new(), Shutdown::new(), Shutdown::new());
         let shards: Vec<_> = (0..plane.doors.count())
             .map(|index| shard::spawn(index, Arc::clone(&plane), stop.clone()))
@@ -141,8 +146,10 @@ impl Server {
         let carrier = Carrier::new(Arc::clone(&plane), drain.clone());
         let control = (control, focus_names);
         let obeying = tokio::spawn(obey::obey(control, Arc::clone(&plane), carrier, stop.clone()));
-        let accepting_task =
-            tokio::spawn(accept::accept(msrp, Arc::clone(&plane), accepting.clone()));
+        let accept = |listener| {
+            tokio::spawn(accept::accept(listener, Arc::clone(&plane), accepting.clone()))
+        };
+        let accepts: Vec<_> = listeners.into_sockets().into_iter().map(accept).collect();
         let operating = tokio::spawn(ops::serve(ops, registry, health.clone(), stop.clone()));
         health.ready();
         tracing::info!(relay = config.name, shards = shards.len(), "serving");
@@ -150,7 +157,7 @@ impl Server {
         drain.carry_out(&plane, &accepting, &shutdown).await;
 
         stop.trigger();
-        for task in [obeying, accepting_task, operating] {
+        for task in accepts.into_iter().chain([obeying, operating]) {
             drop(tokio::time::timeout(LAST_WORDS, task).await);
         }
         let joined =
@@ -164,7 +171,3 @@ impl Server {
 
 /// How long the parts have to end once nothing is left to do.
 const LAST_WORDS: Duration = Duration::from_secs(3);
-
-async fn bind(address: SocketAddr) -> Result<TcpListener, RunError> {
-    TcpListener::bind(address).await.map_err(|why| RunError::Bind { address, why })
-}

@@ -276,6 +276,7 @@ impl Shard {
             drop(self.remove_route(*room, *seat));
         }
         connection.give_back();
+        self.plane.metrics.connections.of(connection.transport).dec();
         self.plane.leave(self.index);
     }
 

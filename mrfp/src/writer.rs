@@ -87,13 +87,13 @@ impl Writer {
             if wire.is_handshaking() {
                 return Flushed::All;
             }
-            let frames = self.outbox.borrow_mut().take(SEAL_OCTETS);
+            let mut frames = self.outbox.borrow_mut().take(SEAL_OCTETS);
             if frames.is_empty() {
                 return Flushed::All;
             }
             let sum: usize = frames.iter().map(Frame::len).sum();
             *octets += u64::try_from(sum).unwrap_or_default();
-            wire.seal(&frames);
+            wire.seal(&mut frames);
         }
     }
 

@@ -38,7 +38,7 @@ async fn sessions_outlive_a_break_of_the_link_and_rooms_go_on_meanwhile() {
 
     assert_eq!(alice.ask(&message("back1", sealed(1, 1, "back"))).await.0, 200);
     assert_eq!(bob.message().await, sealed(1, 1, "back"));
-    assert_eq!(stage.metric("mrfp_sessions").await, 2.0);
+    assert_eq!(stage.metric("mrfp_sessions{transport=\"tls\"}").await, 2.0);
 }
 
 #[tokio::test]

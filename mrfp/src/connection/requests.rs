@@ -130,6 +130,10 @@ impl Connection {
         head: &Head,
     ) -> Result<Seated, Refusal> {
         let ticket = shard.plane.registry.ticket(session_id).ok_or(Refusal::NoSession)?;
+        // A seat behind TLS is not there for who comes without, nor the other way round.
+        if ticket.transport != self.transport {
+            return Err(Refusal::NoSession);
+        }
         let peer = head.from_path();
         // RFC 4975, 6.1 and 7.3: To-Path as we wrote it, From-Path as their SDP said, or it is somebody else.
         let known = ticket.peer.as_ref().is_none_or(|known| known.last() == peer.last());
@@ -139,11 +143,12 @@ impl Connection {
         let binding = ticket.relay.bind(ticket.seat, shard.index, self.number)?;
         drop(self.half_open.take());
         shard.plane.metrics.sessions_opened.inc();
-        shard.plane.metrics.sessions.inc();
+        shard.plane.metrics.sessions.of(self.transport).inc();
         shard.note_roster(&ticket.relay, binding.roster);
         let back = ticket.peer.unwrap_or_else(|| peer.detached());
         Ok(Seated {
             conference: ticket.relay.conference(),
+            transport: self.transport,
             session: Session::new(ticket.seat),
             seen: binding.seen,
             address: Address::new(&back, &Path::from(ticket.own.clone())),

@@ -3,6 +3,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use control::Transport;
 use ids::{ConferenceId, SeatId};
 use msrp::{Address, Head, Uri};
 use service::clock;
@@ -15,6 +16,7 @@ use crate::shard::Shard;
 pub(super) struct Seated {
     pub(super) relay: Arc<Relay>,
     pub(super) conference: ConferenceId,
+    pub(super) transport: Transport,
     pub(super) session: Session,
     pub(super) seen: Arc<Mutex<Seen>>,
     /// The URI we handed out.
@@ -61,7 +63,7 @@ impl Seated {
     /// The session ends, and with it its unfinished messages.
     pub(super) fn close(&mut self, shard: &Shard, reason: &str) {
         let now = clock::now();
-        shard.plane.metrics.sessions.dec();
+        shard.plane.metrics.sessions.of(self.transport).dec();
         shard.plane.metrics.sessions_closed.with_label_values(&[reason]).inc();
         for piece in self.session.close() {
             _ = self.relay.piece(&piece, now, &mut *shard.rng.borrow_mut());

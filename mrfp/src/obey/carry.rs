@@ -117,9 +117,13 @@ impl Carrier {
                 }
                 ticket.own
             }
-            None => match self.mint(conference, relay, (seat.seat, peer), rng) {
+            None => match self.mint(conference, relay, (seat, peer), rng) {
                 Some(own) => own,
-                None => return,
+                None => {
+                    let cause = Cause::Misbehaved;
+                    relay.unseat(seat.seat);
+                    return self.tell(conference, RoomNotice::Lost { seat: seat.seat, cause });
+                }
             },
         };
         let path = own.as_str().to_owned();
@@ -131,11 +135,15 @@ impl Carrier {
         &self,
         conference: &ConferenceId,
         relay: &Arc<Relay>,
-        (seat, peer): (SeatId, Option<Path>),
+        (seat, peer): (&control::Seat, Option<Path>),
         rng: &mut impl RngCore,
     ) -> Option<Uri> {
         let session_id = random_session_id(rng);
-        let text = format!("msrps://{}/{session_id};tcp", self.plane.authority);
+        let transport = seat.reach.transport;
+        let Some(text) = self.plane.authorities.uri(transport, &session_id) else {
+            tracing::warn!(%conference, seat = %seat.seat, ?transport, "a transport that is off");
+            return None;
+        };
         let own: Uri = match text.parse() {
             Ok(own) => own,
             Err(error) => {
@@ -144,7 +152,7 @@ impl Carrier {
             }
         };
         let relay = Arc::clone(relay);
-        let ticket = Ticket { relay, seat, own: own.clone(), peer };
+        let ticket = Ticket { relay, seat: seat.seat, transport, own: own.clone(), peer };
         self.plane.registry.add_ticket(conference, session_id, ticket);
         Some(own)
     }
@@ -201,7 +209,6 @@ impl Carrier {
         let whole = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         metrics.rooms.set(whole(plane.registry.room_count()));
         metrics.seats.set(whole(plane.registry.seat_count()));
-        metrics.connections.set(whole(plane.connections()));
         metrics.queued_octets.set(whole(plane.queued()));
         metrics.notices_waiting.set(whole(plane.focus.link().waiting()));
     }

@@ -1,6 +1,6 @@
 //! A shard with connections that nobody reads or writes: requests and errands come from the test, in its order.
 use bytes::BytesMut;
-use control::{Level, RelayName};
+use control::{Level, RelayName, Transport};
 use ids::Term;
 use msrp::{Address, Decoder, Item, MessageId, SendRequest, Uri};
 use rand::SeedableRng;
@@ -10,6 +10,7 @@ use super::*;
 use crate::config::Limits;
 use crate::doors::Newcomer;
 use crate::focus::Focus;
+use crate::listeners::Authorities;
 use crate::metrics::Metrics;
 use crate::plane::Parts;
 use crate::registry::Ticket;
@@ -39,7 +40,7 @@ fn scene(limits: Limits) -> Scene {
     let plane = Arc::new(Plane::new(Parts {
         limits,
         shards: 1,
-        authority: "r.example:2855".into(),
+        authorities: Authorities::tls("r.example:2855"),
         tls: server_config(&identity, ClientAuth::None, &[]).unwrap(),
         focus: Arc::new(Focus::new(name, &mut rng)),
         metrics: Arc::new(Metrics::new(&service::metrics::Metrics::new())),
@@ -68,7 +69,7 @@ impl Scene {
         socket.set_nonblocking(true).unwrap();
         assert_eq!(self.shard.plane.place(), Some(0));
         let slot = self.shard.plane.registry.slot(HERE, 100).unwrap();
-        let newcomer = Newcomer { socket, address: HERE, slot };
+        let newcomer = Newcomer { socket, address: HERE, transport: Transport::Tls, slot };
         connection::enter(&self.shard, newcomer, self.now).unwrap().0
     }
 
@@ -80,7 +81,7 @@ impl Scene {
         let seat = control::Seat { private_messages: true, ..seat };
         self.relay.seat(&seat, self.now + Duration::from_secs(60));
         let (relay, own) = (Arc::clone(&self.relay), own(n));
-        let ticket = Ticket { relay, seat: SeatId(n), own, peer: None };
+        let ticket = Ticket { relay, seat: SeatId(n), transport: Transport::Tls, own, peer: None };
         let conference = self.relay.conference();
         self.shard.plane.registry.add_ticket(&conference, format!("s{n}"), ticket);
     }

@@ -1,21 +1,38 @@
 //! What lies between a socket's octets and MSRP's: one value for each way a peer can be connected. It opens what came
 //! in, seals what goes out, and owns no socket and no task. Which requests and frames go through it is for `connection`
 //! and `writer`.
+mod plain;
 mod tls;
 
 use std::io;
+use std::sync::Arc;
 
 use bytes::BytesMut;
+use control::Transport;
 use msrp::Frame;
+use rustls::ServerConfig;
 use tokio::net::tcp::OwnedWriteHalf;
 
-pub(crate) use tls::Tls;
+use plain::Plain;
+use tls::Tls;
 
 /// One connection's way of wrapping MSRP.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "nearly all are TLS, and need no box of their own")]
 pub(crate) enum Wire {
     /// TLS, at either end of it.
     Tls(Tls),
+    /// Nothing, on a network that is protected.
+    Plain(Plain),
+}
+
+/// What a transport is called in figures and logs.
+pub(crate) const fn label(transport: Transport) -> &'static str {
+    match transport {
+        Transport::Tls => "tls",
+        Transport::WebSocket => "ws",
+        Transport::Tcp => "tcp",
+    }
 }
 
 /// Whether the peer will send more.
@@ -44,10 +61,22 @@ pub(crate) enum WireError {
 }
 
 impl Wire {
+    /// Our end of a connection that came in by a listener.
+    pub(crate) fn accepted(
+        transport: Transport,
+        tls: &Arc<ServerConfig>,
+    ) -> Result<Self, WireError> {
+        match transport {
+            Transport::Tls | Transport::WebSocket => Ok(Self::Tls(Tls::server(Arc::clone(tls))?)),
+            Transport::Tcp => Ok(Self::Plain(Plain::default())),
+        }
+    }
+
     /// Whether frames must still wait: the peers are not agreed yet.
     pub(crate) fn is_handshaking(&self) -> bool {
         match self {
             Self::Tls(tls) => tls.is_handshaking(),
+            Self::Plain(_) => false,
         }
     }
 
@@ -59,6 +88,10 @@ impl Wire {
     ) -> Result<Incoming, WireError> {
         match self {
             Self::Tls(tls) => Ok(tls.open(sealed, opened)?),
+            Self::Plain(_) => {
+                Plain::open(sealed, opened);
+                Ok(Incoming::Open)
+            }
         }
     }
 
@@ -66,13 +99,18 @@ impl Wire {
     pub(crate) fn wants_write(&self) -> bool {
         match self {
             Self::Tls(tls) => tls.wants_write(),
+            Self::Plain(plain) => plain.wants_write(),
         }
     }
 
-    /// Seals frames, one behind the other.
-    pub(crate) fn seal(&mut self, frames: &[Frame]) {
+    /// Takes frames, and seals them one behind the other.
+    pub(crate) fn seal(&mut self, frames: &mut Vec<Frame>) {
         match self {
-            Self::Tls(tls) => tls.seal(frames),
+            Self::Tls(tls) => {
+                tls.seal(frames);
+                frames.clear();
+            }
+            Self::Plain(plain) => plain.seal(frames),
         }
     }
 
@@ -80,6 +118,8 @@ impl Wire {
     pub(crate) fn close(&mut self) {
         match self {
             Self::Tls(tls) => tls.close(),
+            // The end of the stream says it.
+            Self::Plain(_) => {}
         }
     }
 
@@ -87,6 +127,7 @@ impl Wire {
     pub(crate) fn write(&mut self, to: &OwnedWriteHalf, writes: &mut u64) -> io::Result<Written> {
         match self {
             Self::Tls(tls) => tls.write(to, writes),
+            Self::Plain(plain) => plain.write(to, writes),
         }
     }
 }

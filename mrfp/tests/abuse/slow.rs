@@ -55,7 +55,7 @@ async fn slowloris_is_cut_off_and_does_not_disturb_a_room() {
     talk.is_unharmed("slow handshakes and heads", quiet, harmed).await;
     // They may have read the end before the relay counts again.
     let counted = async {
-        while talk.stage.metric("mrfp_connections").await != 3.0 {
+        while talk.stage.metric("mrfp_connections{transport=\"tls\"}").await != 3.0 {
             tokio::task::yield_now().await;
         }
     };
@@ -115,7 +115,7 @@ async fn peers_that_never_read_do_not_disturb_a_room() {
 
     talk.is_unharmed("peers that never read", quiet, harmed).await;
     assert!(talk.stage.metric("mrfp_refusals_total{reason=\"not_yours\"}").await >= 1000.0);
-    assert_eq!(talk.stage.metric("mrfp_sessions").await, 8.0);
+    assert_eq!(talk.stage.metric("mrfp_sessions{transport=\"tls\"}").await, 8.0);
 }
 
 #[tokio::test]

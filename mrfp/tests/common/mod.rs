@@ -37,6 +37,7 @@ pub struct Stage {
     pub msrp: SocketAddr,
     pub control: SocketAddr,
     pub ops: SocketAddr,
+    pub ready: mrfp::Ready,
     pub focus: Focus,
     pub shutdown: Shutdown,
     pub served: tokio::task::JoinHandle<Result<(), mrfp::RunError>>,
@@ -80,7 +81,7 @@ impl Stage {
         let mut focus = Focus::new(&ca, ready.control);
         focus.connect().await;
         let (msrp, control, ops) = (ready.msrp, ready.control, ready.ops);
-        Self { ca, msrp, control, ops, focus, shutdown, served, folder }
+        Self { ca, msrp, control, ops, ready, focus, shutdown, served, folder }
     }
 
     pub async fn open(&mut self, level: Level, gate: Option<Gate>) {

@@ -13,15 +13,19 @@ use rand::rngs::StdRng;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use service::tls::{DevCa, Trust, client_config};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
 
 use super::{id, soon};
 
+/// Whatever carries MSRP.
+pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
+
 pub struct Person {
-    stream: TlsStream<TcpStream>,
+    stream: Box<dyn Stream>,
     decoder: Decoder,
     input: BytesMut,
     pub rng: StdRng,
@@ -55,18 +59,21 @@ impl Person {
 
     /// The same over a socket that is connected already, which the relay may close at any time.
     pub async fn over(socket: TcpStream, config: Arc<ClientConfig>) -> std::io::Result<Self> {
-        let relay = socket.peer_addr()?;
         let name = ServerName::try_from("localhost").unwrap();
-        let stream = TlsConnector::from(config).connect(name, socket).await?;
-        Ok(Self {
-            stream,
+        Ok(Self::on(TlsConnector::from(config).connect(name, socket).await?))
+    }
+
+    /// A participant on a connection that is there already.
+    pub fn on(stream: impl Stream + 'static) -> Self {
+        Self {
+            stream: Box::new(stream),
             decoder: Decoder::default(),
             input: BytesMut::new(),
-            rng: StdRng::seed_from_u64(u64::from(relay.port())),
+            rng: StdRng::seed_from_u64(7),
             address: Address::default(),
             paths: None,
             open: HashMap::new(),
-        })
+        }
     }
 
     /// From now on requests go to this seat.
@@ -220,13 +227,13 @@ impl Person {
         }
     }
 
+    /// What carries it.
+    pub fn stream(&mut self) -> &mut dyn Stream {
+        &mut *self.stream
+    }
+
     /// The connection ends without a goodbye.
     pub fn hang_up(self) {
         drop(self);
-    }
-
-    /// The TLS client of this connection, to be told of its traffic.
-    pub fn stream(&mut self) -> &mut TlsStream<TcpStream> {
-        &mut self.stream
     }
 }
