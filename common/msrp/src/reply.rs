@@ -117,11 +117,21 @@ impl<'a> Request<'a> {
 
     /// The request under this transaction id.
     pub fn encode(&self, transaction: TransactionId) -> Frame {
+        self.encode_with(transaction, None)
+    }
+
+    fn encode_with(&self, transaction: TransactionId, content: Option<(&str, &[u8])>) -> Frame {
         let mut text =
             BytesMut::with_capacity(192 + self.to_path.wire_len() + self.from_path.wire_len());
         put_start(&mut text, transaction, self.method.as_str());
         put_paths(&mut text, self.to_path.iter(), self.from_path.iter());
         self.headers.iter().for_each(|(name, value)| put_header(&mut text, name, value));
+        if let Some((content_type, body)) = content {
+            put_header(&mut text, "Content-Type", content_type);
+            text.put_slice(b"\r\n");
+            text.put_slice(body);
+            text.put_slice(b"\r\n");
+        }
         put_end(&mut text, transaction, Flag::End);
         Frame::own(transaction, text.freeze())
     }
@@ -148,11 +158,24 @@ pub struct Report<'a> {
 impl Report<'_> {
     /// The REPORT under this transaction id.
     pub fn encode(&self, transaction: TransactionId) -> Frame {
+        self.request().encode(transaction)
+    }
+
+    /// The same with a body of this type. Draw the id when the body is there, or it may hold the end-line (RFC 4975,
+    /// section 7.1); it has at most 10 240 octets.
+    pub fn encode_with(
+        &self,
+        transaction: TransactionId,
+        (content_type, body): (&str, &[u8]),
+    ) -> Frame {
+        self.request().encode_with(transaction, Some((content_type, body)))
+    }
+
+    fn request(&self) -> Request<'_> {
         let space = if self.comment.is_empty() { "" } else { " " };
         Request::new(Method::Report, self.to_path, self.from_path)
             .header("Message-ID", self.message_id.as_str())
             .header("Byte-Range", self.range.to_string())
             .header("Status", format!("000 {}{space}{}", self.status, self.comment))
-            .encode(transaction)
     }
 }
