@@ -53,6 +53,8 @@ pub(crate) struct Parcel {
     pub(crate) audience: Audience,
     /// The sending session gets no copy.
     pub(crate) except: Option<SeatId>,
+    /// Who does not take its content, in order. Only its first chunk says so, which chooses the receivers.
+    pub(crate) deaf: Option<Arc<[SeatId]>>,
     pub(crate) payload: Payload,
     pub(crate) stream: Option<Stream>,
     /// When the relay had all of it.

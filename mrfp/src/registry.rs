@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use control::Transport;
+use control::{Match, Transport};
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use ids::{ConferenceId, SeatId};
@@ -22,6 +22,8 @@ pub(crate) struct Ticket {
     pub(crate) own: Uri,
     /// The participant's `a=path`, once the focus knows it.
     pub(crate) peer: Option<Path>,
+    /// How much of the paths in a request must be these.
+    pub(crate) matching: Match,
 }
 
 /// The index.
@@ -79,13 +81,18 @@ impl Registry {
         self.tickets.insert(session_id, ticket);
     }
 
-    /// The focus has learned the participant's path.
-    pub(crate) fn set_peer(&self, conference: &ConferenceId, seat: SeatId, peer: Path) {
+    /// The focus has learned the participant's path, and how it is compared.
+    pub(crate) fn set_peer(
+        &self,
+        conference: &ConferenceId,
+        seat: SeatId,
+        (peer, matching): (Path, Match),
+    ) {
         let session_id = self.session_ids.get(&(conference.clone(), seat)).map(|id| id.clone());
         if let Some(session_id) = session_id
             && let Some(mut ticket) = self.tickets.get_mut(&session_id)
         {
-            ticket.peer = Some(peer);
+            (ticket.peer, ticket.matching) = (Some(peer), matching);
         }
     }
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use bytes::Bytes;
-use control::{Cause, Gate, Notice, Overfull, RoomNotice};
+use control::{Cause, Gate, Level, Notice, Overfull, RoomNotice};
 use ids::{ConferenceId, Key, SeatId};
 use msrp::{Body, Flag, MessageId, SendRequest};
 use rand::RngCore;
@@ -170,8 +170,8 @@ impl Relay {
         let mut room = self.lock();
         let passage = room.pass(message, now)?;
         if let Passage::Pass(shards, _) = passage {
-            let to =
-                To { audience: message.audience(), except: Some(message.sender()), shards, now };
+            let except = except(message.audience(), message.sender());
+            let to = To { audience: message.audience(), except, shards, now };
             self.send(&to, message.body(), rng);
             self.metrics.messages_in.inc();
         }
@@ -226,7 +226,7 @@ impl Relay {
         {
             // The session has forgotten a message that ends, so only we can tell those who wait for this end.
             if piece.flag() == Flag::End && !piece.is_first() {
-                self.pass_on(&room, &piece.aborted(), now, rng);
+                self.pass_on(&room, (&piece.aborted(), None), now, rng);
             }
             return Err(refusal);
         }
@@ -236,11 +236,31 @@ impl Relay {
             }
             self.metrics.messages_in.inc();
         }
-        self.pass_on(&room, piece, now, rng);
+        let deaf = self.deaf(&mut room, piece);
+        self.pass_on(&room, (piece, deaf), now, rng);
         Ok(())
     }
 
-    fn pass_on(&self, room: &Room, piece: &Piece, now: Instant, rng: &mut impl RngCore) {
+    /// Who must not get this message, which begins. A sealed room has one kind of content, and its level says so.
+    fn deaf(&self, room: &mut Room, piece: &Piece) -> Option<Arc<[SeatId]>> {
+        let begins = piece.is_first() && *piece.audience() == Audience::Room;
+        if !begins || room.roster().level != Level::Open {
+            return None;
+        }
+        let deaf = room.deaf_to(piece.content_type())?;
+        let others = deaf.iter().filter(|seat| **seat != piece.sender()).count();
+        let counter = self.metrics.dropped_chunks.with_label_values(&["content_type"]);
+        counter.inc_by(u64::try_from(others).unwrap_or_default());
+        Some(deaf)
+    }
+
+    fn pass_on(
+        &self,
+        room: &Room,
+        (piece, deaf): (&Piece, Option<Arc<[SeatId]>>),
+        now: Instant,
+        rng: &mut impl RngCore,
+    ) {
         let last = piece.flag() != Flag::More;
         let content = (Bytes::from_static(CPIM), piece.body().clone());
         let send = SendRequest {
@@ -252,7 +272,8 @@ impl Relay {
         let parcel = Arc::new(Parcel {
             room: self.id,
             audience: piece.audience().clone(),
-            except: Some(piece.sender()),
+            except: except(piece.audience(), piece.sender()),
+            deaf,
             payload: send.encode(rng),
             stream: Some(Stream { id: piece.stream(), first: piece.is_first(), last }),
             ready: now,
@@ -310,6 +331,7 @@ impl Relay {
                 room: self.id,
                 audience: to.audience.clone(),
                 except: to.except,
+                deaf: None,
                 payload: chunk.encode(rng),
                 stream: (!whole).then_some(stream),
                 ready: to.now,
@@ -340,6 +362,12 @@ struct To<'a> {
     except: Option<SeatId>,
     shards: Shards,
     now: Instant,
+}
+
+/// Who gets no copy of a message to the room: the session it came from. A private message goes to every session of the
+/// person it names (RFC 7701, 6.2), be it the sender.
+fn except(audience: &Audience, sender: SeatId) -> Option<SeatId> {
+    (*audience == Audience::Room).then_some(sender)
 }
 
 const CPIM: &[u8] = msrp::cpim::MEDIA_TYPE.as_bytes();

@@ -8,6 +8,7 @@
 //! | `no` | nothing | nothing |
 //!
 //! `Success-Report: yes` adds a REPORT when the message is complete, whatever Failure-Report says.
+use bytes::Bytes;
 use msrp::{
     ByteRange, Frame, Head, Path, Reply, Report, Status, SuccessReport, TransactionId, Uri,
 };
@@ -32,7 +33,14 @@ pub fn nickname(head: &Head, status: Status) -> Option<Frame> {
 }
 
 /// The REPORT for a complete message of `octets`, where one is wanted. It goes the whole way back (RFC 4975, 7.1.3).
-pub fn success(head: &Head, octets: u64, own: &Uri, rng: &mut impl RngCore) -> Option<Frame> {
+/// About a private message it carries `wrapper`: whom it was from and for (RFC 7701, 6.2).
+pub fn success(
+    head: &Head,
+    octets: u64,
+    own: &Uri,
+    wrapper: Option<&Bytes>,
+    rng: &mut impl RngCore,
+) -> Option<Frame> {
     if head.success_report() != SuccessReport::Yes {
         return None;
     }
@@ -44,7 +52,11 @@ pub fn success(head: &Head, octets: u64, own: &Uri, rng: &mut impl RngCore) -> O
         status: Status::OK,
         comment: Status::OK.comment(),
     };
-    Some(report.encode(TransactionId::random(rng)))
+    let transaction = TransactionId::random(rng);
+    Some(match wrapper {
+        Some(wrapper) => report.encode_with(transaction, (msrp::cpim::MEDIA_TYPE, wrapper)),
+        None => report.encode(transaction),
+    })
 }
 
 #[cfg(test)]
@@ -97,7 +109,7 @@ mod tests {
         let head = head("Success-Report: yes\r\nFailure-Report: no\r\n");
         let own = head.to_path().first().clone();
 
-        let report = text(success(&head, 2, &own, &mut StdRng::seed_from_u64(1))).unwrap();
+        let report = text(success(&head, 2, &own, None, &mut StdRng::seed_from_u64(1))).unwrap();
 
         assert!(report.contains(
             "To-Path: msrps://p.example:1/x;tcp msrps://ua.example:9/u1;tcp\r\nFrom-Path: msrps://r.example:2855/s1;tcp\r\n"
@@ -112,7 +124,7 @@ mod tests {
         let head = head("");
         let own = head.to_path().first().clone();
 
-        assert_eq!(success(&head, 2, &own, &mut StdRng::seed_from_u64(1)), None);
+        assert_eq!(success(&head, 2, &own, None, &mut StdRng::seed_from_u64(1)), None);
     }
 
     #[test]

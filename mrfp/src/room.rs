@@ -8,6 +8,7 @@
 //!    └───────────────────────────────────────────┘
 //! ```
 mod roster;
+mod types;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -18,6 +19,8 @@ use control::gate::{self, Verdict};
 use ids::{ConferenceId, DeviceId, Number, SeatId};
 
 pub use roster::{Participant, Recipient, Roster};
+use types::Deaf;
+pub use types::Types;
 
 use crate::session::{Audience, Kind, Message, Refusal, Seen};
 
@@ -59,6 +62,7 @@ pub struct Room {
     seen: HashMap<DeviceId, Arc<Mutex<Seen>>>,
     /// Devices of `seen` that left, the latest behind. Some may be here again.
     departed: VecDeque<DeviceId>,
+    deaf: Deaf,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,6 +93,7 @@ impl Room {
             grace_ends: None,
             seen: HashMap::new(),
             departed: VecDeque::new(),
+            deaf: Deaf::default(),
         };
         new.open(room, now);
         new
@@ -184,6 +189,7 @@ impl Room {
     }
 
     fn people(&mut self) -> &mut BTreeMap<SeatId, Arc<Participant>> {
+        self.deaf.forget();
         &mut Arc::make_mut(&mut self.roster).people
     }
 
@@ -210,6 +216,12 @@ impl Room {
             Audience::Room => self.shards(),
             Audience::Seats(seats) => self.shards_of(seats.iter()),
         }
+    }
+
+    /// Who of the connected does not take content of this type, so that it must not be sent there (RFC 4975, 8.6;
+    /// RFC 7701, 6.1); none if everybody takes it.
+    pub fn deaf_to(&mut self, content_type: &[u8]) -> Option<Arc<[SeatId]>> {
+        self.deaf.to(content_type, &self.roster)
     }
 
     /// Decides about a complete message, and numbers it if it goes to the room.

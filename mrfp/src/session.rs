@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use ids::SeatId;
-use msrp::{Body, ByteRange, Chunk, Flag, Head, MessageId};
+use msrp::{Body, ByteRange, Chunk, Flag, Head, MessageId, SuccessReport};
 use rand::RngCore;
 
 pub use course::{BUNDLE, SEALED, SEALED_FILE};
@@ -85,6 +85,8 @@ pub struct Piece {
     sender: SeatId,
     stream: MessageId,
     audience: Audience,
+    content_type: Bytes,
+    wrapper: Option<Bytes>,
     first: bool,
     range: ByteRange,
     body: Body,
@@ -105,6 +107,16 @@ impl Piece {
     /// Who gets it.
     pub fn audience(&self) -> &Audience {
         &self.audience
+    }
+
+    /// The media type of what the CPIM headers wrap, as sent.
+    pub fn content_type(&self) -> &Bytes {
+        &self.content_type
+    }
+
+    /// What a REPORT about it carries: of a private message its From and To (RFC 7701, 6.2).
+    pub fn wrapper(&self) -> Option<&Bytes> {
+        self.wrapper.as_ref()
     }
 
     /// Whether the receivers are chosen now.
@@ -130,8 +142,7 @@ impl Piece {
     /// What tells the receivers, instead of this piece, that no more will come.
     pub(crate) fn aborted(&self) -> Self {
         let range = ByteRange { start: self.range.start, end: None, total: None };
-        let (audience, body) = (self.audience.clone(), Body::new());
-        Self { audience, first: false, range, body, flag: Flag::Abort, ..*self }
+        Self { first: false, range, body: Body::new(), flag: Flag::Abort, ..self.clone() }
     }
 }
 
@@ -143,6 +154,7 @@ pub struct Message {
     audience: Audience,
     content_at: usize,
     content_type: Bytes,
+    wrapper: Option<Bytes>,
     body: Body,
 }
 
@@ -175,6 +187,11 @@ impl Message {
     /// The media type of the content, as sent.
     pub fn content_type(&self) -> &Bytes {
         &self.content_type
+    }
+
+    /// What a REPORT about it carries: of a private message its From and To (RFC 7701, 6.2).
+    pub fn wrapper(&self) -> Option<&Bytes> {
+        self.wrapper.as_ref()
     }
 
     /// The front of the content, enough for the clear prefix of an MLS message.
@@ -213,6 +230,13 @@ pub struct Waiting {
     pub head: Arc<Head>,
     /// When it is given up.
     pub until: Instant,
+}
+
+/// What a REPORT carries about a private message that was completed before and comes once more, if it comes in one
+/// chunk.
+pub fn wrapper_again(chunk: &Chunk, roster: &Roster) -> Option<Bytes> {
+    let wanted = chunk.head.success_report() == SuccessReport::Yes && chunk.is_whole_message();
+    wanted.then(|| course::wrapper_again(&chunk.body, roster)).flatten()
 }
 
 /// Refused messages that may still be coming; the oldest is forgotten first.

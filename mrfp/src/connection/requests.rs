@@ -5,6 +5,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+use control::Match;
 use ids::SeatId;
 use msrp::{Address, Chunk, Flag, Head, MessageId, Method, Path, Status};
 
@@ -13,19 +15,26 @@ use super::seated::{Asked, Seated};
 use crate::relay::RoomId;
 use crate::reports;
 use crate::room::Passage;
-use crate::session::{Admitted, Kind, Message, Refusal, Session, Surroundings, Waiting};
+use crate::session::{self, Admitted, Kind, Message, Refusal, Session, Surroundings, Waiting};
 use crate::shard::Shard;
 
 /// What an admitted chunk came to.
 enum Outcome {
     /// Answer when the request ends.
     Accepted,
-    /// The message is complete, and had so many octets.
-    Completed(u64),
-    /// It was completed before; it had so many octets.
-    Repeated(u64),
+    /// The message is complete.
+    Completed(Complete),
+    /// It was completed before.
+    Repeated(Complete),
     /// The answer comes when the epoch does.
     Later,
+}
+
+/// What is reported of a complete message.
+struct Complete {
+    octets: u64,
+    /// The From and To of a private one.
+    wrapper: Option<Bytes>,
 }
 
 impl Connection {
@@ -78,24 +87,25 @@ impl Connection {
         match outcome {
             Outcome::Accepted if end.is_none() => {}
             Outcome::Accepted => self.reply(reports::accepted(&head), shard),
-            Outcome::Completed(octets) => self.complete(shard, seated, &head, octets),
-            Outcome::Repeated(octets) => self.acknowledge(shard, seated, &head, octets),
+            Outcome::Completed(of) => self.complete(shard, seated, &head, &of),
+            Outcome::Repeated(of) => self.acknowledge(shard, seated, &head, &of),
             Outcome::Later => {}
         }
         Ok(())
     }
 
     /// The message has its place: it is remembered and acknowledged.
-    fn complete(self: &Rc<Self>, shard: &Shard, seated: &Seated, head: &Head, octets: u64) {
+    fn complete(self: &Rc<Self>, shard: &Shard, seated: &Seated, head: &Head, of: &Complete) {
         if let Some(id) = head.message_id() {
-            seated.seen().note(id, octets);
+            seated.seen().note(id, of.octets);
         }
-        self.acknowledge(shard, seated, head, octets);
+        self.acknowledge(shard, seated, head, of);
     }
 
-    fn acknowledge(self: &Rc<Self>, shard: &Shard, seated: &Seated, head: &Head, octets: u64) {
+    fn acknowledge(self: &Rc<Self>, shard: &Shard, seated: &Seated, head: &Head, of: &Complete) {
         self.reply(reports::accepted(head), shard);
-        let report = reports::success(head, octets, &seated.own, &mut *shard.rng.borrow_mut());
+        let rng = &mut *shard.rng.borrow_mut();
+        let report = reports::success(head, of.octets, &seated.own, of.wrapper.as_ref(), rng);
         self.reply(report, shard);
     }
 
@@ -119,8 +129,12 @@ impl Connection {
             sessions.insert(session_id.to_owned(), seated);
         }
         let seated = sessions.get_mut(session_id).ok_or(Refusal::NoSession)?;
-        let same = seated.own == *to.first() && seated.peer == *head.from_path().last();
-        if same { Ok(seated) } else { Err(Refusal::NoSession) }
+        let same = || seated.own == *to.first() && seated.peer == *head.from_path().last();
+        if seated.matching == Match::SessionId || same() {
+            Ok(seated)
+        } else {
+            Err(Refusal::NoSession)
+        }
     }
 
     fn take_seat(
@@ -136,8 +150,9 @@ impl Connection {
         }
         let peer = head.from_path();
         // RFC 4975, 6.1 and 7.3: To-Path as we wrote it, From-Path as their SDP said, or it is somebody else.
-        let known = ticket.peer.as_ref().is_none_or(|known| known.last() == peer.last());
-        if ticket.own != *head.to_path().first() || !known {
+        let known = || ticket.peer.as_ref().is_none_or(|known| known.last() == peer.last());
+        let strict = ticket.matching == Match::Strict;
+        if strict && (ticket.own != *head.to_path().first() || !known()) {
             return Err(Refusal::NoSession);
         }
         let binding = ticket.relay.bind(ticket.seat, shard.index, self.number)?;
@@ -145,14 +160,20 @@ impl Connection {
         shard.plane.metrics.sessions_opened.inc();
         shard.plane.metrics.sessions.of(self.transport).inc();
         shard.note_roster(&ticket.relay, binding.roster);
-        let back = ticket.peer.unwrap_or_else(|| peer.detached());
+        // Where somebody between us rewrites what SDP says, the participant knows both ends by what its requests say.
+        let (back, own) = if strict {
+            (ticket.peer.unwrap_or_else(|| peer.detached()), ticket.own)
+        } else {
+            (peer.detached(), head.to_path().first().detached())
+        };
         Ok(Seated {
             conference: ticket.relay.conference(),
             transport: self.transport,
             session: Session::new(ticket.seat),
             seen: binding.seen,
-            address: Address::new(&back, &Path::from(ticket.own.clone())),
-            own: ticket.own,
+            address: Address::new(&back, &Path::from(own.clone())),
+            own,
+            matching: ticket.matching,
             peer: back.last().clone(),
             relay: ticket.relay,
             nicknames: std::collections::VecDeque::new(),
@@ -216,7 +237,7 @@ impl Connection {
         let Waiting { message, head, until } = waiting;
         let passage = seated.relay.message(&message, now, &mut *shard.rng.borrow_mut());
         match passage {
-            Ok(Passage::Pass(..)) => self.complete(shard, seated, &head, message.body().octets()),
+            Ok(Passage::Pass(..)) => self.complete(shard, seated, &head, &Complete::of(&message)),
             Ok(Passage::Wait) => seated.session.wait(message, head, until),
             Err(refusal) => self.refuse(shard, &head, &refusal),
         }
@@ -282,6 +303,12 @@ impl Connection {
     }
 }
 
+impl Complete {
+    fn of(message: &Message) -> Self {
+        Self { octets: message.body().octets(), wrapper: message.wrapper().cloned() }
+    }
+}
+
 /// Admits a chunk and hands on what follows from it.
 fn carry(
     seated: &mut Seated,
@@ -304,12 +331,18 @@ fn carry(
     }
     match admitted? {
         Admitted::Nothing | Admitted::Kept | Admitted::Duplicate(None) => Ok(Outcome::Accepted),
-        Admitted::Duplicate(Some(octets)) => Ok(Outcome::Repeated(octets)),
+        Admitted::Duplicate(Some(octets)) => {
+            let wrapper = session::wrapper_again(chunk, &roster);
+            Ok(Outcome::Repeated(Complete { octets, wrapper }))
+        }
         Admitted::Relay(piece) => {
             seated.relay.piece(&piece, now, rng)?;
             let octets = piece.range().start - 1 + piece.body().octets();
-            let complete = piece.flag() == Flag::End;
-            Ok(if complete { Outcome::Completed(octets) } else { Outcome::Accepted })
+            if piece.flag() != Flag::End {
+                return Ok(Outcome::Accepted);
+            }
+            let wrapper = piece.wrapper().cloned();
+            Ok(Outcome::Completed(Complete { octets, wrapper }))
         }
         Admitted::Whole(message) => whole(seated, message, &chunk.head, (now, shard), rng),
     }
@@ -322,14 +355,14 @@ fn whole(
     (now, shard): (Instant, &Shard),
     rng: &mut impl rand::RngCore,
 ) -> Result<Outcome, Refusal> {
-    let octets = message.body().octets();
+    let complete = Complete::of(&message);
     if message.kind() == Kind::Handshake {
         let id = head.message_id().ok_or(Refusal::NoSession)?;
         seated.relay.handshake(&message, id)?;
-        return Ok(Outcome::Completed(octets));
+        return Ok(Outcome::Completed(complete));
     }
     match seated.relay.message(&message, now, rng)? {
-        Passage::Pass(..) => Ok(Outcome::Completed(octets)),
+        Passage::Pass(..) => Ok(Outcome::Completed(complete)),
         Passage::Wait => {
             let until = now + shard.plane.session_limits.wait;
             seated.session.wait(message, Arc::clone(head), until);

@@ -3,7 +3,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use control::Transport;
+use control::{Match, Transport};
 use ids::{ConferenceId, SeatId};
 use msrp::{Address, Head, Uri};
 use service::clock;
@@ -23,6 +23,8 @@ pub(super) struct Seated {
     pub(super) own: Uri,
     /// The last URI of the participant's path: who it is.
     pub(super) peer: Uri,
+    /// How much of the paths in a request must be these.
+    pub(super) matching: Match,
     /// To the participant.
     pub(super) address: Address,
     /// NICKNAME requests that the focus has not answered.

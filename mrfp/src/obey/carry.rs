@@ -113,7 +113,7 @@ impl Carrier {
         let own = match known {
             Some(ticket) => {
                 if let Some(peer) = peer {
-                    registry.set_peer(conference, seat.seat, peer);
+                    registry.set_peer(conference, seat.seat, (peer, seat.matching));
                 }
                 ticket.own
             }
@@ -152,7 +152,8 @@ impl Carrier {
             }
         };
         let relay = Arc::clone(relay);
-        let ticket = Ticket { relay, seat: seat.seat, transport, own: own.clone(), peer };
+        let (seat, matching) = (seat.seat, seat.matching);
+        let ticket = Ticket { relay, seat, transport, own: own.clone(), peer, matching };
         self.plane.registry.add_ticket(conference, session_id, ticket);
         Some(own)
     }

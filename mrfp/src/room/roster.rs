@@ -6,6 +6,8 @@ use std::sync::Arc;
 use control::{Level, Seat};
 use ids::{Aor, DeviceId, SeatId};
 
+use super::types::Types;
+
 /// A room and its people at one moment.
 #[derive(Clone, Debug)]
 pub struct Roster {
@@ -30,6 +32,8 @@ pub struct Participant {
     pub muted: bool,
     /// It takes private messages.
     pub private_messages: bool,
+    /// What it takes inside of message/cpim.
+    pub types: Types,
     /// It is connected.
     pub bound: bool,
 }
@@ -87,6 +91,7 @@ impl Participant {
             identities,
             muted: seat.muted,
             private_messages: seat.private_messages,
+            types: Types::new(seat.accept_wrapped_types.iter().map(String::as_str)),
             bound,
         }
     }

@@ -47,6 +47,8 @@ struct Stream {
     audience: Audience,
     /// The switch is a new sender, so receivers see a Message-ID of our own.
     id: MessageId,
+    content_type: Bytes,
+    wrapper: Option<Bytes>,
     begun: bool,
 }
 
@@ -102,6 +104,8 @@ impl Open {
             Carriage::Streamed => Stage::Streaming(Stream {
                 audience: course.audience,
                 id: MessageId::random(rng),
+                content_type: course.content_type,
+                wrapper: course.wrapper,
                 begun: false,
             }),
         };
@@ -211,6 +215,7 @@ impl Held {
             audience: self.course.audience.clone(),
             content_at: self.course.content_at,
             content_type: self.course.content_type.clone(),
+            wrapper: self.course.wrapper.clone(),
             body,
         }
     }
@@ -225,6 +230,16 @@ impl Stream {
         body: Body,
         flag: Flag,
     ) -> Piece {
-        Piece { sender, stream: self.id, audience: self.audience.clone(), first, range, body, flag }
+        Piece {
+            sender,
+            stream: self.id,
+            audience: self.audience.clone(),
+            content_type: self.content_type.clone(),
+            wrapper: self.wrapper.clone(),
+            first,
+            range,
+            body,
+            flag,
+        }
     }
 }

@@ -36,6 +36,8 @@ pub enum Refusal {
     UnknownRecipient,
     /// The recipient takes no private messages.
     NoPrivateMessages,
+    /// No session of the recipient takes this content.
+    RecipientType,
     /// The message is longer than allowed.
     TooLarge,
     /// The sender has too many unfinished messages.
@@ -73,7 +75,9 @@ impl Refusal {
             | Self::NoGroup
             | Self::FocusAway
             | Self::HandshakesWait => Status::STOP_SENDING,
-            Self::NoWrapper | Self::ContentType | Self::NotMls => Status::UNSUPPORTED_TYPE,
+            Self::NoWrapper | Self::ContentType | Self::RecipientType | Self::NotMls => {
+                Status::UNSUPPORTED_TYPE
+            }
             Self::BadNickname => Status::BAD_NICKNAME,
             Self::NoPrivateMessages => Status::NO_PRIVATE_MESSAGES,
             Self::NoSession => Status::NO_SUCH_SESSION,
@@ -100,6 +104,7 @@ impl Refusal {
             Self::Muted => "You may not send to the room now",
             Self::UnknownRecipient => "No such recipient here",
             Self::NoPrivateMessages => "Recipient takes no private messages",
+            Self::RecipientType => "Recipient does not take this Content-Type",
             Self::TooLarge => "Message too large",
             Self::TooManyOpen => "Too many unfinished messages",
             Self::Expired => "Message abandoned",
@@ -128,6 +133,7 @@ impl Refusal {
             Self::Muted => "muted",
             Self::UnknownRecipient => "unknown_recipient",
             Self::NoPrivateMessages => "no_private_messages",
+            Self::RecipientType => "recipient_type",
             Self::TooLarge => "too_large",
             Self::TooManyOpen => "too_many_open",
             Self::Expired => "expired",

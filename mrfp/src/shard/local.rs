@@ -92,7 +92,13 @@ impl LocalRoom {
 
     fn audience(&mut self, parcel: &Parcel) -> Rc<[Route]> {
         match &parcel.audience {
-            Audience::Room => self.ready(),
+            Audience::Room => match &parcel.deaf {
+                None => self.ready(),
+                Some(deaf) => {
+                    let hears = |route: &&Route| deaf.binary_search(&route.seat).is_err();
+                    self.routes.values().filter(hears).cloned().collect()
+                }
+            },
             Audience::Seats(seats) => {
                 seats.iter().filter_map(|seat| self.routes.get(seat).cloned()).collect()
             }

@@ -1,6 +1,6 @@
 //! A shard with connections that nobody reads or writes: requests and errands come from the test, in its order.
 use bytes::BytesMut;
-use control::{Level, RelayName, Transport};
+use control::{Level, Match, RelayName, Transport};
 use ids::Term;
 use msrp::{Address, Decoder, Item, MessageId, SendRequest, Uri};
 use rand::SeedableRng;
@@ -81,7 +81,8 @@ impl Scene {
         let seat = control::Seat { private_messages: true, ..seat };
         self.relay.seat(&seat, self.now + Duration::from_secs(60));
         let (relay, own) = (Arc::clone(&self.relay), own(n));
-        let ticket = Ticket { relay, seat: SeatId(n), transport: Transport::Tls, own, peer: None };
+        let (transport, matching) = (Transport::Tls, Match::Strict);
+        let ticket = Ticket { relay, seat: SeatId(n), transport, own, peer: None, matching };
         let conference = self.relay.conference();
         self.shard.plane.registry.add_ticket(&conference, format!("s{n}"), ticket);
     }

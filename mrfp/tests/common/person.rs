@@ -32,6 +32,8 @@ pub struct Person {
     address: Address,
     paths: Option<(Path, Path)>,
     open: HashMap<MessageId, Body>,
+    /// The last REPORT, as it came.
+    pub report: Option<Chunk>,
 }
 
 /// A TLS client that trusts this CA.
@@ -73,6 +75,7 @@ impl Person {
             address: Address::default(),
             paths: None,
             open: HashMap::new(),
+            report: None,
         }
     }
 
@@ -176,7 +179,9 @@ impl Person {
                 {
                     let status = chunk.head.report_status().unwrap().status.code();
                     let range = chunk.head.byte_range().to_string();
-                    return Got::Report(chunk.head.message_id().unwrap(), status, range);
+                    let of = chunk.head.message_id().unwrap();
+                    self.report = Some(chunk);
+                    return Got::Report(of, status, range);
                 }
                 Some(Item::Request(chunk)) => {
                     if chunk.end.is_some() {

@@ -85,10 +85,10 @@ async fn without_a_protected_listener_no_seat_is_given_for_plain_tcp() {
 
     assert_eq!(stage.lost(1).await, Cause::Misbehaved);
     let seated = |notice: &RoomNotice| matches!(notice, RoomNotice::Seated { .. });
-    let told = stage.focus.left().any(|notice| match notice {
-        control::Notice::Room { notice, .. } => seated(notice),
-        control::Notice::Draining { .. } => false,
-    });
+    let told = stage
+        .focus
+        .left()
+        .any(|notice| matches!(notice, control::Notice::Room { notice, .. } if seated(notice)));
     assert!(!told);
 }
 
