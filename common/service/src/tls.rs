@@ -1,13 +1,16 @@
 //! TLS as all our programs use it: rustls with aws-lc-rs, TLS 1.3 and 1.2, AES-128-GCM first. Identities come from
 //! PEM files; peers are checked against roots or, for MSRP between strangers, against a fingerprint from the SDP.
 //! Nothing here accepts a peer that it could not check.
+mod any_client;
 mod dev_ca;
 mod fingerprint;
 mod identity;
+mod named;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use any_client::AnyClient;
 use rustls::client::WantsClientCert;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::server::WebPkiClientVerifier;
@@ -15,9 +18,11 @@ use rustls::{ClientConfig, ConfigBuilder, RootCertStore, ServerConfig};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 
+pub use any_client::Authority;
 pub use dev_ca::{DevCa, IdentityFiles};
 pub use fingerprint::{BadFingerprint, Fingerprint, FingerprintVerifier};
 pub use identity::Identity;
+pub use named::Named;
 
 /// Why TLS cannot be set up. Never holds key material.
 #[derive(Debug, thiserror::Error)]
@@ -90,6 +95,8 @@ pub fn install_provider() {
 pub enum ClientAuth {
     /// No certificate is asked for.
     None,
+    /// A client may present a certificate of any issuer and must prove its key. It says nothing about who that is.
+    Any,
     /// A client may present a certificate; if it does, it must be valid under these roots.
     Optional(Arc<RootCertStore>),
     /// A client must present a certificate that is valid under these roots.
@@ -103,6 +110,8 @@ pub enum Trust {
     Roots(Arc<RootCertStore>),
     /// Exactly these certificates (RFC 8122, 5), whatever name they carry. With none in the set, nobody.
     Fingerprints(Vec<Fingerprint>),
+    /// The same, for fingerprints as an SDP wrote them.
+    Named(Named),
 }
 
 /// How a server speaks TLS.
@@ -114,10 +123,12 @@ pub fn server_config(
     let provider = provider();
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()?;
-    let verifier = |roots| WebPkiClientVerifier::builder_with_provider(roots, provider);
+    let webpki = Arc::clone(&provider);
+    let verifier = |roots| WebPkiClientVerifier::builder_with_provider(roots, webpki);
     let unusable = |e: rustls::server::VerifierBuilderError| TlsError::Roots(e.to_string());
     let builder = match clients {
         ClientAuth::None => builder.with_no_client_auth(),
+        ClientAuth::Any => builder.with_client_cert_verifier(Arc::new(AnyClient(provider))),
         ClientAuth::Optional(roots) => {
             let verifier = verifier(roots).allow_unauthenticated().build().map_err(unusable)?;
             builder.with_client_cert_verifier(verifier)
@@ -155,13 +166,13 @@ fn trusting(trust: Trust) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>
     let provider = provider();
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()?;
-    Ok(match trust {
-        Trust::Roots(roots) => builder.with_root_certificates(roots),
-        Trust::Fingerprints(known) => {
-            let verifier = FingerprintVerifier::new(known, provider);
-            builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier))
-        }
-    })
+    let named = match trust {
+        Trust::Roots(roots) => return Ok(builder.with_root_certificates(roots)),
+        Trust::Fingerprints(known) => known.into(),
+        Trust::Named(known) => known,
+    };
+    let verifier = FingerprintVerifier::new(named, provider);
+    Ok(builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier)))
 }
 
 /// Trust anchors from the text of a PEM file with one or more certificates. `from` names it in errors.

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 
 use rustls::{CipherSuite, ClientConfig, ServerConfig};
-use rustls_pki_types::ServerName;
+use rustls_pki_types::{ServerName, UnixTime};
 use service::clock;
 use service::tls::{
     BadFingerprint, ClientAuth, DevCa, Fingerprint, Identity, Trust, client_config, load_roots,
@@ -128,6 +128,94 @@ async fn a_client_of_another_ca_is_refused_where_a_certificate_is_required_or_op
     let nobody = client_config(trust(), None, &[]).unwrap();
     let (met, _) = meet(server, nobody).await;
     assert!(!met.unwrap().client_showed_certificate);
+}
+
+#[tokio::test]
+async fn tlssdp_02_a_client_certificate_of_any_issuer_is_taken_and_so_is_none() {
+    let (ours, theirs) = (ca("ours"), ca("theirs"));
+    let server = ours.issue(&["localhost"]).unwrap();
+    let server = server_config(&server, ClientAuth::Any, &[]).unwrap();
+    let stranger = theirs.issue(&["ue"]).unwrap();
+    for (identity, shows) in [(Some(&stranger), true), (None, false)] {
+        let trust = Trust::Roots(ours.roots().unwrap());
+        let client = client_config(trust, identity, &[]).unwrap();
+        let (met, called) = meet(Arc::clone(&server), client).await;
+        called.unwrap();
+        assert_eq!(met.unwrap().client_showed_certificate, shows);
+    }
+}
+
+#[tokio::test]
+async fn tlssdp_02_a_client_that_shows_a_certificate_without_holding_its_key_is_refused() {
+    let ca = ca("dev");
+    let (victim, thief) = (ca.issue(&["ue"]).unwrap(), ca.issue(&["ue"]).unwrap());
+    let server = ca.issue(&["localhost"]).unwrap();
+    let server = server_config(&server, ClientAuth::Any, &[]).unwrap();
+    let provider = service::tls::provider();
+    let key = provider.key_provider.load_private_key(thief.parts().1).unwrap();
+    let shown = rustls::sign::CertifiedKey::new(victim.parts().0, key);
+    let client = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(ca.roots().unwrap())
+        .with_client_cert_resolver(Arc::new(rustls::sign::SingleCertAndKey::from(shown)));
+
+    let (met, _) = meet(server, Arc::new(client)).await;
+
+    let refusal = met.unwrap_err().to_string();
+    assert!(refusal.contains("BadSignature"), "{refusal}");
+}
+
+#[test]
+fn m4976_17_only_a_chain_under_the_roots_proves_the_name_it_carries() {
+    let (ours, theirs) = (ca("ours"), ca("theirs"));
+    let authority = service::tls::Authority::new(ours.roots().unwrap()).unwrap();
+    let relay = ours.issue(&["relay.example.net", "::1"]).unwrap().parts().0;
+    let stranger = theirs.issue(&["relay.example.net"]).unwrap().parts().0;
+    let now = UnixTime::now();
+
+    assert!(authority.proves(&relay, "relay.example.net", now));
+    assert!(authority.proves(&relay, "[::1]", now));
+    assert!(!authority.proves(&relay, "other.example.net", now));
+    assert!(!authority.proves(&stranger, "relay.example.net", now));
+    assert!(!authority.proves(&[], "relay.example.net", now));
+    let year = std::time::Duration::from_secs(365 * 24 * 3600);
+    let later = UnixTime::since_unix_epoch(std::time::Duration::from_secs(now.as_secs()) + year);
+    assert!(!authority.proves(&relay, "relay.example.net", later));
+}
+
+#[tokio::test]
+async fn m4975_16_tls_1_1_is_refused() {
+    use tokio::net::TcpStream;
+    let ca = ca("dev");
+    let server = server_config(&ca.issue(&["localhost"]).unwrap(), ClientAuth::None, &[]).unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let serve = async {
+        let (stream, _) = listener.accept().await.unwrap();
+        TlsAcceptor::from(server).accept(stream).await.map(|_| ()).unwrap_err().to_string()
+    };
+    // RFC 4346, 7.4.1.2: a ClientHello of version 3.2 with one suite, no compression, signatures and groups.
+    let mut hello = vec![3, 2];
+    hello.extend_from_slice(&[7; 32]);
+    hello.extend_from_slice(&[0, 0, 2, 0xc0, 0x13, 1, 0, 0, 16]);
+    hello.extend_from_slice(&[0, 13, 0, 4, 0, 2, 4, 3, 0, 10, 0, 4, 0, 2, 0, 23]);
+    let mut record = vec![22, 3, 1, 0, u8::try_from(hello.len() + 4).unwrap(), 1, 0, 0];
+    record.push(u8::try_from(hello.len()).unwrap());
+    record.extend(hello);
+    let call = async {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(&record).await.unwrap();
+        let mut answer = Vec::new();
+        drop(stream.read_to_end(&mut answer).await);
+        answer
+    };
+
+    let (refusal, answer) = tokio::join!(serve, call);
+
+    // An alert, fatal, protocol_version.
+    assert_eq!(answer.get(..1), Some(&[21][..]), "{refusal}");
+    assert_eq!(answer.get(5..7), Some(&[2, 70][..]), "{refusal}");
 }
 
 #[tokio::test]

@@ -10,6 +10,8 @@ use rustls::{CertificateError, DigitallySignedStruct, Error, SignatureScheme};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use sha2::{Digest, Sha256};
 
+use super::Named;
+
 /// The SHA-256 of a certificate. Shown as in SDP: `SHA-256 AB:CD:…`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Fingerprint([u8; 32]);
@@ -30,6 +32,11 @@ impl Fingerprint {
     #[must_use]
     pub fn of(certificate: &CertificateDer<'_>) -> Self {
         Self(Sha256::digest(certificate).into())
+    }
+
+    /// The hash itself.
+    pub(super) const fn octets(&self) -> &[u8; 32] {
+        &self.0
     }
 }
 
@@ -59,27 +66,31 @@ impl FromStr for Fingerprint {
         if !hash.eq_ignore_ascii_case("sha-256") {
             return Err(BadFingerprint::Hash);
         }
-        let octet = |pair: &str| {
-            let plain = pair.len() == 2 && pair.bytes().all(|c| c.is_ascii_hexdigit());
-            plain.then(|| u8::from_str_radix(pair, 16).ok()).flatten()
-        };
-        let octets: Option<Vec<u8>> = pairs.trim().split(':').map(octet).collect();
-        let octets = octets.ok_or(BadFingerprint::Form)?;
+        let octets = octets(pairs).ok_or(BadFingerprint::Form)?;
         octets.try_into().map(Self).map_err(|_| BadFingerprint::Form)
     }
+}
+
+/// Reads hexadecimal pairs with colons between.
+pub(super) fn octets(pairs: &str) -> Option<Vec<u8>> {
+    let octet = |pair: &str| {
+        let plain = pair.len() == 2 && pair.bytes().all(|c| c.is_ascii_hexdigit());
+        plain.then(|| u8::from_str_radix(pair, 16).ok()).flatten()
+    };
+    pairs.trim().split(':').map(octet).collect()
 }
 
 /// Accepts a server whose leaf certificate is in a known set.
 #[derive(Debug)]
 pub struct FingerprintVerifier {
-    known: Vec<Fingerprint>,
+    known: Named,
     provider: Arc<CryptoProvider>,
 }
 
 impl FingerprintVerifier {
     /// Accepts these and no others.
     #[must_use]
-    pub fn new(known: Vec<Fingerprint>, provider: Arc<CryptoProvider>) -> Self {
+    pub fn new(known: Named, provider: Arc<CryptoProvider>) -> Self {
         Self { known, provider }
     }
 }
@@ -93,7 +104,7 @@ impl ServerCertVerifier for FingerprintVerifier {
         _ocsp_response: &[u8],
         _now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        if self.known.contains(&Fingerprint::of(end_entity)) {
+        if self.known.has(end_entity) {
             return Ok(ServerCertVerified::assertion());
         }
         // RFC 8122, 6.2: a mismatch ends the session with `bad_certificate`.
