@@ -25,6 +25,7 @@ use crate::paths::{Known, Paths};
 use crate::range::ByteRange;
 use crate::scan::{self, Scan};
 use crate::start::{Flag, Method};
+use crate::success::Successes;
 
 /// What the decoder hands out.
 #[derive(Debug, Clone)]
@@ -99,6 +100,7 @@ pub struct Decoder {
     state: State,
     lines: Lines,
     known: Known,
+    successes: Successes,
 }
 
 impl Default for Decoder {
@@ -110,7 +112,13 @@ impl Default for Decoder {
 impl Decoder {
     /// A decoder at the start of a stream.
     pub fn new(limits: Limits) -> Self {
-        Self { limits, state: State::Head, lines: Lines::default(), known: Known::default() }
+        Self {
+            limits,
+            state: State::Head,
+            lines: Lines::default(),
+            known: Known::default(),
+            successes: Successes::default(),
+        }
     }
 
     /// Whether the stream is between two messages, so that its end is no loss.
@@ -216,6 +224,12 @@ impl Decoder {
     }
 
     fn head(&mut self, input: &mut BytesMut) -> Step {
+        if self.lines.is_fresh()
+            && let Some((head, octets)) = self.successes.next(input, &self.known, &self.limits)
+        {
+            input.advance(octets);
+            return Step::Item(Item::Response(head));
+        }
         match self.lines.find(input, &self.known, &self.limits) {
             Found::Nothing => Step::Wait,
             Found::Head { octets, transaction, ending } => {

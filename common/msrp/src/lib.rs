@@ -52,7 +52,7 @@
 //!
 //! # Files, in the order a chunk meets them
 //!
-//! `decode` (states) · `lines` (the end of a head) · `parse` (a head's meaning) · `scan` (the end of a body) · `head`,
+//! `decode` (states) · `success` (the short way for a 200) · `lines` (the end of a head) · `parse` (a head's meaning) · `scan` (the end of a body) · `head`,
 //! `header`, `path`, `paths`, `uri`, `range`, `status`, `start`, `ident`, `nickname`, `digest` (its parts) · `fault`
 //! (what was wrong) · `body` · `reassembly` · `cpim` · `encode`, `onward` and `reply` (the way out) · `limits` · `token`
 //! (character classes).
@@ -79,6 +79,7 @@ mod reply;
 mod scan;
 mod start;
 mod status;
+mod success;
 mod token;
 mod uri;
 

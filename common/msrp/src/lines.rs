@@ -48,6 +48,11 @@ pub(crate) enum Ending {
 }
 
 impl Lines {
+    /// Whether nothing of this head was looked at.
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.searched == 0
+    }
+
     /// Starts over, at the head of the next message.
     pub(crate) fn restart(&mut self) {
         self.spans.clear();
