@@ -4,6 +4,7 @@
 mod course;
 mod open;
 mod refusal;
+mod runs;
 mod seen;
 
 use std::collections::{HashMap, VecDeque};
@@ -75,6 +76,8 @@ pub enum Admitted {
     Duplicate(Option<u64>),
     /// To be passed on now.
     Relay(Piece),
+    /// The same, and no octet is missing any more; [`Piece::closing`] follows.
+    Last(Piece),
     /// A message that was held back is complete.
     Whole(Message),
 }
@@ -137,6 +140,13 @@ impl Piece {
     /// How it ends.
     pub fn flag(&self) -> Flag {
         self.flag
+    }
+
+    /// What ends the message for its receivers where its last octets did not come last: no octets, and the `$`.
+    pub fn closing(&self) -> Self {
+        let octets = self.range.total.unwrap_or_default();
+        let range = ByteRange::piece(octets.saturating_add(1), 0, Some(octets));
+        Self { first: false, range, body: Body::new(), flag: Flag::End, ..self.clone() }
     }
 
     /// What tells the receivers, instead of this piece, that no more will come.
@@ -284,7 +294,9 @@ impl Session {
         let admitted = self.take(now, id, chunk, around, rng);
         match &admitted {
             Err(refusal) => self.refuse(id, refusal.clone()),
-            Ok(_) if chunk.end == Some(Flag::End) => drop(self.open.remove(&id)),
+            Ok(_) if self.open.get(&id).is_some_and(Open::is_complete) => {
+                drop(self.open.remove(&id));
+            }
             Ok(_) => {}
         }
         admitted

@@ -335,6 +335,13 @@ fn carry(
             let wrapper = session::wrapper_again(chunk, &roster);
             Ok(Outcome::Repeated(Complete { octets, wrapper }))
         }
+        Admitted::Last(piece) => {
+            seated.relay.piece(&piece, now, rng)?;
+            let closing = piece.closing();
+            seated.relay.piece(&closing, now, rng)?;
+            let (octets, wrapper) = (closing.range().start - 1, piece.wrapper().cloned());
+            Ok(Outcome::Completed(Complete { octets, wrapper }))
+        }
         Admitted::Relay(piece) => {
             seated.relay.piece(&piece, now, rng)?;
             let octets = piece.range().start - 1 + piece.body().octets();

@@ -2,10 +2,14 @@
 //! by piece. It knows nothing of other messages.
 //!
 //! ```text
-//! Heading ─ headers complete ─┬─► Holding   ─ $ ─► Admitted::Whole
+//! Heading ─ headers complete ─┬─► Holding   ─ every octet ─► Admitted::Whole
 //!    │                        └─► Streaming ─ each chunk ─► Admitted::Relay
 //!    └─ Refusal
 //! ```
+//!
+//! The headers must come first, or nobody knows whom the rest is for; what is behind them may come in any order and
+//! more than once (RFC 4975, 7.3.1). The chunk with `$` says how long the message is, and need not be the last.
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
@@ -14,14 +18,17 @@ use msrp::{Body, ByteRange, Chunk, Flag, MessageId};
 use rand::RngCore;
 
 use super::course::{self, Carriage, Course};
+use super::runs::Runs;
 use super::{
     Admitted, Audience, Kind, Limits, Message, PREFIX_OCTETS, Piece, Refusal, Surroundings,
 };
 
 #[derive(Debug)]
 pub(super) struct Open {
-    /// Octets without a gap, from the first.
-    octets: u64,
+    /// Which octets have come.
+    runs: Runs,
+    /// How many there are, once the chunk with `$` has come.
+    total: Option<u64>,
     pub(super) touched: Instant,
     stage: Stage,
 }
@@ -39,7 +46,10 @@ enum Stage {
 struct Held {
     kind: Kind,
     course: Course,
+    /// From the first octet, without a gap.
     octets: BytesMut,
+    /// What lies behind a gap, by where it starts.
+    beyond: BTreeMap<usize, Bytes>,
 }
 
 #[derive(Debug)]
@@ -54,12 +64,18 @@ struct Stream {
 
 impl Open {
     pub(super) fn new(now: Instant) -> Self {
-        Self { octets: 0, touched: now, stage: Stage::Heading(Gather::default()) }
+        let stage = Stage::Heading(Gather::default());
+        Self { runs: Runs::default(), total: None, touched: now, stage }
     }
 
     /// Whether octets are held back.
     pub(super) fn is_held(&self) -> bool {
         !matches!(self.stage, Stage::Streaming(_))
+    }
+
+    /// Whether every octet has come.
+    pub(super) fn is_complete(&self) -> bool {
+        self.total.is_some_and(|total| self.runs.front() == total)
     }
 
     pub(super) fn take(
@@ -71,20 +87,19 @@ impl Open {
     ) -> Result<Admitted, Refusal> {
         self.touched = now;
         let start = chunk.range.start.saturating_sub(1);
-        // Chunks come in order (RFC 4975, 7.1.1), so octets that are missing now do not come.
-        if start > self.octets {
-            return Err(Refusal::Gap);
-        }
         let end = start.saturating_add(chunk.body.octets());
         let announced = chunk.range.total.unwrap_or(0).max(end);
+        if announced > self.octets_max(around) {
+            return Err(Refusal::TooLarge);
+        }
+        let front = self.runs.front();
+        self.note(start, end, chunk)?;
         let Stage::Heading(gather) = &mut self.stage else {
-            self.octets = self.octets.max(end);
             return self.carry(start, chunk.body.clone(), announced, chunk, around);
         };
-        if start != self.octets {
+        if start != front {
             return Err(Refusal::Gap);
         }
-        self.octets = end;
         let envelope = head(gather, &chunk.body).map_err(|why| match why {
             BadCpim::TooLong => Refusal::LongEnvelope,
             _ => Refusal::BadEnvelope,
@@ -100,7 +115,10 @@ impl Open {
         let course = course::find(&envelope, sender, around.roster)?;
         let body = gather.take();
         self.stage = match course.carriage {
-            Carriage::Whole(kind) => Stage::Holding(Held { kind, course, octets: BytesMut::new() }),
+            Carriage::Whole(kind) => {
+                let (octets, beyond) = (BytesMut::new(), BTreeMap::new());
+                Stage::Holding(Held { kind, course, octets, beyond })
+            }
             Carriage::Streamed => Stage::Streaming(Stream {
                 audience: course.audience,
                 id: MessageId::random(rng),
@@ -110,6 +128,19 @@ impl Open {
             }),
         };
         self.carry(0, body, announced, chunk, around)
+    }
+
+    /// These octets have come. A message has one length, and nothing behind it.
+    fn note(&mut self, start: u64, end: u64, chunk: &Chunk) -> Result<(), Refusal> {
+        self.runs.add(start, end).map_err(|_scattered| Refusal::Contradiction)?;
+        if chunk.end == Some(Flag::End) {
+            if self.total.is_some_and(|total| total != end) {
+                return Err(Refusal::Contradiction);
+            }
+            self.total = Some(end);
+        }
+        let beyond = self.total.is_some_and(|total| self.runs.reach() > total);
+        if beyond { Err(Refusal::Contradiction) } else { Ok(()) }
     }
 
     /// `body` lies at `start` in the message, and is all that came and was not carried before.
@@ -124,30 +155,31 @@ impl Open {
         if announced > self.octets_max(around) {
             return Err(Refusal::TooLarge);
         }
+        let complete = self.is_complete();
         match &mut self.stage {
             Stage::Heading(_) => Ok(Admitted::Kept),
             Stage::Holding(held) => {
-                let end = chunk.end == Some(Flag::End);
-                if end && held.octets.is_empty() {
+                if complete && held.octets.is_empty() {
                     // It came whole, so nothing is held, and nothing is copied.
                     return Ok(Admitted::Whole(held.message(around.seat, body)));
                 }
                 held.add(start, &body);
-                if !end {
+                if !complete {
                     return Ok(Admitted::Kept);
                 }
                 let body = Body::from(held.octets.split().freeze());
                 Ok(Admitted::Whole(held.message(around.seat, body)))
             }
             Stage::Streaming(stream) => {
-                let total = match chunk.end {
-                    Some(Flag::End) => Some(start.saturating_add(body.octets())),
-                    _ => chunk.range.total,
-                };
+                let total = self.total.or(chunk.range.total);
                 let range = ByteRange::piece(start + 1, body.octets(), total);
                 let first = !std::mem::replace(&mut stream.begun, true);
-                let flag = chunk.flag();
-                Ok(Admitted::Relay(stream.piece(around.seat, first, range, body, flag)))
+                // For its receivers, too, the `$` says where the message ends; it comes when all of it has.
+                let last = complete && chunk.end == Some(Flag::End);
+                let flag = if last { Flag::End } else { Flag::More };
+                let closing = complete && !last;
+                let piece = stream.piece(around.seat, first, range, body, flag);
+                Ok(if closing { Admitted::Last(piece) } else { Admitted::Relay(piece) })
             }
         }
     }
@@ -164,7 +196,7 @@ impl Open {
     /// The piece that tells receivers that no more will come, if they have had any.
     pub(super) fn abort(&self, sender: ids::SeatId) -> Option<Piece> {
         let Stage::Streaming(stream) = &self.stage else { return None };
-        let range = ByteRange { start: self.octets + 1, end: None, total: None };
+        let range = ByteRange { start: self.runs.front() + 1, end: None, total: None };
         stream.begun.then(|| stream.piece(sender, false, range, Body::new(), Flag::Abort))
     }
 
@@ -199,6 +231,9 @@ impl Held {
     /// RFC 4975, 7.3.1: of octets that come twice the later ones count.
     fn add(&mut self, start: u64, body: &Body) {
         let mut at = usize::try_from(start).unwrap_or(usize::MAX);
+        if at > self.octets.len() {
+            return self.add_beyond(at, Bytes::copy_from_slice(&body.gather()));
+        }
         for slice in body.slices() {
             let behind = self.octets.get_mut(at..).unwrap_or_default();
             let (again, new) = slice.split_at(slice.len().min(behind.len()));
@@ -206,6 +241,34 @@ impl Held {
             self.octets.extend_from_slice(new);
             at = at.saturating_add(slice.len());
         }
+        // What came before, behind a gap that is closed now: of it counts what these octets do not reach.
+        while let Some(entry) = self.beyond.first_entry().filter(|e| *e.key() <= self.octets.len())
+        {
+            let (at, piece) = entry.remove_entry();
+            let rest = piece.get(self.octets.len() - at..).unwrap_or_default();
+            self.octets.extend_from_slice(rest);
+        }
+    }
+
+    /// Keeps a piece behind a gap. Of older pieces only what it does not cover stays.
+    fn add_beyond(&mut self, at: usize, piece: Bytes) {
+        let end = at.saturating_add(piece.len());
+        while let Some((&start, _)) = self.beyond.range(..end).next_back() {
+            let Some(old) = self.beyond.remove(&start) else { break };
+            let old_end = start.saturating_add(old.len());
+            if old_end <= at {
+                self.beyond.insert(start, old);
+                break;
+            }
+            if old_end > end {
+                self.beyond.insert(end, old.slice(end.saturating_sub(start)..));
+            }
+            if start < at {
+                self.beyond.insert(start, old.slice(..at - start));
+                break;
+            }
+        }
+        self.beyond.insert(at, piece);
     }
 
     fn message(&self, sender: ids::SeatId, body: Body) -> Message {

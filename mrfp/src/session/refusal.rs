@@ -16,8 +16,10 @@ pub enum Refusal {
     UnknownMethod,
     /// The connection has as many sessions as it may.
     TooManySessions,
-    /// Octets are missing between this chunk and the one before.
+    /// The message does not begin with its first chunk.
     Gap,
+    /// The chunks of the message say different lengths, or it lies in too many pieces.
+    Contradiction,
     /// The CPIM headers break their grammar, or the message ends within them.
     BadEnvelope,
     /// The CPIM headers are longer than a switch must buffer.
@@ -62,7 +64,7 @@ impl Refusal {
     /// The status on the wire.
     pub fn status(&self) -> Status {
         match self {
-            Self::Gap | Self::BadEnvelope => Status::BAD_REQUEST,
+            Self::Gap | Self::Contradiction | Self::BadEnvelope => Status::BAD_REQUEST,
             Self::NotYours | Self::SeveralRecipients | Self::Muted | Self::TooManySessions => {
                 Status::FORBIDDEN
             }
@@ -94,7 +96,8 @@ impl Refusal {
             Self::BoundElsewhere => "Session is on another connection",
             Self::UnknownMethod => "Unknown method",
             Self::TooManySessions => "Too many sessions on one connection",
-            Self::Gap => "Octets are missing before this chunk",
+            Self::Gap => "The first chunk is missing",
+            Self::Contradiction => "The chunks contradict each other",
             Self::BadEnvelope => "Malformed CPIM headers",
             Self::LongEnvelope => "CPIM headers too long",
             Self::NoWrapper => "message/cpim is needed",
@@ -124,6 +127,7 @@ impl Refusal {
             Self::UnknownMethod => "unknown_method",
             Self::TooManySessions => "too_many_sessions",
             Self::Gap => "gap",
+            Self::Contradiction => "contradiction",
             Self::BadEnvelope => "bad_envelope",
             Self::LongEnvelope => "long_envelope",
             Self::NoWrapper => "no_wrapper",

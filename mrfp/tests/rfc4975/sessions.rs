@@ -233,3 +233,39 @@ async fn m4975_58_a_range_that_cannot_be_gets_400_or_413_and_costs_nothing() {
     }
     assert_eq!(alice.ask(&message("good1", text(1, "fine"))).await.0, 200);
 }
+
+#[tokio::test]
+async fn m4975_42_chunks_out_of_order_reach_the_others_and_are_reported_once_whole() {
+    let mut stage = open_room().await;
+    let (mut alice, mut bob) = (stage.join(1).await, stage.join(2).await);
+    let body = cpim(
+        1,
+        ROOM,
+        "text/plain",
+        (0..9000).map(|n| b"abcdefghijklmnopqrstuvwxyz"[n % 26]).collect::<Vec<_>>(),
+    );
+    let octets = body.octets();
+    let long =
+        SendRequest { success_report: msrp::SuccessReport::Yes, ..message("mixed", body.clone()) };
+    let chunk = |start, octets| long.chunk(start, octets).0;
+
+    for part in [chunk(0, 3000), chunk(6000, 9000), chunk(5000, 2000), chunk(3000, 2000)] {
+        assert_eq!(alice.ask(&part).await.0, 200);
+    }
+
+    let Got::Report(_, 200, range) = alice.next().await else { panic!() };
+    assert_eq!(range, format!("1-{octets}/{octets}"));
+    let mut whole = msrp::Reassembly::default();
+    let got = loop {
+        let Got::Chunk(chunk) = bob.next().await else { panic!() };
+        let now = service::clock::now();
+        match whole.add(now, &chunk).unwrap() {
+            msrp::Outcome::Whole(got) => break got.body,
+            msrp::Outcome::Open => {}
+            msrp::Outcome::Aborted(_) => panic!(),
+        }
+    };
+    assert_eq!(got, body);
+    assert_eq!(alice.ask(&message("next1", text(1, "next"))).await.0, 200);
+    while bob.message().await != text(1, "next") {}
+}
