@@ -56,3 +56,10 @@ pub mod users;
 pub use config::Config;
 pub use front::NoRandomness;
 pub use server::{Addresses, Server, StartError, check_config, run, serve};
+
+/// Every metric of a focus, for whoever documents or watches it.
+pub fn metrics() -> Vec<service::metrics::Description> {
+    let registry = service::metrics::Metrics::new();
+    drop(metrics::Metrics::new(&registry));
+    registry.describe()
+}

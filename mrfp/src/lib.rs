@@ -76,3 +76,10 @@ mod writer;
 pub use config::Config;
 pub use program::{ProgramError, check_config, serve};
 pub use server::{Ready, RunError, Server, run};
+
+/// Every metric of a relay, for whoever documents or watches it.
+pub fn metrics() -> Vec<service::metrics::Description> {
+    let registry = service::metrics::Metrics::new();
+    drop(metrics::Metrics::new(&registry));
+    registry.describe()
+}

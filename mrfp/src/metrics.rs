@@ -90,11 +90,14 @@ impl Metrics {
             octets_in,
             octets_out,
             messages_in: r.counter("mrfp_relayed_messages_total", "Complete messages relayed."),
-            relay_seconds: r.histogram(
-                "mrfp_relay_duration_seconds",
-                "From a chunk's last octet to the end of its writes on one shard.",
-                SECONDS,
-            ),
+            relay_seconds: r
+                .histograms(
+                    "mrfp_relay_duration_seconds",
+                    "From a chunk's last octet to the end of its writes on one shard.",
+                    &["path"],
+                    SECONDS,
+                )
+                .with_label_values(&["client"]),
             writes: r.counter("mrfp_writes_total", "Writes to sockets."),
             queued_octets: r.gauge("mrfp_write_queue_bytes", "Octets that wait in outboxes."),
             slow_consumers: r.gauge("mrfp_slow_consumers", "Connections that are behind."),

@@ -4,9 +4,11 @@
 //! does not is our own mistake and ends the process at start-up. No room and no user ever goes into a label.
 mod process;
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use prometheus::{
     CounterVec, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
-    IntGaugeVec, Opts, Registry, TextEncoder, core::Collector,
+    IntGaugeVec, Opts, Registry, TextEncoder, core::Collector, proto::MetricType,
 };
 
 /// Buckets for things that take microseconds to seconds.
@@ -33,6 +35,20 @@ pub const COUNTS: &[f64] = &[1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.
 #[derive(Clone, Debug)]
 pub struct Metrics {
     registry: Registry,
+    descriptions: Arc<Mutex<Vec<Description>>>,
+}
+
+/// What one metric is.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Description {
+    /// Its name.
+    pub name: String,
+    /// `counter`, `gauge` or `histogram`.
+    pub kind: &'static str,
+    /// The names of its labels.
+    pub labels: Vec<String>,
+    /// What it means.
+    pub help: String,
 }
 
 impl Default for Metrics {
@@ -45,7 +61,7 @@ impl Metrics {
     /// With the build's name and the process's own figures.
     #[must_use]
     pub fn new() -> Self {
-        let metrics = Self { registry: Registry::new() };
+        let metrics = Self { registry: Registry::new(), descriptions: Arc::default() };
         let build = metrics.gauges(
             "conclave_build_info",
             "What runs here; always 1.",
@@ -54,51 +70,69 @@ impl Metrics {
         let commit = option_env!("CONCLAVE_COMMIT").unwrap_or("unknown");
         let labels = [env!("CARGO_PKG_VERSION"), commit, env!("CONCLAVE_RUSTC")];
         build.with_label_values(&labels).set(1);
-        metrics.register(process::Process);
+        metrics.register(process::Process, "");
         metrics
+    }
+
+    /// Every metric there can be, also those of which nothing has been counted yet, by name.
+    #[must_use]
+    pub fn describe(&self) -> Vec<Description> {
+        let own = process::Process.collect().into_iter().map(|family| Description {
+            name: family.name().to_owned(),
+            kind: if family.get_field_type() == MetricType::COUNTER { COUNTER } else { GAUGE },
+            labels: Vec::new(),
+            help: family.help().to_owned(),
+        });
+        let mut all = self.descriptions.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        all.extend(own);
+        all.sort();
+        all
     }
 
     /// A counter. Its name ends in `_total`.
     #[must_use]
     pub fn counter(&self, name: &str, help: &str) -> IntCounter {
-        self.register(IntCounter::with_opts(counter_opts(name, help)).expect(WELL_NAMED))
+        self.register(IntCounter::with_opts(counter_opts(name, help)).expect(WELL_NAMED), COUNTER)
     }
 
     /// A counter for each value of some labels.
     #[must_use]
     pub fn counters(&self, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
-        self.register(IntCounterVec::new(counter_opts(name, help), labels).expect(WELL_NAMED))
+        self.register(
+            IntCounterVec::new(counter_opts(name, help), labels).expect(WELL_NAMED),
+            COUNTER,
+        )
     }
 
     /// A counter of something that is not whole, as seconds.
     #[must_use]
     pub fn fractional_counters(&self, name: &str, help: &str, labels: &[&str]) -> CounterVec {
-        self.register(CounterVec::new(counter_opts(name, help), labels).expect(WELL_NAMED))
+        self.register(CounterVec::new(counter_opts(name, help), labels).expect(WELL_NAMED), COUNTER)
     }
 
     /// A gauge of something whole.
     #[must_use]
     pub fn gauge(&self, name: &str, help: &str) -> IntGauge {
-        self.register(IntGauge::with_opts(opts(name, help)).expect(WELL_NAMED))
+        self.register(IntGauge::with_opts(opts(name, help)).expect(WELL_NAMED), GAUGE)
     }
 
     /// A gauge for each value of some labels.
     #[must_use]
     pub fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
-        self.register(IntGaugeVec::new(opts(name, help), labels).expect(WELL_NAMED))
+        self.register(IntGaugeVec::new(opts(name, help), labels).expect(WELL_NAMED), GAUGE)
     }
 
     /// A gauge of something that is not whole, as a time.
     #[must_use]
     pub fn fractional_gauge(&self, name: &str, help: &str) -> Gauge {
-        self.register(Gauge::with_opts(opts(name, help)).expect(WELL_NAMED))
+        self.register(Gauge::with_opts(opts(name, help)).expect(WELL_NAMED), GAUGE)
     }
 
     /// A histogram, with [`SECONDS`], [`BYTES`] or [`COUNTS`] as buckets, or others.
     #[must_use]
     pub fn histogram(&self, name: &str, help: &str, buckets: &[f64]) -> Histogram {
         let opts = HistogramOpts { common_opts: opts(name, help), buckets: buckets.to_vec() };
-        self.register(Histogram::with_opts(opts).expect(WELL_NAMED))
+        self.register(Histogram::with_opts(opts).expect(WELL_NAMED), HISTOGRAM)
     }
 
     /// A histogram for each value of some labels.
@@ -111,10 +145,17 @@ impl Metrics {
         buckets: &[f64],
     ) -> HistogramVec {
         let opts = HistogramOpts { common_opts: opts(name, help), buckets: buckets.to_vec() };
-        self.register(HistogramVec::new(opts, labels).expect(WELL_NAMED))
+        self.register(HistogramVec::new(opts, labels).expect(WELL_NAMED), HISTOGRAM)
     }
 
-    fn register<C: Collector + Clone + 'static>(&self, collector: C) -> C {
+    fn register<C: Collector + Clone + 'static>(&self, collector: C, kind: &'static str) -> C {
+        let described = collector.desc().into_iter().map(|desc| Description {
+            name: desc.fq_name.clone(),
+            kind,
+            labels: desc.variable_labels.clone(),
+            help: desc.help.clone(),
+        });
+        self.descriptions.lock().unwrap_or_else(PoisonError::into_inner).extend(described);
         self.registry
             .register(Box::new(collector.clone()))
             .expect("each metric is made once in a process");
@@ -131,6 +172,10 @@ impl Metrics {
         text
     }
 }
+
+const COUNTER: &str = "counter";
+const GAUGE: &str = "gauge";
+const HISTOGRAM: &str = "histogram";
 
 const WELL_NAMED: &str = "names and labels of metrics are literals of ours";
 
@@ -163,6 +208,25 @@ mod tests {
         {
             assert!(text.contains(&format!("\nprocess_{name} ")), "no {name} in {text}");
         }
+    }
+
+    #[test]
+    fn a_metric_is_described_before_anything_is_counted() {
+        let metrics = Metrics::new();
+        let _refusals = metrics.counters("mrfp_refusals_total", "Turned down.", &["reason"]);
+
+        let all = metrics.describe();
+
+        let refusals = Description {
+            name: "mrfp_refusals_total".into(),
+            kind: "counter",
+            labels: vec!["reason".into()],
+            help: "Turned down.".into(),
+        };
+        assert!(all.contains(&refusals), "{all:?}");
+        let cpu = all.iter().find(|metric| metric.name == "process_cpu_seconds_total").unwrap();
+        assert_eq!(cpu.kind, "counter");
+        assert!(all.is_sorted());
     }
 
     #[test]

@@ -78,9 +78,16 @@ impl Stage {
         let ready = server.ready().clone();
         let shutdown = Shutdown::new();
         let served = tokio::spawn(server.serve(shutdown.clone()));
-        let mut focus = Focus::new(&ca, ready.control);
-        focus.connect().await;
+        let stage = Self::around(ca, folder, ready).await;
+        Self { shutdown, served, ..stage }
+    }
+
+    /// A relay that runs elsewhere, under this CA, and a focus that is connected to it.
+    pub async fn around(ca: DevCa, folder: TempDir, ready: mrfp::Ready) -> Self {
         let (msrp, control, ops) = (ready.msrp, ready.control, ready.ops);
+        let mut focus = Focus::new(&ca, control);
+        focus.connect().await;
+        let (shutdown, served) = (Shutdown::new(), tokio::spawn(async { Ok(()) }));
         Self { ca, msrp, control, ops, ready, focus, shutdown, served, folder }
     }
 
@@ -149,14 +156,20 @@ impl Stage {
 
     /// One of the relay's figures.
     pub async fn metric(&self, line: &str) -> f64 {
+        let text = self.metrics().await;
+        let found = text.lines().find_map(|l| l.strip_prefix(line)?.strip_prefix(' '));
+        found.map_or(0.0, |value| value.trim().parse().unwrap())
+    }
+
+    /// All of them, with the head of the HTTP response.
+    pub async fn metrics(&self) -> String {
         use tokio::io::{AsyncReadExt, AsyncWriteExt};
         let mut socket = tokio::net::TcpStream::connect(self.ops).await.unwrap();
         let request = "GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
         socket.write_all(request.as_bytes()).await.unwrap();
         let mut text = String::new();
         socket.read_to_string(&mut text).await.unwrap();
-        let found = text.lines().find_map(|l| l.strip_prefix(line)?.strip_prefix(' '));
-        found.map_or(0.0, |value| value.trim().parse().unwrap())
+        text
     }
 }
 

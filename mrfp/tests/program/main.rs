@@ -1,5 +1,10 @@
 //! The program itself: its ready line, its exits, its complaints.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
+#[path = "../common/mod.rs"]
+mod common;
+mod drain;
+mod metrics;
+
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -7,7 +12,10 @@ use std::process::{Child, Command, Stdio};
 use service::tls::DevCa;
 
 fn config(folder: &Path, more: &str) -> std::path::PathBuf {
-    let ca = DevCa::new("test", service::clock::wall()).unwrap();
+    config_under(&DevCa::new("test", service::clock::wall()).unwrap(), folder, more)
+}
+
+fn config_under(ca: &DevCa, folder: &Path, more: &str) -> std::path::PathBuf {
     let files = ca.issue_files(&["localhost"], folder, "relay").unwrap();
     let ca_file = folder.join("ca.pem");
     ca.write_certificate(&ca_file).unwrap();
@@ -37,6 +45,11 @@ fn serve(config: &Path, more: &[&str]) -> (Child, serde_json::Value) {
     (child, serde_json::from_str(&line).unwrap())
 }
 
+/// SIGTERM.
+fn terminate(child: &Child) {
+    assert!(Command::new("kill").arg(child.id().to_string()).status().unwrap().success());
+}
+
 #[test]
 fn the_ready_line_names_every_listener_and_sigterm_ends_it_with_zero() {
     let folder = tempfile::tempdir().unwrap();
@@ -47,8 +60,7 @@ fn the_ready_line_names_every_listener_and_sigterm_ends_it_with_zero() {
         let address: std::net::SocketAddr = ready[listener].as_str().unwrap().parse().unwrap();
         assert_ne!(address.port(), 0, "{listener}");
     }
-    let killed = Command::new("kill").arg(child.id().to_string()).status().unwrap();
-    assert!(killed.success());
+    terminate(&child);
     assert_eq!(child.wait().unwrap().code(), Some(0));
 }
 

@@ -1,0 +1,121 @@
+//! Draining: what is on its way arrives, nobody new comes in, and there is an end to it.
+use std::net::SocketAddr;
+use std::process::Child;
+use std::time::Duration;
+
+use control::{Cause, Level, Notice, RoomOrder};
+use service::tls::DevCa;
+use tempfile::TempDir;
+
+use super::common::{Got, ROOM, Stage, cpim, message, seat, soon, text};
+use super::{config_under, serve, terminate};
+
+/// Time in which a drain that waits for nobody would be over.
+const A_WHILE: Duration = Duration::from_millis(500);
+
+fn sessions_left(notice: &Notice) -> Option<u64> {
+    match notice {
+        Notice::Draining { sessions } => Some(*sessions),
+        Notice::Room { .. } | Notice::AuthAsked(_) => None,
+    }
+}
+
+/// The program with a room of two, and a drain that would take minutes.
+async fn program() -> (Child, Stage) {
+    let (ca, folder) =
+        (DevCa::new("test", service::clock::wall()).unwrap(), TempDir::new().unwrap());
+    let config = config_under(&ca, folder.path(), "[drain]\ntimeout_secs = 600\n");
+    let (child, ready) = serve(&config, &[]);
+    let at = |key: &str| ready.get(key).unwrap().as_str().unwrap().parse::<SocketAddr>().unwrap();
+    let (msrp, control, ops) = (at("msrp"), at("control"), at("ops"));
+    let ready = mrfp::Ready { ready: "mrfp", msrp, protected: None, control, ops };
+    let mut stage = Stage::around(ca, folder, ready).await;
+    stage.open(Level::Open, None).await;
+    (child, stage)
+}
+
+#[tokio::test]
+async fn a_half_sent_long_message_finishes_in_a_drain() {
+    let mut stage = Stage::new().await;
+    stage.open(Level::Open, None).await;
+    let (mut alice, mut bob) = (stage.join(1).await, stage.join(2).await);
+    let body = cpim(1, ROOM, "application/octet-stream", vec![b'x'; 300_000]);
+    let send = message("long1", body.clone());
+    let frame = send.encode(&mut alice.rng).to(alice.address()).to_bytes();
+    let (half, rest) = frame.split_at(150_000);
+    alice.raw(half).await;
+    let Got::Chunk(first) = bob.next().await else { panic!("no chunk came") };
+
+    stage.shutdown.trigger();
+    assert_eq!(soon("the notice", stage.focus.notice(sessions_left)).await, 2);
+    assert_eq!(stage.metric("mrfp_drain_state").await, 1.0);
+    assert_eq!(stage.metric("mrfp_drain_sessions_remaining").await, 2.0);
+    tokio::time::sleep(A_WHILE).await;
+    alice.raw(rest).await;
+
+    assert_eq!(bob.gather(&first), None);
+    assert_eq!(bob.message().await, body);
+    while !matches!(alice.next().await, Got::Response(_, 200, _)) {}
+    alice.hang_up();
+    bob.hang_up();
+    soon("the end", &mut stage.served).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_drain_takes_no_connection_and_no_seat() {
+    let mut stage = Stage::new().await;
+    stage.open(Level::Open, None).await;
+    let mut alice = stage.join(1).await;
+
+    stage.shutdown.trigger();
+    assert_eq!(soon("the notice", stage.focus.notice(sessions_left)).await, 1);
+
+    stage.order(RoomOrder::Seat(seat(2))).await;
+    assert_eq!(stage.lost(2).await, Cause::Disconnected);
+    let refused = async { while tokio::net::TcpStream::connect(stage.msrp).await.is_ok() {} };
+    soon("the closed door", refused).await;
+    assert_eq!(alice.ask(&message("still1", text(1, "here"))).await.0, 200);
+}
+
+#[tokio::test]
+async fn the_deadline_cuts_a_message_that_does_not_end() {
+    let mut stage = Stage::with(|config| config.drain.timeout_secs = 1).await;
+    stage.open(Level::Open, None).await;
+    let (mut alice, mut bob) = (stage.join(1).await, stage.join(2).await);
+    let send = message("long1", cpim(1, ROOM, "text/plain", vec![b'x'; 300_000]));
+    let frame = send.encode(&mut alice.rng).to(alice.address()).to_bytes();
+    alice.raw(frame.split_at(150_000).0).await;
+    let Got::Chunk(_) = bob.next().await else { panic!("no chunk came") };
+
+    stage.shutdown.trigger();
+
+    while !matches!(bob.next().await, Got::End) {}
+    soon("the end", &mut stage.served).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_program_that_drains_ends_with_nought_when_the_last_session_has_ended() {
+    let (mut child, mut stage) = program().await;
+    let alice = stage.join(1).await;
+
+    terminate(&child);
+    assert_eq!(soon("the notice", stage.focus.notice(sessions_left)).await, 1);
+    tokio::time::sleep(A_WHILE).await;
+    assert!(child.try_wait().unwrap().is_none(), "it did not wait for the session");
+    alice.hang_up();
+
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[tokio::test]
+async fn a_second_sigterm_ends_a_drain_at_once() {
+    let (mut child, mut stage) = program().await;
+    let mut alice = stage.join(1).await;
+
+    terminate(&child);
+    assert_eq!(soon("the notice", stage.focus.notice(sessions_left)).await, 1);
+    terminate(&child);
+
+    assert_eq!(child.wait().unwrap().code(), Some(1));
+    assert!(matches!(alice.next().await, Got::End));
+}
