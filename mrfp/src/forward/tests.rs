@@ -1,3 +1,4 @@
+//! What a hop owes, and when it is presumed or given up.
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
