@@ -2,6 +2,7 @@
 use bytes::Bytes;
 use sdp_types::{Media, Session, Time};
 
+use super::connect::Agreement;
 use super::media::{MsrpMedia, Proto, connection};
 use super::path::PathUri;
 use crate::message::Status;
@@ -44,6 +45,15 @@ pub enum BadSdp {
     /// Address and path differ, and RFC 6714 is not used: somebody between us changed the description.
     #[error("the port of the media line is in no URI of a=path")]
     Port,
+    /// The host of the media line is in no URI of `a=path` (RFC 6714, 4.3).
+    #[error("the address of the c= line is in no URI of a=path, and msrp-cema is not used")]
+    Address,
+    /// Nobody is left to connect: both wait, or the one to connect to does not listen (RFC 6135, 4.2).
+    #[error("a=setup leaves nobody to connect")]
+    Setup,
+    /// The certificate is named by hashes only that prove nothing any more (RFC 8122, 5).
+    #[error("no a=fingerprint with SHA-256 or better")]
+    Fingerprint,
     /// No message/cpim among the accepted types, without which nobody can say in a room who speaks.
     #[error("accept-types lacks message/cpim")]
     NoCpim,
@@ -63,6 +73,9 @@ impl BadSdp {
             | Self::Path
             | Self::Scheme
             | Self::Port
+            | Self::Address
+            | Self::Setup
+            | Self::Fingerprint
             | Self::NoCpim
             | Self::Lines => Status::NOT_ACCEPTABLE_HERE,
         }
@@ -74,8 +87,8 @@ impl BadSdp {
             Self::Transport | Self::Scheme => 302,
             Self::NoMessage | Self::Refused => 304,
             Self::NoCpim => 305,
-            Self::Path | Self::Port => 306,
-            Self::Malformed | Self::Lines => 399,
+            Self::Path | Self::Port | Self::Address => 306,
+            Self::Malformed | Self::Lines | Self::Setup | Self::Fingerprint => 399,
         }
     }
 }
@@ -177,6 +190,9 @@ fn read_media(session: &Session, media: &Media) -> Result<MsrpMedia, BadSdp> {
     // RFC 4975, 8.1, and RFC 6714, 4.3.
     if !media.cema && path.iter().all(|uri| uri.port != media.port) {
         return Err(BadSdp::Port);
+    }
+    if !media.cema && media.agreement() == Agreement::Different {
+        return Err(BadSdp::Address);
     }
     Ok(media)
 }

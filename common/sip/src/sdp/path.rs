@@ -3,6 +3,8 @@
 /// The parts of an MSRP URI that SDP rules speak of.
 pub(super) struct PathUri {
     pub(super) secure: bool,
+    /// An IPv6 address with its brackets.
+    pub(super) host: String,
     pub(super) port: u16,
     pub(super) has_session: bool,
 }
@@ -21,13 +23,14 @@ impl PathUri {
             None => (place, ""),
         };
         let address = authority.split_once('@').map_or(authority, |(_, address)| address);
-        let (_, port) = crate::uri::parse_hostport(address)?;
+        let (host, port) = crate::uri::parse_hostport(address)?;
         let legal = rest.bytes().all(|byte| byte.is_ascii_graphic());
         let named = transport.split(';').next().is_some_and(|name| !name.is_empty());
         if !legal || !named {
             return None;
         }
-        Some(Self { secure, port: port?, has_session: !session.is_empty() })
+        let host = host.to_owned();
+        Some(Self { secure, host, port: port?, has_session: !session.is_empty() })
     }
 }
 
