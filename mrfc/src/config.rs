@@ -11,6 +11,8 @@ use service::telemetry::Format;
 
 pub use check::BadConfig;
 
+use crate::conference::{Nickname, NicknamePolicy};
+
 /// The whole configuration file. Unknown keys are errors.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -149,6 +151,28 @@ pub struct Conferences {
     pub named: bool,
     /// Whether new conferences are sealed (end-to-end keys) or open.
     pub level: Level,
+    /// Whether participants may take nicknames (RFC 7701, 7). Default true; otherwise NICKNAME gets 403.
+    pub nicknames: bool,
+    /// Seconds a nickname is kept for its person after its last seat is over. 600: as long as a seat outlives a lost
+    /// dialog.
+    pub nickname_quarantine_secs: u64,
+    /// Words that nobody gets as a nickname, compared as nicknames are; in the file only.
+    pub nicknames_reserved: Vec<String>,
+    /// Whether a message may go to one participant alone (RFC 7701, 6.2). Default true; otherwise it gets 428.
+    pub private_messages: bool,
+    /// How a relay finds the session of a request: `strict`, or `session-id` where border controllers rewrite paths in
+    /// SDP and not in MSRP. Default `strict`; a participant behind RFC 6714 is matched by its session-id in any case.
+    pub session_match: SessionMatch,
+}
+
+/// How much of a path must be as SDP said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SessionMatch {
+    /// All that RFC 4975, 6.1 compares.
+    Strict,
+    /// The session-id, which is the secret of it.
+    SessionId,
 }
 
 /// What a new conference lets the relay see.
@@ -238,6 +262,8 @@ pub struct Limits {
     /// Wrong passwords over HTTPS from one address in a minute; above it 429. 60: an office behind one address is
     /// not kept out by its typing errors.
     pub http_failures_per_minute_max: u32,
+    /// Octets of one message that is passed on as it comes, `a=max-size`; above it 413. 4 GiB: the relay holds none of it.
+    pub message_bytes_max: u64,
     /// KeyPackages one device may leave at once. 100.
     pub key_packages_max: usize,
     /// How often one person may claim another's KeyPackages in a minute; above it 429. 30: nobody uses up the 50 of
@@ -263,7 +289,17 @@ impl Default for Ops {
 
 impl Default for Conferences {
     fn default() -> Self {
-        Self { factory: String::from("conference-factory"), named: false, level: Level::Sealed }
+        let words = ["admin", "administrator", "moderator", "focus", "system"];
+        Self {
+            factory: String::from("conference-factory"),
+            named: false,
+            level: Level::Sealed,
+            nicknames: true,
+            nickname_quarantine_secs: 600,
+            nicknames_reserved: words.map(String::from).to_vec(),
+            private_messages: true,
+            session_match: SessionMatch::Strict,
+        }
     }
 }
 
@@ -296,6 +332,7 @@ impl Default for Limits {
             http_body_bytes_max: 1024 * 1024,
             http_request_secs: 15,
             http_failures_per_minute_max: 60,
+            message_bytes_max: 4 << 30,
             key_packages_max: 100,
             key_package_claims_per_minute_max: 30,
         }
@@ -318,6 +355,21 @@ fn default_https_listen() -> SocketAddr {
 
 const fn default_certificate_days() -> u32 {
     30
+}
+
+impl Conferences {
+    /// What participants may be called.
+    ///
+    /// # Errors
+    /// A reserved word is no nickname.
+    pub(crate) fn nickname_policy(&self) -> Result<NicknamePolicy, BadConfig> {
+        let quarantine = Duration::from_secs(self.nickname_quarantine_secs);
+        let bad = |word: &String| BadConfig::Reserved(word.clone());
+        let words = self.nicknames_reserved.iter();
+        let reserved = words.map(|word| Nickname::parse(word).map_err(|_| bad(word)));
+        let reserved = reserved.collect::<Result<Vec<_>, _>>()?;
+        Ok(NicknamePolicy::new(self.nicknames, quarantine, reserved))
+    }
 }
 
 impl Limits {

@@ -10,7 +10,8 @@
 //! 1. `edge` cuts a SIP message from a connection; `sip::endpoint` makes it a request of a transaction.
 //! 2. `front/authenticate.rs` says who asks, `front/screen.rs` turns away what nobody here does, and
 //!    `front/dispatch.rs` gives it to `front/register.rs` (with [`registrar`]), `front/invite.rs` or
-//!    `front/refer.rs`. `front/offer.rs` reads the SDP, and says 488 before anybody else is troubled.
+//!    `front/refer.rs`. `front/offer.rs` reads the SDP, and says 488 before anybody else is troubled; `front/end.rs`
+//!    says what the relay must know of it.
 //! 3. The front asks the desk of the conference ([`desk::Desks`]) in a task of its own (`front/calls.rs`) and goes on
 //!    with others. `desk/registry.rs` finds the desk, which is the only task that changes the conference.
 //! 4. The desk has [`conference::Conference`] decide (`conference/decide.rs`: pure; an event or a refusal), appends the

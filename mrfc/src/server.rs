@@ -205,6 +205,7 @@ impl Server {
             sip,
             wall: clock::wall,
             limits: desk_limits(&config.limits),
+            nicknames: config.conferences.nickname_policy()?,
         })
         .await?;
 
@@ -327,7 +328,11 @@ fn desk_limits(limits: &Limits) -> DeskLimits {
     DeskLimits {
         conferences_max: limits.conferences_max,
         conferences_per_person_max: limits.conferences_per_person_max,
-        conference: Bounds { participants_max: limits.participants_max, ..defaults.conference },
+        conference: Bounds {
+            participants_max: limits.participants_max,
+            message_octets_max: limits.message_bytes_max,
+            ..defaults.conference
+        },
         ..defaults
     }
 }

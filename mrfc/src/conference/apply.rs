@@ -6,6 +6,8 @@ use super::decide::Change;
 use super::effect::{Announced, Effect, Told};
 use super::event::{Departed, Event, Task, What};
 use super::group::{Facts, Group};
+use super::nickname::Nickname;
+use super::nicknames::Nicknames;
 use super::nouns::{At, Blob, Level, Participant, Why};
 use super::roster::{Roster, Seat};
 use super::{About, Committing, Conference, Decision};
@@ -45,26 +47,35 @@ impl Conference {
                 self.roster.found(&creator);
                 self.group = Group { era: self.group.era, ..Group::default() };
                 self.committing = Committing::default();
+                self.nicknames = Nicknames::default();
                 let (level, term) = (*level, *term);
                 self.about =
                     Some(About { creator, level, relay, term, created: at, joined: false });
                 vec![Effect::Open]
             }
-            What::Joined { who, seat, identities, peer_path, private_messages } => {
+            What::Joined { who, seat, identities, peer_path, end } => {
                 let seat = Seat {
                     id: *seat,
                     bound: false,
                     identities: identities.clone(),
                     peer_path: peer_path.clone(),
-                    private_messages: *private_messages,
+                    end: end.clone(),
                 };
                 self.joined(at, who, seat)
             }
-            What::Answered { seat, peer_path } => {
+            What::Answered { seat, peer_path, end } => {
                 if let Some(place) = self.roster.seat_mut(*seat) {
                     place.peer_path = Some(peer_path.clone());
+                    place.end = end.clone().unwrap_or_else(|| place.end.clone());
                 }
                 vec![Effect::Seat(*seat)]
+            }
+            What::Renamed { seat, nickname } => {
+                if let Some((who, _)) = self.roster.at(*seat) {
+                    let nickname = nickname.as_deref().and_then(|text| Nickname::parse(text).ok());
+                    self.nicknames.give(*seat, &who.aor, nickname, at);
+                }
+                Vec::new()
             }
             What::Bound { seat } => self.bound(at, *seat),
             What::Unseated { seat, why } => self.unseated(at, *seat, *why),
@@ -87,7 +98,7 @@ impl Conference {
                 self.committing.gave_up(spoiled.as_ref());
                 Vec::new()
             }
-            What::Moved { relay, term } => self.moved(relay, *term),
+            What::Moved { relay, term } => self.moved(relay, *term, at),
             What::Adopted => Vec::new(),
             What::Ended => self.ended(),
         }
@@ -99,6 +110,7 @@ impl Conference {
         }
         let id = seat.id;
         let former = self.roster.seat(who, seat);
+        self.seats_over(former, at);
         self.committing.forget(who);
         self.find_joiners(at);
         let former = former.map(|seat| Effect::Unseat(seat, Why::Away));
@@ -134,6 +146,7 @@ impl Conference {
         let Some(who) = self.roster.unseat(seat) else {
             return Vec::new();
         };
+        self.seats_over([seat], at);
         self.committing.forget(&who);
         // Membership outlives the dialog; who never was a member, or in an open room, is just gone.
         if !self.group.is_member(&who) || self.level() == Some(Level::Open) {
@@ -170,6 +183,7 @@ impl Conference {
                 (seats.clone(), seats)
             }
         };
+        self.seats_over(seats.iter().copied(), at);
         self.committing.restart();
         if let Some(facts) = self.group.facts.as_mut() {
             facts.pending = pending.iter().cloned().collect();
@@ -254,13 +268,14 @@ impl Conference {
     }
 
     /// The room begins anew elsewhere: no path of the old relay is good any more.
-    fn moved(&mut self, relay: &str, term: ids::Term) -> Vec<Effect> {
+    fn moved(&mut self, relay: &str, term: ids::Term, at: At) -> Vec<Effect> {
         self.term = term;
         if let Some(about) = &mut self.about {
             relay.clone_into(&mut about.relay);
             about.term = term;
         }
         let seats: Vec<SeatId> = self.roster.seats().collect();
+        self.seats_over(seats.iter().copied(), at);
         let mut effects = vec![Effect::Open];
         for seat in seats {
             if let Some(who) = self.roster.unseat(seat) {
@@ -279,7 +294,14 @@ impl Conference {
         self.group.facts = None;
         self.group.ledger = None;
         self.committing = Committing::default();
+        self.nicknames = Nicknames::default();
         effects
+    }
+
+    /// What belongs to seats and not to devices ends with them.
+    fn seats_over(&mut self, seats: impl IntoIterator<Item = SeatId>, at: At) {
+        let quarantine = self.terms.nicknames.quarantine;
+        seats.into_iter().for_each(|seat| self.nicknames.over(seat, at, quarantine));
     }
 
     /// A joiner is a bound device without a leaf, or with one that has to go first.

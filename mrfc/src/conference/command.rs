@@ -2,7 +2,7 @@
 use bytes::Bytes;
 use ids::{Aor, SeatId};
 
-use super::nouns::{Level, Participant, PeerPath, Why};
+use super::nouns::{End, Level, Participant, PeerPath, Why};
 
 /// A device that wants a seat.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,8 +15,8 @@ pub struct Joining {
     pub identities: Vec<String>,
     /// `a=path` of its SDP, if that is known already.
     pub peer_path: Option<PeerPath>,
-    /// It takes private messages (RFC 7701, 8).
-    pub private_messages: bool,
+    /// What else its SDP says.
+    pub end: End,
 }
 
 /// What somebody asks for.
@@ -33,12 +33,14 @@ pub enum Command {
     },
     /// A device asks for a seat, the first time or again.
     Join(Joining),
-    /// The path of a device that was seated before its SDP answer came.
+    /// The SDP answer of a device that was seated before it came.
     Answered {
         /// Whose seat.
         seat: SeatId,
         /// The path.
         peer_path: PeerPath,
+        /// What else it says.
+        end: End,
     },
     /// The participant has connected to its seat.
     Bound(SeatId),
@@ -48,6 +50,13 @@ pub enum Command {
         seat: SeatId,
         /// Why.
         why: Why,
+    },
+    /// The participant at this seat wants to be known by another name (RFC 7701, 7).
+    Rename {
+        /// Which seat.
+        seat: SeatId,
+        /// What they wish; empty: none.
+        nickname: String,
     },
     /// The device at this seat leaves the conference.
     Leave(SeatId),

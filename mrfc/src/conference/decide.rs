@@ -8,6 +8,7 @@ use mls::ledger::{CheckedCommit, CheckedRemoval, Ledger, Policy, Verdict, Whom};
 use mls::wire::Bundle;
 
 use super::event::{Departed, Event, Task, What};
+use super::nickname::Nickname;
 use super::nouns::{At, Blob, Level, Participant, Why};
 use super::{About, Command, Conference, Due, Joining, Refusal, Work, policy};
 
@@ -71,10 +72,12 @@ impl Conference {
         let what = match command {
             Command::Create { .. } => return Err(Refusal::Exists),
             Command::Join(joining) => self.join(joining)?,
-            Command::Answered { seat, peer_path } => {
+            Command::Answered { seat, peer_path, end } => {
                 self.known(*seat)?;
-                What::Answered { seat: *seat, peer_path: peer_path.clone() }
+                let (peer_path, end) = (peer_path.clone(), Some(end.clone()));
+                What::Answered { seat: *seat, peer_path, end }
             }
+            Command::Rename { seat, nickname } => self.rename(*seat, nickname, now.into())?,
             Command::Bound(seat) => {
                 let (_, place) = self.roster.at(*seat).ok_or(Refusal::NoSeat)?;
                 if place.bound {
@@ -126,8 +129,26 @@ impl Conference {
             seat: joining.seat,
             identities: joining.identities.clone(),
             peer_path: joining.peer_path.clone(),
-            private_messages: joining.private_messages,
+            end: joining.end.clone(),
         })
+    }
+
+    /// RFC 7701, 7.1: 403, 424, 425 or 200, in this order. An empty one removes what there is (7.3).
+    fn rename(&self, seat: SeatId, wish: &str, now: At) -> Result<What, Refusal> {
+        let (who, _) = self.roster.at(seat).ok_or(Refusal::NoSeat)?;
+        let policy = &self.terms.nicknames;
+        if !policy.allowed {
+            return Err(Refusal::NoNicknames);
+        }
+        let wish = if wish.is_empty() { None } else { Some(Nickname::parse(wish)?) };
+        if let Some(wish) = &wish {
+            self.nicknames.may_take(&who.aor, wish, policy, now)?;
+        }
+        if self.nicknames.of(seat) == wish.as_ref() {
+            return Err(Refusal::NothingNew);
+        }
+        let nickname = wish.map(|wish| wish.to_string());
+        Ok(What::Renamed { seat, nickname })
     }
 
     /// Someone goes for good: the focus proposes to remove every leaf of theirs.

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use ids::{Aor, Epoch, Era, SeatId, Term};
 use serde::{Deserialize, Serialize};
 
-use super::nouns::{At, Blob, Level, Participant, PeerPath, Why};
+use super::nouns::{At, Blob, End, Level, Participant, PeerPath, Why};
 
 /// The format of the journal. A program reads its own and every earlier one.
 const VERSION: u8 = 1;
@@ -43,15 +43,26 @@ pub enum What {
         identities: Vec<String>,
         /// Its path, if known.
         peer_path: Option<PeerPath>,
-        /// It takes private messages.
-        private_messages: bool,
+        /// What else its SDP says.
+        #[serde(flatten)]
+        end: End,
     },
-    /// The path of a seated device became known.
+    /// The SDP of a seated device became known.
     Answered {
         /// Whose seat.
         seat: SeatId,
         /// The path.
         peer_path: PeerPath,
+        /// What else it says. A journal may be of a time when the path was all.
+        #[serde(default)]
+        end: Option<End>,
+    },
+    /// A participant is known by another nickname.
+    Renamed {
+        /// Whose seat.
+        seat: SeatId,
+        /// As others see it; none: no more.
+        nickname: Option<String>,
     },
     /// The participant connected to its seat.
     Bound {

@@ -16,6 +16,7 @@
 //! | `command` `event` `effect` `refusal` | what enters, happens, follows, is turned down |
 //! | `roster` | who belongs to it, on which device, at which seat |
 //! | `policy` | who may do what |
+//! | `nickname` `nicknames` | what a nickname may be, and who has which |
 //! | `group` | era, epoch, members, pending Removes; beside them the MLS ledger |
 //! | `committing` | who is asked to change the group, and when |
 //! | `decide` `apply` | the two halves of the path |
@@ -27,6 +28,8 @@ mod decide;
 mod effect;
 mod event;
 mod group;
+mod nickname;
+mod nicknames;
 mod nouns;
 mod policy;
 mod refusal;
@@ -50,7 +53,10 @@ pub use decide::Decision;
 pub use effect::{Announced, Effect, Told};
 pub use event::{BadEvent, Departed, Event, Task, What};
 use group::Group;
-pub use nouns::{At, Blob, Level, Participant, PeerPath, Why};
+pub use nickname::{BadNickname, Nickname};
+pub use nicknames::NicknamePolicy;
+use nicknames::Nicknames;
+pub use nouns::{At, Blob, Dial, End, Level, Participant, PeerPath, Transport, Why};
 pub use refusal::Refusal;
 pub use roster::{Roster, Seat};
 use tail::Tail;
@@ -68,6 +74,8 @@ pub struct Terms {
     pub focus: FocusKey,
     /// Its bounds.
     pub bounds: Bounds,
+    /// Its nicknames.
+    pub nicknames: NicknamePolicy,
 }
 
 /// The bounds of one conference.
@@ -118,6 +126,7 @@ pub struct Conference {
     roster: Roster,
     group: Group,
     committing: Committing,
+    nicknames: Nicknames,
 }
 
 /// A conference after its journal was followed.
@@ -154,6 +163,7 @@ impl Conference {
             roster: Roster::default(),
             group: Group::default(),
             committing: Committing::default(),
+            nicknames: Nicknames::default(),
         }
     }
 
@@ -290,10 +300,18 @@ impl Conference {
         let (who, seat) = self.roster.at(seat)?;
         Some(control::Seat {
             identities: seat.identities.clone(),
-            private_messages: seat.private_messages,
+            private_messages: seat.end.private_messages,
             peer_path: seat.peer_path.as_ref().map(|path| path.0.clone()),
+            accept_wrapped_types: seat.end.accept_wrapped_types.clone(),
+            matching: seat.end.matching(),
+            reach: seat.end.reach(),
             ..control::Seat::new(seat.id, who.aor.clone(), who.device.clone())
         })
+    }
+
+    /// What the participant at this seat is known by.
+    pub fn nickname(&self, seat: SeatId) -> Option<&Nickname> {
+        self.nicknames.of(seat)
     }
 
     /// Everything the relay should have, as effects.

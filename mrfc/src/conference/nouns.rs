@@ -155,6 +155,81 @@ impl From<Blob> for String {
     }
 }
 
+/// What a participant's SDP says about its end of the session, besides the path.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct End {
+    /// It takes private messages (RFC 7701, 8).
+    pub private_messages: bool,
+    /// What it takes inside of message/cpim; empty: anything.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub accept_wrapped_types: Vec<String>,
+    /// Somebody between us rewrites paths, so that only session-ids are compared.
+    #[serde(skip_serializing_if = "is_false")]
+    pub by_session_id: bool,
+    /// `a=fingerprint`: its certificate is one of these.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub fingerprints: Vec<String>,
+    /// The relay connects to it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dial: Option<Dial>,
+    /// What carries it.
+    #[serde(skip_serializing_if = "Transport::is_tls")]
+    pub transport: Transport,
+}
+
+/// What carries MSRP.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Transport {
+    /// TLS.
+    #[default]
+    Tls,
+    /// WebSocket over TLS (RFC 7977).
+    WebSocket,
+    /// Plain TCP, on a network that protects it.
+    Tcp,
+}
+
+impl Transport {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+    fn is_tls(&self) -> bool {
+        *self == Self::Tls
+    }
+}
+
+/// Where a relay connects to.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dial {
+    /// `host:port` in place of the path's (RFC 6714).
+    pub to: Option<String>,
+}
+
+impl End {
+    /// How the relay reaches it.
+    pub(super) fn reach(&self) -> control::Reach {
+        control::Reach {
+            transport: match self.transport {
+                Transport::Tls => control::Transport::Tls,
+                Transport::WebSocket => control::Transport::WebSocket,
+                Transport::Tcp => control::Transport::Tcp,
+            },
+            fingerprints: self.fingerprints.clone(),
+            dial: self.dial.as_ref().map(|dial| control::Dial { to: dial.to.clone() }),
+        }
+    }
+
+    /// How its requests are found to be its own.
+    pub(super) const fn matching(&self) -> control::Match {
+        if self.by_session_id { control::Match::SessionId } else { control::Match::Strict }
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_false(value: &bool) -> bool {
+    !*value
+}
+
 /// The MSRP path of a participant. Whoever knows it may pose as the participant, so Debug hides it.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]

@@ -51,6 +51,18 @@ pub enum Refusal {
     /// The change of the group breaks a rule, or came too late.
     #[error(transparent)]
     Group(#[from] mls::ledger::Refusal),
+    /// The description names two places, and somebody between us has changed it (RFC 6714, 4.3).
+    #[error("the address of the c= line is not that of a=path, and msrp-cema is not used")]
+    OtherPlace,
+    /// The conference has no nicknames.
+    #[error("this conference has no nicknames")]
+    NoNicknames,
+    /// The nickname breaks the profile.
+    #[error(transparent)]
+    Nickname(#[from] super::nickname::BadNickname),
+    /// The nickname is reserved, or somebody else's.
+    #[error("the nickname is reserved, or in use by somebody else")]
+    NicknameTaken,
     /// No relay can carry the room now.
     #[error("no relay can carry the room now")]
     NoRelay,

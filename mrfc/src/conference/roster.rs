@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ids::{Aor, DeviceId, SeatId};
 
-use super::nouns::{Participant, PeerPath};
+use super::nouns::{End, Participant, PeerPath};
 
 /// A participant's place at the relay.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,8 +17,8 @@ pub struct Seat {
     pub identities: Vec<String>,
     /// Its path, if known.
     pub peer_path: Option<PeerPath>,
-    /// It takes private messages.
-    pub private_messages: bool,
+    /// What else its SDP says.
+    pub end: End,
 }
 
 /// A person on the roster.
@@ -193,7 +193,7 @@ mod tests {
             bound: false,
             identities: Vec::new(),
             peer_path: None,
-            private_messages: false,
+            end: End::default(),
         }
     }
 

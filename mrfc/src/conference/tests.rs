@@ -2,6 +2,7 @@
 mod changes;
 mod expiry;
 mod joining;
+mod nicknames;
 mod people;
 mod recovery;
 mod world;

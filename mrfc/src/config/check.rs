@@ -10,6 +10,9 @@ pub enum BadConfig {
     /// The factory cannot stand in a SIP URI.
     #[error("conferences.factory = {0:?} is not a name of a-z 0-9 . _ -")]
     Factory(String),
+    /// A reserved word that could be no nickname in any case.
+    #[error("conferences.nicknames_reserved: {0:?} can be no nickname; leave it out")]
+    Reserved(String),
     /// Nothing could carry a room.
     #[error("no relay is named; add a [[relays]] table with name, control and server_name")]
     NoRelay,
@@ -41,6 +44,7 @@ impl Config {
         if self.conferences.factory.parse::<ids::ConferenceId>().is_err() {
             return Err(BadConfig::Factory(self.conferences.factory.clone()));
         }
+        self.conferences.nickname_policy()?;
         if self.relays.is_empty() {
             return Err(BadConfig::NoRelay);
         }
@@ -83,6 +87,7 @@ impl Limits {
             ("ring_secs", self.ring_secs),
             ("nonce_secs", self.nonce_secs),
             ("http_request_secs", self.http_request_secs),
+            ("message_bytes_max", self.message_bytes_max),
             ("register_secs_min", u64::from(self.register_secs_min)),
             ("http_failures_per_minute_max", u64::from(self.http_failures_per_minute_max)),
             (
@@ -158,7 +163,11 @@ mod tests {
     #[test]
     fn contradictions_are_refused_with_their_name() {
         type Break = fn(&mut Config);
-        let breaks: [(Break, BadConfig); 5] = [
+        let breaks: [(Break, BadConfig); 6] = [
+            (
+                |c| c.conferences.nicknames_reserved.push(String::from(" ")),
+                BadConfig::Reserved(String::from(" ")),
+            ),
             (|c| c.domain = String::from("a b"), BadConfig::Domain(String::from("a b"))),
             (|c| c.relays.clear(), BadConfig::NoRelay),
             (|c| c.relays.push(c.relays[0].clone()), BadConfig::RelayTwice(String::from("mrfp-0"))),

@@ -5,7 +5,7 @@ use ids::{Aor, SeatId};
 use tokio::sync::oneshot;
 
 use super::{Gone, Joiner, SeatGiven};
-use crate::conference::{Level, Refusal};
+use crate::conference::{End, Level, Refusal};
 use crate::relays::Done;
 
 pub(super) type Reply<T> = oneshot::Sender<Result<T, Refusal>>;
@@ -14,7 +14,7 @@ pub(super) type Reply<T> = oneshot::Sender<Result<T, Refusal>>;
 pub(super) enum Ask {
     Create { creator: Aor, level: Level, relay: String, reply: Reply<()> },
     Join { seat: SeatId, joiner: Joiner, reply: Reply<SeatGiven> },
-    Answered { seat: SeatId, peer_path: String },
+    Answered { seat: SeatId, peer_path: String, end: End },
     Gone { seat: SeatId, how: Gone },
     Invite { by: Aor, who: Aor, reply: Reply<()> },
     Kick { by: Aor, who: Aor, reply: Reply<()> },

@@ -10,6 +10,7 @@
 //! `recover` brings every conference back after a start. A desk knows no SIP and no MSRP.
 mod ask;
 mod figures;
+mod nickname;
 mod recover;
 mod registry;
 mod seating;
@@ -30,13 +31,13 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::conference::{self, Bounds, Terms};
+use crate::conference::{self, Bounds, NicknamePolicy, Terms};
 use crate::config::Level;
 use crate::relays::{Heard, Relays};
 use ask::Ask;
 use registry::Registry;
 
-pub use crate::conference::Refusal;
+pub use crate::conference::{Dial, End, Refusal, Transport};
 pub use figures::Figures;
 
 /// Seat numbers taken from the store at once. A start wastes fewer than this many.
@@ -66,6 +67,8 @@ pub struct DeskParts {
     pub wall: fn() -> SystemTime,
     /// Bounds.
     pub limits: DeskLimits,
+    /// The nicknames of every conference.
+    pub nicknames: NicknamePolicy,
 }
 
 impl fmt::Debug for DeskParts {
@@ -127,8 +130,8 @@ pub struct Joiner {
     pub identities: Vec<String>,
     /// `a=path` of its SDP; none if it is called, or has yet to answer.
     pub peer_path: Option<String>,
-    /// Its SDP has the `chatroom` token for private messages.
-    pub private_messages: bool,
+    /// What else its SDP says.
+    pub end: End,
 }
 
 /// A seat, ready to be taken.
@@ -226,6 +229,7 @@ struct Shared {
     sip: mpsc::Sender<SipEffect>,
     wall: fn() -> SystemTime,
     limits: DeskLimits,
+    nicknames: NicknamePolicy,
     registry: Registry,
     counting: figures::Counting,
     seats: Mutex<Range<u64>>,
@@ -239,7 +243,8 @@ impl Desks {
     /// # Errors
     /// The store failed, or holds a journal that this program cannot follow.
     pub async fn open(parts: DeskParts) -> Result<Self, OpenError> {
-        let DeskParts { store, relays, heard, roots, focus, domain, sip, wall, limits } = parts;
+        let DeskParts { store, relays, heard, roots, focus, domain, sip, wall, .. } = parts;
+        let (limits, nicknames) = (parts.limits, parts.nicknames);
         let shared = Shared {
             store,
             relays,
@@ -249,6 +254,7 @@ impl Desks {
             sip,
             wall,
             limits,
+            nicknames,
             registry: Registry::default(),
             counting: figures::Counting::default(),
             seats: Mutex::new(0..0),
@@ -307,9 +313,9 @@ impl Desks {
     }
 
     /// The SDP of a seated device came.
-    pub async fn answered(&self, id: &ConferenceId, seat: SeatId, peer_path: String) {
+    pub async fn answered(&self, id: &ConferenceId, seat: SeatId, peer_path: String, end: End) {
         if let Some(desk) = self.0.registry.find(id) {
-            desk.ask(Ask::Answered { seat, peer_path }).await.ok();
+            desk.ask(Ask::Answered { seat, peer_path, end }).await.ok();
         }
     }
 
@@ -412,6 +418,7 @@ impl Shared {
             roots: self.roots.clone(),
             focus: self.focus.clone(),
             bounds: self.limits.conference,
+            nicknames: self.nicknames.clone(),
         })
     }
 

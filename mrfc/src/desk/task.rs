@@ -249,7 +249,7 @@ impl Desk {
                     seat,
                     identities: joiner.identities,
                     peer_path: joiner.peer_path.map(PeerPath),
-                    private_messages: joiner.private_messages,
+                    end: joiner.end,
                 };
                 match self.run(&Command::Join(joining)).await {
                     Ok(()) => {
@@ -259,9 +259,9 @@ impl Desk {
                     Err(refusal) => drop(reply.send(Err(refusal))),
                 }
             }
-            Ask::Answered { seat, peer_path } => {
+            Ask::Answered { seat, peer_path, end } => {
                 let peer_path = PeerPath(peer_path);
-                self.tried(&Command::Answered { seat, peer_path }).await;
+                self.tried(&Command::Answered { seat, peer_path, end }).await;
             }
             Ask::Gone { seat, how: Gone::Left } => self.tried(&Command::Leave(seat)).await,
             Ask::Gone { seat, how: Gone::Away } => self.gone(seat, Why::Away).await,
@@ -348,9 +348,10 @@ impl Desk {
             RoomNotice::Broadcasted { key, number } => {
                 debug!(conference = %self.conference.id(), %key, %number, "broadcast");
             }
-            RoomNotice::NicknameAsked { seat, request, .. } => {
-                // RFC 7701, 7.1: 403 where the conference does not allow nicknames.
-                let answer = control::RoomOrder::NicknameAnswer { seat, request, status: 403 };
+            RoomNotice::NicknameAsked { seat, request, nickname } => {
+                let outcome = self.run(&Command::Rename { seat, nickname }).await;
+                let status = super::nickname::status(&outcome);
+                let answer = control::RoomOrder::NicknameAnswer { seat, request, status };
                 let relay = self.relay();
                 self.performer.order(&self.conference, &relay, answer).await;
             }

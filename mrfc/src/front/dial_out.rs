@@ -12,12 +12,13 @@ use sip::header::{CSeq, Name, NameAddr, ReasonValue};
 use sip::{Method, Request, Response, SipUri, Status, Uri};
 
 use super::dialogs::Call;
+use super::end::House;
 use super::fork::Fork;
-use super::offer::{Place, answer_of, peer_path};
+use super::offer::{Place, answer_of};
 use super::screen::{ALLOW, SUPPORTED};
 use super::{Done, Front, WhatFor};
 use crate::config::Level;
-use crate::desk::{Gone, Joiner, Refusal, SeatGiven};
+use crate::desk::{End, Gone, Joiner, Refusal, SeatGiven};
 use crate::registrar::Binding;
 
 /// An INVITE of ours.
@@ -145,7 +146,7 @@ impl Front {
                 device: device.device.clone(),
                 identities: vec![device.who.to_string()],
                 peer_path: None,
-                private_messages: true,
+                end: End::default(),
             };
             let given = desks.join(&device.conference, joiner).await;
             Done::Seated(Box::new(Seated { called: device, given }))
@@ -172,7 +173,8 @@ impl Front {
         if self.ended_early.remove(&(called.conference.clone(), seat)) {
             return self.dial_ended(&called.conference, &called.who, Status::REQUEST_TERMINATED);
         }
-        let description = Place::of(&given, (seat.0, 1), called.level).offer();
+        let description =
+            Place::of(&given, (seat.0, 1), called.level, House::of(&self.config)).offer();
         let Some(request) = self.invitation(&called, description.clone()) else {
             self.release(&called.conference, seat, Gone::Refused);
             return self.dial_ended(&called.conference, &called.who, Status::SERVER_INTERNAL_ERROR);
@@ -239,6 +241,7 @@ impl Front {
             device: ringing.called.device.clone(),
             flow: ringing.called.flow,
             peer_path: None,
+            end: End::default(),
             description: ringing.description.clone(),
             origin: (ringing.seat.0, 1),
             unacknowledged: None,
@@ -250,14 +253,14 @@ impl Front {
                 return self.send_bye(call, &ReasonValue::new("SIP", 487, "too late"));
             }
         }
-        match answer_of(&response.body, call.level) {
-            Ok(media) => {
+        match answer_of(&response.body, call.level, &House::of(&self.config)) {
+            Ok(answered) => {
                 ringing.state = State::Answered(id.clone());
                 let (conference, who) = (call.conference.clone(), call.person.clone());
                 self.metrics.dial_out("answered");
                 self.supersede(&call);
                 self.dialogs.insert(call);
-                self.answered(&id, peer_path(&media));
+                self.answered(&id, answered);
                 self.dial_ended(&conference, &who, Status::OK);
             }
             Err(why) => {

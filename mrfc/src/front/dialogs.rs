@@ -8,6 +8,7 @@ use sip::dialog::{Dialog, DialogId};
 use sip::endpoint::{FlowId, TransactionKey};
 
 use crate::config::Level;
+use crate::desk::End;
 
 /// One dialog between the focus and a device.
 #[derive(Clone, Debug)]
@@ -28,6 +29,8 @@ pub(crate) struct Call {
     pub(crate) flow: FlowId,
     /// What the peer last said about its end; `None` while the answer to our offer is to come with the ACK.
     pub(crate) peer_path: Option<String>,
+    /// What else it said.
+    pub(crate) end: End,
     /// What we last said about ours, for a re-INVITE that changes nothing.
     pub(crate) description: Bytes,
     /// Session and version of its `o=` line.
@@ -166,6 +169,7 @@ mod tests {
             device: "urn:uuid:00000000-0000-4000-8000-000000000001".parse().unwrap(),
             flow: FlowId(flow),
             peer_path: None,
+            end: End::default(),
             description: Bytes::new(),
             origin: (seat, 1),
             unacknowledged: None,

@@ -9,7 +9,8 @@ use sip::{Method, Request, Response, Status};
 use super::answers::Open;
 use super::authenticate::Stranger;
 use super::dialogs::Call;
-use super::offer::{Unacceptable, answer_of, body_of, peer_path};
+use super::end::House;
+use super::offer::{Answered, Unacceptable, answer_of, body_of};
 use super::register::{accepted, read, refused};
 use super::screen::{screen, with_abilities};
 use super::target::Target;
@@ -214,12 +215,12 @@ impl Front {
             return;
         };
         let answer = match body_of(ack) {
-            Ok(Some(body)) => answer_of(body, call.level),
+            Ok(Some(body)) => answer_of(body, call.level, &House::of(&self.config)),
             Ok(None) => Err(Unacceptable::Sdp(sip::sdp::BadSdp::NoMessage)),
             Err(why) => Err(why),
         };
         match answer {
-            Ok(media) => self.answered(&id, peer_path(&media)),
+            Ok(answered) => self.answered(&id, answered),
             Err(why) => {
                 let reason = ReasonValue::new("SIP", 488, &why.to_string());
                 self.say_bye(&id, &reason, Gone::Refused);
@@ -228,12 +229,15 @@ impl Front {
     }
 
     /// The peer's end of a session of ours became known.
-    pub(super) fn answered(&mut self, id: &DialogId, path: String) {
+    pub(super) fn answered(&mut self, id: &DialogId, Answered { path, end }: Answered) {
         let Some(call) = self.dialogs.find(id) else { return };
         let (desks, conference, seat) = (self.desks.clone(), call.conference.clone(), call.seat);
-        self.dialogs.change(id, |call| call.peer_path = Some(path.clone()));
+        self.dialogs.change(id, |call| {
+            call.peer_path = Some(path.clone());
+            call.end = end.clone();
+        });
         self.calls.must(self.config.limits.call(), WhatFor::Nobody, async move {
-            desks.answered(&conference, seat, path).await;
+            desks.answered(&conference, seat, path, end).await;
             Done::Nothing
         });
     }

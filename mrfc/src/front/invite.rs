@@ -8,13 +8,13 @@ use service::clock;
 use sip::dialog::{Dialog, DialogId, random_tag};
 use sip::endpoint::{FlowId, TransactionKey};
 use sip::header::{Name, NameAddr, ReasonValue};
-use sip::sdp::Offer;
 use sip::{Request, Response, SipUri, Status};
 
 use super::answers::overloaded;
 use super::dialogs::Call;
 use super::dispatch::Reply;
-use super::offer::{Place, offer_of, peer_path};
+use super::end::{House, Names};
+use super::offer::{Answered, Offered, Place, offer_of, peer_path};
 use super::screen::with_abilities;
 use super::target::Target;
 use super::{Done, Front, WhatFor, refusal};
@@ -28,7 +28,7 @@ pub(super) struct Joining {
     person: Aor,
     device: DeviceId,
     level: Level,
-    offer: Option<Offer>,
+    offer: Option<Offered>,
     /// The dialog it changes; `None` if it begins one.
     renews: Option<DialogId>,
     since: Instant,
@@ -118,8 +118,8 @@ impl Front {
         let bad = |_| Response::to(request, Status::BAD_REQUEST);
         let contact = request.headers.contact().map_err(bad)?;
         let unacceptable = |why: super::offer::Unacceptable| why.response(request, &self.domain);
-        let offer = offer_of(request, level).map_err(unacceptable)?;
-        let media = offer.as_ref().map(Offer::media);
+        let house = House::of(&self.config);
+        let offer = offer_of(request, level, &house).map_err(unacceptable)?;
         let device = contact.instance().or_else(|| self.registrar.device_on(flow, &person));
         // A client that names no device is a new one each time: it has nothing to come back to.
         let device = device.unwrap_or_else(|| DeviceId::random(&mut self.rng));
@@ -127,8 +127,8 @@ impl Front {
             aor: person.clone(),
             device: device.clone(),
             identities: vec![person.to_string()],
-            peer_path: media.map(peer_path),
-            private_messages: media.is_none_or(|media| media.chatroom_has("private-messages")),
+            peer_path: offer.as_ref().map(|offered| peer_path(offered.offer.media())),
+            end: offer.as_ref().map(|offered| offered.end.clone()).unwrap_or_default(),
         };
         let since = clock::now();
         let joining = Joining { flow, person, device, level, offer, renews, since };
@@ -142,7 +142,15 @@ impl Front {
         joining: Joining,
         work: impl Future<Output = Joined> + Send + 'static,
     ) -> Reply {
-        let work = async move { Done::Joined(key, work.await) };
+        let names = joining.offer.as_ref().and_then(|offered| Names::of(offered.offer.media()));
+        let work = async move {
+            if let Some(names) = names
+                && !names.agree().await
+            {
+                return Done::Joined(key, Err(Refusal::OtherPlace));
+            }
+            Done::Joined(key, work.await)
+        };
         let wait = self.config.limits.call();
         if self.calls.begin(wait, WhatFor::Request(key), work).is_err() {
             return Err(overloaded(request));
@@ -191,6 +199,7 @@ impl Front {
         let nothing = || Response::to(request, Status::NO_SUCH_DIALOG);
         let call = self.dialogs.find(id).ok_or_else(nothing)?;
         let response = self.ok(request, &call.conference, call.description.clone());
+        let former = call.end.clone();
         let has_offer = joining.offer.is_some();
         self.dialogs.change(id, |call| {
             call.unacknowledged = Some(key);
@@ -199,6 +208,13 @@ impl Front {
                 call.peer_path = None;
             }
         });
+        // RFC 7701, 8: what a later description leaves out is no more.
+        if let Some(Offered { offer, end, .. }) = &joining.offer
+            && *end != former
+        {
+            let (path, end) = (peer_path(offer.media()), end.clone());
+            self.answered(id, Answered { path, end });
+        }
         Ok(response)
     }
 
@@ -242,16 +258,23 @@ impl Front {
         let before = renews.as_ref().and_then(|id| self.dialogs.find(id)).map(|call| call.origin);
         // RFC 3264, 8: a changed description is the same session, one version on.
         let origin = before.map_or((given.seat.0, 1), |(session, version)| (session, version + 1));
-        let place = Place::of(given, origin, level);
-        let description = offer.as_ref().map_or_else(|| place.offer(), |offer| place.answer(offer));
+        let place = Place::of(given, origin, level, House::of(&self.config));
+        let description = offer.as_ref().map_or_else(|| Some(place.offer()), |o| place.answer(o));
+        let Some(description) = description else {
+            // RFC 3264, 6: the answer is of the transport that was offered, and no relay of ours has that.
+            self.release(&conference, given.seat, Gone::Refused);
+            return self.answer(key, Status::NOT_ACCEPTABLE_HERE);
+        };
         let tag = random_tag(&mut self.rng);
         let response = self.ok(request, &conference, description.clone()).with_to_tag(&tag);
-        let path = offer.as_ref().map(|offer| peer_path(offer.media()));
+        let path = offer.as_ref().map(|offered| peer_path(offered.offer.media()));
+        let end = offer.map(|offered| offered.end).unwrap_or_default();
         let (seat, unacknowledged) = (given.seat, Some(key));
         match renews {
             Some(id) if self.dialogs.find(&id).is_some() => self.dialogs.change(&id, |call| {
                 call.seat = seat;
                 call.peer_path = path;
+                call.end = end;
                 call.description = description;
                 call.origin = origin;
                 call.unacknowledged = unacknowledged;
@@ -271,6 +294,7 @@ impl Front {
                         device,
                         flow,
                         peer_path: path,
+                        end,
                         description,
                         origin,
                         unacknowledged,
@@ -330,7 +354,7 @@ impl Front {
 
 impl<'a> Place<'a> {
     /// The place a desk has given.
-    pub(super) fn of(given: &'a SeatGiven, origin: (u64, u64), level: Level) -> Self {
-        Self { path: &given.path, fingerprint: &given.fingerprint, origin, level }
+    pub(super) fn of(given: &'a SeatGiven, origin: (u64, u64), level: Level, house: House) -> Self {
+        Self { path: &given.path, fingerprint: &given.fingerprint, origin, level, house }
     }
 }

@@ -13,6 +13,7 @@ mod calls;
 mod dial_out;
 mod dialogs;
 mod dispatch;
+mod end;
 mod fork;
 mod invite;
 mod message;

@@ -1,14 +1,18 @@
 //! Session descriptions of the focus: what an offer must have to get a seat, and what we say about our end. Pure.
 //!
-//! The relay listens and never connects, so our end is always `passive`: an answer to `active` or `actpass`, or an
-//! offer of `passive` (RFC 4145, 4.1).
+//! The relay listens, so our end answers `passive` wherever the peer can connect; an offer of ours leaves the choice
+//! (RFC 6135, 4.2). Where it is the peer that waits, the relay is told to connect.
 use bytes::Bytes;
 use mls::wire;
 use sip::header::{Name, Warning};
-use sip::sdp::{self, BadSdp, Direction, Fingerprint, MsrpMedia, Offer, Origin, Proto, Setup};
+use sip::sdp::{
+    self, BadSdp, Direction, Fingerprint, MsrpMedia, Offer, Origin, Proto, Setup, Terms,
+};
 use sip::{Request, Response, Status};
 
+use super::end::House;
 use crate::config::Level;
+use crate::desk::End;
 
 /// Why an INVITE's body gets no seat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -22,9 +26,6 @@ pub(crate) enum Unacceptable {
     /// A sealed room is reached over TLS only.
     #[error("this conference is sealed: TCP/TLS/MSRP is needed")]
     Unprotected,
-    /// The peer wants us to connect.
-    #[error("the relay takes connections and makes none: a=setup:active is needed")]
-    WouldConnect,
     /// The peer neither sends nor receives.
     #[error("a=inactive leaves nothing to do")]
     Inactive,
@@ -37,7 +38,7 @@ impl Unacceptable {
             Self::Sdp(bad) => (bad.status(), bad.warning_code()),
             Self::NotSdp => (Status::UNSUPPORTED_MEDIA_TYPE, 305),
             Self::Unprotected => (Status::NOT_ACCEPTABLE_HERE, 302),
-            Self::WouldConnect | Self::Inactive => (Status::NOT_ACCEPTABLE_HERE, 399),
+            Self::Inactive => (Status::NOT_ACCEPTABLE_HERE, 399),
         };
         Response::to(request, status)
             .with(Name::Warning, Warning::new(code, agent, &self.to_string()))
@@ -56,28 +57,53 @@ pub(crate) fn body_of(request: &Request) -> Result<Option<&Bytes>, Unacceptable>
     }
 }
 
+/// An offer that can be answered.
+#[derive(Clone, Debug)]
+pub(crate) struct Offered {
+    /// What the peer said.
+    pub(crate) offer: Offer,
+    /// What our side does about it.
+    pub(crate) terms: Terms,
+    /// What the relay must know of the peer's end.
+    pub(crate) end: End,
+}
+
+/// An answer to an offer of ours.
+#[derive(Clone, Debug)]
+pub(crate) struct Answered {
+    /// `a=path`.
+    pub(crate) path: String,
+    /// What else the relay must know.
+    pub(crate) end: End,
+}
+
 /// The offer of an INVITE, if it has one.
-pub(crate) fn offer_of(request: &Request, level: Level) -> Result<Option<Offer>, Unacceptable> {
+pub(crate) fn offer_of(
+    request: &Request,
+    level: Level,
+    house: &House,
+) -> Result<Option<Offered>, Unacceptable> {
     let Some(body) = body_of(request)? else { return Ok(None) };
     let offer = Offer::parse_conference(body)?;
     check(offer.media(), level)?;
-    if offer.media().setup == Some(Setup::Passive) {
-        return Err(Unacceptable::WouldConnect);
-    }
-    Ok(Some(offer))
+    let terms = sdp::answer_terms(offer.media())?;
+    let end = house.end(offer.media(), &terms)?;
+    Ok(Some(Offered { offer, terms, end }))
 }
 
 /// The answer to an offer of ours: in a 2xx, or in the ACK of an INVITE that had no offer.
-pub(crate) fn answer_of(body: &[u8], level: Level) -> Result<MsrpMedia, Unacceptable> {
+pub(crate) fn answer_of(
+    body: &[u8],
+    level: Level,
+    house: &House,
+) -> Result<Answered, Unacceptable> {
     let media = sdp::parse_answer(body)?;
     if !media.accepts("message/cpim") {
         return Err(BadSdp::NoCpim.into());
     }
     check(&media, level)?;
-    if media.setup == Some(Setup::Passive) {
-        return Err(Unacceptable::WouldConnect);
-    }
-    Ok(media)
+    let terms = sdp::offer_terms(&media)?;
+    Ok(Answered { path: peer_path(&media), end: house.end(&media, &terms)? })
 }
 
 fn check(media: &MsrpMedia, level: Level) -> Result<(), Unacceptable> {
@@ -106,20 +132,28 @@ pub(crate) struct Place<'a> {
     pub(crate) origin: (u64, u64),
     /// What the room lets the relay see: a sealed one says so by taking nothing in the clear.
     pub(crate) level: Level,
+    /// What conferences of ours allow.
+    pub(crate) house: House,
 }
 
 impl Place<'_> {
-    /// The answer to this offer.
-    pub(crate) fn answer(&self, offer: &Offer) -> Bytes {
+    /// The answer to this offer; none if the relay's place is not of the transport that was offered.
+    pub(crate) fn answer(&self, Offered { offer, terms, .. }: &Offered) -> Option<Bytes> {
         let mut media = self.media();
+        if media.proto != offer.media().proto {
+            return None;
+        }
         media.direction = offer.media().direction.reversed();
-        media.cema = offer.media().cema;
-        offer.answer(&self.origin(&media), &media)
+        media.setup = Some(terms.setup);
+        media.cema = terms.cema;
+        Some(offer.answer(&self.origin(&media), &media))
     }
 
-    /// An offer of ours.
+    /// An offer of ours (RFC 6135, 4.2.2; RFC 6714, 4.2).
     pub(crate) fn offer(&self) -> Bytes {
-        let media = self.media();
+        let mut media = self.media();
+        media.setup = Some(Setup::ActPass);
+        media.cema = true;
         sdp::offer(&self.origin(&media), &media)
     }
 
@@ -127,14 +161,13 @@ impl Place<'_> {
         let (host, port) = host_and_port(self.path);
         let types = |types: &[&str]| types.iter().map(|name| (*name).to_owned()).collect();
         let mut media = MsrpMedia::new(host, port, vec![self.path.to_owned()]);
-        media.setup = Some(Setup::Passive);
         media.accept_types = types(&["message/cpim"]);
         media.accept_wrapped_types = match self.level {
             Level::Sealed => types(&[wire::MLS, wire::SEALED_FILE, wire::BUNDLE]),
             Level::Open => types(&["*"]),
         };
-        // RFC 7701, 8.2: without the token a client asks for no nickname, which nobody here would keep.
-        media.chatroom = Some(types(&["private-messages"]));
+        media.chatroom = Some(self.house.chatroom());
+        media.max_size = Some(self.house.message_octets_max);
         media.fingerprints = self.fingerprint.parse::<Fingerprint>().into_iter().collect();
         media
     }
@@ -177,7 +210,19 @@ mod tests {
         fingerprint: "SHA-256 AB:CD",
         origin: (7, 1),
         level: Level::Sealed,
+        house: HOUSE,
     };
+
+    const HOUSE: House = House {
+        nicknames: true,
+        private_messages: true,
+        session_match: crate::config::SessionMatch::Strict,
+        message_octets_max: 5000,
+    };
+
+    fn offer_of(request: &Request, level: Level) -> Result<Option<Offered>, Unacceptable> {
+        super::offer_of(request, level, &HOUSE)
+    }
 
     fn invite(media: &str) -> Request {
         let sdp = format!(
@@ -199,13 +244,52 @@ mod tests {
     fn a_good_offer_is_answered_passive_with_the_seat_and_the_certificate() {
         let offer = offer_of(&invite(&message("TCP/TLS/MSRP", "msrps", CPIM)), Level::Sealed);
 
-        let answer = PLACE.answer(&offer.unwrap().unwrap());
+        let answer = PLACE.answer(&offer.unwrap().unwrap()).unwrap();
 
         let media = sdp::parse_answer(&answer).unwrap();
         assert_eq!((media.setup, media.port), (Some(Setup::Passive), 2855));
         assert_eq!(media.path, [PLACE.path]);
         assert_eq!(media.fingerprints.len(), 1);
         assert_eq!(media.address, "relay.example.net");
+        assert_eq!(media.max_size, Some(5000));
+        assert!(media.chatroom_has("nickname") && media.chatroom_has("private-messages"));
+    }
+
+    #[test]
+    fn acm_02_an_offer_of_ours_leaves_the_choice_and_an_answer_never_does() {
+        let ours = sdp::parse_answer(&PLACE.offer()).unwrap();
+        assert_eq!((ours.setup, ours.cema), (Some(Setup::ActPass), true));
+
+        let text = message("TCP/TLS/MSRP", "msrps", CPIM).replace("setup:active", "setup:actpass");
+        let offer = offer_of(&invite(&text), Level::Sealed).unwrap().unwrap();
+        let answer = sdp::parse_answer(&PLACE.answer(&offer).unwrap()).unwrap();
+
+        assert_eq!((answer.setup, answer.cema), (Some(Setup::Passive), false));
+    }
+
+    #[test]
+    fn acm_02_a_peer_that_waits_is_answered_active_and_dialled_unless_it_cannot_be_reached() {
+        let waits = message("TCP/TLS/MSRP", "msrps", CPIM).replace("setup:active", "setup:passive");
+        let listens = waits.replace("message 9", "message 7000").replace(":9/", ":7000/");
+
+        let offer = offer_of(&invite(&listens), Level::Sealed).unwrap().unwrap();
+
+        let answer = sdp::parse_answer(&PLACE.answer(&offer).unwrap()).unwrap();
+        assert_eq!(answer.setup, Some(Setup::Active));
+        assert_eq!(offer.end.dial, Some(crate::desk::Dial { to: None }));
+        let why = offer_of(&invite(&waits), Level::Sealed).unwrap_err();
+        assert_eq!(why, Unacceptable::Sdp(BadSdp::Setup));
+    }
+
+    #[test]
+    fn m4975_47_an_answer_has_the_transport_that_was_offered_or_there_is_none() {
+        let plain = invite(&message("TCP/MSRP", "msrp", CPIM));
+        let offer = offer_of(&plain, Level::Open).unwrap().unwrap();
+
+        assert_eq!(PLACE.answer(&offer), None);
+        let plain = Place { path: "msrp://10.0.0.1:2855/s3cret;tcp", ..PLACE };
+        let answer = sdp::parse_answer(&plain.answer(&offer).unwrap()).unwrap();
+        assert_eq!(answer.proto, Proto::TcpMsrp);
     }
 
     #[test]

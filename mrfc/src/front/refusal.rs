@@ -9,10 +9,15 @@ pub(crate) fn status(refusal: &Refusal) -> Status {
     match refusal {
         Refusal::NoSuchConference | Refusal::NotOnRoster(_) => Status::NOT_FOUND,
         Refusal::NoSeat => Status::NO_SUCH_DIALOG,
-        Refusal::NotModerator | Refusal::Barred | Refusal::Founder => Status::FORBIDDEN,
+        Refusal::NotModerator | Refusal::Barred | Refusal::Founder | Refusal::NoNicknames => {
+            Status::FORBIDDEN
+        }
         Refusal::Full | Refusal::TooManyOwn => Status::BUSY_HERE,
         Refusal::Exists
         | Refusal::NothingNew
+        | Refusal::OtherPlace
+        | Refusal::Nickname(_)
+        | Refusal::NicknameTaken
         | Refusal::NotYet
         | Refusal::NoGroup
         | Refusal::Repeated { .. }

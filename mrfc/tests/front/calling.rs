@@ -41,7 +41,7 @@ async fn f4_each_device_is_called_with_a_seat_of_its_own() {
         assert!(invite.headers.contact().unwrap().params.has("isfocus"));
         assert_eq!(invite.headers.from().unwrap().uri.aor().unwrap().as_str(), uri);
         let offer = Offer::parse_conference(&invite.body).unwrap();
-        assert_eq!(offer.media().setup, Some(Setup::Passive));
+        assert_eq!(offer.media().setup, Some(Setup::ActPass));
         paths.push(offer.media().path[0].clone());
         let response = Response::to(&invite, Status::OK)
             .with(Name::Contact, bob.contact())

@@ -126,7 +126,12 @@ async fn talk(
             link.carried_out(ticket);
             let Order::Room { conference, order } = order else { continue };
             if let RoomOrder::Seat(seat) = &order {
-                let seated = RoomNotice::Seated { seat: seat.seat, path: path(seat.seat) };
+                let path = match seat.reach.transport {
+                    control::Transport::Tls => path(seat.seat),
+                    control::Transport::WebSocket => path(seat.seat).replace(";tcp", ";ws"),
+                    control::Transport::Tcp => path(seat.seat).replace("msrps:", "msrp:"),
+                };
+                let seated = RoomNotice::Seated { seat: seat.seat, path };
                 let notice = Notice::Room { conference, notice: seated };
                 match manner {
                     Manner::Prompt => link.notice(notice).unwrap(),

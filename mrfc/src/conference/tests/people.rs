@@ -141,10 +141,13 @@ fn the_answers_path_reaches_the_relay() {
     let seat = world.sit("alice", 1).unwrap();
 
     let peer_path = PeerPath(String::from("msrps://alice.example.net:1/s;tcp"));
-    world.run(&Command::Answered { seat, peer_path: peer_path.clone() }).unwrap();
+    let end = End { by_session_id: true, ..End::default() };
+    world.run(&Command::Answered { seat, peer_path: peer_path.clone(), end }).unwrap();
 
     assert_eq!(world.seen.last(), Some(&Effect::Seat(seat)));
-    assert_eq!(world.conference.seat(seat).unwrap().peer_path, Some(peer_path.0));
+    let seat = world.conference.seat(seat).unwrap();
+    assert_eq!(seat.peer_path, Some(peer_path.0));
+    assert_eq!(seat.matching, control::Match::SessionId);
 }
 
 #[test]
@@ -175,8 +178,8 @@ fn an_event_of_a_later_version_is_not_misread() {
 fn a_path_is_never_printed() {
     let mut world = World::new(Level::Open);
     let seat = world.sit("alice", 1).unwrap();
-    let command =
-        Command::Answered { seat, peer_path: PeerPath(String::from("msrps://h:1/secret;tcp")) };
+    let peer_path = PeerPath(String::from("msrps://h:1/secret;tcp"));
+    let command = Command::Answered { seat, peer_path, end: End::default() };
     world.run(&command).unwrap();
 
     assert!(!format!("{command:?} {:?}", world.conference).contains("secret"));

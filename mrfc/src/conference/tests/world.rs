@@ -71,6 +71,11 @@ impl World {
             roots: issuer.roots().clone(),
             focus: issuer.focus_key(),
             bounds,
+            nicknames: NicknamePolicy::new(
+                true,
+                Duration::from_secs(600),
+                Nickname::parse("admin"),
+            ),
         });
         let mut world = Self {
             conference: Conference::new(Arc::clone(&terms)),
@@ -138,7 +143,7 @@ impl World {
             seat,
             identities: vec![format!("sip:{person}@example.net")],
             peer_path: None,
-            private_messages: true,
+            end: End { private_messages: true, ..End::default() },
         };
         self.run(&Command::Join(joining)).map(|()| seat)
     }

@@ -17,9 +17,10 @@ use tempfile::TempDir;
 use tokio::sync::mpsc;
 
 use super::relay::{FakeRelay, Habits, PATIENCE};
+use crate::conference::{Nickname, NicknamePolicy};
 use crate::config::Level;
 use crate::desk::{
-    DeskLimits, DeskParts, Desks, Joiner, NewConference, Refusal, SeatGiven, SipEffect,
+    DeskLimits, DeskParts, Desks, End, Joiner, NewConference, Refusal, SeatGiven, SipEffect,
 };
 use crate::relays::{Logins, RelayAt, RelayParts, Relays};
 
@@ -119,7 +120,7 @@ impl Rig {
             aor,
             device,
             peer_path: Some(String::from("msrps://ue.test:9/s;tcp")),
-            private_messages: true,
+            end: End { private_messages: true, ..End::default() },
         }
     }
 
@@ -312,6 +313,7 @@ async fn open(
         sip,
         wall: service::clock::wall,
         limits,
+        nicknames: NicknamePolicy::new(true, Duration::from_secs(600), Nickname::parse("admin")),
     };
     (Desks::open(parts).await.unwrap(), effects)
 }

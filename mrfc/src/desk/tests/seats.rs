@@ -6,7 +6,7 @@ use control::{Cause, RoomNotice, RoomOrder};
 use super::relay::{Habits, path};
 use super::rig::{Rig, aor, room7};
 use crate::config::Level;
-use crate::desk::{DeskLimits, Gone, NewConference, Refusal, SipEffect};
+use crate::desk::{DeskLimits, End, Gone, NewConference, Refusal, SipEffect};
 
 fn unseat(order: &RoomOrder) -> Option<ids::SeatId> {
     match order {
@@ -173,7 +173,9 @@ async fn the_path_of_a_called_device_follows_its_answer() {
     joiner.peer_path = None;
     let given = rig.desks.join(&room7(), joiner).await.unwrap();
 
-    rig.desks.answered(&room7(), given.seat, String::from("msrps://a:1/x;tcp")).await;
+    rig.desks
+        .answered(&room7(), given.seat, String::from("msrps://a:1/x;tcp"), End::default())
+        .await;
 
     let seat = rig.relay.order(|order| match order {
         RoomOrder::Seat(seat) => seat.peer_path.clone(),
@@ -238,18 +240,33 @@ async fn every_notice_is_safe_in_the_end() {
 }
 
 #[tokio::test]
-async fn a_nickname_is_refused_as_long_as_there_are_none() {
+async fn m7701_19_a_nickname_is_answered_and_outlives_a_restart_of_the_focus() {
     let mut rig = Rig::new().await;
     rig.make(Level::Open).await.unwrap();
     rig.arrive("alice").await;
-    let seat = rig.seat("alice");
+    rig.arrive("bob").await;
+    let (alice, bob) = (rig.seat("alice"), rig.seat("bob"));
 
-    let asked = RoomNotice::NicknameAsked { seat, request: 5, nickname: String::from("ali") };
+    assert_eq!(ask(&mut rig, alice, "Blue Jay").await, 200);
+    assert_eq!(ask(&mut rig, alice, "Blue Jay").await, 200, "asked once more");
+    rig.restart().await;
+
+    assert_eq!(ask(&mut rig, bob, " BLUE  JAY ").await, 425);
+    assert_eq!(ask(&mut rig, bob, "Admin").await, 425);
+    assert_eq!(ask(&mut rig, bob, "a\u{200b}").await, 424);
+    assert_eq!(ask(&mut rig, alice, "").await, 200);
+    assert_eq!(ask(&mut rig, bob, "blue jay").await, 200);
+    assert_eq!(ask(&mut rig, ids::SeatId(99), "nobody").await, 481);
+}
+
+async fn ask(rig: &mut Rig, seat: ids::SeatId, nickname: &str) -> u16 {
+    static LAST: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
+    let request = LAST.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    let asked = RoomNotice::NicknameAsked { seat, request, nickname: nickname.to_owned() };
     rig.relay.notice(&room7(), asked);
-
-    let answer = rig.relay.order(|order| match order {
-        RoomOrder::NicknameAnswer { request, status, .. } => Some((*request, *status)),
+    let answer = rig.relay.order(move |order| match order {
+        RoomOrder::NicknameAnswer { request: of, status, .. } if *of == request => Some(*status),
         _ => None,
     });
-    assert_eq!(answer.await, (5, 403));
+    answer.await
 }
