@@ -15,7 +15,9 @@ use quinn::{Connection, Endpoint, IdleTimeout, TransportConfig, VarInt};
 use rustls::RootCertStore;
 use tokio::sync::mpsc;
 
-use crate::tls::{ClientAuth, Identity, TlsError, Trust, client_config, server_config};
+use crate::tls::{
+    ClientAuth, Identity, Live, TlsError, Trust, client_config, live_server_config, server_config,
+};
 
 /// The protocol's name in the TLS handshake.
 pub const ALPN: &[u8] = b"conclave-control/1";
@@ -65,7 +67,19 @@ pub fn listen(
     identity: &Identity,
     roots: Arc<RootCertStore>,
 ) -> Result<Endpoint, QuicError> {
-    let tls = server_config(identity, ClientAuth::Required(roots), &[ALPN])?;
+    listen_with(address, server_config(identity, ClientAuth::Required(roots), &[ALPN])?)
+}
+
+/// The same with an identity that may change.
+pub fn listen_live(
+    address: SocketAddr,
+    identity: &Arc<Live>,
+    roots: Arc<RootCertStore>,
+) -> Result<Endpoint, QuicError> {
+    listen_with(address, live_server_config(identity, ClientAuth::Required(roots), &[ALPN])?)
+}
+
+fn listen_with(address: SocketAddr, tls: Arc<rustls::ServerConfig>) -> Result<Endpoint, QuicError> {
     let crypto = QuicServerConfig::try_from(tls)?;
     let mut config = quinn::ServerConfig::with_crypto(Arc::new(crypto));
     config.transport_config(Arc::new(transport()));

@@ -5,15 +5,18 @@ mod any_client;
 mod dev_ca;
 mod fingerprint;
 mod identity;
+mod live;
 mod named;
+mod not_after;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use any_client::AnyClient;
-use rustls::client::WantsClientCert;
+use rustls::client::{ResolvesClientCert, WantsClientCert};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::server::WebPkiClientVerifier;
+use rustls::server::{ResolvesServerCert, WebPkiClientVerifier};
+use rustls::sign::SingleCertAndKey;
 use rustls::{ClientConfig, ConfigBuilder, RootCertStore, ServerConfig};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
@@ -22,6 +25,7 @@ pub use any_client::Authority;
 pub use dev_ca::{DevCa, IdentityFiles};
 pub use fingerprint::{BadFingerprint, Fingerprint, FingerprintVerifier};
 pub use identity::Identity;
+pub use live::{Live, Watch};
 pub use named::Named;
 
 /// Why TLS cannot be set up. Never holds key material.
@@ -120,6 +124,24 @@ pub fn server_config(
     clients: ClientAuth,
     alpn: &[&[u8]],
 ) -> Result<Arc<ServerConfig>, TlsError> {
+    let only = SingleCertAndKey::from(identity.certified()?);
+    server_config_with(Arc::new(only), clients, alpn)
+}
+
+/// The same with an identity that may change; each handshake gets the one that holds then.
+pub fn live_server_config(
+    identity: &Arc<Live>,
+    clients: ClientAuth,
+    alpn: &[&[u8]],
+) -> Result<Arc<ServerConfig>, TlsError> {
+    server_config_with(Arc::clone(identity) as Arc<dyn ResolvesServerCert>, clients, alpn)
+}
+
+fn server_config_with(
+    identity: Arc<dyn ResolvesServerCert>,
+    clients: ClientAuth,
+    alpn: &[&[u8]],
+) -> Result<Arc<ServerConfig>, TlsError> {
     let provider = provider();
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()?;
@@ -137,8 +159,7 @@ pub fn server_config(
             builder.with_client_cert_verifier(verifier(roots).build().map_err(unusable)?)
         }
     };
-    let (chain, key) = identity.parts();
-    let mut config = builder.with_single_cert(chain, key)?;
+    let mut config = builder.with_cert_resolver(identity);
     config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
     config.ignore_client_order = true;
     Ok(Arc::new(config))
@@ -158,6 +179,18 @@ pub fn client_config(
             builder.with_client_auth_cert(chain, key)?
         }
     };
+    config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
+    Ok(Arc::new(config))
+}
+
+/// The same with an identity that may change.
+pub fn live_client_config(
+    trust: Trust,
+    identity: &Arc<Live>,
+    alpn: &[&[u8]],
+) -> Result<Arc<ClientConfig>, TlsError> {
+    let identity = Arc::clone(identity) as Arc<dyn ResolvesClientCert>;
+    let mut config = trusting(trust)?.with_client_cert_resolver(identity);
     config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
     Ok(Arc::new(config))
 }

@@ -185,6 +185,31 @@ fn m4976_17_only_a_chain_under_the_roots_proves_the_name_it_carries() {
 }
 
 #[tokio::test]
+async fn a_handshake_gets_the_certificate_of_the_files_and_a_bad_file_keeps_the_old_one() {
+    let (folder, ca) = (tempfile::tempdir().unwrap(), ca("dev"));
+    let issue = || ca.issue_files(&["localhost"], folder.path(), "relay").unwrap();
+    let files = issue();
+    let live = service::tls::Live::load(&files.certificate_file, &files.key_file).unwrap();
+    let server = service::tls::live_server_config(&live, ClientAuth::None, &[]).unwrap();
+    let meets = async |known: Fingerprint| {
+        let client = client_config(Trust::Fingerprints(vec![known]), None, &[]).unwrap();
+        meet(Arc::clone(&server), client).await.1.is_ok()
+    };
+    let old = live.identity().fingerprint();
+    assert!(meets(old).await && !live.refresh().unwrap());
+
+    std::fs::write(&files.certificate_file, "not a certificate").unwrap();
+    assert!(live.refresh().is_err());
+    assert!(!live.refresh().unwrap(), "what is wrong is said once");
+    assert!(meets(old).await);
+
+    issue();
+    assert!(live.refresh().unwrap());
+    let new = live.identity().fingerprint();
+    assert!(new != old && meets(new).await && !meets(old).await);
+}
+
+#[tokio::test]
 async fn m4975_16_tls_1_1_is_refused() {
     use tokio::net::TcpStream;
     let ca = ca("dev");

@@ -5,6 +5,7 @@ use std::fs::OpenOptions;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::sync::Arc;
 
 use rustls::sign::CertifiedKey;
 use rustls_pki_types::pem::PemObject;
@@ -63,9 +64,14 @@ impl Identity {
             return Err(TlsError::Rustls(rustls::Error::NoCertificatesPresented));
         }
         let identity = Self { chain, key };
-        let (chain, key) = identity.parts();
-        CertifiedKey::from_der(chain, key, &provider())?;
+        identity.certified()?;
         Ok(identity)
+    }
+
+    /// Chain and key as rustls signs with them.
+    pub(super) fn certified(&self) -> Result<Arc<CertifiedKey>, TlsError> {
+        let (chain, key) = self.parts();
+        Ok(Arc::new(CertifiedKey::from_der(chain, key, &provider())?))
     }
 
     /// The leaf certificate.
