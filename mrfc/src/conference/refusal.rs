@@ -66,6 +66,9 @@ pub enum Refusal {
     /// No relay can carry the room now.
     #[error("no relay can carry the room now")]
     NoRelay,
+    /// The relay has no such transport, or cannot use the path.
+    #[error("the relay has no place for such a session")]
+    Unseatable,
     /// The relay did not answer in time.
     #[error("the relay did not answer in time")]
     RelaySilent,

@@ -24,6 +24,7 @@ pub(super) const fn status(outcome: &Result<(), Refusal>) -> u16 {
         | Refusal::Founder
         | Refusal::Full
         | Refusal::OtherPlace
+        | Refusal::Unseatable
         | Refusal::TooManyOwn
         | Refusal::NotYet
         | Refusal::NoGroup

@@ -64,6 +64,13 @@ impl Seating {
         self.waiting.contains_key(&seat)
     }
 
+    /// The relay will not have this seat: its joiner, if one waits, is told why.
+    pub(super) fn refused(&mut self, seat: SeatId, why: Refusal) {
+        if let Some(waiting) = self.waiting.remove(&seat) {
+            waiting.reply.send(Err(why)).ok();
+        }
+    }
+
     /// The seat is over.
     pub(super) fn over(&mut self, seat: SeatId) {
         self.paths.remove(&seat);

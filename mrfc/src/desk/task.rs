@@ -337,7 +337,15 @@ impl Desk {
         match notice {
             RoomNotice::Seated { seat, path } => self.seated(seat, path).await,
             RoomNotice::Bound { seat } => self.tried(&Command::Bound(seat)).await,
-            RoomNotice::Lost { seat, cause } => self.gone(seat, why(cause)).await,
+            RoomNotice::Lost { seat, cause } => {
+                // A relay that drains takes nobody; one that never had such a seat never will.
+                let refusal = match cause {
+                    Cause::Misbehaved => Refusal::Unseatable,
+                    Cause::Disconnected | Cause::Slow | Cause::Silent => Refusal::NoRelay,
+                };
+                self.seating.refused(seat, refusal);
+                self.gone(seat, why(cause)).await;
+            }
             RoomNotice::Handshake { seat, content_type, body, .. } => {
                 if msrp::media_type_is(content_type.as_bytes(), wire::BUNDLE) {
                     self.bundle(seat, body).await;

@@ -16,6 +16,7 @@ pub(crate) fn status(refusal: &Refusal) -> Status {
         Refusal::Exists
         | Refusal::NothingNew
         | Refusal::OtherPlace
+        | Refusal::Unseatable
         | Refusal::Nickname(_)
         | Refusal::NicknameTaken
         | Refusal::NotYet

@@ -56,6 +56,29 @@ async fn a_silent_relay_fails_the_join_and_the_seat_is_taken_back() {
 }
 
 #[tokio::test]
+async fn a_seat_that_the_relay_will_not_have_fails_the_join_at_once_and_says_why() {
+    for (cause, why) in
+        [(Cause::Misbehaved, Refusal::Unseatable), (Cause::Disconnected, Refusal::NoRelay)]
+    {
+        let mut rig =
+            Rig::with(DeskLimits::default(), Habits { seats: false, ..Habits::default() }).await;
+        rig.make(Level::Open).await.unwrap();
+        let joiner = rig.joiner("alice");
+        let desks = rig.desks.clone();
+        let joined = tokio::spawn(async move { desks.join(&room7(), joiner).await });
+        let seat = rig.relay.order(|order| match order {
+            RoomOrder::Seat(seat) => Some(seat.seat),
+            _ => None,
+        });
+        let seat = seat.await;
+
+        rig.relay.notice(&room7(), RoomNotice::Lost { seat, cause });
+
+        assert_eq!(joined.await.unwrap(), Err(why));
+    }
+}
+
+#[tokio::test]
 async fn what_is_not_there_is_not_there() {
     let mut rig = Rig::new().await;
     let joiner = rig.joiner("alice");
