@@ -36,6 +36,7 @@ const PURE: &[&str] = &[
     "mrfp/src/room",
     "mrfp/src/reports",
     "mrfp/src/pace",
+    "mrfp/src/outbox",
 ];
 
 const IMPURE: &[&str] =

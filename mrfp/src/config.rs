@@ -8,6 +8,7 @@ use serde::Deserialize;
 use service::telemetry::Format;
 
 use crate::obey::FocusNames;
+use crate::outbox;
 use crate::pace::{Rate, Rates};
 use crate::room::Shards;
 use crate::session;
@@ -163,6 +164,12 @@ pub struct Limits {
     pub sessions_per_connection_max: usize,
     /// Octets that may wait for one connection. Default 16 MiB: a file that comes faster than a phone reads.
     pub outbox_octets_max: usize,
+    /// Chunks of one session that a receiver has not answered; others wait in its outbox. Default 16 384: more than a
+    /// receiver that reads falls behind by, at 24 octets each.
+    pub unanswered_max: usize,
+    /// Seconds a receiver may leave a chunk unanswered that is with the operating system. Default 30 (RFC 4975, 7.1.1);
+    /// then its session has failed.
+    pub answer_secs: u64,
     /// Octets that may wait in the whole process before connections that are behind are closed. Default 1 GiB.
     pub queued_octets_max: usize,
     /// Octets behind a shard's door before senders pause. Default 64 MiB: a few milliseconds of a fast machine.
@@ -207,6 +214,8 @@ impl Default for Limits {
             bind_secs: 60,
             sessions_per_connection_max: 64,
             outbox_octets_max: 16 * MIB,
+            unanswered_max: 16 * 1024,
+            answer_secs: 30,
             queued_octets_max: 1024 * MIB,
             door_octets_max: 64 * MIB,
             read_octets: 128 * KIB,
@@ -255,6 +264,14 @@ impl Limits {
     /// How often an address may connect.
     pub(crate) fn connects(&self) -> Rate {
         Rate::new(self.connects_per_address_per_sec, CONNECTS_BURST)
+    }
+
+    /// The part that an outbox keeps.
+    pub(crate) fn outbox(&self) -> outbox::Bounds {
+        outbox::Bounds {
+            octets_max: self.outbox_octets_max,
+            unanswered_max: self.unanswered_max.max(1),
+        }
     }
 
     /// The part that the decoder keeps.

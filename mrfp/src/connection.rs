@@ -1,5 +1,6 @@
 //! One participant's connection: from the socket to requests, and its end. What a request leads to is in `requests`;
 //! what leaves is queued by `push` and `reply` and written by `writer` when the shard says so.
+mod answers;
 mod goodbye;
 mod requests;
 mod rest;
@@ -25,6 +26,7 @@ use tokio::net::tcp::OwnedReadHalf;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::doors::Newcomer;
+use crate::outbox::{Full, Lane, Part, Pushed};
 use crate::pace::{Pace, Spent};
 use crate::registry::AddressSlot;
 use crate::relay::RoomId;
@@ -43,6 +45,7 @@ pub(crate) struct Connection {
     stream: RefCell<Stream>,
     /// By session-id.
     sessions: RefCell<HashMap<String, Seated>>,
+    last_lane: Cell<u32>,
     /// The request whose end has not come yet.
     arriving: RefCell<Option<Arc<Head>>>,
     /// The request that was turned down before its end came.
@@ -98,13 +101,14 @@ pub(crate) fn enter(
         number,
         transport,
         wire: RefCell::new(wire),
-        writer: Writer::new(write, plane.limits.outbox_octets_max),
+        writer: Writer::new(write, plane.limits.outbox()),
         stream: RefCell::new(Stream {
             decoder: Decoder::new(plane.limits.codec()),
             input: BytesMut::new(),
             pace: Pace::new(now),
         }),
         sessions: RefCell::default(),
+        last_lane: Cell::new(0),
         arriving: RefCell::default(),
         answered: Cell::new(None),
         refused: Cell::new(0),
@@ -256,17 +260,39 @@ impl Connection {
         if fault.is_fatal() { Err(Cause::Misbehaved) } else { Ok(()) }
     }
 
-    /// Queues a chunk. False: the receiver is too slow, and its connection ends.
-    pub(crate) fn push(self: &Rc<Self>, frame: Frame, shard: &Shard) -> bool {
+    /// Queues a chunk. False: the receiver does not want it, or is too slow and its connection ends.
+    pub(crate) fn push(
+        self: &Rc<Self>,
+        (lane, part): (Lane, Part),
+        frame: Frame,
+        shard: &Shard,
+    ) -> bool {
         if self.ending.get().is_some() {
             return false;
         }
-        if self.writer.push(frame, &shard.plane).is_err() {
-            self.too_slow(shard);
-            return false;
+        match self.writer.push(lane, part, frame, &shard.plane) {
+            Ok(Pushed::Queued(_)) => {}
+            Ok(Pushed::Unwanted) => {
+                shard.plane.metrics.dropped_chunks.with_label_values(&["unwanted"]).inc();
+                return false;
+            }
+            Err(Full) => {
+                self.too_slow(shard);
+                return false;
+            }
+        }
+        if self.writer.is_laden() {
+            self.flush(shard);
         }
         self.mark_dirty(shard);
         true
+    }
+
+    /// A name for another session of this connection.
+    fn next_lane(&self) -> Lane {
+        let lane = self.last_lane.get() + 1;
+        self.last_lane.set(lane);
+        Lane(lane)
     }
 
     /// Queues a response or report, if there is one.
@@ -300,6 +326,7 @@ impl Connection {
             // The task must now wait for the socket to become writable, too.
             Flushed::Behind if !was_behind => self.attention.call(),
             Flushed::Behind => {}
+            Flushed::Overfull => self.too_slow(shard),
             Flushed::Broken(error) => {
                 tracing::debug!(%error, self.number, "write");
                 self.end(Cause::Disconnected);
@@ -326,10 +353,11 @@ impl Connection {
         self.ending.get().is_some()
     }
 
-    /// The paths of a seat of this connection.
-    pub(crate) fn address_of(&self, room: RoomId, seat: SeatId) -> Option<Address> {
+    /// The paths of a seat of this connection, and its place in the outbox.
+    pub(crate) fn way_to(&self, room: RoomId, seat: SeatId) -> Option<(Address, Lane)> {
         let sessions = self.sessions.borrow();
-        sessions.values().find(|seated| seated.is(room, seat)).map(|seated| seated.address.clone())
+        let seated = sessions.values().find(|seated| seated.is(room, seat))?;
+        Some((seated.address.clone(), seated.lane))
     }
 
     /// Looks at the time-outs.
@@ -346,6 +374,7 @@ impl Connection {
             self.end(Cause::Silent);
             return;
         }
+        self.end_silent(shard, now);
         self.expire(shard, now);
     }
 }

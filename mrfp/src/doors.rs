@@ -7,9 +7,10 @@ use std::time::Instant;
 
 use control::Transport;
 use ids::SeatId;
-use msrp::{MessageId, Payload};
+use msrp::{Flag, MessageId, Payload};
 use tokio::sync::Notify;
 
+use crate::outbox::{Part, Tag};
 use crate::registry::AddressSlot;
 use crate::relay::RoomId;
 use crate::room::{Roster, Shards};
@@ -67,8 +68,23 @@ pub(crate) struct Stream {
     pub(crate) id: MessageId,
     /// The receivers are chosen now, and stay.
     pub(crate) first: bool,
+    /// Whether more follows.
+    pub(crate) flag: Flag,
+}
+
+impl Stream {
     /// Nothing follows.
-    pub(crate) last: bool,
+    pub(crate) fn is_last(&self) -> bool {
+        self.flag != Flag::More
+    }
+}
+
+impl Parcel {
+    /// What it is to each receiver.
+    pub(crate) fn part(&self) -> Part {
+        let piece = |stream: Stream| Part::Piece { stream: Tag::of(stream.id), flag: stream.flag };
+        self.stream.map_or(Part::Whole, piece)
+    }
 }
 
 impl Errand {

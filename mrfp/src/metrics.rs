@@ -32,6 +32,8 @@ pub(crate) struct Metrics {
     pub(crate) parse_errors: IntCounterVec,
     pub(crate) tls_failures: IntCounter,
     pub(crate) receiver_failures: IntCounterVec,
+    pub(crate) silent_sessions: IntCounter,
+    pub(crate) stray_answers: IntCounter,
     pub(crate) control_up: IntGauge,
     pub(crate) notices_waiting: IntGauge,
     pub(crate) drain_state: IntGauge,
@@ -126,6 +128,12 @@ impl Metrics {
                 "Responses of receivers other than success, by status class.",
                 &["class"],
             ),
+            silent_sessions: r.counter(
+                "mrfp_silent_sessions_total",
+                "Sessions ended because their receiver did not answer a chunk in time.",
+            ),
+            stray_answers: r
+                .counter("mrfp_stray_answers_total", "Responses to no chunk that waits for one."),
             control_up: r.gauge("mrfp_control_up", "Whether the link to the focus stands."),
             notices_waiting: r
                 .gauge("mrfp_control_notices", "Notices that are not yet safe with the focus."),

@@ -1,16 +1,98 @@
-//! What waits for one connection, bounded in octets. Pure: it neither seals nor writes, and it does not know why a
-//! receiver is slow; it only says when there is no more room.
-use std::collections::VecDeque;
+//! What one connection is to be sent and what its receivers have not answered, bounded in octets and chunks. Pure: it
+//! neither seals nor writes, and it does not know why a receiver is slow; it only says when there is no more room.
+//!
+//! `lanes` keeps the order in which chunks leave, `unanswered` those that left and wait for their answer, `verdict` says
+//! what an answer means.
+mod lanes;
+mod unanswered;
+mod verdict;
 
-use msrp::Frame;
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use msrp::{Flag, Frame, MessageId, TransactionId};
+
+use lanes::Lanes;
+pub use unanswered::Way;
+pub use verdict::Verdict;
 
 /// Frames on their way to one connection. Responses and reports overtake chunks, between two frames (RFC 4975, 7.1.1).
 #[derive(Debug)]
 pub struct Outbox {
     urgent: VecDeque<Frame>,
-    chunks: VecDeque<Frame>,
+    lanes: Lanes,
     octets: usize,
-    octets_max: usize,
+    bounds: Bounds,
+}
+
+/// What an outbox may hold.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// Octets that wait.
+    pub octets_max: usize,
+    /// Chunks of one session that left and are not answered. Others wait until an answer comes.
+    pub unanswered_max: usize,
+}
+
+/// A session of the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Lane(pub u32);
+
+/// Names a streamed message among those of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tag(u64);
+
+impl Tag {
+    /// No stream.
+    const NONE: Self = Self(0);
+    /// A stream whose end was told.
+    const ABORT: Self = Self(1);
+
+    /// The message's.
+    pub fn of(id: MessageId) -> Self {
+        Self(fold(id.as_bytes()))
+    }
+}
+
+/// 63 bits of a random id; the highest bit is set, so that it is none of the small numbers that mean something else.
+fn fold(id: &[u8]) -> u64 {
+    let (words, rest) = id.as_chunks();
+    let rest = rest.iter().fold(0, |word, octet| (word << 8) | u64::from(*octet));
+    let words = words.iter().map(|word| u64::from_le_bytes(*word));
+    let all = words.fold(rest, |sum, word| sum.rotate_left(23) ^ word);
+    all | (1 << 63)
+}
+
+/// What a chunk is to its receiver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// A message, all of it.
+    Whole,
+    /// A piece of a streamed message.
+    Piece {
+        /// Which message.
+        stream: Tag,
+        /// How the piece ends: whether more follows.
+        flag: Flag,
+    },
+}
+
+/// What became of a chunk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pushed {
+    /// It waits, or what stands for it does: so many octets.
+    Queued(usize),
+    /// The receiver wants no more of this message.
+    Unwanted,
+}
+
+/// A chunk that was answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Answered {
+    /// Whose it was.
+    pub lane: Lane,
+    /// The stream of which more may follow.
+    pub stream: Option<Tag>,
 }
 
 /// The outbox has no room: this receiver reads too slowly.
@@ -18,51 +100,74 @@ pub struct Outbox {
 pub struct Full;
 
 impl Outbox {
-    /// An empty outbox that holds at most `octets_max`.
-    pub fn new(octets_max: usize) -> Self {
-        Self { urgent: VecDeque::new(), chunks: VecDeque::new(), octets: 0, octets_max }
+    /// An empty outbox.
+    pub fn new(bounds: Bounds) -> Self {
+        Self { urgent: VecDeque::new(), lanes: Lanes::default(), octets: 0, bounds }
     }
 
-    /// Queues a chunk, or says at once that there is no room for it.
-    pub fn push(&mut self, frame: Frame) -> Result<(), Full> {
-        self.charge(&frame)?;
-        self.chunks.push_back(frame);
-        Ok(())
+    /// Queues a chunk for a session, or says at once that there is no room for it.
+    pub fn push(&mut self, lane: Lane, part: Part, frame: Frame) -> Result<Pushed, Full> {
+        self.check(&frame)?;
+        let pushed = self.lanes.push(lane, part, frame);
+        if let Pushed::Queued(octets) = pushed {
+            self.octets += octets;
+        }
+        Ok(pushed)
     }
 
     /// Queues a response or a report, which overtakes every chunk.
     pub fn push_urgent(&mut self, frame: Frame) -> Result<(), Full> {
-        self.charge(&frame)?;
+        self.check(&frame)?;
+        self.octets += frame.len();
         self.urgent.push_back(frame);
         Ok(())
     }
 
-    fn charge(&mut self, frame: &Frame) -> Result<(), Full> {
+    fn check(&self, frame: &Frame) -> Result<(), Full> {
         let octets = self.octets.saturating_add(frame.len());
-        if octets > self.octets_max {
-            return Err(Full);
-        }
-        self.octets = octets;
-        Ok(())
+        if octets > self.bounds.octets_max { Err(Full) } else { Ok(()) }
     }
 
-    /// Takes frames from the front until they hold `octets` or none is left. A frame is never cut.
-    pub fn take(&mut self, octets: usize) -> Vec<Frame> {
-        let mut taken = Vec::with_capacity(self.urgent.len() + self.chunks.len().min(64));
+    /// Takes frames from the front into `taken` until they hold `octets` or none may leave. A frame is never cut.
+    /// How many octets they have.
+    pub fn take(&mut self, octets: usize, taken: &mut Vec<Frame>) -> usize {
         let mut sum = 0;
         while sum < octets {
-            let Some(frame) = self.urgent.pop_front().or_else(|| self.chunks.pop_front()) else {
+            let urgent = self.urgent.pop_front();
+            let Some(frame) = urgent.or_else(|| self.lanes.next(self.bounds.unanswered_max)) else {
                 break;
             };
             sum += frame.len();
             taken.push(frame);
         }
         self.octets -= sum;
-        // A burst must not keep its memory while the connection is idle.
-        if self.is_empty() && self.chunks.capacity() > IDLE_FRAMES_MAX {
-            self.chunks = VecDeque::new();
+        if self.octets == 0 {
+            self.lanes.shrink();
         }
-        taken
+        sum
+    }
+
+    /// A response came. None: no chunk waits for it.
+    pub fn answered(&mut self, transaction: TransactionId) -> Option<Answered> {
+        let (lane, tag) = self.lanes.answered(transaction)?;
+        let stream = Some(tag).filter(|tag| ![Tag::NONE, Tag::ABORT].contains(tag));
+        Some(Answered { lane, stream })
+    }
+
+    /// Sessions that have not answered for `wait`. To be asked now and then; no other call needs a clock.
+    pub fn silent(&mut self, now: Instant, way: Way, wait: Duration) -> Vec<Lane> {
+        self.lanes.silent(now, way, wait)
+    }
+
+    /// A receiver wants no more of a stream (RFC 4975, 10.5): what waits of it goes, what comes of it is dropped, and
+    /// one chunk says that the message is aborted.
+    pub fn stop(&mut self, lane: Lane, stream: Tag) {
+        self.octets -= self.lanes.stop(lane, stream);
+    }
+
+    /// A session has ended, and all that waits for it is dropped.
+    pub fn end(&mut self, lane: Lane) {
+        self.octets -= self.lanes.end(lane);
     }
 
     /// Octets that wait.
@@ -72,58 +177,12 @@ impl Outbox {
 
     /// Whether nothing waits.
     pub fn is_empty(&self) -> bool {
-        self.urgent.is_empty() && self.chunks.is_empty()
+        self.octets == 0
     }
 }
 
+/// Capacity that an idle connection keeps.
 const IDLE_FRAMES_MAX: usize = 64;
 
 #[cfg(test)]
-mod tests {
-    use bytes::Bytes;
-    use msrp::{Address, Body, MessageId, SendRequest};
-    use rand::SeedableRng;
-    use rand::rngs::StdRng;
-
-    use super::*;
-
-    fn frame(seed: u64, octets: usize) -> Frame {
-        let mut rng = StdRng::seed_from_u64(seed);
-        let body = Body::from(Bytes::from(vec![7; octets]));
-        let send = SendRequest::whole(MessageId::random(&mut rng), "text/plain", body);
-        send.encode(&mut rng).to(&Address::default())
-    }
-
-    #[test]
-    fn a_full_outbox_takes_nothing_more_and_keeps_what_it_has() {
-        let one = frame(1, 100);
-        let mut outbox = Outbox::new(one.len() + 50);
-
-        assert_eq!(outbox.push(one.clone()), Ok(()));
-        assert_eq!(outbox.push(frame(2, 100)), Err(Full));
-
-        assert_eq!(outbox.octets(), one.len());
-        assert_eq!(outbox.take(usize::MAX), [one]);
-        assert_eq!(outbox.octets(), 0);
-    }
-
-    #[test]
-    fn a_response_overtakes_the_chunks_that_wait() {
-        let mut outbox = Outbox::new(10_000);
-        outbox.push(frame(1, 100)).unwrap();
-        outbox.push(frame(2, 100)).unwrap();
-        outbox.push_urgent(frame(3, 1)).unwrap();
-
-        assert_eq!(outbox.take(usize::MAX), [frame(3, 1), frame(1, 100), frame(2, 100)]);
-    }
-
-    #[test]
-    fn what_is_taken_ends_with_the_frame_that_reaches_the_mark() {
-        let mut outbox = Outbox::new(10_000);
-        (0..4).for_each(|n| outbox.push(frame(n, 1000)).unwrap());
-
-        assert_eq!(outbox.take(1500).len(), 2);
-        assert_eq!(outbox.take(1500).len(), 2);
-        assert!(outbox.is_empty());
-    }
-}
+mod tests;

@@ -117,9 +117,10 @@ impl Plane {
         self.queued.load(Ordering::Relaxed)
     }
 
-    /// Whether more waits in the whole process than it may hold.
-    pub(crate) fn is_overfull(&self) -> bool {
-        self.queued() > self.limits.queued_octets_max
+    /// Whether more would wait in the whole process than it may hold, if a connection had `after` instead of `before`.
+    pub(crate) fn would_overfill(&self, before: usize, after: usize) -> bool {
+        let others = self.queued().saturating_sub(before);
+        others.saturating_add(after) > self.limits.queued_octets_max
     }
 
     /// From now on no seat is given.

@@ -275,7 +275,11 @@ impl Relay {
             except: except(piece.audience(), piece.sender()),
             deaf,
             payload: send.encode(rng),
-            stream: Some(Stream { id: piece.stream(), first: piece.is_first(), last }),
+            stream: Some(Stream {
+                id: piece.stream(),
+                first: piece.is_first(),
+                flag: piece.flag(),
+            }),
             ready: now,
         });
         // The shard of a receiver that has left keeps the list of receivers until it sees the last piece.
@@ -325,8 +329,7 @@ impl Relay {
         while let Some(start) = next {
             let (chunk, following) = send.chunk(start, self.limits.piece_octets_max);
             let whole = start == 0 && following.is_none();
-            let stream =
-                Stream { id: send.message_id, first: start == 0, last: following.is_none() };
+            let stream = Stream { id: send.message_id, first: start == 0, flag: chunk.flag };
             let parcel = Arc::new(Parcel {
                 room: self.id,
                 audience: to.audience.clone(),

@@ -196,7 +196,7 @@ impl Shard {
             Some(local) => local.receivers(parcel),
             None => return,
         };
-        let mut queued = 0;
+        let (part, mut queued) = (parcel.part(), 0);
         for route in routes.iter() {
             if Some(route.seat) == parcel.except || !parcel.is_for(route.seat) || route.is_gone() {
                 continue;
@@ -207,7 +207,7 @@ impl Shard {
             } else {
                 parcel.payload.to(&route.address)
             };
-            if route.connection.push(frame, self) {
+            if route.connection.push((route.lane, part), frame, self) {
                 queued += 1;
             }
         }
@@ -218,16 +218,16 @@ impl Shard {
     fn add_route(&self, (room, roster): (RoomId, Arc<Roster>), seat: SeatId, connection: u64) {
         let connection = self.connections.borrow().get(&connection).cloned();
         if let Some(connection) = connection
-            && let Some(address) = connection.address_of(room, seat)
+            && let Some(way) = connection.way_to(room, seat)
         {
             // The room may have lost its last route here since the seat was taken, and with it its entry.
             let mut rooms = self.rooms.borrow_mut();
             let local = rooms.entry(room).or_insert_with(|| LocalRoom::new(roster));
-            local.add(Route::new(seat, address, connection));
+            local.add(Route::new(seat, way, connection));
         }
     }
 
-    fn remove_route(&self, room: RoomId, seat: SeatId) -> Option<Route> {
+    pub(crate) fn remove_route(&self, room: RoomId, seat: SeatId) -> Option<Route> {
         let mut rooms = self.rooms.borrow_mut();
         let local = rooms.get_mut(&room)?;
         let route = local.remove(seat);

@@ -2,16 +2,23 @@
 //! connection and input batch, so that all that was queued meanwhile leaves together. When to run it is for `shard`.
 use std::cell::{Cell, RefCell};
 use std::io;
+use std::time::{Duration, Instant};
 
-use msrp::Frame;
+use msrp::{Frame, TransactionId};
 use tokio::net::tcp::OwnedWriteHalf;
 
-use crate::outbox::{Full, Outbox};
+use crate::outbox::{Answered, Bounds, Full, Lane, Outbox, Part, Pushed, Tag, Way};
 use crate::plane::Plane;
 use crate::wire::{Wire, Written};
 
 /// Octets sealed at once: four full records, which is one vectored write. What is not sealed yet can be overtaken.
 const SEAL_OCTETS: usize = 64 * 1024;
+
+/// Frames taken at once without another allocation.
+const FRAMES: usize = 64;
+
+/// Octets that are not left to wait for the end of a batch: some full writes. A receiver that reads is never full.
+const LADEN_OCTETS: usize = 4 * SEAL_OCTETS;
 
 /// The way out of one connection.
 #[derive(Debug)]
@@ -32,14 +39,16 @@ pub(crate) enum Flushed {
     All,
     /// The rest leaves when the socket takes it.
     Behind,
+    /// The rest is more than the process may hold.
+    Overfull,
     /// The socket is broken.
     Broken(io::Error),
 }
 
 impl Writer {
-    pub(crate) fn new(socket: OwnedWriteHalf, octets_max: usize) -> Self {
+    pub(crate) fn new(socket: OwnedWriteHalf, bounds: Bounds) -> Self {
         Self {
-            outbox: RefCell::new(Outbox::new(octets_max)),
+            outbox: RefCell::new(Outbox::new(bounds)),
             socket: RefCell::new(Some(socket)),
             behind: Cell::new(false),
             counted: Cell::new(0),
@@ -51,17 +60,61 @@ impl Writer {
         self.behind.get()
     }
 
-    /// Queues a chunk. At the bound of the process only those who are behind are full.
-    pub(crate) fn push(&self, frame: Frame, plane: &Plane) -> Result<(), Full> {
-        if self.is_behind() && plane.is_overfull() {
+    /// Queues a chunk. At the bound of the process only those are full for whom something waits already.
+    pub(crate) fn push(
+        &self,
+        lane: Lane,
+        part: Part,
+        frame: Frame,
+        plane: &Plane,
+    ) -> Result<Pushed, Full> {
+        if self.counted.get() == 0 {
+            return self.outbox.borrow_mut().push(lane, part, frame);
+        }
+        if plane.would_overfill(0, frame.len()) {
             return Err(Full);
         }
-        self.outbox.borrow_mut().push(frame)
+        let pushed = self.outbox.borrow_mut().push(lane, part, frame)?;
+        if let Pushed::Queued(octets) = pushed {
+            self.count(plane, self.counted.get() + octets);
+        }
+        Ok(pushed)
     }
 
     /// Queues a response or report.
     pub(crate) fn push_urgent(&self, frame: Frame) -> Result<(), Full> {
         self.outbox.borrow_mut().push_urgent(frame)
+    }
+
+    /// Whether so much waits that it should leave before more is queued.
+    pub(crate) fn is_laden(&self) -> bool {
+        !self.is_behind() && self.outbox.borrow().octets() >= LADEN_OCTETS
+    }
+
+    /// A response came: to which chunk.
+    pub(crate) fn answered(&self, transaction: TransactionId) -> Option<Answered> {
+        self.outbox.borrow_mut().answered(transaction)
+    }
+
+    /// Whether nothing waits for the socket or for an answer.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.outbox.borrow().is_empty()
+    }
+
+    /// Sessions that have not answered for `wait`.
+    pub(crate) fn silent(&self, now: Instant, wait: Duration) -> Vec<Lane> {
+        let way = if self.is_behind() { Way::Blocked } else { Way::Clear };
+        self.outbox.borrow_mut().silent(now, way, wait)
+    }
+
+    /// The receiver wants no more of a stream.
+    pub(crate) fn stop(&self, lane: Lane, stream: Tag) {
+        self.outbox.borrow_mut().stop(lane, stream);
+    }
+
+    /// A session has ended while others go on.
+    pub(crate) fn end_session(&self, lane: Lane) {
+        self.outbox.borrow_mut().end(lane);
     }
 
     /// Writes as much as the socket takes.
@@ -71,7 +124,11 @@ impl Writer {
         plane.metrics.writes.inc_by(writes);
         plane.metrics.octets_out.inc_by(octets);
         let behind = matches!(flushed, Flushed::Behind);
-        self.recount(plane, behind);
+        let waits = self.outbox.borrow().octets() + if behind { SEAL_OCTETS } else { 0 };
+        if waits > self.counted.get() && plane.would_overfill(self.counted.get(), waits) {
+            return Flushed::Overfull;
+        }
+        self.recount(plane, behind, waits);
         flushed
     }
 
@@ -87,28 +144,31 @@ impl Writer {
             if wire.is_handshaking() {
                 return Flushed::All;
             }
-            let mut frames = self.outbox.borrow_mut().take(SEAL_OCTETS);
+            let mut frames = Vec::with_capacity(FRAMES);
+            let sum = self.outbox.borrow_mut().take(SEAL_OCTETS, &mut frames);
             if frames.is_empty() {
                 return Flushed::All;
             }
-            let sum: usize = frames.iter().map(Frame::len).sum();
             *octets += u64::try_from(sum).unwrap_or_default();
             wire.seal(&mut frames);
         }
     }
 
-    /// Keeps the process's sum. A connection that is not behind has nothing in it, so the usual case costs nothing.
-    fn recount(&self, plane: &Plane, behind: bool) {
-        let waits = if behind { self.outbox.borrow().octets() + SEAL_OCTETS } else { 0 };
-        plane.requeue(self.counted.replace(waits), waits);
+    /// Keeps the process's sum. In the usual case nothing waits after a flush, and that costs nothing.
+    fn recount(&self, plane: &Plane, behind: bool, waits: usize) {
+        self.count(plane, waits);
         if self.behind.replace(behind) != behind {
             plane.metrics.slow_consumers.add(if behind { 1 } else { -1 });
         }
     }
 
+    fn count(&self, plane: &Plane, waits: usize) {
+        plane.requeue(self.counted.replace(waits), waits);
+    }
+
     /// Ends the way out. What waits is dropped; the peer reads an end of file.
     pub(crate) fn end(&self, plane: &Plane) {
         drop(self.socket.take());
-        self.recount(plane, false);
+        self.recount(plane, false, 0);
     }
 }

@@ -134,6 +134,19 @@ impl Frame {
         head.into_iter().chain(parts.body.slices()).chain(end).filter(|slice| !slice.is_empty())
     }
 
+    /// What is sent in the place of a chunk when its message ends unfinished: the same head, no body, and a `#`
+    /// (RFC 4975, 7.1.1).
+    #[must_use]
+    pub fn aborted(&self) -> Self {
+        let Parts { transaction, start, headers, .. } = &*self.payload.0;
+        let mut text = BytesMut::with_capacity(48);
+        text.put_slice(b"\r\n");
+        put_end(&mut text, *transaction, Flag::Abort);
+        let (start, headers, end) = (start.clone(), headers.clone(), text.freeze());
+        let payload = Payload::new(*transaction, start, headers, Body::new(), end);
+        Self { address: self.address.clone(), payload }
+    }
+
     /// How many octets it has on the wire.
     #[expect(clippy::len_without_is_empty, reason = "a frame is never empty")]
     pub fn len(&self) -> usize {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use control::Cause;
 use tokio::net::tcp::OwnedReadHalf;
 
+use super::seated::Seated;
 use super::{Connection, discard};
 use crate::shard::Shard;
 
@@ -21,15 +22,12 @@ pub(super) async fn say(
 ) {
     connection.ending.set(Some(cause));
     let sessions = connection.sessions.take();
-    let label = label(cause);
     let seats: Vec<_> = sessions.values().map(|seated| (seated.relay.id, seated.seat())).collect();
     for (_, mut seated) in sessions {
-        seated.close(shard, label);
-        seated.relay.lose(seated.seat(), cause);
-        shard.plane.registry.remove_ticket(&seated.conference, seated.seat());
+        lose(&mut seated, shard, cause);
     }
     shard.leave(connection, &seats);
-    tracing::debug!(connection.number, cause = label, "closed");
+    tracing::debug!(connection.number, cause = label(cause), "closed");
     if cause != Cause::Slow {
         connection.flush(shard);
         // Nothing can follow this, so it comes behind the last answer.
@@ -41,6 +39,13 @@ pub(super) async fn say(
         // A reset would overtake what the peer has not read yet. A peer that does not stop sending is cut off.
         drop(tokio::time::timeout(LINGER, discard(&mut socket)).await);
     }
+}
+
+/// A session has failed: its unfinished messages end, the room and the focus know, and its session-id is void.
+pub(super) fn lose(seated: &mut Seated, shard: &Shard, cause: Cause) {
+    seated.close(shard, label(cause));
+    seated.relay.lose(seated.seat(), cause);
+    shard.plane.registry.remove_ticket(&seated.conference, seated.seat());
 }
 
 fn label(cause: Cause) -> &'static str {

@@ -44,21 +44,16 @@ impl Connection {
         let result = match head.method() {
             Some(Method::Send) => self.send(shard, chunk, now),
             Some(Method::Nickname) => self.nickname(shard, &head, now),
-            // RFC 7701, 6.3: what receivers report ends at the switch.
-            Some(Method::Report) | None => Ok(()),
+            Some(Method::Report) => {
+                self.report(shard, &head);
+                Ok(())
+            }
+            None => Ok(()),
             Some(Method::Auth | Method::Other(_)) => Err(Refusal::UnknownMethod),
         };
         if let Err(refusal) = result {
             self.refuse(shard, &head, &refusal);
         }
-    }
-
-    /// A receiver's answer to a chunk of ours. Success needs no action; a failure is counted.
-    pub(super) fn response(&self, shard: &Shard, head: &Head) {
-        let Some(status) = head.status().filter(|status| !status.is_success()) else { return };
-        let class = if status.code() < 500 { "4xx" } else { "5xx" };
-        shard.plane.metrics.receiver_failures.with_label_values(&[class]).inc();
-        tracing::debug!(self.number, %status, "a receiver refused a chunk");
     }
 
     fn refuse(self: &Rc<Self>, shard: &Shard, head: &Head, refusal: &Refusal) {
@@ -174,6 +169,7 @@ impl Connection {
             address: Address::new(&back, &Path::from(own.clone())),
             own,
             matching: ticket.matching,
+            lane: self.next_lane(),
             peer: back.last().clone(),
             relay: ticket.relay,
             nicknames: std::collections::VecDeque::new(),
@@ -186,11 +182,14 @@ impl Connection {
         let mut sessions = self.sessions.borrow_mut();
         let found = sessions.iter().find(|(_, seated)| seated.is(room, seat));
         let Some(id) = found.map(|(id, _)| id.clone()) else { return };
-        if let Some(mut seated) = sessions.remove(&id) {
-            seated.close(shard, "unseated");
-        }
+        let Some(mut seated) = sessions.remove(&id) else { return };
+        seated.close(shard, "unseated");
         if sessions.is_empty() {
             self.end(control::Cause::Disconnected);
+        } else {
+            // What came before the order may still leave.
+            self.flush(shard);
+            self.writer.end_session(seated.lane);
         }
     }
 

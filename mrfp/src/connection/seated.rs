@@ -8,6 +8,7 @@ use ids::{ConferenceId, SeatId};
 use msrp::{Address, Head, Uri};
 use service::clock;
 
+use crate::outbox::Lane;
 use crate::relay::{Relay, RoomId};
 use crate::session::{Seen, Session};
 use crate::shard::Shard;
@@ -27,6 +28,8 @@ pub(super) struct Seated {
     pub(super) matching: Match,
     /// To the participant.
     pub(super) address: Address,
+    /// Its place in the outbox.
+    pub(super) lane: Lane,
     /// NICKNAME requests that the focus has not answered.
     pub(super) nicknames: VecDeque<Asked>,
     pub(super) asked: u64,

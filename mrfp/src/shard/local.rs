@@ -9,6 +9,7 @@ use msrp::{Address, MessageId};
 
 use crate::connection::Connection;
 use crate::doors::Parcel;
+use crate::outbox::Lane;
 use crate::room::Roster;
 use crate::session::Audience;
 
@@ -19,6 +20,8 @@ pub(crate) struct Route {
     /// Its paths, encoded once.
     pub(crate) address: Address,
     pub(crate) connection: Rc<Connection>,
+    /// The session among those of its connection.
+    pub(crate) lane: Lane,
     /// Another seat of the room is on the same connection, so this one needs transaction ids of its own.
     pub(crate) shares_connection: bool,
     /// Whether the seat ended; frozen lists ask.
@@ -26,9 +29,13 @@ pub(crate) struct Route {
 }
 
 impl Route {
-    pub(crate) fn new(seat: SeatId, address: Address, connection: Rc<Connection>) -> Self {
+    pub(crate) fn new(
+        seat: SeatId,
+        (address, lane): (Address, Lane),
+        connection: Rc<Connection>,
+    ) -> Self {
         let gone = Rc::default();
-        Self { seat, address, connection, shares_connection: false, gone }
+        Self { seat, address, connection, lane, shares_connection: false, gone }
     }
 
     pub(crate) fn is_gone(&self) -> bool {
@@ -84,7 +91,7 @@ impl LocalRoom {
             // None of those who were here at the first chunk was on this shard.
             None => return Rc::new([]),
         };
-        if !stream.last {
+        if !stream.is_last() {
             self.streams.insert(stream.id, Rc::clone(&routes));
         }
         routes
