@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
-.PHONY: help demo test setup lint doc wasm chart unit fuzz load
+.PHONY: help demo test setup lint doc wasm chart unit fuzz load soak
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -42,3 +42,6 @@ fuzz: ## search for decoder faults for SECONDS (60) with the nightly toolchain
 
 load: ## a short load on a system of its own
 	cargo run --release -p loadtest -- quick
+
+soak: ## a million messages through a small room: nothing is lost and memory stays flat
+	cargo run --release -p loadtest -- fanout --receivers 5 --octets 300 --messages 1000000 --warmup 1s --growth-max 1024

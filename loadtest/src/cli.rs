@@ -8,6 +8,7 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use conclave::servers::{self, ServerCommand};
 
+use crate::fanout::bare::Bare;
 use crate::fanout::cli::Fanout;
 use crate::quick::{self, Asked};
 use crate::scenario::{BadScenario, Scenario};
@@ -33,6 +34,9 @@ pub enum Command {
     Quick(Quick),
     /// Load a relay, or another server, with one sender and many receivers and say what a delivery costs
     Fanout(Box<Fanout>),
+    /// Run the smallest switch there can be
+    #[command(hide = true)]
+    Bare(Bare),
     /// Run the conference focus
     #[command(hide = true)]
     Mrfc {
@@ -108,6 +112,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Mrfc { command } => servers::mrfc(command),
         Command::Mrfp { command } => servers::mrfp(command),
         Command::Fanout(options) => options.carry_out(),
+        Command::Bare(options) => options.serve().map(|()| ExitCode::SUCCESS),
         Command::Quick(options) => match options.asked() {
             Ok(asked) => load(asked, options.json),
             Err(bad) => Cli::command().error(ErrorKind::ValueValidation, bad).exit(),

@@ -41,3 +41,23 @@ fn a_usage_error_ends_with_2_and_starts_nothing() {
         assert!(output.stdout.is_empty());
     }
 }
+
+#[test]
+fn what_a_switch_breaks_is_found() {
+    let bare = ["--against", "bare"];
+    assert_eq!(fanout(&bare).0.status.code(), Some(0));
+    for (plant, [delivered, lost, duplicated, corrupt]) in
+        [("flip", [999, 0, 0, 1]), ("drop", [999, 1, 0, 0]), ("double", [1000, 0, 1, 0])]
+    {
+        for plain in [&[][..], &["--plain"]] {
+            let (output, json) = fanout(&[&bare[..], &["--plant", plant], plain].concat());
+
+            assert_eq!(output.status.code(), Some(1), "{json:#}");
+            let counts = &json["counts"];
+            assert_eq!(counts["delivered"], delivered, "{plant} {json:#}");
+            assert_eq!(counts["lost"], lost, "{plant} {json:#}");
+            assert_eq!(counts["duplicated"], duplicated, "{plant} {json:#}");
+            assert_eq!(counts["corrupt"], corrupt, "{plant} {json:#}");
+        }
+    }
+}

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::bare::Plant;
 use super::drive::Until;
 use super::msrp::Answer;
 use super::server::{Against, Setup};
@@ -53,6 +54,12 @@ pub struct Fanout {
     /// Receivers do not answer chunks
     #[arg(long)]
     pub no_answer: bool,
+    /// Fail if the relay's memory grows by more than this from the end of the warm-up on
+    #[arg(long, value_name = "KIB")]
+    pub growth_max: Option<u64>,
+    /// Have the bare switch commit a fault, which must be found
+    #[arg(long, value_enum, hide = true)]
+    pub plant: Option<Plant>,
     /// Another executable of the relay, such as that of an earlier commit
     #[arg(long)]
     pub relay: Option<PathBuf>,
@@ -72,6 +79,7 @@ impl Fanout {
                 relay: self.relay.clone(),
                 shards: self.shards,
                 plain: self.plain,
+                plant: self.plant,
             },
             receivers: whole(self.receivers),
             octets: whole(self.octets),
@@ -81,6 +89,7 @@ impl Fanout {
             until: self.messages.map_or(Until::Time(self.duration), Until::Messages),
             patience: self.patience,
             answer: if self.no_answer { Answer::Nothing } else { Answer::Ok },
+            growth_max: self.growth_max.map(|kib| kib.saturating_mul(1024)),
         }
     }
 

@@ -11,7 +11,7 @@ use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
 
 use super::ledger::{Counts, Ledger};
-use super::line::Line;
+use super::line::{Line, SETUP_MAX};
 use super::speech::{Item, Speech};
 use crate::latency::{Figures, Latencies};
 use crate::usage::{self, Machine, Usage};
@@ -92,7 +92,7 @@ pub struct Ran {
     pub writes: u64,
     /// Answers to the sender.
     pub accepted: u64,
-    /// Resident octets of the server, every quarter of a second.
+    /// Resident octets of the server, every quarter of a second from the end of the warm-up on.
     pub rss: Vec<u64>,
 }
 
@@ -104,7 +104,9 @@ pub fn greet<S: Speech>(line: Line, speech: S) -> anyhow::Result<Member<S>> {
     let mut member = Member { line, speech };
     member.line.say(&member.speech.greeting())?;
     let (mut buffer, mut accepted) = (vec![0; 16 * 1024], false);
+    let until = service::clock::now() + SETUP_MAX;
     while !accepted {
+        anyhow::ensure!(service::clock::now() < until, "it does not answer");
         member.read(&mut buffer, |item| accepted |= item == Item::Accepted)?;
     }
     Ok(member)
@@ -191,7 +193,7 @@ impl<S: Speech> Drive<'_, S> {
             if !warm && at >= self.course.warmup {
                 (before, warm) = (self.sample()?, true);
             }
-            if at >= sampled {
+            if warm && at >= sampled {
                 self.rss.push(usage::of(self.server)?.rss_octets);
                 sampled = at + SAMPLE;
             }

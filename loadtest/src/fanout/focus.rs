@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, anyhow};
 use control::{
     Codec, FocusLink, Heard, Level, Limits, Notice, Order, Room, RoomNotice, RoomOrder, Seat,
-    ToFocus, ToRelay,
+    ToFocus, ToRelay, Transport,
 };
 use ids::{ConferenceId, DeviceId, SeatId, Term};
 use service::quic::{self, Pipe};
@@ -48,14 +48,14 @@ impl Focus {
         ca: &DevCa,
         relay: SocketAddr,
         seats: usize,
-        scheme: &str,
+        transport: Transport,
     ) -> anyhow::Result<(Self, Vec<Paths>)> {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         let paths = runtime.block_on(async {
             let seating = async {
                 let mut desk = Desk::connect(ca, relay).await?;
-                let paths = desk.seat(seats, scheme).await?;
+                let paths = desk.seat(seats, transport).await?;
                 tokio::spawn(desk.keep_up());
                 anyhow::Ok(paths)
             };
@@ -94,19 +94,22 @@ impl Desk {
         Ok(desk)
     }
 
-    async fn seat(&mut self, seats: usize, scheme: &str) -> anyhow::Result<Vec<Paths>> {
+    async fn seat(&mut self, seats: usize, transport: Transport) -> anyhow::Result<Vec<Paths>> {
         let room = Room {
             uri: ROOM.into(),
             term: Term(1),
             level: Level::Open,
             gate: None,
             message_octets_max: MESSAGE_OCTETS_MAX,
+            charge: false,
         };
         self.order(RoomOrder::Open(room)).await?;
+        let scheme = if transport == Transport::Tcp { "msrp" } else { "msrps" };
         let own = |seat: usize| format!("{scheme}://ua{seat}.example.net:9/u{seat};tcp");
         for seat in 0..seats {
             let mut order = Seat::new(SeatId(number(seat)), user(seat).parse()?, device(seat)?);
             order.peer_path = Some(own(seat));
+            order.reach.transport = transport;
             self.order(RoomOrder::Seat(order)).await?;
             while self.seated.len() + SEATS_AT_ONCE < seat {
                 self.step().await?;

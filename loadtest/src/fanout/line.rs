@@ -1,6 +1,6 @@
 //! A connection of the generator: a socket, TLS 1.3 or none, and what is left of an incomplete message. It reads all that
 //! is there in one call and says what is heard; it does not know what is said.
-use std::io::{self, BufRead, Read, Write};
+use std::io::{self, BufRead, IoSlice, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use rustls::{ClientConfig, ClientConnection, Connection, RootCertStore};
 /// The name in every server's certificate.
 pub const SERVER_NAME: &str = "localhost";
 /// The longest a server may take to answer while connections are set up.
-const SETUP_MAX: Duration = Duration::from_secs(20);
+pub const SETUP_MAX: Duration = Duration::from_secs(20);
 
 /// TLS as every connection of a run speaks it: 1.3, one cipher suite for whatever server, no resumption.
 ///
@@ -39,6 +39,8 @@ pub struct Line {
     heard: Vec<u8>,
     /// What the socket did not take; with TLS it waits there.
     unsent: Vec<u8>,
+    /// Nothing was read since the handshake, in whose last flight the peer's first octets may have come along.
+    fresh: bool,
 }
 
 impl Line {
@@ -83,7 +85,13 @@ impl Line {
                 tls.write_tls(&mut socket)?;
             }
         }
-        Ok(Self { socket, tls: tls.map(Box::new), heard: Vec::new(), unsent: Vec::new() })
+        Ok(Self {
+            socket,
+            tls: tls.map(Box::new),
+            heard: Vec::new(),
+            unsent: Vec::new(),
+            fresh: true,
+        })
     }
 
     /// The socket, to be told when it is ready.
@@ -109,6 +117,11 @@ impl Line {
         buffer: &mut [u8],
         mut hear: impl FnMut(&[u8]) -> io::Result<usize>,
     ) -> io::Result<()> {
+        if std::mem::take(&mut self.fresh)
+            && let Some(tls) = &mut self.tls
+        {
+            drain(tls, &mut self.heard, &mut hear)?;
+        }
         loop {
             let count = match self.socket.read(buffer) {
                 Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
@@ -143,6 +156,33 @@ impl Line {
         match &mut self.tls {
             Some(tls) => tls.writer().write_all(octets)?,
             None => self.unsent.extend_from_slice(octets),
+        }
+        self.flush()
+    }
+
+    /// The same for octets in several places, which are not copied unless the socket blocks.
+    ///
+    /// # Errors
+    /// The connection is over.
+    pub fn say_all(&mut self, mut parts: &mut [IoSlice<'_>]) -> io::Result<()> {
+        match &mut self.tls {
+            Some(tls) => {
+                while !parts.is_empty() {
+                    let count = tls.writer().write_vectored(parts)?;
+                    IoSlice::advance_slices(&mut parts, count);
+                }
+            }
+            None => {
+                while self.unsent.is_empty() && !parts.is_empty() {
+                    match self.socket.write_vectored(parts) {
+                        Ok(count) => IoSlice::advance_slices(&mut parts, count),
+                        Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                        Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                        Err(error) => return Err(error),
+                    }
+                }
+                parts.iter().for_each(|part| self.unsent.extend_from_slice(part));
+            }
         }
         self.flush()
     }

@@ -22,7 +22,9 @@
 //! | `drive` | the loop |
 //! | `focus` | the room and its seats |
 //! | `server` | the process under load |
+//! | `bare` | the smallest switch there can be, as a limit |
 //! | `report` | the result (pure) |
+pub mod bare;
 pub mod cli;
 pub mod content;
 pub mod drive;
@@ -39,6 +41,8 @@ pub mod speech;
 use std::time::Duration;
 
 use anyhow::Context;
+use control::Transport;
+use service::tls::ClientAuth;
 
 use crate::usage;
 use content::Content;
@@ -74,6 +78,8 @@ pub struct Asked {
     pub patience: Duration,
     /// Whether receivers answer.
     pub answer: Answer,
+    /// Octets by which the server may grow from the end of the warm-up on.
+    pub growth_max: Option<u64>,
 }
 
 impl Asked {
@@ -98,14 +104,22 @@ pub fn run(asked: &Asked) -> anyhow::Result<Report> {
     match asked.setup.against {
         Against::Mrfp => {
             let control = server.control.context("the relay has no control listener")?;
-            let scheme = if asked.setup.plain { "msrp" } else { "msrps" };
-            let (focus, paths) = Focus::open(&server.ca, control, asked.receivers + 1, scheme)?;
+            let transport = if asked.setup.plain { Transport::Tcp } else { Transport::Tls };
+            let (focus, paths) = Focus::open(&server.ca, control, asked.receivers + 1, transport)?;
             let answer = asked.answer;
             let speeches = paths.iter().map(|paths| Msrp::new(&paths.seat, &paths.own, answer));
             let report = load(asked, &server, &msrp::wrapper(), speeches);
             drop(focus);
             report
         }
+        Against::Bare => {
+            let path = |seat| format!("msrps://ua{seat}.example.net:9/u{seat};tcp");
+            let seats = 0..=asked.receivers;
+            let speeches =
+                seats.map(|seat| Msrp::new("msrps://bare:9/s;tcp", &path(seat), asked.answer));
+            load(asked, &server, &msrp::wrapper(), speeches)
+        }
+        Against::Haproxy => between(asked, &server),
         Against::Nats => {
             let receivers = std::iter::repeat_n(Nats::Subscriber, asked.receivers);
             load(asked, &server, b"", std::iter::once(Nats::Publisher).chain(receivers))
@@ -115,6 +129,27 @@ pub fn run(asked: &Asked) -> anyhow::Result<Report> {
             load(asked, &server, b"", std::iter::once(Mqtt::Publisher).chain(receivers))
         }
     }
+}
+
+/// One connection into haproxy and one out of it, whose two ends speak with each other.
+fn between(asked: &Asked, server: &Server) -> anyhow::Result<Report> {
+    anyhow::ensure!(asked.receivers == 1, "haproxy has one receiver");
+    let empty = usage::of(server.id())?.rss_octets;
+    let client = line::tls(server.ca.roots()?)?;
+    let client = (!asked.setup.plain).then_some(&client);
+    let identity = server.ca.issue(&[line::SERVER_NAME])?;
+    let config = service::tls::server_config(&identity, ClientAuth::None, &[])?;
+    let line = Line::connect(server.address, client, false)?;
+    let (socket, _) = server.behind.as_ref().context("nothing is behind it")?.accept()?;
+    let tls = client.map(|_| rustls::ServerConnection::new(config)).transpose()?;
+    let behind = Line::over(socket, tls.map(rustls::Connection::Server))?;
+    let (one, two) = ("msrps://ua0.example.net:9/u0;tcp", "msrps://ua1.example.net:9/u1;tcp");
+    let mut members = [
+        Member { line, speech: Msrp::new(two, one, asked.answer) },
+        Member { line: behind, speech: Msrp::new(one, two, asked.answer) },
+    ];
+    let memory = Memory { empty, seated: usage::of(server.id())?.rss_octets };
+    finish(asked, server, &mut members, &msrp::wrapper(), memory)
 }
 
 /// Connects everybody, the sender first, and runs the load.
@@ -136,8 +171,18 @@ fn load<S: Speech>(
     let members: anyhow::Result<Vec<Member<S>>> = speeches.enumerate().map(connect).collect();
     let mut members = members?;
     let memory = Memory { empty, seated: rss()? };
+    finish(asked, server, &mut members, wrapper, memory)
+}
+
+fn finish<S: Speech>(
+    asked: &Asked,
+    server: &Server,
+    members: &mut [Member<S>],
+    wrapper: &[u8],
+    memory: Memory,
+) -> anyhow::Result<Report> {
     let content = Content::new(wrapper, asked.octets);
     let ledger = Ledger::new(content, asked.receivers, asked.warmup);
-    let ran = drive(&mut members, ledger, asked.course(), server.id())?;
+    let ran = drive(members, ledger, asked.course(), server.id())?;
     Ok(Report::new(asked, memory, ran))
 }

@@ -62,7 +62,7 @@ pub struct Report {
     pub rss_per_connection: u64,
     /// The most there ever were.
     pub rss_max: u64,
-    /// Resident octets every quarter of a second of the run.
+    /// Resident octets every quarter of a second from the end of the warm-up on.
     pub rss: Vec<u64>,
     /// What is wrong. Empty is good.
     pub broken: Vec<String>,
@@ -111,7 +111,10 @@ impl Report {
             rss_empty: memory.empty,
             rss_per_connection: memory.seated.saturating_sub(memory.empty) / connections,
             rss_max: after.server.rss_octets_max,
-            broken: broken(&ran.counts, ran.accepted, asked),
+            broken: broken(&ran.counts, ran.accepted, asked)
+                .into_iter()
+                .chain(asked.growth_max.and_then(|octets_max| growth(&ran.rss, octets_max)))
+                .collect(),
             rss: ran.rss,
         }
     }
@@ -130,6 +133,25 @@ fn broken(counts: &Counts, accepted: u64, asked: &Asked) -> Vec<String> {
         broken.push(format!("{accepted} of {} messages were answered", counts.sent));
     }
     broken
+}
+
+/// What is wrong with the memory of a run: its last quarter must not be above its first by more than this. Medians, so
+/// that one batch under way in the first sample hides nothing, and one in the last shows nothing.
+fn growth(rss: &[u64], octets_max: u64) -> Option<String> {
+    let quarter = rss.len() / 4;
+    if quarter == 0 {
+        return Some("the run was too short to say anything about memory".to_owned());
+    }
+    let (first, last) = (rss.get(..quarter)?, rss.get(rss.len() - quarter..)?);
+    let (first, last) = (median(first.to_vec())?, median(last.to_vec())?);
+    let grown = last.saturating_sub(first);
+    (grown > octets_max)
+        .then(|| format!("the server grew by {} KiB, from {} KiB", grown / 1024, first / 1024))
+}
+
+fn median(mut values: Vec<u64>) -> Option<u64> {
+    values.sort_unstable();
+    values.get(values.len() / 2).copied()
 }
 
 fn each(cpu: Duration, deliveries: u64) -> f64 {
@@ -200,5 +222,23 @@ impl fmt::Display for Report {
             "  checked    {sent} sent, {delivered} delivered, {lost} lost, {duplicated} doubled, {corrupt} corrupt"
         )?;
         self.broken.iter().try_for_each(|what| write!(f, "\nFAIL {what}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_that_grows_steadily_is_found_and_a_peak_is_not() {
+        let steady: Vec<u64> = (0..100).map(|at| (10_000 + at) * 1024).collect();
+        let mut peak = vec![10_000 * 1024; 100];
+        peak[60] = 90_000 * 1024;
+        peak[99] = 20_000 * 1024;
+
+        assert!(growth(&steady, 50 * 1024).is_some());
+        assert_eq!(growth(&steady, 80 * 1024), None);
+        assert_eq!(growth(&peak, 0), None);
+        assert!(growth(&peak[..3], 0).is_some(), "too short");
     }
 }

@@ -13,6 +13,7 @@ use serde::Serialize;
 use service::tls::{DevCa, IdentityFiles};
 use tempfile::TempDir;
 
+use super::bare::Plant;
 use super::line::SERVER_NAME;
 
 /// The longest a server may take until it listens.
@@ -29,6 +30,10 @@ pub enum Against {
     Nats,
     /// mosquitto
     Mosquitto,
+    /// haproxy, from one connection to one other
+    Haproxy,
+    /// The smallest switch there can be, of this repository
+    Bare,
 }
 
 impl Against {
@@ -39,22 +44,25 @@ impl Against {
             Self::Mrfp => "mrfp",
             Self::Nats => "nats",
             Self::Mosquitto => "mosquitto",
+            Self::Haproxy => "haproxy",
+            Self::Bare => "bare",
         }
     }
 
-    /// Whether it answers the sender's messages.
+    /// Whether the sender's messages are answered, each once. What haproxy passes on is answered by the receiver.
     #[must_use]
     pub const fn answers(self) -> bool {
-        matches!(self, Self::Mrfp)
+        matches!(self, Self::Mrfp | Self::Bare)
     }
 
     /// The program, if it is not this executable.
     #[must_use]
     pub const fn program(self) -> Option<&'static str> {
         match self {
-            Self::Mrfp => None,
+            Self::Mrfp | Self::Bare => None,
             Self::Nats => Some("nats-server"),
             Self::Mosquitto => Some("mosquitto"),
+            Self::Haproxy => Some("haproxy"),
         }
     }
 }
@@ -70,6 +78,8 @@ pub struct Setup {
     pub shards: usize,
     /// Without TLS.
     pub plain: bool,
+    /// A fault of the bare switch, to see it found.
+    pub plant: Option<Plant>,
 }
 
 /// A running server.
@@ -82,6 +92,8 @@ pub struct Server {
     pub control: Option<SocketAddr>,
     /// Who signed its certificate.
     pub ca: DevCa,
+    /// Where haproxy connects to, in turn.
+    pub behind: Option<TcpListener>,
     _folder: TempDir,
 }
 
@@ -102,9 +114,14 @@ impl Server {
         let name = setup.against.name();
         let folder = tempfile::Builder::new().prefix("loadtest-").tempdir()?;
         let ca = DevCa::new("loadtest", service::clock::wall())?;
+        let behind = match setup.against {
+            Against::Haproxy => Some(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?),
+            _ => None,
+        };
         let made = Made {
             files: ca.issue_files(&[SERVER_NAME, "127.0.0.1"], folder.path(), "server")?,
             folder: folder.path(),
+            behind: behind.as_ref().map(TcpListener::local_addr).transpose()?,
             setup,
         };
         ca.write_certificate(&folder.path().join("ca.pem"))?;
@@ -114,9 +131,9 @@ impl Server {
                 wait(&mut child, address).with_context(|| format!("waiting for {name}"))?;
                 (address, None)
             }
-            None => ready(&mut child).with_context(|| format!("starting {name}"))?,
+            None => ready(&mut child, setup).with_context(|| format!("starting {name}"))?,
         };
-        Ok(Self { child, address, control, ca, _folder: folder })
+        Ok(Self { child, address, control, ca, behind, _folder: folder })
     }
 
     /// The process id.
@@ -130,60 +147,89 @@ impl Server {
 struct Made<'a> {
     folder: &'a Path,
     files: IdentityFiles,
+    behind: Option<SocketAddr>,
     setup: &'a Setup,
 }
 
 impl Made<'_> {
     /// The process, and where it will listen unless it says so itself.
     fn spawn(&self) -> anyhow::Result<(Child, Option<SocketAddr>)> {
-        let mut command = match self.setup.against.program() {
-            Some(program) => Command::new(found(program)?),
-            None => Command::new(self.executable()?),
+        let Some(program) = self.setup.against.program() else {
+            let mut command = Command::new(self.executable()?);
+            self.arguments(&mut command)?;
+            return Ok((command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?, None));
         };
-        command.stdin(Stdio::piped()).stdout(Stdio::piped());
-        let (certificate, key) = (&self.files.certificate_file, &self.files.key_file);
         let free = free_port()?;
-        let port = free.port();
-        let listens = match self.setup.against {
-            Against::Mrfp => {
-                let config = self.write("mrfp.toml", &self.relay())?;
-                if self.setup.relay.is_none() {
-                    command.arg("mrfp");
-                }
-                command.args(["serve", "--exit-with-parent", "--config"]).arg(config);
-                None
-            }
-            Against::Nats => {
-                let mut text =
-                    format!("listen: \"{free}\"\nmax_payload: 8MB\nwrite_deadline: \"60s\"\n");
-                if !self.setup.plain {
-                    writeln!(text, "tls {{ cert_file: {certificate:?}, key_file: {key:?} }}")?;
-                }
-                command.arg("-c").arg(self.write("nats.conf", &text)?).stderr(Stdio::null());
-                Some(free)
-            }
-            Against::Mosquitto => {
-                // Without these bounds it drops what it cannot send at once.
-                let mut text = format!(
-                    "user root\nlistener {port} 127.0.0.1\nallow_anonymous true\nmax_queued_messages 0\n\
-                     max_inflight_messages 0\nset_tcp_nodelay true\nlog_dest none\n"
-                );
-                if !self.setup.plain {
-                    writeln!(
-                        text,
-                        "certfile {}\nkeyfile {}",
-                        certificate.display(),
-                        key.display()
-                    )?;
-                }
-                command.arg("-c").arg(self.write("mosquitto.conf", &text)?).stderr(Stdio::null());
-                Some(free)
-            }
+        let text = match self.setup.against {
+            Against::Nats => self.nats(free)?,
+            Against::Haproxy => self.haproxy(free)?,
+            _ => self.mosquitto(free)?,
         };
-        if listens.is_some() {
-            command.stdout(Stdio::null());
+        let mut command = Command::new(found(program)?);
+        command.arg(if self.setup.against == Against::Haproxy { "-f" } else { "-c" });
+        command.arg(self.write("peer.conf", &text)?);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        Ok((command.spawn()?, Some(free)))
+    }
+
+    fn arguments(&self, command: &mut Command) -> anyhow::Result<()> {
+        let (certificate, key) = (&self.files.certificate_file, &self.files.key_file);
+        if self.setup.against == Against::Bare {
+            command.arg("bare");
+            if !self.setup.plain {
+                command.arg("--certificate").arg(certificate).arg("--key").arg(key);
+            }
+            if let Some(value) = self.setup.plant.and_then(|plant| plant.to_possible_value()) {
+                command.args(["--plant", value.get_name()]);
+            }
+            return Ok(());
         }
-        Ok((command.spawn()?, listens))
+        if self.setup.relay.is_none() {
+            command.arg("mrfp");
+        }
+        let config = self.write("mrfp.toml", &self.relay())?;
+        command.args(["serve", "--exit-with-parent", "--config"]).arg(config);
+        Ok(())
+    }
+
+    fn nats(&self, listen: SocketAddr) -> anyhow::Result<String> {
+        let (certificate, key) = (&self.files.certificate_file, &self.files.key_file);
+        let mut text = format!("listen: \"{listen}\"\nmax_payload: 8MB\nwrite_deadline: \"60s\"\n");
+        if !self.setup.plain {
+            writeln!(text, "tls {{ cert_file: {certificate:?}, key_file: {key:?} }}")?;
+        }
+        Ok(text)
+    }
+
+    fn mosquitto(&self, listen: SocketAddr) -> anyhow::Result<String> {
+        let (certificate, key) = (&self.files.certificate_file, &self.files.key_file);
+        // Without these bounds it drops what it cannot send at once; with another user it cannot read the key.
+        let mut text = format!(
+            "user root\nlistener {} 127.0.0.1\nallow_anonymous true\nmax_queued_messages 0\n\
+             max_inflight_messages 0\nset_tcp_nodelay true\nlog_dest none\n",
+            listen.port()
+        );
+        if !self.setup.plain {
+            writeln!(text, "certfile {}\nkeyfile {}", certificate.display(), key.display())?;
+        }
+        Ok(text)
+    }
+
+    /// TLS on both sides, as the legs of a session that the relay is between.
+    fn haproxy(&self, listen: SocketAddr) -> anyhow::Result<String> {
+        let read = |path: &Path| std::fs::read_to_string(path);
+        let both = read(&self.files.certificate_file)? + &read(&self.files.key_file)?;
+        let pem = self.write("both.pem", &both)?;
+        let behind = self.behind.context("nothing is behind it")?;
+        let (front, back) = if self.setup.plain {
+            (String::new(), "")
+        } else {
+            (format!(" ssl crt {}", pem.display()), " ssl verify none")
+        };
+        Ok(format!(
+            "defaults\n mode tcp\n timeout connect 10s\n timeout client 60s\n timeout server 60s\n\
+             listen relay\n bind {listen}{front}\n server behind {behind}{back}\n"
+        ))
     }
 
     fn executable(&self) -> anyhow::Result<PathBuf> {
@@ -203,11 +249,12 @@ impl Made<'_> {
         let (chain, key) = (&self.files.certificate_file, &self.files.key_file);
         let identity = format!("certificate_file = {chain:?}\nkey_file = {key:?}\n");
         format!(
-            "shards = {shards}\n[msrp]\nlisten = \"127.0.0.1:0\"\n{identity}\
+            "shards = {shards}\n[msrp]\nlisten = \"127.0.0.1:0\"\n{identity}{protected}\
              [control]\nlisten = \"127.0.0.1:0\"\n{identity}ca_file = {ca:?}\n\
              [ops]\nlisten = \"127.0.0.1:0\"\n[log]\nlevel = \"warn\"\n\
              [limits]\nconnections_max = 20000\nconnections_per_address_max = 20000\n",
             shards = self.setup.shards,
+            protected = if self.setup.plain { "protected_listen = \"127.0.0.1:0\"\n" } else { "" },
             ca = self.folder.join("ca.pem"),
         )
     }
@@ -248,11 +295,13 @@ fn wait(child: &mut Child, address: SocketAddr) -> anyhow::Result<()> {
 }
 
 /// The line in which our own servers say where they listen.
-fn ready(child: &mut Child) -> anyhow::Result<(SocketAddr, Option<SocketAddr>)> {
+fn ready(child: &mut Child, setup: &Setup) -> anyhow::Result<(SocketAddr, Option<SocketAddr>)> {
     let stdout = child.stdout.take().context("its standard output is not a pipe")?;
     let mut line = String::new();
     BufReader::new(stdout).read_line(&mut line)?;
     let ready: serde_json::Value = serde_json::from_str(&line).context("it said nothing")?;
     let address = |name: &str| ready.get(name)?.as_str()?.parse().ok();
-    Ok((address("msrp").context("it has no listener")?, address("control")))
+    let protected = setup.plain && setup.against == Against::Mrfp;
+    let listener = if protected { "protected" } else { "msrp" };
+    Ok((address(listener).context("it has no listener")?, address("control")))
 }
