@@ -32,6 +32,7 @@ const PURE: &[&str] = &[
     "common/client/src/session",
     "mrfc/src/conference",
     "mrfp/src/forward",
+    "mrfp/src/pair/leg",
     "mrfp/src/session",
     "mrfp/src/room",
     "mrfp/src/reports",

@@ -7,6 +7,8 @@ use std::time::Duration;
 use serde::Deserialize;
 use service::telemetry::Format;
 
+use crate::brake::Marks;
+use crate::forward;
 use crate::obey::FocusNames;
 use crate::outbox;
 use crate::pace::{Rate, Rates};
@@ -197,6 +199,12 @@ pub struct Limits {
     pub nickname_secs: u64,
     /// NICKNAME requests of one session without an answer. Default 4.
     pub nicknames_waiting_max: usize,
+    /// Octets that may be on their way to one leg of a one-to-one session before the other leg's connection is not read;
+    /// it is read again at a quarter. Default 1 MiB: some milliseconds of a fast network.
+    pub pair_octets_max: usize,
+    /// Seconds that what one leg sends is held until the other has come. Default 5: it connects before the answer to its
+    /// INVITE has gone all the way.
+    pub pair_wait_secs: u64,
 }
 
 impl Default for Limits {
@@ -229,12 +237,17 @@ impl Default for Limits {
             epoch_wait_secs: 10,
             nickname_secs: 10,
             nicknames_waiting_max: 4,
+            pair_octets_max: MIB,
+            pair_wait_secs: 5,
         }
     }
 }
 
 /// Everybody behind a NAT comes back at once.
 const CONNECTS_BURST: Duration = Duration::from_secs(16);
+
+/// Requests of others that one next hop has not answered before their senders pause: at a quarter of a KiB each.
+const PASSED_MAX: usize = 1024;
 
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
@@ -272,6 +285,18 @@ impl Limits {
             octets_max: self.outbox_octets_max,
             unanswered_max: self.unanswered_max.max(1),
         }
+    }
+
+    /// When the senders to one leg pause and go on.
+    pub(crate) fn pair_marks(&self) -> Marks {
+        let high = self.pair_octets_max.min(self.outbox_octets_max / 4);
+        Marks { high, low: high / 4 }
+    }
+
+    /// The part that the books about the next hop keep.
+    pub(crate) fn ledger(&self) -> forward::Limits {
+        let answer = Duration::from_secs(self.answer_secs);
+        forward::Limits { unanswered_max: self.unanswered_max.min(PASSED_MAX), answer }
     }
 
     /// The part that the decoder keeps.

@@ -2,11 +2,12 @@
 //! what leaves is queued by `push` and `reply` and written by `writer` when the shard says so.
 mod answers;
 mod goodbye;
+pub(crate) mod onward;
 mod requests;
 mod rest;
 mod seated;
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::HashMap;
 use std::future::poll_fn;
 use std::io;
@@ -25,9 +26,12 @@ use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::tcp::OwnedReadHalf;
 use tokio::sync::OwnedSemaphorePermit;
 
+use crate::brake::Brake;
 use crate::doors::Newcomer;
+use crate::forward::Ledger;
 use crate::outbox::{Full, Lane, Part, Pushed};
 use crate::pace::{Pace, Spent};
+use crate::pair::Origin;
 use crate::registry::AddressSlot;
 use crate::relay::RoomId;
 use crate::shard::Shard;
@@ -54,6 +58,18 @@ pub(crate) struct Connection {
     refused: Cell<u64>,
     /// Over its rate: not to be read before.
     rests: Cell<Option<Instant>>,
+    /// What was passed on by this connection and has no answer yet.
+    ledger: RefCell<Ledger<Origin>>,
+    /// What waits here for a leg of a one-to-one session; none if there is no leg.
+    brake: OnceCell<Arc<Brake>>,
+    /// Who has too much to read of what came on this connection.
+    held_up: RefCell<Vec<Arc<Brake>>>,
+    /// Not read at the moment.
+    unheard: Cell<bool>,
+    /// Read without a break since.
+    heard_since: Cell<Instant>,
+    /// What had been sealed at the last look, and when that last grew.
+    progress: Cell<(u64, Instant)>,
     /// Queued for this round of writing.
     dirty: Cell<bool>,
     ending: Cell<Option<Cause>>,
@@ -113,6 +129,12 @@ pub(crate) fn enter(
         answered: Cell::new(None),
         refused: Cell::new(0),
         rests: Cell::new(None),
+        ledger: RefCell::new(Ledger::new(plane.limits.ledger())),
+        brake: OnceCell::new(),
+        held_up: RefCell::default(),
+        unheard: Cell::new(false),
+        heard_since: Cell::new(now),
+        progress: Cell::new((0, now)),
         dirty: Cell::new(false),
         ending: Cell::new(None),
         attention: Attention::default(),
@@ -133,7 +155,7 @@ enum Pause {
     /// There was more than one buffer of input, so others come first.
     Turn,
     /// It is over its rate, and not to be read before.
-    Rest(Instant),
+    Rest,
     /// The machine as a whole cannot keep up.
     Congested,
 }
@@ -143,8 +165,8 @@ async fn run(connection: Rc<Connection>, mut socket: OwnedReadHalf, shard: Rc<Sh
         match poll_fn(|context| connection.poll(context, &mut socket, &shard)).await {
             Pause::Ended(cause) => break cause,
             Pause::Turn => tokio::task::yield_now().await,
-            Pause::Rest(until) => {
-                if let Some(cause) = rest::rest(&connection, &socket, &shard, until).await {
+            Pause::Rest => {
+                if let Some(cause) = rest::rest(&connection, &socket, &shard).await {
                     break cause;
                 }
             }
@@ -167,8 +189,8 @@ impl Connection {
             if let Some(cause) = self.ending.get() {
                 return Poll::Ready(Pause::Ended(cause));
             }
-            if let Some(until) = self.rests.take() {
-                return Poll::Ready(Pause::Rest(until));
+            if self.rests.get().is_some() || !self.held_up.borrow().is_empty() {
+                return Poll::Ready(Pause::Rest);
             }
             if shard.plane.doors.is_congested() {
                 return Poll::Ready(Pause::Congested);
@@ -322,7 +344,7 @@ impl Connection {
         self.dirty.set(false);
         let was_behind = self.writer.is_behind();
         match self.writer.flush(&mut self.wire.borrow_mut(), &shard.plane) {
-            Flushed::All => {}
+            Flushed::All => self.note_written(),
             // The task must now wait for the socket to become writable, too.
             Flushed::Behind if !was_behind => self.attention.call(),
             Flushed::Behind => {}
@@ -332,6 +354,7 @@ impl Connection {
                 self.end(Cause::Disconnected);
             }
         }
+        self.settle_brake();
     }
 
     /// Ends the connection; its task does the rest.
@@ -368,14 +391,16 @@ impl Connection {
         let unbound =
             seatless && since(self.opened) > Duration::from_secs(limits.first_request_secs);
         // RFC 4975, 5.4: a session lives as long as its connection, and to be silent is no fault.
-        let silent =
-            limits.idle_secs > 0 && since(self.heard.get()) > Duration::from_secs(limits.idle_secs);
+        let silent = limits.idle_secs > 0
+            && !self.unheard.get()
+            && since(self.heard.get()) > Duration::from_secs(limits.idle_secs);
         if unbound || silent {
             self.end(Cause::Silent);
             return;
         }
         self.end_silent(shard, now);
         self.expire(shard, now);
+        self.expire_onward(shard, now);
     }
 }
 

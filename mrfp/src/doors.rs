@@ -7,10 +7,13 @@ use std::time::Instant;
 
 use control::Transport;
 use ids::SeatId;
-use msrp::{Flag, MessageId, Payload};
+use msrp::{Flag, Frame, MessageId, Payload};
 use tokio::sync::Notify;
 
+use crate::forward::Failure;
 use crate::outbox::{Part, Tag};
+use crate::pair::Origin;
+use crate::pair::legs::Onward;
 use crate::registry::AddressSlot;
 use crate::relay::RoomId;
 use crate::room::{Roster, Shards};
@@ -33,6 +36,12 @@ pub(crate) enum Errand {
     GateMoved { room: RoomId },
     /// The room and all its seats ended.
     Closed { room: RoomId },
+    /// A request for the next hop.
+    Onward(Box<Onward>),
+    /// A connection's chunk did not arrive.
+    Failed(Box<Failure<Origin>>),
+    /// An answer that came from the next hop, for a connection.
+    Back { connection: u64, frame: Frame },
     /// The focus answered a NICKNAME.
     Nickname { room: RoomId, seat: SeatId, request: u64, status: u16 },
 }
@@ -92,6 +101,7 @@ impl Errand {
     fn octets(&self) -> usize {
         match self {
             Self::Relay(parcel) => ERRAND_OCTETS + parcel.payload.body().len(),
+            Self::Onward(onward) => ERRAND_OCTETS + onward.frame.len(),
             _ => ERRAND_OCTETS,
         }
     }

@@ -22,7 +22,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use msrp::{
     Address, ByteRange, FailureReport, Frame, Head, MessageId, Method, Path, Report, Status,
-    TransactionId, Uri,
+    SuccessReport, TransactionId, Uri,
 };
 use rand::RngCore;
 
@@ -48,6 +48,8 @@ pub struct Source<O> {
     pub message_id: Option<MessageId>,
     /// Which failures its sender wants to hear of.
     pub failure_report: FailureReport,
+    /// Whether its sender wants to hear of success.
+    pub success_report: SuccessReport,
     /// Its From-Path: the way back.
     pub back: Path,
     /// The first URI of its To-Path: ours.
@@ -69,6 +71,7 @@ impl<O> Source<O> {
             },
             message_id: head.message_id(),
             failure_report: head.failure_report(),
+            success_report: head.success_report(),
             back: head.from_path().detached(),
             own: head.to_path().first().detached(),
             transaction: head.transaction(),

@@ -30,6 +30,11 @@
 //!    is the one copy for each receiver.
 //! 9. `reports` words the 200 and the REPORT for the sender, which leave in the same write as everything else for it.
 //!
+//! # From leg to leg
+//!
+//! A one-to-one session has no room's order and no switch: what one leg sends goes to the other as it is. [`pair`] has its
+//! picture, [`forward`] what is owed to the sender. `connection/requests` parts the two ways.
+//!
 //! # The path of an order
 //!
 //! `obey` takes frames from the focus, [`control::RelayLink`] keeps their numbers, `obey/carry` finds the room, and
@@ -39,8 +44,10 @@
 //! # What waits, and for whom
 //!
 //! A receiver that does not read fills its own outbox and loses its own connection. A sender is paused by its own socket
-//! only, or while the machine as a whole cannot keep up (`doors`). A gathered message waits for its own last chunk, or
-//! some seconds for its epoch. Nothing waits for the focus but handshakes and nicknames.
+//! only, while the other leg of its one-to-one session has too much to read (`brake`), or while the machine as a whole
+//! cannot keep up (`doors`). A gathered message waits for its own last chunk, or
+//! some seconds for its epoch. Nothing waits for the focus but handshakes and nicknames;
+//! a charged message that begins is refused when no more charges can wait for it.
 //!
 //! A peer that goes faster than `limits` allows is not read for a while (`pace`), which pauses it and nobody else. One
 //! that floods with bad requests is closed. An address that connects too often is turned away (`accept`).
@@ -50,6 +57,7 @@
 //! A room's lock comes first, then a door's or the focus's; the index's shards are locked alone. None is held across an
 //! await, and none for longer than it takes to push one errand to each shard.
 mod accept;
+mod brake;
 pub mod config;
 mod connection;
 mod doors;
@@ -61,6 +69,7 @@ mod metrics;
 mod obey;
 pub mod outbox;
 pub mod pace;
+pub mod pair;
 mod plane;
 mod program;
 mod registry;

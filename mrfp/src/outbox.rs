@@ -21,6 +21,9 @@ pub use verdict::Verdict;
 pub struct Outbox {
     urgent: VecDeque<Frame>,
     lanes: Lanes,
+    /// Chunks that pass through from one leg to the other.
+    paced: VecDeque<Frame>,
+    paced_turn: bool,
     octets: usize,
     bounds: Bounds,
 }
@@ -102,7 +105,8 @@ pub struct Full;
 impl Outbox {
     /// An empty outbox.
     pub fn new(bounds: Bounds) -> Self {
-        Self { urgent: VecDeque::new(), lanes: Lanes::default(), octets: 0, bounds }
+        let (urgent, paced) = (VecDeque::new(), VecDeque::new());
+        Self { urgent, lanes: Lanes::default(), paced, paced_turn: false, octets: 0, bounds }
     }
 
     /// Queues a chunk for a session, or says at once that there is no room for it.
@@ -113,6 +117,29 @@ impl Outbox {
             self.octets += octets;
         }
         Ok(pushed)
+    }
+
+    /// Queues a chunk whose sender pauses before the bound: what it had read by then may lie above it. Its answer is
+    /// somebody else's business.
+    pub fn push_paced(&mut self, frame: Frame) -> Result<(), Full> {
+        let octets = self.octets.saturating_add(frame.len());
+        if octets > self.bounds.octets_max.saturating_mul(2) {
+            return Err(Full);
+        }
+        self.octets = octets;
+        self.paced.push_back(frame);
+        Ok(())
+    }
+
+    /// The next chunk; those that pass through take turns with the others.
+    fn next_chunk(&mut self) -> Option<Frame> {
+        let unanswered_max = self.bounds.unanswered_max;
+        if self.paced.is_empty() {
+            return self.lanes.next(unanswered_max);
+        }
+        self.paced_turn = !self.paced_turn;
+        let other = if self.paced_turn { None } else { self.lanes.next(unanswered_max) };
+        other.or_else(|| self.paced.pop_front())
     }
 
     /// Queues a response or a report, which overtakes every chunk.
@@ -134,7 +161,7 @@ impl Outbox {
         let mut sum = 0;
         while sum < octets {
             let urgent = self.urgent.pop_front();
-            let Some(frame) = urgent.or_else(|| self.lanes.next(self.bounds.unanswered_max)) else {
+            let Some(frame) = urgent.or_else(|| self.next_chunk()) else {
                 break;
             };
             sum += frame.len();
@@ -143,6 +170,9 @@ impl Outbox {
         self.octets -= sum;
         if self.octets == 0 {
             self.lanes.shrink();
+            if self.paced.capacity() > IDLE_FRAMES_MAX {
+                self.paced = VecDeque::new();
+            }
         }
         sum
     }

@@ -15,6 +15,7 @@ use crate::config::Limits;
 use crate::doors::{Doors, Errand, Parcel, Stream};
 use crate::focus::Focus;
 use crate::metrics::Metrics;
+use crate::pair::legs::Legs;
 use crate::room::{Passage, Room, Roster, Shards};
 use crate::session::{Audience, Message, Piece, Refusal, Seen};
 
@@ -38,6 +39,9 @@ pub(crate) struct Relay {
     focus: Arc<Focus>,
     metrics: Arc<Metrics>,
     limits: Limits,
+    tabs: Mutex<charge::Tabs>,
+    /// Of a one-to-one session only.
+    legs: Option<Mutex<Legs>>,
 }
 
 /// What a session needs of its room.
@@ -56,8 +60,10 @@ impl Relay {
         limits: &Limits,
     ) -> Self {
         let (doors, focus, metrics) = (Arc::clone(doors), Arc::clone(focus), Arc::clone(metrics));
+        let pair = room.roster().level == Level::Pair;
+        let legs = pair.then(|| Mutex::new(Legs::new(limits.pair_marks())));
         let (id, room) = (RoomId::fresh(), Mutex::new(room));
-        Self { id, room, doors, focus, metrics, limits: *limits }
+        Self { id, room, doors, focus, metrics, limits: *limits, tabs: Mutex::default(), legs }
     }
 
     /// The room, for one decision. Never held across an await.
@@ -92,6 +98,7 @@ impl Relay {
     pub(crate) fn seat(&self, seat: &control::Seat, until: Instant) -> bool {
         let mut room = self.lock();
         let new = room.seat(seat, until);
+        self.add_leg(seat.seat);
         if !new {
             self.tell_roster(&room);
         }
@@ -101,6 +108,7 @@ impl Relay {
     /// The focus wants the seat ended.
     pub(crate) fn unseat(&self, seat: SeatId) {
         let mut room = self.lock();
+        self.end_leg(seat);
         if let Some(shards) = room.unseat(seat) {
             self.doors.push_all(shards, || Errand::Unseated { room: self.id, seat });
         }
@@ -110,6 +118,7 @@ impl Relay {
     /// The seat's connection ended. Whoever had it ended by order before is not lost.
     pub(crate) fn lose(&self, seat: SeatId, cause: Cause) {
         let mut room = self.lock();
+        self.end_leg(seat);
         if room.unseat(seat).is_some() {
             self.tell_roster(&room);
             self.focus.tell(&room, RoomNotice::Lost { seat, cause });
@@ -121,6 +130,7 @@ impl Relay {
         let mut room = self.lock();
         let overdue = room.overdue(now);
         for seat in &overdue {
+            self.end_leg(*seat);
             self.focus.tell(&room, RoomNotice::Lost { seat: *seat, cause: Cause::Silent });
         }
         overdue
@@ -129,6 +139,10 @@ impl Relay {
     /// The room as it should be.
     pub(crate) fn open(&self, order: &control::Room, now: Instant) {
         let mut room = self.lock();
+        if (order.level == Level::Pair) != self.is_pair() {
+            tracing::warn!(conference = %room.conference(), "a pair is no conference, nor does it become one");
+            return;
+        }
         let before = room.gate(now);
         room.open(order, now);
         self.tell_roster(&room);
@@ -143,6 +157,7 @@ impl Relay {
         let seats: Vec<SeatId> = room.seats().collect();
         self.doors.push_all(room.shards(), || Errand::Closed { room: self.id });
         for seat in &seats {
+            self.end_leg(*seat);
             room.unseat(*seat);
         }
         seats
@@ -215,6 +230,17 @@ impl Relay {
     /// A piece of a streamed message. Its first piece chooses the receivers; its last takes the number. An abort is
     /// passed on whoever's seat ended: its receivers wait for the rest of the message.
     pub(crate) fn piece(
+        &self,
+        piece: &Piece,
+        now: Instant,
+        rng: &mut impl RngCore,
+    ) -> Result<(), Refusal> {
+        let passed = self.pass_piece(piece, now, rng);
+        self.note_piece(piece, &passed);
+        passed
+    }
+
+    fn pass_piece(
         &self,
         piece: &Piece,
         now: Instant,
@@ -359,6 +385,9 @@ impl Relay {
         self.lock().conference().clone()
     }
 }
+
+mod charge;
+mod legs;
 
 struct To<'a> {
     audience: &'a Audience,

@@ -106,7 +106,7 @@ impl Room {
         }
         let people = std::mem::take(&mut Arc::make_mut(&mut self.roster).people);
         let fresh = Roster::new(&room.uri, room.level, room.message_octets_max);
-        self.roster = Arc::new(Roster { people, ..fresh });
+        self.roster = Arc::new(Roster { people, charge: room.charge, ..fresh });
         if let Some(gate) = room.gate {
             self.move_gate(gate, now);
         }
@@ -222,6 +222,16 @@ impl Room {
     /// RFC 7701, 6.1); none if everybody takes it.
     pub fn deaf_to(&mut self, content_type: &[u8]) -> Option<Arc<[SeatId]>> {
         self.deaf.to(content_type, &self.roster)
+    }
+
+    /// How many seats in use get a message of this audience.
+    pub fn receivers(&self, audience: &Audience, sender: SeatId) -> u32 {
+        let bound = |seat: &SeatId| matches!(self.seats.get(seat), Some(Place::Bound { .. }));
+        let count = match audience {
+            Audience::Room => self.seats.keys().filter(|s| **s != sender && bound(s)).count(),
+            Audience::Seats(seats) => seats.iter().filter(|s| bound(s)).count(),
+        };
+        u32::try_from(count).unwrap_or(u32::MAX)
     }
 
     /// Decides about a complete message, and numbers it if it goes to the room.

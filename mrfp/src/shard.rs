@@ -17,7 +17,7 @@ use service::{clock, shutdown::Shutdown};
 
 pub(crate) use local::{LocalRoom, Route};
 
-use crate::connection::{self, Connection};
+use crate::connection::{self, Connection, onward};
 use crate::doors::{Door, Errand, Parcel};
 use crate::plane::{self, Plane};
 use crate::relay::{Relay, RoomId};
@@ -181,6 +181,20 @@ impl Shard {
                     route.connection.unseated(self, room, route.seat);
                 }
             }
+            Errand::Onward(onward) => match self.connection(onward.connection) {
+                Some(connection) => connection.take_onward(self, *onward),
+                None => onward::undeliverable(self, *onward),
+            },
+            Errand::Failed(failure) => {
+                if let Some(connection) = self.connection(failure.source.origin.spot.connection) {
+                    connection.failed(self, &failure);
+                }
+            }
+            Errand::Back { connection, frame } => {
+                if let Some(connection) = self.connection(connection) {
+                    connection.answered_back(frame, self);
+                }
+            }
             Errand::Nickname { room, seat, request, status } => {
                 let route = self.routes(room).iter().find(|route| route.seat == seat).cloned();
                 if let Some(route) = route {
@@ -225,6 +239,10 @@ impl Shard {
             let local = rooms.entry(room).or_insert_with(|| LocalRoom::new(roster));
             local.add(Route::new(seat, way, connection));
         }
+    }
+
+    fn connection(&self, number: u64) -> Option<Rc<Connection>> {
+        self.connections.borrow().get(&number).cloned()
     }
 
     pub(crate) fn remove_route(&self, room: RoomId, seat: SeatId) -> Option<Route> {

@@ -30,6 +30,8 @@ pub(crate) struct Writer {
     behind: Cell<bool>,
     /// Octets of this connection in the process's sum.
     counted: Cell<usize>,
+    /// Octets that have left the outbox since the beginning.
+    sealed: Cell<u64>,
 }
 
 /// What a flush came to.
@@ -52,6 +54,7 @@ impl Writer {
             socket: RefCell::new(Some(socket)),
             behind: Cell::new(false),
             counted: Cell::new(0),
+            sealed: Cell::new(0),
         }
     }
 
@@ -79,6 +82,26 @@ impl Writer {
             self.count(plane, self.counted.get() + octets);
         }
         Ok(pushed)
+    }
+
+    /// Queues a chunk whose sender is paused in time.
+    pub(crate) fn push_paced(&self, frame: Frame, plane: &Plane) -> Result<(), Full> {
+        let octets = frame.len();
+        self.outbox.borrow_mut().push_paced(frame)?;
+        if self.counted.get() > 0 {
+            self.count(plane, self.counted.get() + octets);
+        }
+        Ok(())
+    }
+
+    /// Octets that wait.
+    pub(crate) fn queued(&self) -> usize {
+        self.outbox.borrow().octets()
+    }
+
+    /// Octets sealed so far.
+    pub(crate) fn sealed(&self) -> u64 {
+        self.sealed.get()
     }
 
     /// Queues a response or report.
@@ -123,6 +146,7 @@ impl Writer {
         let flushed = self.pump(wire, &mut writes, &mut octets);
         plane.metrics.writes.inc_by(writes);
         plane.metrics.octets_out.inc_by(octets);
+        self.sealed.update(|sealed| sealed + octets);
         let behind = matches!(flushed, Flushed::Behind);
         let waits = self.outbox.borrow().octets() + if behind { SEAL_OCTETS } else { 0 };
         if waits > self.counted.get() && plane.would_overfill(self.counted.get(), waits) {

@@ -44,6 +44,18 @@ impl<'a> Reply<'a> {
         })
     }
 
+    /// The answer of the next hop to a request that was passed on, on its way back: under the transaction id that the
+    /// request came with, along its From-Path and from the first URI of its To-Path (RFC 4976, section 6.4.3).
+    pub fn passed_back(
+        method: &'a Method,
+        transaction: TransactionId,
+        (from_path, own): (&'a Path, &'a Uri),
+        status: Status,
+    ) -> Self {
+        let (failure_report, comment) = (FailureReport::Yes, status.comment());
+        Self { transaction, method, failure_report, from_path, own, status, comment, headers: &[] }
+    }
+
     /// The same with another comment; an empty one is left out.
     #[must_use]
     pub fn comment(self, comment: &'a str) -> Self {

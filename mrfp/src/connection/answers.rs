@@ -13,6 +13,9 @@ use crate::shard::Shard;
 impl Connection {
     /// A receiver's answer to a chunk of ours.
     pub(super) fn response(self: &Rc<Self>, shard: &Shard, head: &Head) {
+        if self.answered(shard, head) {
+            return;
+        }
         let Some(status) = head.status() else { return };
         let Some(answered) = self.writer.answered(head.transaction()) else {
             shard.plane.metrics.stray_answers.inc();

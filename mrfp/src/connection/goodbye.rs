@@ -26,6 +26,7 @@ pub(super) async fn say(
     for (_, mut seated) in sessions {
         lose(&mut seated, shard, cause);
     }
+    connection.lose_onward(shard);
     shard.leave(connection, &seats);
     tracing::debug!(connection.number, cause = label(cause), "closed");
     if cause != Cause::Slow {

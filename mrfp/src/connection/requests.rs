@@ -44,12 +44,19 @@ impl Connection {
         let result = match head.method() {
             Some(Method::Send) => self.send(shard, chunk, now),
             Some(Method::Nickname) => self.nickname(shard, &head, now),
-            Some(Method::Report) => {
-                self.report(shard, &head);
-                Ok(())
-            }
+            // In a one-to-one session it goes to the other leg.
+            Some(Method::Report) => self.pass_other(shard, &chunk, now).map(|passed| {
+                if !passed {
+                    self.report(shard, &head);
+                }
+            }),
             None => Ok(()),
-            Some(Method::Auth | Method::Other(_)) => Err(Refusal::UnknownMethod),
+            Some(Method::Other(_)) => match self.pass_other(shard, &chunk, now) {
+                Ok(true) => Ok(()),
+                Ok(false) => Err(Refusal::UnknownMethod),
+                Err(refusal) => Err(refusal),
+            },
+            Some(Method::Auth) => Err(Refusal::UnknownMethod),
         };
         if let Err(refusal) = result {
             self.refuse(shard, &head, &refusal);
@@ -73,9 +80,13 @@ impl Connection {
         }
         let mut sessions = self.sessions.borrow_mut();
         self.arriving.replace(end.is_none().then(|| Arc::clone(&head)));
-        let outcome = self
-            .seated(&mut sessions, shard, &head)
-            .and_then(|seated| carry(seated, shard, &chunk, now).map(|outcome| (outcome, seated)));
+        let outcome = self.seated(&mut sessions, shard, &head).and_then(|seated| {
+            let carried = match &seated.leg {
+                Some(_) => self.pass_on(seated, shard, &chunk, now).map(|()| Outcome::Accepted),
+                None => carry(seated, shard, &chunk, now),
+            };
+            carried.map(|outcome| (outcome, seated))
+        });
         let (outcome, seated) = outcome.inspect_err(|_| {
             self.answered.set(end.is_none().then(|| head.transaction()));
         })?;
@@ -124,12 +135,7 @@ impl Connection {
             sessions.insert(session_id.to_owned(), seated);
         }
         let seated = sessions.get_mut(session_id).ok_or(Refusal::NoSession)?;
-        let same = || seated.own == *to.first() && seated.peer == *head.from_path().last();
-        if seated.matching == Match::SessionId || same() {
-            Ok(seated)
-        } else {
-            Err(Refusal::NoSession)
-        }
+        if seated.is_meant_by(head) { Ok(seated) } else { Err(Refusal::NoSession) }
     }
 
     fn take_seat(
@@ -161,7 +167,7 @@ impl Connection {
         } else {
             (peer.detached(), head.to_path().first().detached())
         };
-        Ok(Seated {
+        let mut seated = Seated {
             conference: ticket.relay.conference(),
             transport: self.transport,
             session: Session::new(ticket.seat),
@@ -174,7 +180,11 @@ impl Connection {
             relay: ticket.relay,
             nicknames: std::collections::VecDeque::new(),
             asked: 0,
-        })
+            leg: None,
+        };
+        let relay = Arc::clone(&seated.relay);
+        seated.leg = self.link(shard, &relay, &seated);
+        Ok(seated)
     }
 
     /// A seat of this connection ended by order; the connection ends with its last.
@@ -216,7 +226,7 @@ impl Connection {
     }
 
     /// Answers the request that is just coming in, if it belongs to this message, so that its sender stops.
-    fn interrupt(self: &Rc<Self>, shard: &Shard, id: MessageId, refusal: &Refusal) {
+    pub(super) fn interrupt(self: &Rc<Self>, shard: &Shard, id: MessageId, refusal: &Refusal) {
         let arriving = self.arriving.borrow().clone();
         if let Some(head) = arriving.filter(|head| head.message_id() == Some(id))
             && self.answered.get() != Some(head.transaction())
@@ -234,7 +244,13 @@ impl Connection {
         now: Instant,
     ) {
         let Waiting { message, head, until } = waiting;
-        let passage = seated.relay.message(&message, now, &mut *shard.rng.borrow_mut());
+        let passage = match head.message_id() {
+            Some(id) => {
+                let rng = &mut *shard.rng.borrow_mut();
+                seated.relay.charged_message(id, &message, now, rng)
+            }
+            None => Err(Refusal::NoSession),
+        };
         match passage {
             Ok(Passage::Pass(..)) => self.complete(shard, seated, &head, &Complete::of(&message)),
             Ok(Passage::Wait) => seated.session.wait(message, head, until),
@@ -251,6 +267,11 @@ impl Connection {
                 self.refuse(shard, &waiting.head, &refusal);
             }
             seated.pass_aborted(shard, now);
+            if let Some(leg) = &mut seated.leg {
+                leg.expire(now, shard.plane.session_limits.chunk_timer);
+                seated.end_messages(shard, now);
+                seated.relay.give_up(seated.seat(), now);
+            }
             while seated.nicknames.front().is_some_and(|asked| asked.until <= now) {
                 if let Some(asked) = seated.nicknames.pop_front() {
                     self.reply(reports::nickname(&asked.head, Status::TIMEOUT), shard);
@@ -267,6 +288,9 @@ impl Connection {
     ) -> Result<(), Refusal> {
         let mut sessions = self.sessions.borrow_mut();
         let seated = self.seated(&mut sessions, shard, head)?;
+        if seated.leg.is_some() {
+            return Err(Refusal::NoNicknames);
+        }
         let nickname = head.use_nickname().map_err(|_| Refusal::BadNickname)?;
         let limits = &shard.plane.limits;
         if seated.nicknames.len() >= limits.nicknames_waiting_max {
@@ -328,6 +352,11 @@ fn carry(
         // An abort is never refused.
         _ = seated.relay.piece(&piece, now, rng);
     }
+    let relay = Arc::clone(&seated.relay);
+    let begin = |piece: &session::Piece| match chunk.head.message_id() {
+        Some(id) => relay.begin(id, piece),
+        None => Ok(()),
+    };
     match admitted? {
         Admitted::Nothing | Admitted::Kept | Admitted::Duplicate(None) => Ok(Outcome::Accepted),
         Admitted::Duplicate(Some(octets)) => {
@@ -335,6 +364,7 @@ fn carry(
             Ok(Outcome::Repeated(Complete { octets, wrapper }))
         }
         Admitted::Last(piece) => {
+            begin(&piece)?;
             seated.relay.piece(&piece, now, rng)?;
             let closing = piece.closing();
             seated.relay.piece(&closing, now, rng)?;
@@ -342,6 +372,7 @@ fn carry(
             Ok(Outcome::Completed(Complete { octets, wrapper }))
         }
         Admitted::Relay(piece) => {
+            begin(&piece)?;
             seated.relay.piece(&piece, now, rng)?;
             let octets = piece.range().start - 1 + piece.body().octets();
             if piece.flag() != Flag::End {
@@ -367,7 +398,8 @@ fn whole(
         seated.relay.handshake(&message, id)?;
         return Ok(Outcome::Completed(complete));
     }
-    match seated.relay.message(&message, now, rng)? {
+    let id = head.message_id().ok_or(Refusal::NoSession)?;
+    match seated.relay.charged_message(id, &message, now, rng)? {
         Passage::Pass(..) => Ok(Outcome::Completed(complete)),
         Passage::Wait => {
             let until = now + shard.plane.session_limits.wait;

@@ -1,11 +1,12 @@
-//! What being over its rate means for a connection: it is not read for a while, and goes on being written to. How fast
-//! a peer may go is for `pace`.
+//! When a connection is not read for a while, and goes on being written to: it is over its rate, or sends to a leg that
+//! has too much to read. How fast a peer may go is for `pace`, how much may be on its way for `brake`.
 use std::future::{Future as _, poll_fn};
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::Instant;
 
 use control::Cause;
+use service::clock;
 use tokio::net::tcp::OwnedReadHalf;
 
 use super::Connection;
@@ -32,14 +33,41 @@ impl Connection {
     }
 }
 
+/// A connection that is not read cannot be blamed for what it does not say.
+struct Unheard<'a>(&'a Connection);
+
+impl<'a> Unheard<'a> {
+    fn new(connection: &'a Connection) -> Self {
+        connection.unheard.set(true);
+        Self(connection)
+    }
+}
+
+impl Drop for Unheard<'_> {
+    fn drop(&mut self) {
+        let now = clock::now();
+        self.0.unheard.set(false);
+        self.0.heard_since.set(now);
+        self.0.heard.set(now);
+    }
+}
+
 /// Waits until the connection may be read again; the cause of its end, if that comes first.
 pub(super) async fn rest(
     connection: &Rc<Connection>,
     socket: &OwnedReadHalf,
     shard: &Rc<Shard>,
-    until: Instant,
 ) -> Option<Cause> {
-    let over = tokio::time::sleep_until(until.into());
+    let (until, held_up) = (connection.rests.take(), connection.held_up.take());
+    let _unheard = Unheard::new(connection);
+    let over = async {
+        if let Some(until) = until {
+            tokio::time::sleep_until(until.into()).await;
+        }
+        for brake in &held_up {
+            brake.passable().await;
+        }
+    };
     tokio::pin!(over);
     poll_fn(|context| {
         connection.attention.note(context.waker());

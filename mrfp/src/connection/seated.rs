@@ -9,6 +9,8 @@ use msrp::{Address, Head, Uri};
 use service::clock;
 
 use crate::outbox::Lane;
+use crate::pair::Origin;
+use crate::pair::leg::Leg;
 use crate::relay::{Relay, RoomId};
 use crate::session::{Seen, Session};
 use crate::shard::Shard;
@@ -19,6 +21,8 @@ pub(super) struct Seated {
     pub(super) conference: ConferenceId,
     pub(super) transport: Transport,
     pub(super) session: Session,
+    /// Of a one-to-one session: what it sends is passed on, and `session` stays empty.
+    pub(super) leg: Option<Leg<Origin>>,
     pub(super) seen: Arc<Mutex<Seen>>,
     /// The URI we handed out.
     pub(super) own: Uri,
@@ -47,6 +51,12 @@ impl Seated {
         self.session.seat()
     }
 
+    /// Whether a request with the session-id of this session is for it, and from its peer.
+    pub(super) fn is_meant_by(&self, head: &Head) -> bool {
+        let same = || self.own == *head.to_path().first() && self.peer == *head.from_path().last();
+        self.matching == Match::SessionId || same()
+    }
+
     /// Whether this is the seat of that room.
     pub(super) fn is(&self, room: RoomId, seat: SeatId) -> bool {
         self.relay.id == room && self.seat() == seat
@@ -70,6 +80,8 @@ impl Seated {
         let now = clock::now();
         shard.plane.metrics.sessions.of(self.transport).dec();
         shard.plane.metrics.sessions_closed.with_label_values(&[reason]).inc();
+        let ended = self.leg.as_mut().map(Leg::close).unwrap_or_default();
+        self.pass_ended(ended, shard, now);
         for piece in self.session.close() {
             _ = self.relay.piece(&piece, now, &mut *shard.rng.borrow_mut());
         }

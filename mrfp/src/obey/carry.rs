@@ -109,6 +109,11 @@ impl Carrier {
                 RoomNotice::Lost { seat: seat.seat, cause: Cause::Disconnected },
             );
         }
+        if relay.has_no_place_for(seat.seat) {
+            tracing::warn!(%conference, seat = %seat.seat, "a one-to-one session has two legs");
+            return self
+                .tell(conference, RoomNotice::Lost { seat: seat.seat, cause: Cause::Misbehaved });
+        }
         relay.seat(seat, now + self.plane.bind_wait());
         let own = match known {
             Some(ticket) => {

@@ -16,6 +16,8 @@ pub struct Roster {
     pub level: Level,
     /// The longest message.
     pub message_octets_max: u64,
+    /// Each message is charged.
+    pub charge: bool,
     pub(crate) people: BTreeMap<SeatId, Arc<Participant>>,
 }
 
@@ -54,7 +56,13 @@ pub enum Recipient {
 impl Roster {
     /// A room without people. The URI is brought into the spelling that identities are compared in.
     pub fn new(uri: &str, level: Level, message_octets_max: u64) -> Self {
-        Self { uri: same_uri(uri), level, message_octets_max, people: BTreeMap::new() }
+        Self {
+            uri: same_uri(uri),
+            level,
+            message_octets_max,
+            charge: false,
+            people: BTreeMap::new(),
+        }
     }
 
     /// The participant of a seat.

@@ -58,6 +58,10 @@ pub enum Refusal {
     HandshakesWait,
     /// The nickname breaks the grammar.
     BadNickname,
+    /// A one-to-one session has no nicknames (RFC 7701, 7.1).
+    NoNicknames,
+    /// The next hop did not take a part of the message.
+    NextHop(Status),
 }
 
 impl Refusal {
@@ -65,9 +69,12 @@ impl Refusal {
     pub fn status(&self) -> Status {
         match self {
             Self::Gap | Self::Contradiction | Self::BadEnvelope => Status::BAD_REQUEST,
-            Self::NotYours | Self::SeveralRecipients | Self::Muted | Self::TooManySessions => {
-                Status::FORBIDDEN
-            }
+            Self::NotYours
+            | Self::SeveralRecipients
+            | Self::Muted
+            | Self::TooManySessions
+            | Self::NoNicknames => Status::FORBIDDEN,
+            Self::NextHop(status) => *status,
             Self::UnknownRecipient => Status::NOT_FOUND,
             Self::LongEnvelope
             | Self::TooLarge
@@ -116,6 +123,8 @@ impl Refusal {
             Self::FocusAway => "The focus is away",
             Self::HandshakesWait => "The focus is still busy with your handshakes",
             Self::BadNickname => "Malformed nickname",
+            Self::NoNicknames => "No nicknames here",
+            Self::NextHop(_) => "The other side did not take it",
         })
     }
 
@@ -147,6 +156,8 @@ impl Refusal {
             Self::FocusAway => "focus_away",
             Self::HandshakesWait => "handshakes_wait",
             Self::BadNickname => "bad_nickname",
+            Self::NoNicknames => "no_nicknames",
+            Self::NextHop(_) => "next_hop",
         }
     }
 }

@@ -24,6 +24,12 @@ impl Seen {
         self.completed.push_back((digest(id), octets));
     }
 
+    /// The message was not completed after all.
+    pub fn forget(&mut self, id: MessageId) {
+        let gone = digest(id);
+        self.completed.retain(|(seen, _)| *seen != gone);
+    }
+
     /// How long the message was, if it was completed before.
     pub fn octets_of(&self, id: MessageId) -> Option<u64> {
         let wanted = digest(id);

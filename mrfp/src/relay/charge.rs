@@ -1,0 +1,94 @@
+//! Charges of a room's messages: each that is passed on is told to the focus once. What a pair's messages cost is told by
+//! whoever hears from the next hop; a switch is the receiving end, so here it is enough that a message was passed on.
+use std::collections::HashMap;
+use std::sync::{Arc, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use control::Ending;
+use ids::SeatId;
+use msrp::{Flag, MessageId, cpim};
+use rand::RngCore;
+
+use super::Relay;
+use crate::pair::tab::{Fare, Tab};
+use crate::room::Passage;
+use crate::session::{Audience, Message, Piece, Refusal};
+
+/// The tabs of the streams that are passing through a room.
+pub(super) type Tabs = HashMap<MessageId, Arc<Tab>>;
+
+impl Relay {
+    fn tabs(&self) -> MutexGuard<'_, Tabs> {
+        self.tabs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Opens a tab, if the room is charged.
+    fn open_tab_for(
+        &self,
+        (seat, id): (SeatId, MessageId),
+        audience: &Audience,
+        wrapped: &[u8],
+    ) -> Result<Option<Arc<Tab>>, Refusal> {
+        let room = self.lock();
+        if !room.roster().charge {
+            return Ok(None);
+        }
+        let receivers = room.receivers(audience, seat);
+        let fare = Fare { conference: room.conference(), seat, receivers };
+        let types = (cpim::MEDIA_TYPE.as_bytes(), wrapped);
+        Tab::open(&self.focus, fare, id, types).map(Some)
+    }
+
+    /// A streamed message begins, which its sender calls `id`.
+    pub(crate) fn begin(&self, id: MessageId, piece: &Piece) -> Result<(), Refusal> {
+        if !piece.is_first() {
+            return Ok(());
+        }
+        let whose = (piece.sender(), id);
+        if let Some(tab) = self.open_tab_for(whose, piece.audience(), piece.content_type())? {
+            self.tabs().insert(piece.stream(), tab);
+        }
+        Ok(())
+    }
+
+    /// What became of a piece of a streamed message.
+    pub(super) fn note_piece(&self, piece: &Piece, passed: &Result<(), Refusal>) {
+        let mut tabs = self.tabs();
+        let Some(tab) = tabs.get(&piece.stream()) else { return };
+        let ending = match (passed, piece.flag()) {
+            (Err(refusal), _) => Ending::Refused(refusal.status().code()),
+            (Ok(()), Flag::Abort) => Ending::Aborted,
+            (Ok(()), Flag::End) => Ending::Complete,
+            (Ok(()), Flag::More) => {
+                tab.note(piece.range().start - 1 + piece.body().octets());
+                return;
+            }
+        };
+        if passed.is_ok() {
+            tab.note(piece.range().start - 1 + piece.body().octets());
+        }
+        tab.close(ending);
+        tabs.remove(&piece.stream());
+    }
+
+    /// A gathered message is complete, which its sender calls `id`.
+    pub(crate) fn charged_message(
+        &self,
+        id: MessageId,
+        message: &Message,
+        now: Instant,
+        rng: &mut impl RngCore,
+    ) -> Result<Passage, Refusal> {
+        let whose = (message.sender(), id);
+        let tab = self.open_tab_for(whose, message.audience(), message.content_type())?;
+        let passage = self.message(message, now, rng);
+        if let Some(tab) = tab {
+            tab.note(message.body().octets());
+            match &passage {
+                Ok(Passage::Pass(..)) => tab.close(Ending::Complete),
+                Ok(Passage::Wait) | Err(_) => tab.cancel(),
+            }
+        }
+        passage
+    }
+}
