@@ -68,6 +68,14 @@ pub struct Sip {
     /// The port in the URIs we hand out, where a load balancer changes it. Default: the port of `listen`.
     #[serde(default)]
     pub advertised_port: Option<u16>,
+    /// The CA that signs the SIP core in front of us, PEM. Clients may then show a certificate under it. Default: none,
+    /// and nobody's word counts but a password's.
+    #[serde(default)]
+    pub core_ca_file: Option<PathBuf>,
+    /// DNS names or IP addresses of which the core's certificate carries one. What such a peer asserts about who asks
+    /// (P-Asserted-Identity, RFC 3325) is believed, and it is not challenged; in the file only.
+    #[serde(default)]
+    pub core_names: Vec<String>,
     /// Offer MD5 beside SHA-256, for old clients (RFC 8760, 2.7). Needs `ha1_md5` in the users file.
     #[serde(default)]
     pub md5: bool,

@@ -360,7 +360,11 @@ async fn listen_sip(
     config: &Config,
 ) -> Result<(SocketAddr, Option<SocketAddr>), StartError> {
     let identity = Identity::load(&config.sip.certificate_file, &config.sip.key_file)?;
-    let tls = Listen::Tls(tls::server_config(&identity, ClientAuth::None, &[])?);
+    let clients = match &config.sip.core_ca_file {
+        Some(file) => ClientAuth::Optional(tls::load_roots(file)?),
+        None => ClientAuth::None,
+    };
+    let tls = Listen::Tls(tls::server_config(&identity, clients, &[])?);
     let open = async |address, how| {
         let wrong = |why| StartError::Listen { what: "sip", address, why };
         edge.listen(address, how).await.map_err(wrong)

@@ -7,6 +7,7 @@ mod fingerprint;
 mod identity;
 mod live;
 mod named;
+mod names;
 mod not_after;
 
 use std::path::{Path, PathBuf};
@@ -27,6 +28,7 @@ pub use fingerprint::{BadFingerprint, Fingerprint, FingerprintVerifier};
 pub use identity::Identity;
 pub use live::{Live, Watch};
 pub use named::Named;
+pub use names::{BadName, Names};
 
 /// Why TLS cannot be set up. Never holds key material.
 #[derive(Debug, thiserror::Error)]

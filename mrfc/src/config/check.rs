@@ -1,4 +1,6 @@
 //! What [`Config::check`] refuses: values that parse and cannot work together. It reads no file.
+use service::tls::Names;
+
 use super::{Config, Limits};
 
 /// What is wrong with a configuration that parsed.
@@ -19,6 +21,14 @@ pub enum BadConfig {
     /// Two relays of one name.
     #[error("two relays are called {0:?}; each needs a name of its own")]
     RelayTwice(String),
+    /// A core that nobody could prove to be.
+    #[error(
+        "sip.core_ca_file and sip.core_names belong together: whose certificates, under which CA"
+    )]
+    HalfACore,
+    /// A core by no name.
+    #[error("sip.core_names: {0}")]
+    CoreName(service::tls::BadName),
     /// A bound that would let nothing through.
     #[error("limits.{0} is 0, which would refuse everybody; leave it out for the default")]
     Zero(&'static str),
@@ -52,6 +62,10 @@ impl Config {
         names.sort_unstable();
         if let Some([twice, _]) = names.array_windows().find(|[a, b]| a == b) {
             return Err(BadConfig::RelayTwice((*twice).to_owned()));
+        }
+        Names::parse(&self.sip.core_names).map_err(BadConfig::CoreName)?;
+        if self.sip.core_ca_file.is_some() == self.sip.core_names.is_empty() {
+            return Err(BadConfig::HalfACore);
         }
         if self.messages.answer_secs == 0 {
             return Err(BadConfig::NoTime("messages.answer_secs"));
@@ -163,11 +177,12 @@ mod tests {
     #[test]
     fn contradictions_are_refused_with_their_name() {
         type Break = fn(&mut Config);
-        let breaks: [(Break, BadConfig); 6] = [
+        let breaks: [(Break, BadConfig); 7] = [
             (
                 |c| c.conferences.nicknames_reserved.push(String::from(" ")),
                 BadConfig::Reserved(String::from(" ")),
             ),
+            (|c| c.sip.core_names.push(String::from("core")), BadConfig::HalfACore),
             (|c| c.domain = String::from("a b"), BadConfig::Domain(String::from("a b"))),
             (|c| c.relays.clear(), BadConfig::NoRelay),
             (|c| c.relays.push(c.relays[0].clone()), BadConfig::RelayTwice(String::from("mrfp-0"))),

@@ -43,7 +43,7 @@ impl Front {
     pub(super) fn is_busy(&self, flow: FlowId) -> bool {
         self.flows
             .get(&flow)
-            .is_none_or(|known| known.open > self.limits().calls_per_connection_max)
+            .is_none_or(|known| !known.core && known.open > self.limits().calls_per_connection_max)
     }
 
     /// The request behind a key, while it is open.

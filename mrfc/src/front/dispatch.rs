@@ -41,8 +41,10 @@ impl Front {
     }
 
     fn dispatch(&mut self, key: TransactionKey, flow: FlowId, mut request: Request) {
-        // RFC 3325, 5: nobody here is in our trust domain, so nobody may assert who somebody is.
-        request.headers.remove(&Name::PAssertedIdentity);
+        if !self.is_core(flow) {
+            // RFC 3325, 5: who is outside of our trust domain may not assert who somebody is.
+            request.headers.remove(&Name::PAssertedIdentity);
+        }
         let open = self.opened(key, flow, request);
         if let Ok(Some(response)) | Err(response) = self.serve(key, &open) {
             self.respond(key, response);
@@ -61,7 +63,7 @@ impl Front {
             Method::Options => self.options(request).map(Some),
             Method::Invite => self.invite(key, *flow, request, author),
             Method::Refer => self.refer(key, *flow, request, &author),
-            Method::Message => self.message(key, request, &author),
+            Method::Message => self.message(key, *flow, request, &author),
             Method::Bye => self.bye(*flow, request, &author).map(Some),
             // `screen` lets nothing else through; the endpoint keeps ACK and CANCEL.
             _ => Err(Response::to(request, Status::METHOD_NOT_ALLOWED)),
@@ -70,6 +72,10 @@ impl Front {
 
     /// Who sent it, or the answer to a stranger.
     fn author(&mut self, flow: FlowId, request: &Request) -> Result<Aor, Response> {
+        if let Some(author) = self.vouched_by_core(flow, request) {
+            self.metrics.login("sip", "asserted");
+            return Ok(author);
+        }
         let now = clock::now();
         let found = self.gatekeeper.author(now, flow, request, &self.users, &self.registrar);
         let stranger = match found {

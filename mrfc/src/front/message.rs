@@ -7,7 +7,7 @@ use bytes::Bytes;
 use ids::Aor;
 use service::clock;
 use sip::dialog::{random_call_id, random_tag};
-use sip::endpoint::{Failure, TransactionKey};
+use sip::endpoint::{Failure, FlowId, TransactionKey};
 use sip::header::{CSeq, Name, NameAddr};
 use sip::{Method, Request, Response, SipUri, Status};
 
@@ -17,7 +17,6 @@ use super::dispatch::Reply;
 use super::fork::Fork;
 use super::privacy::Privacy;
 use crate::config;
-use crate::registrar::Binding;
 
 /// Messages without an answer.
 #[derive(Debug, Default)]
@@ -34,6 +33,14 @@ struct Underway {
     until: Instant,
     /// What a device says it takes, for a 415 (RFC 3261, 8.2.3).
     accept: Option<Bytes>,
+}
+
+/// A way to a device, or to whoever knows one.
+struct Way {
+    flow: FlowId,
+    target: sip::Uri,
+    /// Route: the Path of its registration.
+    path: Vec<String>,
 }
 
 impl Messages {
@@ -73,6 +80,7 @@ impl Front {
     pub(super) fn message(
         &mut self,
         key: TransactionKey,
+        flow: FlowId,
         request: &Request,
         author: &Aor,
     ) -> Reply {
@@ -80,27 +88,47 @@ impl Front {
         policy(&self.config.messages, request)?;
         let privacy = Privacy::of(request)?;
         let now = clock::now();
-        let bindings = self.registrar.bindings(&recipient, now);
-        if bindings.is_empty() {
+        let ways = self.ways(flow, request, &recipient, now);
+        if ways.is_empty() {
             return Err(Response::to(request, Status::TEMPORARILY_UNAVAILABLE));
         }
         if self.messages.underway.len() >= self.config.limits.calls_max {
             return Err(overloaded(request));
         }
         let mut fork = Fork::default();
-        fork.add(bindings.len());
+        fork.add(ways.len());
         let until = now + Duration::from_secs(self.config.messages.answer_secs);
         self.messages.underway.insert(key, Underway { fork, until, accept: None });
-        for binding in &bindings {
-            match self.copy(request, author, privacy, binding) {
+        for way in ways {
+            match self.copy(request, author, privacy, &way) {
                 Some(copy) => {
-                    let sent = self.endpoint.request(now, binding.flow, copy);
+                    let sent = self.endpoint.request(now, way.flow, copy);
                     self.messages.copies.insert(sent, key);
                 }
                 None => self.message_ended(key, Status::TEMPORARILY_UNAVAILABLE),
             }
         }
         Ok(None)
+    }
+
+    /// Where copies go: to every device registered here, or else to the core, which knows where the person is. What
+    /// came from the core because it knows of nobody else does not go back there.
+    fn ways(&self, from: FlowId, request: &Request, to: &Aor, now: Instant) -> Vec<Way> {
+        let here = self.registrar.bindings(to, now).into_iter().filter_map(|binding| {
+            Some(Way { flow: binding.flow, target: binding.uri.parse().ok()?, path: binding.path })
+        });
+        let here: Vec<Way> = here.collect();
+        let core = self.core().filter(|_| here.is_empty() && !self.came_from_us(from, request));
+        let core = core.map(|flow| Way { flow, target: SipUri::from(to).into(), path: Vec::new() });
+        here.into_iter().chain(core).collect()
+    }
+
+    /// Whether a request passed here before: one of the Vias below the top one is ours.
+    fn came_from_us(&self, from: FlowId, request: &Request) -> bool {
+        let ours = |via: &sip::header::Via| {
+            via.host.eq_ignore_ascii_case(&self.domain) && via.port == Some(self.port)
+        };
+        self.is_core(from) && request.headers.vias().is_ok_and(|vias| vias.iter().any(ours))
     }
 
     /// Whom a MESSAGE is for. A conference is talked to in its session, not beside it.
@@ -115,7 +143,11 @@ impl Front {
             return Err(refuse(Status::NOT_FOUND));
         }
         let aor = uri.aor().map_err(|_| refuse(Status::NOT_FOUND))?;
-        if self.users.knows(&aor) { Ok(aor) } else { Err(refuse(Status::NOT_FOUND)) }
+        if self.users.knows(&aor) || self.core().is_some() {
+            Ok(aor)
+        } else {
+            Err(refuse(Status::NOT_FOUND))
+        }
     }
 
     /// The message for one device.
@@ -124,24 +156,28 @@ impl Front {
         request: &Request,
         author: &Aor,
         privacy: Privacy,
-        binding: &Binding,
+        way: &Way,
     ) -> Option<Request> {
-        let target: sip::Uri = binding.uri.parse().ok()?;
         let mut own = request.headers.from().ok()?;
         own.params = sip::header::Params::default();
         let from = privacy.from(own).with_tag(&random_tag(&mut self.rng));
         let hops = request.headers.max_forwards().ok().flatten().unwrap_or(70).saturating_sub(1);
-        let mut copy = Request::new(Method::Message, target)
+        let mut copy = Request::new(Method::Message, way.target.clone())
             .with(Name::MaxForwards, hops)
             .with(Name::From, from)
             .with(Name::To, request.headers.text(&Name::To)?)
             .with(Name::CallId, random_call_id(&mut self.rng))
             .with(Name::CSeq, CSeq { number: 1, method: Method::Message });
-        if let Some(author) = privacy.asserted(author) {
+        // RFC 3325, 7: inside the trust domain the identity stays, with the wish that it be hidden at its edge.
+        let inside = self.is_core(way.flow);
+        if let Some(author) = privacy.asserted(author).or_else(|| inside.then_some(author)) {
             let asserted = NameAddr::new(SipUri::from(author));
             copy = copy.with(Name::PAssertedIdentity, asserted);
         }
-        copy = binding.path.iter().fold(copy, |copy, hop| copy.with(Name::Route, hop));
+        if inside {
+            copy.headers.copy(&Name::Privacy, &request.headers);
+        }
+        copy = way.path.iter().fold(copy, |copy, hop| copy.with(Name::Route, hop));
         for header in request.headers.iter() {
             if !OURS.contains(&header.name) && privacy.passes(&header.name) {
                 copy.headers.push(header.name.clone(), Bytes::copy_from_slice(header.value()));

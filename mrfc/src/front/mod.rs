@@ -23,6 +23,7 @@ mod refer;
 mod refusal;
 mod register;
 mod screen;
+mod sip_core;
 mod target;
 
 use std::collections::{HashMap, HashSet};
@@ -35,6 +36,7 @@ use rand::rngs::StdRng;
 use rand::{RngCore, SeedableRng};
 use service::clock;
 use service::shutdown::Shutdown;
+use service::tls::Names;
 use sip::digest::NonceLimits;
 use sip::endpoint::{Endpoint, EndpointLimits, FlowAddresses, FlowId, Output, TransactionKey};
 use tokio::sync::mpsc;
@@ -87,6 +89,7 @@ pub(crate) struct Front {
     rng: StdRng,
     endpoint: Endpoint,
     gatekeeper: Gatekeeper,
+    core_names: Names,
     registrar: Registrar,
     flows: HashMap<FlowId, Flow>,
     /// Connections to be closed once what is queued for them is written.
@@ -109,6 +112,8 @@ struct Flow {
     failures: u32,
     /// Requests without a final answer.
     open: usize,
+    /// The SIP core is at the other end: many people share it, and its word counts.
+    core: bool,
 }
 
 /// What a task at the desks is for.
@@ -145,15 +150,19 @@ impl Front {
                 limits.register_secs_max,
             ),
         };
-        let endpoint_limits = EndpointLimits {
-            flow_transactions_max: limits.calls_per_connection_max * 4,
-            ..EndpointLimits::default()
-        };
+        // Checked with the configuration; without names there is no core.
+        let core_names = Names::parse(&config.sip.core_names).unwrap_or_default();
+        let mut endpoint_limits = EndpointLimits::default();
+        if core_names.is_empty() {
+            // With a core everybody may come on one connection.
+            endpoint_limits.flow_transactions_max = limits.calls_per_connection_max * 4;
+        }
         let mut rng = seeded()?;
         let mut seed = [0; 32];
         rng.fill_bytes(&mut seed);
         Ok(Self {
             gatekeeper: gatekeeper(&config)?,
+            core_names,
             registrar: Registrar::new(bounds),
             calls: Calls::new(limits.calls_max),
             endpoint: Endpoint::new(endpoint_limits, seed),
@@ -220,10 +229,11 @@ impl Front {
     fn edge_event(&mut self, event: EdgeEvent) {
         match event {
             EdgeEvent::Opened { flow, peer } => {
-                let transport = match peer.security {
-                    Security::Tls { .. } => "TLS",
-                    Security::Protected => "TCP",
+                let (transport, certificate) = match &peer.security {
+                    Security::Tls { certificate } => ("TLS", certificate.as_deref()),
+                    Security::Protected => ("TCP", None),
                 };
+                let core = certificate.is_some_and(|it| self.core_names.are_proved_by(it));
                 let addresses = FlowAddresses {
                     transport: transport.to_owned(),
                     sent_by_host: self.domain.clone(),
@@ -232,7 +242,7 @@ impl Front {
                     peer_port: peer.address.port(),
                 };
                 self.endpoint.opened(flow, addresses);
-                self.flows.insert(flow, Flow::default());
+                self.flows.insert(flow, Flow { core, ..Flow::default() });
             }
             EdgeEvent::Message { flow, message } => {
                 self.endpoint.receive(clock::now(), flow, message);
@@ -244,6 +254,9 @@ impl Front {
             EdgeEvent::Closed { flow, why } => {
                 tracing::debug!(flow = flow.0, %why, "connection over");
                 self.endpoint.closed(clock::now(), flow);
+                if self.is_core(flow) {
+                    self.move_dialogs(flow);
+                }
                 self.flows.remove(&flow);
                 self.registrar.lost(flow);
                 self.lost_dialogs(flow);

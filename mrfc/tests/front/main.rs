@@ -5,6 +5,7 @@
 mod calling;
 mod directory;
 mod joining;
+mod kamailio;
 mod messaging;
 mod phone;
 mod process;

@@ -1,11 +1,13 @@
 //! A SIP device on one TLS connection: raw enough to misbehave.
+use std::net::SocketAddr;
+
 use edge::driver::{self, DriverSettings, Sip, SipEvent};
 use edge::{Dial, Edge, EdgeLimits, Target};
 use ids::{Aor, DeviceId};
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use rustls::pki_types::ServerName;
-use service::tls::{self, Trust};
+use service::tls::{self, Identity, Trust};
 use sip::dialog::{Dialog, random_call_id, random_tag};
 use sip::digest::Login;
 use sip::endpoint::{FlowId, TransactionKey};
@@ -53,12 +55,31 @@ pub(crate) fn good_offer() -> String {
 impl Phone {
     /// A connection of this user's device number `n`; nothing is said on it yet.
     pub(crate) async fn connect(world: &World, user: &str, n: u8) -> Self {
+        Self::dial(world, world.addresses.sip, None, (user, n)).await
+    }
+
+    /// The same at another address, where somebody stands in front of the MRFC.
+    pub(crate) async fn connect_to(world: &World, address: SocketAddr, user: &str, n: u8) -> Self {
+        Self::dial(world, address, None, (user, n)).await
+    }
+
+    /// The same with a certificate of its own.
+    pub(crate) async fn connect_as(world: &World, identity: &Identity, user: &str) -> Self {
+        Self::dial(world, world.addresses.sip, Some(identity), (user, 1)).await
+    }
+
+    async fn dial(
+        world: &World,
+        address: SocketAddr,
+        identity: Option<&Identity>,
+        (user, n): (&str, u8),
+    ) -> Self {
         let (edge, events) = Edge::new(EdgeLimits::default());
         let (sip, events) = driver::spawn(edge, events, DriverSettings::default()).unwrap();
-        let config = tls::client_config(Trust::Roots(world.roots.clone()), None, &[]).unwrap();
+        let trust = Trust::Roots(world.roots.clone());
+        let config = tls::client_config(trust, identity, &[]).unwrap();
         let server_name = ServerName::try_from(DOMAIN).unwrap();
         let security = Dial::Tls { config, server_name };
-        let address = world.addresses.sip;
         let (flow, _) = sip.connect(Target { address, security }).await.unwrap();
         let seed = user.bytes().map(u64::from).sum::<u64>() * 256 + u64::from(n);
         Self {

@@ -27,6 +27,8 @@ pub(crate) struct World {
     pub(crate) roots: Arc<RootCertStore>,
     pub(crate) issuer: Issuer,
     pub(crate) relay: Relay,
+    /// Who signs every certificate here.
+    pub(crate) ca: DevCa,
     shutdown: Shutdown,
     _files: Files,
 }
@@ -53,6 +55,25 @@ impl World {
         let ca = DevCa::new("control", clock::wall()).unwrap();
         let relay = Relay::start(&ca.issue(&["mrfp"]).unwrap(), ca.roots().unwrap(), manner);
         let files = Files::with(&ca, relay.address);
+        Self::of(ca, relay, files, change).await
+    }
+
+    /// A world that takes whoever proves this name for the SIP core in front of it.
+    pub(crate) async fn with_core(name: &str) -> Self {
+        tls::install_provider();
+        let ca = DevCa::new("control", clock::wall()).unwrap();
+        let identity = ca.issue(&["mrfp"]).unwrap();
+        let relay = Relay::start(&identity, ca.roots().unwrap(), Manner::Prompt);
+        let files = Files::with(&ca, relay.address);
+        let roots = files.path("ca.pem");
+        let change = |config: &mut Config| {
+            config.sip.core_ca_file = Some(roots);
+            config.sip.core_names = vec![name.to_owned()];
+        };
+        Self::of(ca, relay, files, change).await
+    }
+
+    async fn of(ca: DevCa, relay: Relay, files: Files, change: impl FnOnce(&mut Config)) -> Self {
         let text = Some(files.config());
         let mut config: Config =
             service::config::load_from(text.as_deref(), "MRFC", [].into(), &[]).unwrap();
@@ -62,7 +83,7 @@ impl World {
         let addresses = server.addresses().clone();
         tokio::spawn(server.serve());
         let (roots, issuer) = (ca.roots().unwrap(), files.issuer.clone());
-        Self { addresses, roots, issuer, relay, shutdown, _files: files }
+        Self { addresses, roots, issuer, relay, ca, shutdown, _files: files }
     }
 
     /// The value of one line of `/metrics`; 0 if it is not there.
