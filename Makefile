@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
-.PHONY: help demo test setup lint doc wasm chart unit fuzz load soak
+.PHONY: help demo test setup lint doc wasm chart unit fuzz load soak bench-peers
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -45,3 +45,8 @@ load: ## a short load on a system of its own
 
 soak: ## a million messages through a small room: nothing is lost and memory stays flat
 	cargo run --release -p loadtest -- fanout --receivers 5 --octets 300 --messages 1000000 --warmup 1s --growth-max 1024
+
+bench-peers: ## the relay next to nats-server, mosquitto and haproxy; ROW=name runs one load and writes nothing
+	.ci/peers
+	cargo run --release -p loadtest -- peers $(if $(ROW),--row $(ROW) --rounds $(or $(ROUNDS),3),--rounds $(or $(ROUNDS),5) \
+	  --write loadtest/RESULTS.md --commit "$$(git describe --always --dirty) ($$(date -u +%F))")

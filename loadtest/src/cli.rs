@@ -10,6 +10,7 @@ use conclave::servers::{self, ServerCommand};
 
 use crate::fanout::bare::Bare;
 use crate::fanout::cli::Fanout;
+use crate::fanout::peers::Peers;
 use crate::quick::{self, Asked};
 use crate::scenario::{BadScenario, Scenario};
 use crate::threshold::Thresholds;
@@ -34,6 +35,8 @@ pub enum Command {
     Quick(Quick),
     /// Load a relay, or another server, with one sender and many receivers and say what a delivery costs
     Fanout(Box<Fanout>),
+    /// Compare the relay with other servers under the same loads
+    Peers(Peers),
     /// Run the smallest switch there can be
     #[command(hide = true)]
     Bare(Bare),
@@ -112,6 +115,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Mrfc { command } => servers::mrfc(command),
         Command::Mrfp { command } => servers::mrfp(command),
         Command::Fanout(options) => options.carry_out(),
+        Command::Peers(options) => options.carry_out(),
         Command::Bare(options) => options.serve().map(|()| ExitCode::SUCCESS),
         Command::Quick(options) => match options.asked() {
             Ok(asked) => load(asked, options.json),

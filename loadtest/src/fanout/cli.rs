@@ -48,6 +48,9 @@ pub struct Fanout {
     /// Threads of the relay that carry connections
     #[arg(long, default_value_t = 1)]
     pub shards: usize,
+    /// A one-to-one session through the relay instead of a room; with --receivers 1
+    #[arg(long)]
+    pub pair: bool,
     /// Plain TCP instead of TLS
     #[arg(long)]
     pub plain: bool,
@@ -89,6 +92,7 @@ impl Fanout {
             until: self.messages.map_or(Until::Time(self.duration), Until::Messages),
             patience: self.patience,
             answer: if self.no_answer { Answer::Nothing } else { Answer::Ok },
+            pair: self.pair,
             growth_max: self.growth_max.map(|kib| kib.saturating_mul(1024)),
         }
     }
@@ -99,6 +103,7 @@ impl Fanout {
     /// The run could not be made.
     #[expect(clippy::print_stdout, reason = "the result is what this command prints")]
     pub fn carry_out(&self) -> anyhow::Result<ExitCode> {
+        anyhow::ensure!(!self.pair || self.receivers == 1, "a pair has one receiver");
         let report = run(&self.asked())?;
         if self.json {
             println!("{}", serde_json::to_string_pretty(&report)?);

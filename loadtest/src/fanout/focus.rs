@@ -1,4 +1,4 @@
-//! The focus's part: over the control link it opens one open room and seats everybody, then keeps the link up until the run
+//! The focus's part: over the control link it opens one room and seats everybody, then keeps the link up until the run
 //! is over. Nobody dials in; the seats' paths go straight to the generator.
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -48,14 +48,14 @@ impl Focus {
         ca: &DevCa,
         relay: SocketAddr,
         seats: usize,
-        transport: Transport,
+        (level, transport): (Level, Transport),
     ) -> anyhow::Result<(Self, Vec<Paths>)> {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         let paths = runtime.block_on(async {
             let seating = async {
                 let mut desk = Desk::connect(ca, relay).await?;
-                let paths = desk.seat(seats, transport).await?;
+                let paths = desk.seat(seats, (level, transport)).await?;
                 tokio::spawn(desk.keep_up());
                 anyhow::Ok(paths)
             };
@@ -94,11 +94,15 @@ impl Desk {
         Ok(desk)
     }
 
-    async fn seat(&mut self, seats: usize, transport: Transport) -> anyhow::Result<Vec<Paths>> {
+    async fn seat(
+        &mut self,
+        seats: usize,
+        (level, transport): (Level, Transport),
+    ) -> anyhow::Result<Vec<Paths>> {
         let room = Room {
             uri: ROOM.into(),
             term: Term(1),
-            level: Level::Open,
+            level,
             gate: None,
             message_octets_max: MESSAGE_OCTETS_MAX,
             charge: false,

@@ -7,6 +7,9 @@
 //! cargo run --release -p loadtest -- fanout --rate 30000 --seconds 5 --json
 //! ```
 //!
+//! `loadtest peers`, or `make bench-peers`, compares the relay with others under a table of loads (`rows`), in rounds whose
+//! order rotates; `make bench-peers ROW=window` runs one load in less than a minute.
+//!
 //! The server is a process of its own on loopback; the generator is one thread of this one. It plays the focus (`focus`),
 //! takes all seats (`line`), and runs the load (`drive`): with a window it sends the next message when the oldest has
 //! reached everybody (a closed loop), with a rate at its time (an open loop, latency from the intended start). The CPU of
@@ -24,6 +27,8 @@
 //! | `server` | the process under load |
 //! | `bare` | the smallest switch there can be, as a limit |
 //! | `report` | the result (pure) |
+//! | `rows`, `table` | the loads of the comparison with others, and its table (pure) |
+//! | `peers` | the comparison |
 pub mod bare;
 pub mod cli;
 pub mod content;
@@ -34,14 +39,17 @@ pub mod line;
 pub mod mqtt;
 pub mod msrp;
 pub mod nats;
+pub mod peers;
 pub mod report;
+pub mod rows;
 pub mod server;
 pub mod speech;
+pub mod table;
 
 use std::time::Duration;
 
 use anyhow::Context;
-use control::Transport;
+use control::{Level, Transport};
 use service::tls::ClientAuth;
 
 use crate::usage;
@@ -78,6 +86,8 @@ pub struct Asked {
     pub patience: Duration,
     /// Whether receivers answer.
     pub answer: Answer,
+    /// A one-to-one session instead of a room; it has one receiver.
+    pub pair: bool,
     /// Octets by which the server may grow from the end of the warm-up on.
     pub growth_max: Option<u64>,
 }
@@ -104,8 +114,10 @@ pub fn run(asked: &Asked) -> anyhow::Result<Report> {
     match asked.setup.against {
         Against::Mrfp => {
             let control = server.control.context("the relay has no control listener")?;
+            let level = if asked.pair { Level::Pair } else { Level::Open };
             let transport = if asked.setup.plain { Transport::Tcp } else { Transport::Tls };
-            let (focus, paths) = Focus::open(&server.ca, control, asked.receivers + 1, transport)?;
+            let (focus, paths) =
+                Focus::open(&server.ca, control, asked.receivers + 1, (level, transport))?;
             let answer = asked.answer;
             let speeches = paths.iter().map(|paths| Msrp::new(&paths.seat, &paths.own, answer));
             let report = load(asked, &server, &msrp::wrapper(), speeches);

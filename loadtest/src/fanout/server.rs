@@ -252,7 +252,9 @@ impl Made<'_> {
             "shards = {shards}\n[msrp]\nlisten = \"127.0.0.1:0\"\n{identity}{protected}\
              [control]\nlisten = \"127.0.0.1:0\"\n{identity}ca_file = {ca:?}\n\
              [ops]\nlisten = \"127.0.0.1:0\"\n[log]\nlevel = \"warn\"\n\
-             [limits]\nconnections_max = 20000\nconnections_per_address_max = 20000\n",
+             [limits]\nconnections_max = 20000\nconnections_per_address_max = 20000\n\
+             connects_per_address_per_sec = 0\nchunks_per_seat_per_sec = 0\n\
+             octets_per_connection_per_sec = 0\n",
             shards = self.setup.shards,
             protected = if self.setup.plain { "protected_listen = \"127.0.0.1:0\"\n" } else { "" },
             ca = self.folder.join("ca.pem"),
@@ -273,6 +275,27 @@ fn found(program: &str) -> anyhow::Result<PathBuf> {
 #[must_use]
 pub fn is_installed(against: Against) -> bool {
     against.program().is_none_or(|program| found(program).is_ok())
+}
+
+/// What a program says its version is.
+#[must_use]
+pub fn version(against: Against) -> String {
+    let program = against.program().unwrap_or_default();
+    let option = match against {
+        Against::Mosquitto => "-h",
+        Against::Haproxy => "-v",
+        _ => "--version",
+    };
+    let output = found(program).ok().and_then(|path| Command::new(path).arg(option).output().ok());
+    let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
+    let line = text.as_deref().and_then(|text| text.lines().next());
+    line.map_or_else(
+        || format!("{program} is not installed"),
+        |line| {
+            // haproxy goes on with where it comes from.
+            line.split(" - ").next().unwrap_or(line).trim().to_owned()
+        },
+    )
 }
 
 /// A port that was free just now: these programs cannot say which one they took.
