@@ -10,7 +10,6 @@ mod seated;
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::HashMap;
 use std::future::poll_fn;
-use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -48,7 +47,7 @@ pub(crate) struct Connection {
     writer: Writer,
     stream: RefCell<Stream>,
     /// By session-id.
-    sessions: RefCell<HashMap<String, Seated>>,
+    sessions: RefCell<HashMap<String, Box<Seated>>>,
     last_lane: Cell<u32>,
     /// The request whose end has not come yet.
     arriving: RefCell<Option<Arc<Head>>>,
@@ -86,8 +85,13 @@ pub(crate) struct Connection {
 struct Stream {
     decoder: Decoder,
     input: BytesMut,
+    /// Nothing but answers came last, and most likely nothing else comes next.
+    answers: bool,
     pace: Pace,
 }
+
+/// Room for answers that a shard keeps: many of them, and little for a chunk to keep alive if one comes after all.
+const SPARE_OCTETS_MAX: usize = 16 * 1024;
 
 /// Starts to serve a newcomer, in a task of this shard.
 pub(crate) fn serve(shard: &Rc<Shard>, newcomer: Newcomer, now: Instant) {
@@ -121,6 +125,7 @@ pub(crate) fn enter(
         stream: RefCell::new(Stream {
             decoder: Decoder::new(plane.limits.codec()),
             input: BytesMut::new(),
+            answers: false,
             pace: Pace::new(now),
         }),
         sessions: RefCell::default(),
@@ -166,14 +171,16 @@ async fn run(connection: Rc<Connection>, mut socket: OwnedReadHalf, shard: Rc<Sh
             Pause::Ended(cause) => break cause,
             Pause::Turn => tokio::task::yield_now().await,
             Pause::Rest => {
-                if let Some(cause) = rest::rest(&connection, &socket, &shard).await {
+                // What is seldom is boxed here, so that a task is no larger than the usual needs.
+                let rest = Box::pin(rest::rest(&connection, &socket, &shard));
+                if let Some(cause) = rest.await {
                     break cause;
                 }
             }
             Pause::Congested => shard.plane.doors.passable().await,
         }
     };
-    goodbye::say(&connection, socket, &shard, cause).await;
+    Box::pin(goodbye::say(&connection, socket, &shard, cause)).await;
 }
 
 impl Connection {
@@ -235,9 +242,13 @@ impl Connection {
         self.heard.set(now);
         let stream = &mut *self.stream.borrow_mut();
         let before = stream.input.len();
+        if before == 0 && stream.answers {
+            stream.input = shard.spare.take();
+        }
         let opened = self.wire.borrow_mut().open(sealed, &mut stream.input);
         let octets = stream.input.len() - before;
-        shard.plane.metrics.octets_in.inc_by(u64::try_from(octets).unwrap_or_default());
+        let octets = u64::try_from(octets).unwrap_or_default();
+        shard.tally.octets_in.update(|sum| sum + octets);
         if self.wire.borrow().wants_write() {
             self.mark_dirty(shard);
         }
@@ -258,11 +269,14 @@ impl Connection {
                 Err(fault) => self.fault(shard, &fault)?,
             }
         }
-        // An idle connection keeps no buffer.
+        // An idle connection keeps no buffer. Where nothing but answers came nobody else does, and the next may use it.
         if stream.input.is_empty() {
-            stream.input = BytesMut::new();
+            let input = std::mem::take(&mut stream.input);
+            if chunks == 0 && input.capacity() <= SPARE_OCTETS_MAX {
+                shard.spare.replace(input);
+            }
         }
-        let octets = u64::try_from(octets).unwrap_or_default();
+        stream.answers = chunks == 0;
         let spent = Spent { chunks, octets, refused: self.refused.take() };
         let seats = self.sessions.borrow().len();
         let verdict = stream.pace.spend(&shard.plane.rates, spent, seats, now);
@@ -343,7 +357,7 @@ impl Connection {
     pub(crate) fn flush(&self, shard: &Shard) {
         self.dirty.set(false);
         let was_behind = self.writer.is_behind();
-        match self.writer.flush(&mut self.wire.borrow_mut(), &shard.plane) {
+        match self.writer.flush(&mut self.wire.borrow_mut(), &shard.plane, &shard.tally) {
             Flushed::All => self.note_written(),
             // The task must now wait for the socket to become writable, too.
             Flushed::Behind if !was_behind => self.attention.call(),
@@ -428,18 +442,6 @@ impl Attention {
     fn call(&self) {
         if let Some(waker) = &*self.0.borrow() {
             waker.wake_by_ref();
-        }
-    }
-}
-
-/// Reading what nobody needs any more, so that closing does not cut off our last answer.
-async fn discard(socket: &mut OwnedReadHalf) -> io::Result<()> {
-    let mut scratch = [0; 4096];
-    loop {
-        let mut buffer = ReadBuf::new(&mut scratch);
-        poll_fn(|context| Pin::new(&mut *socket).poll_read(context, &mut buffer)).await?;
-        if buffer.filled().is_empty() {
-            return Ok(());
         }
     }
 }

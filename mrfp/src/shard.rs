@@ -9,6 +9,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::BytesMut;
 use control::Cause;
 use ids::SeatId;
 use msrp::TransactionId;
@@ -19,6 +20,7 @@ pub(crate) use local::{LocalRoom, Route};
 
 use crate::connection::{self, Connection, onward};
 use crate::doors::{Door, Errand, Parcel};
+use crate::metrics::Metrics;
 use crate::plane::{self, Plane};
 use crate::relay::{Relay, RoomId};
 use crate::room::Roster;
@@ -30,6 +32,8 @@ pub(crate) struct Shard {
     door: Arc<Door>,
     /// Sealed octets pass through here on their way in; one buffer serves all connections.
     pub(crate) buffer: RefCell<Vec<u8>>,
+    /// Opened octets of which nobody kept any: their room, for the next batch.
+    pub(crate) spare: RefCell<BytesMut>,
     pub(crate) rng: RefCell<StdRng>,
     rooms: RefCell<HashMap<RoomId, LocalRoom>>,
     connections: RefCell<HashMap<u64, Rc<Connection>>>,
@@ -43,10 +47,38 @@ pub(crate) struct Shard {
     /// Whatever is marked dirty now is looked at before this ends.
     settling: Cell<bool>,
     last_connection: Cell<u64>,
+    pub(crate) tally: Tally,
+}
+
+/// What was counted since the shared counters were told: they are common to all shards, and dear in a crowd.
+#[derive(Default)]
+pub(crate) struct Tally {
+    pub(crate) octets_in: Cell<u64>,
+    pub(crate) octets_out: Cell<u64>,
+    pub(crate) writes: Cell<u64>,
+}
+
+impl Tally {
+    fn tell(&self, metrics: &Metrics) {
+        let counters = [
+            (&self.octets_in, &metrics.octets_in),
+            (&self.octets_out, &metrics.octets_out),
+            (&self.writes, &metrics.writes),
+        ];
+        for (counted, counter) in counters {
+            match counted.take() {
+                0 => {}
+                counted => counter.inc_by(counted),
+            }
+        }
+    }
 }
 
 /// How often time-outs are looked at. They are seconds long, so this much late is early enough.
 const TICK: Duration = Duration::from_millis(250);
+
+/// Fewer receivers than this count together with other shards.
+const SHARED_MAX: usize = 4;
 
 /// Room for errands that a quiet shard keeps.
 const ERRANDS_KEPT_MAX: usize = 1024;
@@ -83,6 +115,7 @@ impl Shard {
             index,
             door,
             buffer: RefCell::new(vec![0; plane.limits.read_octets]),
+            spare: RefCell::default(),
             rng: RefCell::new(plane::random()),
             rooms: RefCell::default(),
             connections: RefCell::default(),
@@ -92,6 +125,7 @@ impl Shard {
             flushing: RefCell::default(),
             settling: Cell::new(false),
             last_connection: Cell::new(0),
+            tally: Tally::default(),
             plane,
         })
     }
@@ -138,6 +172,7 @@ impl Shard {
         self.flushing.replace(dirty);
         self.settling.set(false);
         self.measure_round();
+        self.tally.tell(&self.plane.metrics);
     }
 
     fn measure_round(&self) {
@@ -210,6 +245,9 @@ impl Shard {
             Some(local) => local.receivers(parcel),
             None => return,
         };
+        // Each frame counts as one more holder of its payload, so where shards share it they count apart.
+        let alone = self.plane.doors.count() == 1 || routes.len() < SHARED_MAX;
+        let payload = if alone { parcel.payload.clone() } else { parcel.payload.apart() };
         let (part, mut queued) = (parcel.part(), 0);
         for route in routes.iter() {
             if Some(route.seat) == parcel.except || !parcel.is_for(route.seat) || route.is_gone() {
@@ -217,9 +255,9 @@ impl Shard {
             }
             let frame = if route.shares_connection {
                 let id = TransactionId::random(&mut *self.rng.borrow_mut());
-                parcel.payload.under(id).to(&route.address)
+                payload.under(id).to(&route.address)
             } else {
-                parcel.payload.to(&route.address)
+                payload.to(&route.address)
             };
             if route.connection.push((route.lane, part), frame, self) {
                 queued += 1;

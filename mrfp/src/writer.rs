@@ -9,6 +9,7 @@ use tokio::net::tcp::OwnedWriteHalf;
 
 use crate::outbox::{Answered, Bounds, Full, Lane, Outbox, Part, Pushed, Tag, Way};
 use crate::plane::Plane;
+use crate::shard::Tally;
 use crate::wire::{Wire, Written};
 
 /// Octets sealed at once: four full records, which is one vectored write. What is not sealed yet can be overtaken.
@@ -141,11 +142,11 @@ impl Writer {
     }
 
     /// Writes as much as the socket takes.
-    pub(crate) fn flush(&self, wire: &mut Wire, plane: &Plane) -> Flushed {
+    pub(crate) fn flush(&self, wire: &mut Wire, plane: &Plane, tally: &Tally) -> Flushed {
         let (mut writes, mut octets) = (0, 0);
         let flushed = self.pump(wire, &mut writes, &mut octets);
-        plane.metrics.writes.inc_by(writes);
-        plane.metrics.octets_out.inc_by(octets);
+        tally.writes.update(|sum| sum + writes);
+        tally.octets_out.update(|sum| sum + octets);
         self.sealed.update(|sealed| sealed + octets);
         let behind = matches!(flushed, Flushed::Behind);
         let waits = self.outbox.borrow().octets() + if behind { SEAL_OCTETS } else { 0 };
@@ -159,6 +160,7 @@ impl Writer {
     fn pump(&self, wire: &mut Wire, writes: &mut u64, octets: &mut u64) -> Flushed {
         let socket = self.socket.borrow();
         let Some(socket) = &*socket else { return Flushed::All };
+        let mut frames = Vec::new();
         loop {
             match wire.write(socket, writes) {
                 Ok(Written::All) => {}
@@ -168,7 +170,10 @@ impl Writer {
             if wire.is_handshaking() {
                 return Flushed::All;
             }
-            let mut frames = Vec::with_capacity(FRAMES);
+            if self.outbox.borrow().is_empty() {
+                return Flushed::All;
+            }
+            frames.reserve(FRAMES);
             let sum = self.outbox.borrow_mut().take(SEAL_OCTETS, &mut frames);
             if frames.is_empty() {
                 return Flushed::All;

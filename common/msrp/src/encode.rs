@@ -96,6 +96,14 @@ impl Payload {
         Self::new(transaction, start, self.0.headers.clone(), self.0.body.clone(), end)
     }
 
+    /// The same in a place of its own, for another thread: two that address it to many receivers do not wait for each
+    /// other's counting. The octets are shared.
+    #[must_use]
+    pub fn apart(&self) -> Self {
+        let Parts { transaction, start, headers, body, end, .. } = &*self.0;
+        Self::new(*transaction, start.clone(), headers.clone(), body.clone(), end.clone())
+    }
+
     /// This payload on its way to `address`.
     pub fn to(&self, address: &Address) -> Frame {
         Frame { address: address.clone(), payload: self.clone() }

@@ -1,13 +1,18 @@
 //! The end of a connection: its sessions end, receivers of unfinished messages are told, the last answers leave, and
 //! the socket closes in a way that lets them arrive.
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
 use std::rc::Rc;
+use std::task::{Poll, ready};
 use std::time::Duration;
 
 use control::Cause;
+use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::tcp::OwnedReadHalf;
 
+use super::Connection;
 use super::seated::Seated;
-use super::{Connection, discard};
 use crate::shard::Shard;
 
 /// How long a peer may take to read our last answer.
@@ -38,7 +43,22 @@ pub(super) async fn say(
     connection.writer.end(&shard.plane);
     if cause == Cause::Misbehaved || cause == Cause::Silent {
         // A reset would overtake what the peer has not read yet. A peer that does not stop sending is cut off.
-        drop(tokio::time::timeout(LINGER, discard(&mut socket)).await);
+        drop(tokio::time::timeout(LINGER, discard(&mut socket, shard)).await);
+    }
+}
+
+/// Reads what nobody needs any more, so that closing does not cut off our last answer.
+async fn discard(socket: &mut OwnedReadHalf, shard: &Shard) -> io::Result<()> {
+    loop {
+        let octets = poll_fn(|context| {
+            let mut scratch = shard.buffer.borrow_mut();
+            let mut read = ReadBuf::new(&mut scratch);
+            let polled = ready!(Pin::new(&mut *socket).poll_read(context, &mut read));
+            Poll::Ready(polled.map(|()| read.filled().len()))
+        });
+        if octets.await? == 0 {
+            return Ok(());
+        }
     }
 }
 

@@ -118,7 +118,7 @@ impl Connection {
     /// The session a request is for. The first request takes the seat (RFC 4975, 5.4).
     fn seated<'a>(
         self: &Rc<Self>,
-        sessions: &'a mut HashMap<String, Seated>,
+        sessions: &'a mut HashMap<String, Box<Seated>>,
         shard: &Rc<Shard>,
         head: &Head,
     ) -> Result<&'a mut Seated, Refusal> {
@@ -132,7 +132,7 @@ impl Connection {
                 return Err(Refusal::TooManySessions);
             }
             let seated = self.take_seat(shard, session_id, head)?;
-            sessions.insert(session_id.to_owned(), seated);
+            sessions.insert(session_id.to_owned(), Box::new(seated));
         }
         let seated = sessions.get_mut(session_id).ok_or(Refusal::NoSession)?;
         if seated.is_meant_by(head) { Ok(seated) } else { Err(Refusal::NoSession) }
