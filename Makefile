@@ -37,14 +37,15 @@ unit: ## the tests; the runner's own summary comes last
 	  cargo test --workspace --lib --bins --tests --no-fail-fast; \
 	fi
 
-fuzz: ## search for decoder faults for SECONDS (60) with the nightly toolchain
-	cd fuzz && cargo +nightly fuzz run msrp_decoder -- -max_total_time=$${SECONDS_MAX:-60}
+fuzz: ## search for faults for SECONDS_MAX (60) in each fuzz target
+	.ci/fuzz $${SECONDS_MAX:-60}
 
 load: ## a short load on a system of its own
 	cargo run --release -p loadtest -- quick
 
-soak: ## a million messages through a small room: nothing is lost and memory stays flat
+soak: ## a million messages with flat memory; ten thousand silent connections beside a room
 	cargo run --release -p loadtest -- fanout --receivers 5 --octets 300 --messages 1000000 --warmup 1s --growth-max 1024
+	cargo test --release -p mrfp --test program -- --ignored --nocapture
 
 bench-peers: ## the relay next to nats-server, mosquitto and haproxy; ROW=name runs one load and writes nothing
 	.ci/peers

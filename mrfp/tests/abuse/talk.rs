@@ -26,7 +26,11 @@ pub(crate) struct Talk {
 
 impl Talk {
     pub(crate) async fn with(change: impl FnOnce(&mut Config)) -> Self {
-        let mut stage = Stage::with(change).await;
+        Self::on(Stage::with(change).await).await
+    }
+
+    /// In a room of this relay.
+    pub(crate) async fn on(mut stage: Stage) -> Self {
         stage.open(Level::Open, None).await;
         let (alice, bob, carol) = (stage.join(1).await, stage.join(2).await, stage.join(3).await);
         Self { stage, alice, bob, carol, said: 0 }

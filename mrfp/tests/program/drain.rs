@@ -20,16 +20,20 @@ fn sessions_left(notice: &Notice) -> Option<u64> {
     }
 }
 
+/// Where a program listens.
+pub(super) fn ready_of(ready: &serde_json::Value) -> mrfp::Ready {
+    let at = |key: &str| ready.get(key).unwrap().as_str().unwrap().parse::<SocketAddr>().unwrap();
+    let (msrp, control, ops) = (at("msrp"), at("control"), at("ops"));
+    mrfp::Ready { ready: "mrfp", msrp, protected: None, control, ops }
+}
+
 /// The program with a room of two, and a drain that would take minutes.
 async fn program() -> (Child, Stage) {
     let (ca, folder) =
         (DevCa::new("test", service::clock::wall()).unwrap(), TempDir::new().unwrap());
     let config = config_under(&ca, folder.path(), "[drain]\ntimeout_secs = 600\n");
     let (child, ready) = serve(&config, &[]);
-    let at = |key: &str| ready.get(key).unwrap().as_str().unwrap().parse::<SocketAddr>().unwrap();
-    let (msrp, control, ops) = (at("msrp"), at("control"), at("ops"));
-    let ready = mrfp::Ready { ready: "mrfp", msrp, protected: None, control, ops };
-    let mut stage = Stage::around(ca, folder, ready).await;
+    let mut stage = Stage::around(ca, folder, ready_of(&ready)).await;
     stage.open(Level::Open, None).await;
     (child, stage)
 }

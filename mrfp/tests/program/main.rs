@@ -1,9 +1,14 @@
 //! The program itself: its ready line, its exits, its complaints.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
+#![expect(clippy::print_stdout, reason = "how much harm was felt is worth knowing")]
 #[path = "../common/mod.rs"]
 mod common;
 mod drain;
 mod metrics;
+mod soak;
+#[expect(dead_code, reason = "its other parts are for abuse.rs")]
+#[path = "../abuse/talk.rs"]
+mod talk;
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
