@@ -269,3 +269,18 @@ async fn m4975_42_chunks_out_of_order_reach_the_others_and_are_reported_once_who
     assert_eq!(alice.ask(&message("next1", text(1, "next"))).await.0, 200);
     while bob.message().await != text(1, "next") {}
 }
+
+#[tokio::test]
+async fn m4975_44_a_message_of_several_parts_passes_an_open_room_as_it_is() {
+    let mut stage = open_room().await;
+    let (mut alice, mut bob) = (stage.join(1).await, stage.join(2).await);
+    for kind in ["mixed", "alternative"] {
+        let parts = "--b\r\nContent-Type: text/plain\r\n\r\nhello\r\n--b\r\n\
+                     Content-Type: text/html\r\n\r\n<p>hello</p>\r\n--b--\r\n";
+        let body = cpim(1, ROOM, &format!("multipart/{kind};boundary=b"), parts);
+
+        assert_eq!(alice.ask(&message(kind, body.clone())).await.0, 200);
+
+        assert_eq!(bob.message().await, body);
+    }
+}
