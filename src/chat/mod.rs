@@ -24,6 +24,8 @@ pub(crate) enum Line {
     Kick(String),
     /// `/file PATH`
     Share(String),
+    /// `/nick NAME`, or `/nick` for none.
+    Nick(String),
     /// `/who`
     Who,
     /// `/quit`: away, coming back as the same member.
@@ -38,7 +40,7 @@ pub(crate) enum Line {
 
 /// What the slash commands are, for `/help`.
 pub(crate) const HELP: &str =
-    "/invite USER  /kick USER  /file PATH  /who  /quit (stay a member)  /leave (for good)  /help";
+    "/invite USER  /kick USER  /file PATH  /nick NAME  /who  /quit (stay a member)  /leave (for good)  /help";
 
 /// Understands a line.
 pub(crate) fn understand(line: &str) -> Option<Line> {
@@ -52,6 +54,7 @@ pub(crate) fn understand(line: &str) -> Option<Line> {
         ("invite", false) => Line::Invite(rest),
         ("kick", false) => Line::Kick(rest),
         ("file", false) => Line::Share(rest),
+        ("nick", _) => Line::Nick(rest),
         ("who", true) => Line::Who,
         ("quit" | "q", true) => Line::Quit,
         ("leave", true) => Line::Leave,
@@ -91,6 +94,11 @@ pub(crate) async fn carry_out(
             Err(error) => return shown(show, error.to_string()),
         },
         Line::Share(path) => return share(&path, room, show).await,
+        Line::Nick(name) => match room.nickname(&name).await {
+            Ok(()) if name.is_empty() => return shown(show, "* you have no nickname".to_owned()),
+            Ok(()) => return shown(show, format!("* you are known as {name}")),
+            Err(error) => Err(error),
+        },
         Line::Who => return shown(show, who(room)),
         Line::Help => return shown(show, HELP.to_owned()),
         Line::Unknown(line) => return shown(show, format!("not understood: {line}   {HELP}")),
@@ -205,6 +213,8 @@ mod tests {
         assert_eq!(understand("/quit"), Some(Line::Quit));
         assert_eq!(understand("/kick  dave "), Some(Line::Kick("dave".into())));
         assert_eq!(understand("/kick"), Some(Line::Unknown("/kick".into())));
+        assert_eq!(understand("/nick Blue Jay"), Some(Line::Nick("Blue Jay".into())));
+        assert_eq!(understand("/nick"), Some(Line::Nick(String::new())));
         assert_eq!(understand("  \n"), None);
     }
 

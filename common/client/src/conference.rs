@@ -154,6 +154,15 @@ impl Conference {
         self.ask(|reply| Command::Share { file, reply }).await?
     }
 
+    /// Asks to be known by a nickname (RFC 7701, 7); an empty one gives up what there is. Only this device has it.
+    ///
+    /// # Errors
+    /// The conference has no nicknames, this one is malformed, reserved or somebody else's, or the focus is away.
+    pub async fn nickname(&self, nickname: &str) -> Result<(), Error> {
+        let nickname = nickname.to_owned();
+        self.ask(|reply| Command::Rename { nickname, reply }).await?
+    }
+
     /// Invites a person: the focus calls every registered device of theirs (REFER, RFC 4579, 5.5).
     ///
     /// # Errors

@@ -36,6 +36,8 @@ pub(crate) enum Command {
     Say { content_type: String, body: Bytes, reply: oneshot::Sender<Result<String, Error>> },
     /// Share a file.
     Share { file: Outgoing, reply: oneshot::Sender<Result<(), Error>> },
+    /// Be known by this name.
+    Rename { nickname: String, reply: oneshot::Sender<Result<(), Error>> },
     /// Hold sealed octets up to the keys.
     TryOpen { sealed: Bytes, reply: oneshot::Sender<Option<String>> },
 }
@@ -45,6 +47,7 @@ pub(crate) enum Command {
 enum Waiting {
     Said { id: String, reply: oneshot::Sender<Result<String, Error>> },
     Shared { left: Vec<Ticket>, reply: oneshot::Sender<Result<(), Error>> },
+    Renamed { reply: oneshot::Sender<Result<(), Error>> },
 }
 
 type Fetch = Pin<Box<dyn Future<Output = Result<Option<GroupState>, Error>> + Send>>;
@@ -202,7 +205,9 @@ impl Seat {
             Command::Say { reply, .. } if progress.over.is_some() => {
                 let _asked = reply.send(Err(over(progress)));
             }
-            Command::Share { reply, .. } if progress.over.is_some() => {
+            Command::Share { reply, .. } | Command::Rename { reply, .. }
+                if progress.over.is_some() =>
+            {
                 let _asked = reply.send(Err(over(progress)));
             }
             Command::Say { content_type, body, reply } => {
@@ -214,6 +219,10 @@ impl Seat {
                         let _asked = reply.send(Err(error));
                     }
                 }
+            }
+            Command::Rename { nickname, reply } => {
+                let ticket = self.session.rename(now(), &mut rand::rng(), &nickname);
+                progress.waiting.insert(ticket, Waiting::Renamed { reply });
             }
             Command::Share { file, reply } => {
                 match self.session.share(now(), &mut rand::rng(), &file) {
@@ -245,7 +254,7 @@ fn over(progress: &Progress) -> Error {
 /// Tells whoever waits for a ticket. A file is accepted when both its halves are.
 fn settle(waiting: &mut HashMap<Ticket, Waiting>, ticket: Ticket, outcome: Result<(), Error>) {
     let holder = waiting.iter().find_map(|(key, waiting)| match waiting {
-        Waiting::Said { .. } if *key == ticket => Some(*key),
+        Waiting::Said { .. } | Waiting::Renamed { .. } if *key == ticket => Some(*key),
         Waiting::Shared { left, .. } if left.contains(&ticket) => Some(*key),
         _ => None,
     });
@@ -254,6 +263,9 @@ fn settle(waiting: &mut HashMap<Ticket, Waiting>, ticket: Ticket, outcome: Resul
         Some(Waiting::Said { id, reply }) => {
             // The asker may have gone; then nobody needs the answer.
             let _asked = reply.send(outcome.map(|()| id));
+        }
+        Some(Waiting::Renamed { reply }) => {
+            let _asked = reply.send(outcome);
         }
         Some(Waiting::Shared { mut left, reply }) => {
             left.retain(|other| *other != ticket);

@@ -11,6 +11,7 @@ mod files;
 mod group;
 mod letter;
 mod outgoing;
+mod renames;
 mod seen;
 
 use std::collections::VecDeque;
@@ -35,6 +36,7 @@ use group::{Follows, Group};
 use letter::Addresses;
 pub use outgoing::Ticket;
 use outgoing::{Content, Outgoing, Settled};
+use renames::Renames;
 use seen::Seen;
 
 /// The largest content of one message, in octets; more travels as a file. The sealed letter around it has its own
@@ -117,6 +119,7 @@ pub struct Session {
     /// The transaction of our first frame, until it is answered.
     binding: Option<TransactionId>,
     alive: Alive,
+    renames: Renames,
     replies: VecDeque<Frame>,
     outputs: VecDeque<Output>,
 }
@@ -148,6 +151,11 @@ impl Session {
             file_octets_max: limits.message_octets_max - limits.message_octets_max / 16,
             binding,
             alive: Alive::new(address, limits),
+            renames: Renames::new(
+                setup.to_path.clone(),
+                setup.from_path.clone(),
+                limits.transaction,
+            ),
             replies: VecDeque::from([bind]),
             outputs: VecDeque::new(),
         }
@@ -232,6 +240,13 @@ impl Session {
         Ok([first, self.outgoing.push(now.instant, Content::Ready(letter))])
     }
 
+    /// Asks to be known by this name; by none if it is empty.
+    pub fn rename(&mut self, now: Now, rng: &mut impl CryptoRng, nickname: &str) -> Ticket {
+        let ticket = self.outgoing.ticket();
+        self.replies.push_back(self.renames.ask(now.instant, rng, ticket, nickname));
+        ticket
+    }
+
     /// Takes what the decoder gave.
     pub fn receive(&mut self, now: Now, item: &Item) {
         self.alive.heard(now.instant);
@@ -247,7 +262,7 @@ impl Session {
                 self.outputs.push_back(Output::Bound(refused.map_or(Ok(()), Err)));
             }
             Item::Response(head) => {
-                let mut settled = Vec::new();
+                let mut settled: Vec<Settled> = self.renames.answered(head).into_iter().collect();
                 self.outgoing.answered(now.instant, head, &mut settled);
                 self.settle(settled);
             }
@@ -410,6 +425,7 @@ impl Session {
     pub fn timeout(&mut self, now: Now, rng: &mut impl CryptoRng) {
         let mut settled = Vec::new();
         self.outgoing.timeout(now.instant, &mut settled);
+        settled.extend(self.renames.late(now.instant));
         self.settle(settled);
         self.incoming.expire(now.instant);
         match self.alive.timeout(now.instant, rng) {
@@ -421,7 +437,8 @@ impl Session {
 
     /// When [`Session::timeout`] wants to be called next.
     pub fn next_timeout(&self) -> Option<Instant> {
-        let due = [self.outgoing.next_timeout(), self.incoming.next_expiry(), self.alive.due()];
+        let (sent, named) = (self.outgoing.next_timeout(), self.renames.due());
+        let due = [sent, named, self.incoming.next_expiry(), self.alive.due()];
         due.into_iter().flatten().min()
     }
 
@@ -430,6 +447,7 @@ impl Session {
     pub fn end(&mut self, reason: &str) {
         let mut settled = Vec::new();
         self.outgoing.end(reason, &mut settled);
+        settled.extend(self.renames.end(reason));
         self.settle(settled);
         self.outputs.push_back(Output::Event(Event::Ended { reason: reason.to_owned() }));
     }

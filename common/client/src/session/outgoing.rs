@@ -120,10 +120,15 @@ impl Outgoing {
         self.messages.len()
     }
 
+    /// A ticket for what is not sent from here.
+    pub(super) fn ticket(&mut self) -> Ticket {
+        self.tickets += 1;
+        Ticket(self.tickets)
+    }
+
     /// Takes a message over.
     pub(super) fn push(&mut self, now: Instant, content: Content) -> Ticket {
-        self.tickets += 1;
-        let ticket = Ticket(self.tickets);
+        let ticket = self.ticket();
         let deadline = now + self.hold;
         let message = Message { ticket, content, attempt: None, hold: Hold::None, deadline };
         self.messages.push_back(message);
