@@ -6,6 +6,8 @@ use msrp::{Address, Decoder, Item, Limits as CodecLimits, SendRequest, Status};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
+mod order;
+
 use super::*;
 use crate::room::Participant;
 
@@ -334,66 +336,6 @@ fn m4975_42_held_chunks_come_in_any_order_and_octets_that_come_twice_count_once(
     assert_eq!(scene.send(&behind_a_gap), Ok(Admitted::Kept));
     let Ok(Admitted::Whole(message)) = scene.send(&send.chunk(118, 20).0) else { panic!() };
     assert_eq!(message.body(), &body);
-}
-
-#[test]
-fn m4975_42_a_message_whose_first_chunk_is_missing_is_told_so() {
-    let mut scene = Scene::new(Level::Open);
-    let send = whole(cpim(ROOM, "text/plain", vec![7; 100]));
-
-    assert_eq!(scene.send(&send.chunk(20, 1000).0), Err(Refusal::Gap));
-}
-
-#[test]
-fn m4975_42_of_octets_behind_a_gap_the_later_count_too() {
-    let mut scene = Scene::new(Level::Sealed);
-    let text = |letter: u8| whole(cpim(ROOM, SEALED, vec![letter; 100]));
-    let front = text(b'a').content.as_ref().unwrap().1.len() - 100;
-    let piece = |letter, start: usize, octets| text(letter).chunk(front + start, octets).0;
-    scene.send(&text(b'a').chunk(0, front + 10).0).unwrap();
-    for (letter, start, octets) in [(b'b', 40, 60), (b'c', 30, 20), (b'd', 45, 10), (b'e', 90, 10)]
-    {
-        assert_eq!(scene.send(&piece(letter, start, octets)), Ok(Admitted::Kept));
-    }
-
-    let Ok(Admitted::Whole(message)) = scene.send(&piece(b'f', 5, 30)) else { panic!() };
-
-    let text = [(b'a', 5), (b'f', 30), (b'c', 10), (b'd', 10), (b'b', 35), (b'e', 10)];
-    let wanted: Vec<u8> = text.iter().flat_map(|(letter, n)| vec![*letter; *n]).collect();
-    assert_eq!(message.content().gather(), wanted);
-}
-
-#[test]
-fn m4975_42_a_streamed_message_is_passed_on_in_the_order_it_comes_and_ended_when_it_is_whole() {
-    let mut scene = Scene::new(Level::Open);
-    let body = cpim(ROOM, "text/plain", vec![7; 9000]);
-    let send = whole(body.clone());
-    let octets = body.octets();
-    let Ok(Admitted::Relay(first)) = scene.send(&send.chunk(0, 3000).0) else { panic!() };
-    let Ok(Admitted::Relay(end)) = scene.send(&send.chunk(6000, 9000).0) else { panic!() };
-    assert_eq!((end.flag(), end.range().total), (Flag::More, Some(octets)));
-    let Ok(Admitted::Last(middle)) = scene.send(&send.chunk(3000, 3000).0) else { panic!() };
-
-    let closing = middle.closing();
-
-    assert_eq!((first.is_first(), middle.flag(), closing.flag()), (true, Flag::More, Flag::End));
-    assert_eq!((closing.range().start, closing.body().len()), (octets + 1, 0));
-    assert_eq!(closing.range().total, Some(octets));
-    assert!(scene.session.close().is_empty(), "nothing is left open");
-}
-
-#[test]
-fn m4975_42_chunks_that_contradict_each_other_end_the_message() {
-    let send = whole(cpim(ROOM, "text/plain", vec![7; 9000]));
-    let ends_at = |start, octets| SendRequest { flag: Flag::End, ..send.chunk(start, octets).0 };
-    for later in [ends_at(7000, 100), send.chunk(7000, 1000).0] {
-        let mut scene = Scene::new(Level::Open);
-        scene.send(&send.chunk(0, 3000).0).unwrap();
-        scene.send(&ends_at(6000, 500)).unwrap();
-
-        assert_eq!(scene.send(&later), Err(Refusal::Contradiction));
-        assert_eq!(scene.session.take_aborted().len(), 1);
-    }
 }
 
 #[test]
