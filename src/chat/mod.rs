@@ -39,8 +39,7 @@ pub(crate) enum Line {
 }
 
 /// What the slash commands are, for `/help`.
-pub(crate) const HELP: &str =
-    "/invite USER  /kick USER  /file PATH  /nick NAME  /who  /quit (stay a member)  /leave (for good)  /help";
+pub(crate) const HELP: &str = "/invite USER  /kick USER  /file PATH  /nick NAME  /who  /quit (stay a member)  /leave (for good)  /help";
 
 /// Understands a line.
 pub(crate) fn understand(line: &str) -> Option<Line> {

@@ -201,7 +201,7 @@ impl Shared {
         let target: Aor = format!("sip:{user}@{}", self.profile.system.domain).parse().map_err(
             |error: ids::BadId| Error::Answer { what: "a conference", why: error.to_string() },
         )?;
-        let media = self.media()?;
+        let media = self.media(level)?;
         let offer = sdp::offer(&origin(&media.address), &media);
         let (call, answer) = self.phone.call(&target, media.clone(), offer).await?;
         let theirs = sdp::parse_answer(&answer).map_err(|error| Error::Answer {
@@ -212,7 +212,7 @@ impl Shared {
     }
 
     async fn take(&self, call: Incoming) -> Result<(Conference, Events), Error> {
-        let media = self.media()?;
+        let media = self.media(Level::Sealed)?;
         let theirs = call.offer.media().clone();
         let id = conference_id(&call.conference)?;
         if level_of(&theirs) != Level::Sealed {
@@ -264,8 +264,8 @@ impl Shared {
         Conference::start(parts).await
     }
 
-    /// Our end of a session: we connect, so nobody connects to us.
-    fn media(&self) -> Result<MsrpMedia, Error> {
+    /// Our end of a session: we connect, so nobody connects to us. In an open room it takes whatever people say.
+    fn media(&self, level: Level) -> Result<MsrpMedia, Error> {
         let address = self.phone.address();
         let session = msrp::random_session_id(&mut rand::rng());
         let host = if address.contains(':') { format!("[{address}]") } else { address.clone() };
@@ -273,7 +273,7 @@ impl Shared {
         let mut media = MsrpMedia::new(&address, NO_PORT, vec![own]);
         media.setup = Some(Side::Active);
         media.accept_types = vec!["message/cpim".to_owned()];
-        let wrapped = [
+        let sealed = [
             wire::MLS,
             wire::WELCOME,
             wire::COMMIT_REQUEST,
@@ -281,7 +281,10 @@ impl Shared {
             wire::SEALED_FILE,
             "text/plain",
         ];
-        media.accept_wrapped_types = wrapped.map(str::to_owned).to_vec();
+        media.accept_wrapped_types = match level {
+            Level::Sealed => sealed.map(str::to_owned).to_vec(),
+            Level::Open => vec!["*".to_owned()],
+        };
         media.chatroom = Some(vec!["nickname".to_owned(), "private-messages".to_owned()]);
         media.max_size = u64::try_from(self.profile.limits.message_octets_max).ok();
         Ok(media)

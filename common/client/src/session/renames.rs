@@ -96,7 +96,8 @@ mod tests {
         };
         let Item::Request(chunk) = read(asked) else { panic!() };
         assert_eq!(chunk.head.use_nickname().as_deref(), Ok("Blue Jay"));
-        let Item::Response(head) = read(&Reply::new(&chunk.head, status).unwrap().encode().unwrap())
+        let Item::Response(head) =
+            read(&Reply::new(&chunk.head, status).unwrap().encode().unwrap())
         else {
             panic!()
         };
