@@ -1,6 +1,8 @@
 //! RFC 4975 over real sockets: which rules of it fall to the relay. Each test is named by its section.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 mod common;
+#[path = "rfc4975/receivers.rs"]
+mod receivers;
 #[path = "rfc4975/sessions.rs"]
 mod sessions;
 

@@ -32,6 +32,8 @@ pub struct Person {
     address: Address,
     paths: Option<(Path, Path)>,
     open: HashMap<MessageId, Body>,
+    /// The status it answers chunks with.
+    pub answers: u16,
     /// The last REPORT, as it came.
     pub report: Option<Chunk>,
 }
@@ -75,6 +77,7 @@ impl Person {
             address: Address::default(),
             paths: None,
             open: HashMap::new(),
+            answers: 200,
             report: None,
         }
     }
@@ -185,7 +188,8 @@ impl Person {
                 }
                 Some(Item::Request(chunk)) => {
                     if chunk.end.is_some() {
-                        let reply = Reply::new(&chunk.head, Status::OK).unwrap().encode().unwrap();
+                        let status = Status::new(self.answers).unwrap();
+                        let reply = Reply::new(&chunk.head, status).unwrap().encode().unwrap();
                         // The relay may have closed meanwhile.
                         drop(self.stream.write_all(&reply.to_bytes()).await);
                     }
