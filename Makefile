@@ -43,9 +43,10 @@ fuzz: ## search for faults for SECONDS_MAX (60) in each fuzz target
 load: ## a short load on a system of its own
 	cargo run --release -p loadtest -- quick
 
-soak: ## a million messages with flat memory; ten thousand silent connections beside a room
+soak: ## a million messages with flat memory; ten thousand silent connections; a gibibyte past an idle receiver
 	cargo run --release -p loadtest -- fanout --receivers 5 --octets 300 --messages 1000000 --warmup 1s --growth-max 1024
 	cargo test --release -p mrfp --test program -- --ignored --nocapture
+	cargo test --release -p mrfp --test rfc4975 soak -- --ignored
 
 bench-peers: ## the relay next to nats-server, mosquitto and haproxy; ROW=name runs one load and writes nothing
 	.ci/peers

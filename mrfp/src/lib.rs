@@ -43,6 +43,11 @@
 //!
 //! # What waits, and for whom
 //!
+//! Sessions of one connection take turns by octets. Within a session whole messages overtake a stream until its last
+//! piece is there (`outbox/lanes`), so a file holds up no chat and all receivers see messages completed in one order.
+//! What left is remembered until it is answered (`outbox/unanswered`): a session whose receiver is silent for
+//! `limits.answer_secs` ends, and a receiver that refuses a stream is sent no more of it (`connection/answers`).
+//!
 //! A receiver that does not read fills its own outbox and loses its own connection. A sender is paused by its own socket
 //! only, while the other leg of its one-to-one session has too much to read (`brake`), or while the machine as a whole
 //! cannot keep up (`doors`). A gathered message waits for its own last chunk, or
