@@ -78,7 +78,7 @@ fn network(address: IpAddr) -> IpAddr {
     }
 }
 
-fn prepare(socket: &TcpStream) -> std::io::Result<()> {
+pub(crate) fn prepare(socket: &TcpStream) -> std::io::Result<()> {
     // Everything that belongs together is written together, so there is nothing to wait for.
     socket.set_nodelay(true)?;
     let keep_alive = TcpKeepalive::new().with_time(KEEP_ALIVE).with_interval(PROBE);

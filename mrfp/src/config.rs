@@ -58,6 +58,14 @@ pub struct Msrp {
     pub certificate_file: PathBuf,
     /// PEM file with its key.
     pub key_file: PathBuf,
+    /// Seconds between two looks at the certificates of this table and of `control`. Default 60; SIGHUP looks at once.
+    /// A changed certificate is used from the next handshake on, and connections stay.
+    #[serde(default = "default_reload_secs")]
+    pub reload_secs: u64,
+    /// PEM file with the roots under which other relays and hosts must have their certificates, by which they prove the
+    /// names in their URIs. Not needed where signalling names fingerprints. Default: none, and nobody proves a name.
+    #[serde(default)]
+    pub peer_ca_file: Option<PathBuf>,
     /// MSRP over plain TCP, for a network that is protected by other means. Off unless named. Only seats that the focus
     /// ordered with that transport can be taken over it.
     #[serde(default)]
@@ -157,6 +165,8 @@ pub struct Limits {
     pub refused_per_connection_per_sec: u64,
     /// Seconds from accept until a seat is taken. Default 10: a TLS handshake and one request.
     pub first_request_secs: u64,
+    /// Seconds until a connection that the relay opens must stand, its handshake included. Default 10.
+    pub dial_secs: u64,
     /// Seconds a connection with a seat may send nothing, not even the answers to chunks. Default 0: any time, for who
     /// only listens in a quiet room does no wrong, and TCP keep-alives find a dead peer in about three minutes.
     pub idle_secs: u64,
@@ -218,6 +228,7 @@ impl Default for Limits {
             octets_per_connection_per_sec: 128 * 1024 * 1024,
             refused_per_connection_per_sec: 200,
             first_request_secs: 10,
+            dial_secs: 10,
             idle_secs: 0,
             bind_secs: 60,
             sessions_per_connection_max: 64,
@@ -364,6 +375,10 @@ fn default_name() -> String {
 
 fn default_msrp_listen() -> SocketAddr {
     SocketAddr::from(([0, 0, 0, 0], 2855))
+}
+
+fn default_reload_secs() -> u64 {
+    60
 }
 
 fn default_control_listen() -> SocketAddr {

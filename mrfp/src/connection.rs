@@ -3,6 +3,7 @@
 mod answers;
 mod goodbye;
 pub(crate) mod onward;
+mod outgoing;
 mod requests;
 mod rest;
 mod seated;
@@ -22,8 +23,8 @@ use ids::SeatId;
 use msrp::{Address, Decoder, Fault, Frame, Head, Item, TransactionId};
 use service::clock;
 use tokio::io::{AsyncRead, ReadBuf};
-use tokio::net::tcp::OwnedReadHalf;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::{Notify, OwnedSemaphorePermit};
 
 use crate::brake::Brake;
 use crate::doors::Newcomer;
@@ -37,6 +38,7 @@ use crate::shard::Shard;
 use crate::wire::{self, Incoming, Wire};
 use crate::writer::{Flushed, Writer};
 
+pub(crate) use outgoing::{Held, serve as outgoing};
 use seated::Seated;
 
 /// A connection and the sessions on it.
@@ -79,6 +81,10 @@ pub(crate) struct Connection {
     half_open: RefCell<Option<OwnedSemaphorePermit>>,
     /// Given back when the connection ends, though frozen lists of receivers may know it a while longer.
     slot: Cell<Option<AddressSlot>>,
+    /// Uses of a connection that we opened.
+    holds: Cell<usize>,
+    /// Both ends may be agreed now.
+    agreement: Notify,
 }
 
 /// The opened octets that are not decoded yet.
@@ -117,40 +123,9 @@ pub(crate) fn enter(
     let transport = newcomer.transport;
     let wire = Wire::accepted(transport, &plane.tls).map_err(|_| "tls")?;
     let (read, write) = socket.into_split();
-    let connection = shard.enter(|number| Connection {
-        number,
-        transport,
-        wire: RefCell::new(wire),
-        writer: Writer::new(write, plane.limits.outbox()),
-        stream: RefCell::new(Stream {
-            decoder: Decoder::new(plane.limits.codec()),
-            input: BytesMut::new(),
-            answers: false,
-            pace: Pace::new(now),
-        }),
-        sessions: RefCell::default(),
-        last_lane: Cell::new(0),
-        arriving: RefCell::default(),
-        answered: Cell::new(None),
-        refused: Cell::new(0),
-        rests: Cell::new(None),
-        ledger: RefCell::new(Ledger::new(plane.limits.ledger())),
-        brake: OnceCell::new(),
-        held_up: RefCell::default(),
-        unheard: Cell::new(false),
-        heard_since: Cell::new(now),
-        progress: Cell::new((0, now)),
-        dirty: Cell::new(false),
-        ending: Cell::new(None),
-        attention: Attention::default(),
-        opened: now,
-        heard: Cell::new(now),
-        half_open: RefCell::new(Some(half_open)),
-        slot: Cell::new(Some(newcomer.slot)),
-    });
-    plane.metrics.connections.of(transport).inc();
-    let transport = wire::label(transport);
-    tracing::debug!(shard = shard.index, connection.number, transport, address = %newcomer.address, "opened");
+    let places = (Some(half_open), Some(newcomer.slot));
+    let connection = Connection::add(shard, (transport, wire), write, places, now);
+    tracing::debug!(connection.number, address = %newcomer.address, "accepted");
     Ok((connection, read))
 }
 
@@ -184,6 +159,54 @@ async fn run(connection: Rc<Connection>, mut socket: OwnedReadHalf, shard: Rc<Sh
 }
 
 impl Connection {
+    /// Enters a connection, whichever end opened it.
+    fn add(
+        shard: &Shard,
+        (transport, wire): (Transport, Wire),
+        write: OwnedWriteHalf,
+        (half_open, slot): (Option<OwnedSemaphorePermit>, Option<AddressSlot>),
+        now: Instant,
+    ) -> Rc<Self> {
+        let plane = &shard.plane;
+        let connection = shard.enter(|number| Self {
+            number,
+            transport,
+            wire: RefCell::new(wire),
+            writer: Writer::new(write, plane.limits.outbox()),
+            stream: RefCell::new(Stream {
+                decoder: Decoder::new(plane.limits.codec()),
+                input: BytesMut::new(),
+                answers: false,
+                pace: Pace::new(now),
+            }),
+            sessions: RefCell::default(),
+            last_lane: Cell::new(0),
+            arriving: RefCell::default(),
+            answered: Cell::new(None),
+            refused: Cell::new(0),
+            rests: Cell::new(None),
+            ledger: RefCell::new(Ledger::new(plane.limits.ledger())),
+            brake: OnceCell::new(),
+            held_up: RefCell::default(),
+            unheard: Cell::new(false),
+            heard_since: Cell::new(now),
+            progress: Cell::new((0, now)),
+            dirty: Cell::new(false),
+            ending: Cell::new(None),
+            attention: Attention::default(),
+            opened: now,
+            heard: Cell::new(now),
+            half_open: RefCell::new(half_open),
+            slot: Cell::new(slot),
+            holds: Cell::new(0),
+            agreement: Notify::new(),
+        });
+        plane.metrics.connections.of(transport).inc();
+        let transport = wire::label(transport);
+        tracing::debug!(shard = shard.index, connection.number, transport, "opened");
+        connection
+    }
+
     /// Serves the socket as long as it has anything.
     fn poll(
         self: &Rc<Self>,
@@ -245,7 +268,11 @@ impl Connection {
         if before == 0 && stream.answers {
             stream.input = shard.spare.take();
         }
+        let was_handshaking = self.wire.borrow().is_handshaking();
         let opened = self.wire.borrow_mut().open(sealed, &mut stream.input);
+        if was_handshaking {
+            self.agreement.notify_waiters();
+        }
         let octets = stream.input.len() - before;
         let octets = u64::try_from(octets).unwrap_or_default();
         shard.tally.octets_in.update(|sum| sum + octets);
@@ -376,6 +403,7 @@ impl Connection {
         if self.ending.get().is_none() {
             self.ending.set(Some(cause));
             self.attention.call();
+            self.agreement.notify_waiters();
         }
     }
 
@@ -401,7 +429,7 @@ impl Connection {
     pub(crate) fn tick(self: &Rc<Self>, shard: &Shard, now: Instant) {
         let limits = &shard.plane.limits;
         let since = |then: Instant| now.saturating_duration_since(then);
-        let seatless = self.sessions.borrow().is_empty();
+        let seatless = self.is_idle();
         let unbound =
             seatless && since(self.opened) > Duration::from_secs(limits.first_request_secs);
         // RFC 4975, 5.4: a session lives as long as its connection, and to be silent is no fault.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use control::Transport;
-use ids::SeatId;
+use ids::{ConferenceId, SeatId};
 use msrp::{Flag, Frame, MessageId, Payload};
 use tokio::sync::Notify;
 
@@ -42,6 +42,10 @@ pub(crate) enum Errand {
     Failed(Box<Failure<Origin>>),
     /// An answer that came from the next hop, for a connection.
     Back { connection: u64, frame: Frame },
+    /// Signalling named certificates for a seat that may be in use.
+    Named { room: RoomId, seat: SeatId },
+    /// Connect to the participant of a seat, at its path or at this `host:port`.
+    Dial { seat: (ConferenceId, SeatId), to: Option<String> },
     /// The focus answered a NICKNAME.
     Nickname { room: RoomId, seat: SeatId, request: u64, status: u16 },
 }

@@ -16,6 +16,7 @@ pub(crate) struct Focus {
     link: Mutex<RelayLink>,
     rung: Notify,
     overrun: AtomicBool,
+    renamed: AtomicBool,
 }
 
 impl Focus {
@@ -23,7 +24,8 @@ impl Focus {
     pub(crate) fn new(name: RelayName, rng: &mut impl RngCore) -> Self {
         let incarnation = msrp::random_session_id(rng);
         let link = RelayLink::new(RelayName { incarnation, ..name }, Limits::default());
-        Self { link: Mutex::new(link), rung: Notify::new(), overrun: AtomicBool::new(false) }
+        let (overrun, renamed) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self { link: Mutex::new(link), rung: Notify::new(), overrun, renamed }
     }
 
     /// Starts the books anew, as after a restart.
@@ -64,6 +66,18 @@ impl Focus {
     /// Whether a notice was lost since the last call.
     pub(crate) fn take_overrun(&self) -> bool {
         self.overrun.swap(false, Ordering::Relaxed)
+    }
+
+    /// The relay shows another certificate from now on: `obey` greets the focus anew.
+    pub(crate) fn rename(&self, fingerprint: String) {
+        self.link().set_fingerprint(fingerprint);
+        self.renamed.store(true, Ordering::Relaxed);
+        self.ring();
+    }
+
+    /// Whether the focus knows an old certificate since the last call.
+    pub(crate) fn take_renamed(&self) -> bool {
+        self.renamed.swap(false, Ordering::Relaxed)
     }
 
     /// Tells `obey` that there is something to send.

@@ -41,6 +41,12 @@
 //! `relay` gives a broadcast its place in the same order that messages have. Notices go the other way through `focus`,
 //! and wait there while the focus is away; rooms go on.
 //!
+//! # Connections that the relay opens
+//!
+//! Where an order says that the participant waits (`control::Reach`), `obey/reach` sends an errand to one shard, and
+//! `dial` there finds the peer, connects, checks who it is, and puts the session on the connection
+//! (`connection/outgoing`), whose first request leaves at once. From then on it is a connection like any other.
+//!
 //! # What waits, and for whom
 //!
 //! Sessions of one connection take turns by octets. Within a session whole messages overtake a stream until its last
@@ -65,6 +71,7 @@ mod accept;
 mod brake;
 pub mod config;
 mod connection;
+mod dial;
 mod doors;
 mod drain;
 mod focus;
@@ -95,5 +102,7 @@ pub use server::{Ready, RunError, Server, run};
 pub fn metrics() -> Vec<service::metrics::Description> {
     let registry = service::metrics::Metrics::new();
     drop(metrics::Metrics::new(&registry));
+    // What certificates say of themselves is counted where they are renewed.
+    drop(service::tls::Watch::new(Vec::new(), &registry));
     registry.describe()
 }

@@ -31,6 +31,7 @@ pub(crate) struct Metrics {
     pub(crate) refusals: IntCounterVec,
     pub(crate) parse_errors: IntCounterVec,
     pub(crate) tls_failures: IntCounter,
+    pub(crate) identity_failures: IntCounter,
     pub(crate) receiver_failures: IntCounterVec,
     pub(crate) silent_sessions: IntCounter,
     pub(crate) stray_answers: IntCounter,
@@ -121,6 +122,10 @@ impl Metrics {
                 "mrfp_parse_errors_total",
                 "Messages that break the grammar: answered with 400, or fatal to their connection.",
                 &["kind"],
+            ),
+            identity_failures: r.counter(
+                "mrfp_identity_failures_total",
+                "Connections closed because their certificate was not one that signalling named.",
             ),
             tls_failures: r.counter("mrfp_tls_failures_total", "Connections that failed in TLS."),
             receiver_failures: r.counters(

@@ -3,6 +3,7 @@
 //! is in `carry`.
 mod caller;
 mod carry;
+mod reach;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -112,7 +113,8 @@ impl Link {
                 Woken::Dialled(pipe) => self.connected(pipe),
                 Woken::Heard(Some(bytes)) => self.heard(&bytes),
                 Woken::Heard(None) => self.broken("the focus went away"),
-                Woken::Sent | Woken::Rung => {}
+                Woken::Sent => {}
+                Woken::Rung => self.rung(),
                 Woken::Tick => self.tick(),
                 Woken::Stop => break,
             }
@@ -185,6 +187,13 @@ impl Link {
                 None
             }
         });
+    }
+
+    fn rung(&mut self) {
+        // A greeting is the first frame of a link, so a new one needs a new link; the focus dials at once.
+        if self.plane.focus.take_renamed() {
+            self.broken("the relay has another certificate");
+        }
     }
 
     fn tick(&mut self) {

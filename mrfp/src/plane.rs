@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use rustls::ServerConfig;
+use service::tls::{Authority, Live};
 use tokio::sync::Semaphore;
 
 use crate::config::Limits;
@@ -29,6 +30,10 @@ pub(crate) struct Plane {
     /// `host:port` in the URIs we hand out.
     pub(crate) authorities: Authorities,
     pub(crate) tls: Arc<ServerConfig>,
+    /// Who we are to those we connect to.
+    pub(crate) identity: Arc<Live>,
+    /// Under which roots peers prove their names; none: they cannot.
+    pub(crate) peers: Option<Authority>,
     pub(crate) registry: Registry,
     pub(crate) doors: Arc<Doors>,
     pub(crate) focus: Arc<Focus>,
@@ -51,13 +56,15 @@ pub(crate) struct Parts {
     pub(crate) shards: usize,
     pub(crate) authorities: Authorities,
     pub(crate) tls: Arc<ServerConfig>,
+    pub(crate) identity: Arc<Live>,
+    pub(crate) peers: Option<Authority>,
     pub(crate) focus: Arc<Focus>,
     pub(crate) metrics: Arc<Metrics>,
 }
 
 impl Plane {
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { limits, shards, authorities, tls, focus, metrics } = parts;
+        let Parts { limits, shards, authorities, tls, identity, peers, focus, metrics } = parts;
         Self {
             limits,
             session_limits: limits.session(),
@@ -65,6 +72,8 @@ impl Plane {
             connects: Mutex::new(Table::new(limits.connects(), NETWORKS_MAX)),
             authorities,
             tls,
+            identity,
+            peers,
             registry: Registry::default(),
             doors: Arc::new(Doors::new(shards, limits.door_octets_max)),
             focus,
@@ -90,6 +99,16 @@ impl Plane {
         }
         self.loads.get(shard)?.fetch_add(1, Ordering::Relaxed);
         Some(shard)
+    }
+
+    /// Takes a connection of a certain shard into account, unless there are too many.
+    pub(crate) fn place_on(&self, shard: usize) -> bool {
+        let Some(load) = self.loads.get(shard) else { return false };
+        let free = self.connections() < self.limits.connections_max;
+        if free {
+            load.fetch_add(1, Ordering::Relaxed);
+        }
+        free
     }
 
     /// A connection of this shard is gone.

@@ -8,6 +8,7 @@ use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use ids::{ConferenceId, SeatId};
 use msrp::{Path, Uri};
+use service::tls::Named;
 
 use crate::relay::Relay;
 
@@ -24,6 +25,10 @@ pub(crate) struct Ticket {
     pub(crate) peer: Option<Path>,
     /// How much of the paths in a request must be these.
     pub(crate) matching: Match,
+    /// The certificates its connection may show. None: any, and none.
+    pub(crate) named: Option<Arc<Named>>,
+    /// The relay has set out to connect to the participant.
+    pub(crate) dialled: bool,
 }
 
 /// The index.
@@ -94,6 +99,40 @@ impl Registry {
         {
             (ticket.peer, ticket.matching) = (Some(peer), matching);
         }
+    }
+
+    /// The focus has learned which certificates the participant may show. True: others than before.
+    pub(crate) fn set_named(
+        &self,
+        conference: &ConferenceId,
+        seat: SeatId,
+        named: Option<Arc<Named>>,
+    ) -> bool {
+        let set = |ticket: &mut Ticket| {
+            let other = ticket.named != named;
+            ticket.named = named;
+            other
+        };
+        self.change(conference, seat, set).unwrap_or(false)
+    }
+
+    /// Where to connect to for a seat, the first time that it is asked and known.
+    pub(crate) fn start_dial(&self, conference: &ConferenceId, seat: SeatId) -> Option<Uri> {
+        let start = |ticket: &mut Ticket| {
+            let first = ticket.peer.as_ref()?.first().clone();
+            (!std::mem::replace(&mut ticket.dialled, true)).then_some(first)
+        };
+        self.change(conference, seat, start).flatten()
+    }
+
+    fn change<T>(
+        &self,
+        conference: &ConferenceId,
+        seat: SeatId,
+        change: impl FnOnce(&mut Ticket) -> T,
+    ) -> Option<T> {
+        let session_id = self.session_ids.get(&(conference.clone(), seat)).map(|id| id.clone())?;
+        self.tickets.get_mut(&session_id).map(|mut ticket| change(&mut ticket))
     }
 
     /// A seat ended: its session-id stands for nothing from now on.

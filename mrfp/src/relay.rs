@@ -125,6 +125,12 @@ impl Relay {
         }
     }
 
+    /// A seat that nobody has taken ends: whoever should be on it cannot be reached.
+    pub(crate) fn unreached(&self, seat: SeatId, cause: Cause) {
+        self.unseat(seat);
+        self.focus.tell(&self.lock(), RoomNotice::Lost { seat, cause });
+    }
+
     /// Ends the seats nobody came for, and says which they were.
     pub(crate) fn end_overdue(&self, now: Instant) -> Vec<SeatId> {
         let mut room = self.lock();

@@ -8,7 +8,7 @@ use serde::Serialize;
 use service::ops::{self, Health};
 use service::quic::QuicError;
 use service::shutdown::Shutdown;
-use service::tls::{ClientAuth, Identity, TlsError};
+use service::tls::{Authority, ClientAuth, Live, TlsError, Watch};
 use service::{metrics, quic, ready, tls};
 use tokio::net::TcpListener;
 
@@ -66,6 +66,7 @@ pub struct Ready {
 /// A relay that listens and does not serve yet.
 #[derive(Debug)]
 pub struct Server {
+    identities: Watch,
     config: Config,
     plane: Arc<Plane>,
     registry: metrics::Metrics,
@@ -91,10 +92,11 @@ impl Server {
         let focus_names = FocusNames::parse(&config.control.focus_names)?;
         let listeners = Listeners::bind(&config.msrp).await?;
         let ops = listeners::bind(config.ops.listen).await?;
-        let identity = Identity::load(&config.msrp.certificate_file, &config.msrp.key_file)?;
+        let identity = Live::load(&config.msrp.certificate_file, &config.msrp.key_file)?;
+        let peers = config.msrp.peer_ca_file.as_deref().map(tls::load_roots).transpose()?;
         let roots = tls::load_roots(&config.control.ca_file)?;
-        let own = Identity::load(&config.control.certificate_file, &config.control.key_file)?;
-        let control = quic::listen(config.control.listen, &own, roots)?;
+        let own = Live::load(&config.control.certificate_file, &config.control.key_file)?;
+        let control = quic::listen_live(config.control.listen, &own, roots)?;
         let ready = Ready {
             ready: "mrfp",
             msrp: listeners.address(Transport::Tls).unwrap_or(config.msrp.listen),
@@ -108,17 +110,21 @@ impl Server {
             name: config.name.clone(),
             incarnation: String::new(),
             msrp: authorities.of(Transport::Tls).unwrap_or_default().to_owned(),
-            fingerprint: identity.fingerprint().to_string(),
+            fingerprint: identity.identity().fingerprint().to_string(),
         };
         let plane = Plane::new(Parts {
             limits: config.limits,
             shards: config.shard_count(),
             authorities,
-            tls: tls::server_config(&identity, ClientAuth::None, &[])?,
+            tls: tls::live_server_config(&identity, ClientAuth::Any, &[])?,
+            identity: Arc::clone(&identity),
+            peers: peers.map(Authority::new).transpose()?,
             focus: Arc::new(Focus::new(name, &mut plane::random())),
             metrics: Arc::new(Metrics::new(&registry)),
         });
+        let identities = Watch::new(vec![(MSRP, identity), ("control", own)], &registry);
         Ok(Self {
+            identities,
             config,
             plane: Arc::new(plane),
             registry,
@@ -138,6 +144,7 @@ impl Server {
     /// Serves until `shutdown`, an order or `GET /drain`, and drains.
     pub async fn serve(self, shutdown: Shutdown) -> Result<(), RunError> {
         let Self { config, plane, registry, listeners, control, focus_names, ops, .. } = self;
+        let every = Duration::from_secs(config.msrp.reload_secs);
         let (health, accepting, stop) = (Health::new(), Shutdown::new(), Shutdown::new());
         let shards: Vec<_> = (0..plane.doors.count())
             .map(|index| shard::spawn(index, Arc::clone(&plane), stop.clone()))
@@ -150,6 +157,13 @@ impl Server {
             tokio::spawn(accept::accept(listener, Arc::clone(&plane), accepting.clone()))
         };
         let accepts: Vec<_> = listeners.into_sockets().into_iter().map(accept).collect();
+        let renamed = Arc::clone(&plane);
+        let changed = move |listener| {
+            if listener == MSRP {
+                renamed.focus.rename(renamed.identity.identity().fingerprint().to_string());
+            }
+        };
+        let renewing = tokio::spawn(self.identities.run(every, stop.clone(), changed));
         let operating = tokio::spawn(ops::serve(ops, registry, health.clone(), stop.clone()));
         health.ready();
         tracing::info!(relay = config.name, shards = shards.len(), "serving");
@@ -157,7 +171,7 @@ impl Server {
         drain.carry_out(&plane, &accepting, &shutdown).await;
 
         stop.trigger();
-        for task in accepts.into_iter().chain([obeying, operating]) {
+        for task in accepts.into_iter().chain([obeying, operating, renewing]) {
             drop(tokio::time::timeout(LAST_WORDS, task).await);
         }
         let joined =
@@ -168,6 +182,9 @@ impl Server {
         Ok(())
     }
 }
+
+/// The listeners for participants, among those with an identity.
+const MSRP: &str = "msrp";
 
 /// How long the parts have to end once nothing is left to do.
 const LAST_WORDS: Duration = Duration::from_secs(3);

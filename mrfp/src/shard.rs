@@ -19,6 +19,7 @@ use service::{clock, shutdown::Shutdown};
 pub(crate) use local::{LocalRoom, Route};
 
 use crate::connection::{self, Connection, onward};
+use crate::dial::{self, Pool};
 use crate::doors::{Door, Errand, Parcel};
 use crate::metrics::Metrics;
 use crate::plane::{self, Plane};
@@ -37,6 +38,8 @@ pub(crate) struct Shard {
     pub(crate) rng: RefCell<StdRng>,
     rooms: RefCell<HashMap<RoomId, LocalRoom>>,
     connections: RefCell<HashMap<u64, Rc<Connection>>>,
+    /// Those that the relay opened.
+    pub(crate) dialled: RefCell<Pool>,
     /// When the chunks of this round were ready.
     round: RefCell<Vec<Instant>>,
     /// Connections with something to write.
@@ -119,6 +122,7 @@ impl Shard {
             rng: RefCell::new(plane::random()),
             rooms: RefCell::default(),
             connections: RefCell::default(),
+            dialled: RefCell::default(),
             round: RefCell::default(),
             dirty: RefCell::default(),
             errands: RefCell::default(),
@@ -203,6 +207,15 @@ impl Shard {
                 if let Some(route) = self.remove_route(room, seat) {
                     route.connection.unseated(self, room, seat);
                 }
+            }
+            Errand::Named { room, seat } => {
+                let route = self.routes(room).iter().find(|route| route.seat == seat).cloned();
+                if let Some(route) = route {
+                    route.connection.named(self, room, seat);
+                }
+            }
+            Errand::Dial { seat, to } => {
+                tokio::task::spawn_local(dial::seat(Rc::clone(self), seat, to));
             }
             Errand::GateMoved { room } => {
                 let routes = self.routes(room);

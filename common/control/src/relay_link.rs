@@ -139,6 +139,11 @@ impl RelayLink {
         self.state == State::Up
     }
 
+    /// The relay has another certificate; the next greeting says so.
+    pub fn set_fingerprint(&mut self, fingerprint: String) {
+        self.name.fingerprint = fingerprint;
+    }
+
     /// How many notices wait to be safe with the focus.
     pub fn waiting(&self) -> usize {
         self.notices.len()

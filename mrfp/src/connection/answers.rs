@@ -13,7 +13,7 @@ use crate::shard::Shard;
 impl Connection {
     /// A receiver's answer to a chunk of ours.
     pub(super) fn response(self: &Rc<Self>, shard: &Shard, head: &Head) {
-        if self.answered(shard, head) {
+        if self.answered(shard, head) || self.binding_answered(shard, head) {
             return;
         }
         let Some(status) = head.status() else { return };
@@ -79,7 +79,7 @@ impl Connection {
     }
 
     /// A session has failed. The connection ends with its last; other sessions on it go on.
-    fn fail(self: &Rc<Self>, shard: &Shard, lane: Lane, cause: Cause) {
+    pub(super) fn fail(self: &Rc<Self>, shard: &Shard, lane: Lane, cause: Cause) {
         let mut sessions = self.sessions.borrow_mut();
         let found = sessions.iter().find(|(_, seated)| seated.lane == lane);
         let Some(id) = found.map(|(id, _)| id.clone()) else { return };

@@ -26,6 +26,7 @@ pub(super) async fn say(
     cause: Cause,
 ) {
     connection.ending.set(Some(cause));
+    connection.agreement.notify_waiters();
     let sessions = connection.sessions.take();
     let seats: Vec<_> = sessions.values().map(|seated| (seated.relay.id, seated.seat())).collect();
     for (_, mut seated) in sessions {

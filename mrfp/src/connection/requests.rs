@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use control::Match;
 use ids::SeatId;
-use msrp::{Address, Chunk, Flag, Head, MessageId, Method, Path, Status};
+use msrp::{Address, Chunk, Flag, Head, MessageId, Method, Path, Status, Uri};
 
 use super::Connection;
 use super::seated::{Asked, Seated};
+use crate::registry::Ticket;
 use crate::relay::RoomId;
 use crate::reports;
 use crate::room::Passage;
@@ -40,6 +41,10 @@ struct Complete {
 impl Connection {
     /// Carries out one request, or a piece of it.
     pub(crate) fn request(self: &Rc<Self>, shard: &Rc<Shard>, chunk: Chunk, now: Instant) {
+        // Nothing of one that is being closed is carried out any more.
+        if !self.is_alive() {
+            return;
+        }
         let head = Arc::clone(&chunk.head);
         let result = match head.method() {
             Some(Method::Send) => self.send(shard, chunk, now),
@@ -67,7 +72,9 @@ impl Connection {
         shard.plane.metrics.refusals.with_label_values(&[refusal.label()]).inc();
         tracing::debug!(self.number, reason = refusal.label(), "refused");
         self.refused.update(|refused| refused + 1);
-        self.reply(reports::refused(head, refusal), shard);
+        if self.is_alive() {
+            self.reply(reports::refused(head, refusal), shard);
+        }
     }
 
     fn send(self: &Rc<Self>, shard: &Rc<Shard>, chunk: Chunk, now: Instant) -> Result<(), Refusal> {
@@ -156,17 +163,31 @@ impl Connection {
         if strict && (ticket.own != *head.to_path().first() || !known()) {
             return Err(Refusal::NoSession);
         }
+        if ticket.named.as_ref().is_some_and(|named| !self.shows(named)) {
+            self.is_impostor(shard);
+            return Err(Refusal::NoSession);
+        }
+        // Where somebody between us rewrites what SDP says, the participant knows both ends by what its requests say.
+        let (back, own) = if strict {
+            (ticket.peer.clone().unwrap_or_else(|| peer.detached()), ticket.own.clone())
+        } else {
+            (peer.detached(), head.to_path().first().detached())
+        };
+        self.sit_down(shard, ticket, (back, own))
+    }
+
+    /// Takes the seat for this connection. `back` leads to the participant, `own` to us.
+    pub(super) fn sit_down(
+        self: &Rc<Self>,
+        shard: &Rc<Shard>,
+        ticket: Ticket,
+        (back, own): (Path, Uri),
+    ) -> Result<Seated, Refusal> {
         let binding = ticket.relay.bind(ticket.seat, shard.index, self.number)?;
         drop(self.half_open.take());
         shard.plane.metrics.sessions_opened.inc();
         shard.plane.metrics.sessions.of(self.transport).inc();
         shard.note_roster(&ticket.relay, binding.roster);
-        // Where somebody between us rewrites what SDP says, the participant knows both ends by what its requests say.
-        let (back, own) = if strict {
-            (ticket.peer.unwrap_or_else(|| peer.detached()), ticket.own)
-        } else {
-            (peer.detached(), head.to_path().first().detached())
-        };
         let mut seated = Seated {
             conference: ticket.relay.conference(),
             transport: self.transport,
@@ -181,6 +202,7 @@ impl Connection {
             nicknames: std::collections::VecDeque::new(),
             asked: 0,
             leg: None,
+            binding: None,
         };
         let relay = Arc::clone(&seated.relay);
         seated.leg = self.link(shard, &relay, &seated);
@@ -194,7 +216,8 @@ impl Connection {
         let Some(id) = found.map(|(id, _)| id.clone()) else { return };
         let Some(mut seated) = sessions.remove(&id) else { return };
         seated.close(shard, "unseated");
-        if sessions.is_empty() {
+        drop(sessions);
+        if self.is_idle() {
             self.end(control::Cause::Disconnected);
         } else {
             // What came before the order may still leave.

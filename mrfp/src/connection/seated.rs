@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use control::{Match, Transport};
 use ids::{ConferenceId, SeatId};
-use msrp::{Address, Head, Uri};
+use msrp::{Address, Head, TransactionId, Uri};
 use service::clock;
 
 use crate::outbox::Lane;
@@ -37,6 +37,8 @@ pub(super) struct Seated {
     /// NICKNAME requests that the focus has not answered.
     pub(super) nicknames: VecDeque<Asked>,
     pub(super) asked: u64,
+    /// The request of ours that binds the session, where we are the active side.
+    pub(super) binding: Option<TransactionId>,
 }
 
 /// A NICKNAME without an answer yet.

@@ -8,6 +8,7 @@ use ids::{ConferenceId, SeatId};
 use msrp::{Path, Uri, random_session_id};
 use rand::RngCore;
 
+use super::reach::{self, FarEnd};
 use crate::drain::Drain;
 use crate::plane::Plane;
 use crate::registry::Ticket;
@@ -93,10 +94,10 @@ impl Carrier {
     ) {
         let registry = &self.plane.registry;
         let known = registry.ticket_of(conference, seat.seat);
-        let peer = match seat.peer_path.as_deref().map(str::parse::<Path>).transpose() {
-            Ok(peer) => peer,
+        let FarEnd { path: peer, named } = match FarEnd::read(seat) {
+            Ok(far_end) => far_end,
             Err(error) => {
-                tracing::warn!(%conference, seat = %seat.seat, %error, "a path that is none");
+                tracing::warn!(%conference, seat = %seat.seat, error, "a seat for nobody");
                 return self.tell(
                     conference,
                     RoomNotice::Lost { seat: seat.seat, cause: Cause::Misbehaved },
@@ -131,6 +132,7 @@ impl Carrier {
                 }
             },
         };
+        reach::follow(&self.plane, (conference, relay), seat, named);
         let path = own.as_str().to_owned();
         self.tell(conference, RoomNotice::Seated { seat: seat.seat, path });
     }
@@ -158,7 +160,16 @@ impl Carrier {
         };
         let relay = Arc::clone(relay);
         let (seat, matching) = (seat.seat, seat.matching);
-        let ticket = Ticket { relay, seat, transport, own: own.clone(), peer, matching };
+        let ticket = Ticket {
+            relay,
+            seat,
+            transport,
+            own: own.clone(),
+            peer,
+            matching,
+            named: None,
+            dialled: false,
+        };
         self.plane.registry.add_ticket(conference, session_id, ticket);
         Some(own)
     }

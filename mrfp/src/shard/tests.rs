@@ -4,7 +4,7 @@ use control::{Level, Match, RelayName, Transport};
 use ids::Term;
 use msrp::{Address, Decoder, Item, MessageId, SendRequest, Uri};
 use rand::SeedableRng;
-use service::tls::{ClientAuth, DevCa, server_config};
+use service::tls::{ClientAuth, DevCa, Live, server_config};
 
 use super::*;
 use crate::config::Limits;
@@ -42,6 +42,8 @@ fn scene(limits: Limits) -> Scene {
         shards: 1,
         authorities: Authorities::tls("r.example:2855"),
         tls: server_config(&identity, ClientAuth::None, &[]).unwrap(),
+        identity: Live::fixed(identity).unwrap(),
+        peers: None,
         focus: Arc::new(Focus::new(name, &mut rng)),
         metrics: Arc::new(Metrics::new(&service::metrics::Metrics::new())),
     }));
@@ -82,7 +84,8 @@ impl Scene {
         self.relay.seat(&seat, self.now + Duration::from_secs(60));
         let (relay, own) = (Arc::clone(&self.relay), own(n));
         let (transport, matching) = (Transport::Tls, Match::Strict);
-        let ticket = Ticket { relay, seat: SeatId(n), transport, own, peer: None, matching };
+        let (seat, peer, named, dialled) = (SeatId(n), None, None, false);
+        let ticket = Ticket { relay, seat, transport, own, peer, matching, named, dialled };
         let conference = self.relay.conference();
         self.shard.plane.registry.add_ticket(&conference, format!("s{n}"), ticket);
     }

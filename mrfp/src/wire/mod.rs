@@ -10,7 +10,8 @@ use std::sync::Arc;
 use bytes::BytesMut;
 use control::Transport;
 use msrp::Frame;
-use rustls::ServerConfig;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, ServerConfig};
 use tokio::net::tcp::OwnedWriteHalf;
 
 use plain::Plain;
@@ -68,7 +69,28 @@ impl Wire {
     ) -> Result<Self, WireError> {
         match transport {
             Transport::Tls | Transport::WebSocket => Ok(Self::Tls(Tls::server(Arc::clone(tls))?)),
-            Transport::Tcp => Ok(Self::Plain(Plain::default())),
+            Transport::Tcp => Ok(Self::plain()),
+        }
+    }
+
+    /// Our end of a TLS connection that we open, to a peer of this name.
+    pub(crate) fn dialled(
+        config: Arc<ClientConfig>,
+        name: ServerName<'static>,
+    ) -> Result<Self, WireError> {
+        Ok(Self::Tls(Tls::client(config, name)?))
+    }
+
+    /// Without TLS, either way.
+    pub(crate) fn plain() -> Self {
+        Self::Plain(Plain::default())
+    }
+
+    /// What the peer has shown and holds the key of, leaf first.
+    pub(crate) fn certificates(&self) -> Option<&[CertificateDer<'static>]> {
+        match self {
+            Self::Tls(tls) => tls.certificates(),
+            Self::Plain(_) => None,
         }
     }
 

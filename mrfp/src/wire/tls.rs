@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 use msrp::Frame;
-use rustls::{Connection, ServerConfig, ServerConnection};
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, Connection, ServerConfig, ServerConnection};
 use tokio::net::tcp::OwnedWriteHalf;
 
 use super::{Incoming, Written};
@@ -20,6 +21,18 @@ impl Tls {
     /// The server's end: the peer connected to us.
     pub(crate) fn server(config: Arc<ServerConfig>) -> Result<Self, rustls::Error> {
         Ok(Self::over(ServerConnection::new(config)?.into()))
+    }
+
+    /// The client's end: we connected, to a peer of this name.
+    pub(crate) fn client(
+        config: Arc<ClientConfig>,
+        name: ServerName<'static>,
+    ) -> Result<Self, rustls::Error> {
+        Ok(Self::over(ClientConnection::new(config, name)?.into()))
+    }
+
+    pub(crate) fn certificates(&self) -> Option<&[CertificateDer<'static>]> {
+        self.rustls.peer_certificates()
     }
 
     fn over(mut rustls: Connection) -> Self {

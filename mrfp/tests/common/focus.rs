@@ -17,6 +17,7 @@ pub struct Focus {
     heard: VecDeque<Notice>,
     ordered: u64,
     carried_out: u64,
+    fingerprint: Option<String>,
     /// Notices are acknowledged only while this is set.
     pub acknowledges: bool,
 }
@@ -34,6 +35,7 @@ impl Focus {
             heard: VecDeque::new(),
             ordered: 0,
             carried_out: 0,
+            fingerprint: None,
             acknowledges: true,
         }
     }
@@ -82,6 +84,16 @@ impl Focus {
         }
     }
 
+    /// The certificate that the relay's last greeting named.
+    pub fn fingerprint(&self) -> Option<&str> {
+        self.fingerprint.as_deref()
+    }
+
+    /// Waits until the relay ends the link.
+    pub async fn hung_up(&mut self) {
+        while self.pipe.as_mut().unwrap().recv().await.is_some() {}
+    }
+
     /// Notices that came and nobody waited for yet.
     pub fn left(&self) -> impl Iterator<Item = &Notice> {
         self.heard.iter()
@@ -94,11 +106,15 @@ impl Focus {
             if let ToFocus::Acknowledge(number) = frame {
                 self.carried_out = number;
             }
-            if let Heard::Notice { number, notice } = self.link.receive(frame).unwrap() {
-                if self.acknowledges {
-                    self.link.safe(number);
+            match self.link.receive(frame).unwrap() {
+                Heard::Up { hello, .. } => self.fingerprint = Some(hello.fingerprint),
+                Heard::Notice { number, notice } => {
+                    if self.acknowledges {
+                        self.link.safe(number);
+                    }
+                    self.heard.push_back(notice);
                 }
-                self.heard.push_back(notice);
+                Heard::Acknowledged | Heard::Nothing => {}
             }
         }
         self.pump().await;

@@ -91,6 +91,11 @@ impl Stage {
         Self { ca, msrp, control, ops, ready, focus, shutdown, served, folder }
     }
 
+    /// Where the relay's files lie.
+    pub fn folder(&self) -> &std::path::Path {
+        self.folder.path()
+    }
+
     pub async fn open(&mut self, level: Level, gate: Option<Gate>) {
         let room = Room {
             uri: ROOM.into(),

@@ -2,4 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 #[path = "../common/mod.rs"]
 mod common;
+mod dialing;
+mod identity;
 mod plain;
+mod renewal;

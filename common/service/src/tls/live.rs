@@ -20,8 +20,8 @@ use crate::shutdown::Shutdown;
 
 /// An identity and the files it comes from.
 pub struct Live {
-    certificate_file: PathBuf,
-    key_file: PathBuf,
+    /// Chain and key. None: it stays what it is.
+    files: Option<(PathBuf, PathBuf)>,
     now: Mutex<Now>,
 }
 
@@ -34,7 +34,7 @@ struct Now {
 
 impl fmt::Debug for Live {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Live({}, {:?})", self.certificate_file.display(), self.lock().identity)
+        write!(f, "Live({:?})", self.lock().identity)
     }
 }
 
@@ -44,8 +44,14 @@ impl Live {
         let seen = digest(certificate_file, key_file)?;
         let identity = Identity::load(certificate_file, key_file)?;
         let now = Mutex::new(Now { certified: identity.certified()?, identity, seen });
-        let (certificate_file, key_file) = (certificate_file.to_owned(), key_file.to_owned());
-        Ok(Arc::new(Self { certificate_file, key_file, now }))
+        let files = Some((certificate_file.to_owned(), key_file.to_owned()));
+        Ok(Arc::new(Self { files, now }))
+    }
+
+    /// An identity without files, which stays.
+    pub fn fixed(identity: Identity) -> Result<Arc<Self>, TlsError> {
+        let now = Mutex::new(Now { certified: identity.certified()?, identity, seen: 0 });
+        Ok(Arc::new(Self { files: None, now }))
     }
 
     /// Who we are now.
@@ -57,12 +63,13 @@ impl Live {
     /// Looks at the files. True: they were another identity, which is the one of every handshake from now on. What is
     /// wrong with them is said once, until they change again.
     pub fn refresh(&self) -> Result<bool, TlsError> {
-        let seen = digest(&self.certificate_file, &self.key_file)?;
+        let Some((certificate_file, key_file)) = &self.files else { return Ok(false) };
+        let seen = digest(certificate_file, key_file)?;
         if seen == self.lock().seen {
             return Ok(false);
         }
         self.lock().seen = seen;
-        let identity = Identity::load(&self.certificate_file, &self.key_file)?;
+        let identity = Identity::load(certificate_file, key_file)?;
         let certified = identity.certified()?;
         *self.lock() = Now { identity, certified, seen };
         Ok(true)
@@ -100,6 +107,7 @@ fn digest(certificate_file: &Path, key_file: &Path) -> Result<u64, TlsError> {
 }
 
 /// Follows the files of identities: looks at them at SIGHUP and once in a while, until `shutdown`.
+#[derive(Debug)]
 pub struct Watch {
     identities: Vec<(&'static str, Arc<Live>)>,
     reloads: IntCounterVec,
