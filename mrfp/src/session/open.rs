@@ -139,7 +139,9 @@ impl Open {
             }
             self.total = Some(end);
         }
-        let beyond = self.total.is_some_and(|total| self.runs.reach() > total);
+        // Also a chunk of no octets lies somewhere, and receivers would be told where.
+        let reach = self.runs.reach().max(end);
+        let beyond = self.total.is_some_and(|total| reach > total);
         if beyond { Err(Refusal::Contradiction) } else { Ok(()) }
     }
 
