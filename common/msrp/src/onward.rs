@@ -1,4 +1,4 @@
-//! A request on its way through a relay or a back-to-back session: everything of it but its paths, written again as it
+//! A request on its way through a relay or a back-to-back session, and the response that comes back: everything of it but its paths, written again as it
 //! came under a transaction id of the next hop (RFC 4976, section 6.4). Which hop that is, and whether it may have the
 //! request, is the caller's.
 
@@ -9,7 +9,8 @@ use rand::RngCore;
 
 use crate::body::Body;
 use crate::decode::Chunk;
-use crate::encode::{Payload, put_end, put_octets, put_start};
+use crate::encode::{Address, Frame, Payload, put_end, put_octets, put_start};
+use crate::head::{Head, Start};
 use crate::ident::TransactionId;
 use crate::range::ByteRange;
 use crate::start::{Flag, Method};
@@ -60,13 +61,35 @@ impl Payload {
     }
 }
 
+impl Frame {
+    /// The response `head` on its way back to `address`, under the transaction id of the request there (RFC 4976,
+    /// section 6.4.3); every header goes with it. None for a request.
+    pub fn back(head: &Head, transaction: TransactionId, address: &Address) -> Option<Self> {
+        let Start::Response(status, comment) = head.start() else { return None };
+        let mut text = BytesMut::with_capacity(512);
+        text.put_slice(b"MSRP ");
+        text.put_slice(transaction.as_bytes());
+        // Writing to memory cannot fail.
+        _ = write!(text, " {status}");
+        if !comment.is_empty() {
+            text.put_u8(b' ');
+            text.put_slice(comment);
+        }
+        text.put_slice(b"\r\n");
+        text.put_slice(address.as_bytes());
+        head.headers().iter().for_each(|(name, value)| put_octets(&mut text, name, value));
+        put_end(&mut text, transaction, Flag::End);
+        Some(Self::own(transaction, text.freeze()))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use rand::SeedableRng;
     use rand::rngs::StdRng;
 
     use super::*;
-    use crate::{Address, Decoder, Item, Limits};
+    use crate::{Decoder, Item, Limits};
 
     const PATHS: &str = "To-Path: msrps://r:1/r;tcp\r\nFrom-Path: msrps://a:1/a;tcp\r\n";
 
@@ -160,5 +183,29 @@ mod tests {
             text.contains(" PING\r\n") && text.contains("X: y\r\nContent-Type: a/b\r\n\r\nz\r\n")
         );
         assert_eq!(chunk.head.method().map(Method::as_str), Some("PING"));
+    }
+
+    #[test]
+    fn s6_4_3_of_rfc_4976_an_answer_goes_back_with_its_headers_under_the_id_of_the_request() {
+        let text = "MSRP m2nbvw 401 Unauthorized\r\n\
+            To-Path: msrps://intra.example:9000/jui;tcp msrps://alice.example:9892/98cjs;tcp\r\n\
+            From-Path: msrps://extra.example.com;tcp\r\n\
+            WWW-Authenticate: Digest realm=\"extra\", qop=\"auth\", nonce=\"Uumu\"\r\n-------m2nbvw$\r\n";
+        let mut input = BytesMut::from(text);
+        let Some(Item::Response(head)) = Decoder::default().next(&mut input).unwrap() else {
+            panic!("no response")
+        };
+        let to = head.to_path().behind_first().unwrap();
+        let from = head.from_path().preceded_by(head.to_path().first().clone());
+
+        let id = TransactionId::parse(b"mnbvw").unwrap();
+        let back = Frame::back(&head, id, &Address::new(&to, &from)).unwrap().to_bytes();
+
+        assert_eq!(
+            String::from_utf8(back.to_vec()).unwrap(),
+            "MSRP mnbvw 401 Unauthorized\r\nTo-Path: msrps://alice.example:9892/98cjs;tcp\r\n\
+             From-Path: msrps://intra.example:9000/jui;tcp msrps://extra.example.com;tcp\r\n\
+             WWW-Authenticate: Digest realm=\"extra\", qop=\"auth\", nonce=\"Uumu\"\r\n-------mnbvw$\r\n"
+        );
     }
 }
