@@ -31,6 +31,7 @@ const PURE: &[&str] = &[
     "common/control/src",
     "common/client/src/session",
     "mrfc/src/conference",
+    "mrfp/src/auth",
     "mrfp/src/forward",
     "mrfp/src/pair/leg",
     "mrfp/src/session",
@@ -38,6 +39,7 @@ const PURE: &[&str] = &[
     "mrfp/src/reports",
     "mrfp/src/pace",
     "mrfp/src/outbox",
+    "mrfp/src/transit",
 ];
 
 const IMPURE: &[&str] =

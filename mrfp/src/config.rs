@@ -14,6 +14,7 @@ use crate::outbox;
 use crate::pace::{Rate, Rates};
 use crate::room::Shards;
 use crate::session;
+use crate::transit;
 
 /// The configuration file of `mrfp`. Each key is also `MRFP_` and its path with `__`, as in `MRFP_MSRP__LISTEN`.
 #[derive(Clone, Debug, Deserialize)]
@@ -26,6 +27,9 @@ pub struct Config {
     pub msrp: Msrp,
     /// The listener for the focus.
     pub control: Control,
+    /// The relay for one-to-one sessions whose clients ask for it with AUTH (RFC 4976).
+    #[serde(default)]
+    pub relay: Relay,
     /// The listener for operators.
     #[serde(default)]
     pub ops: Ops,
@@ -93,6 +97,73 @@ pub struct Control {
     /// file only.
     #[serde(default)]
     pub focus_names: Vec<String>,
+}
+
+/// Who may have messages passed on by AUTH, and where to.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Relay {
+    /// Whether AUTH is answered at all. Default false: a relay for others is never an accident.
+    pub enabled: bool,
+    /// Whose passwords are asked for: the `domain` of the MRFC, whose users file was made with it. No default.
+    pub realm: String,
+    /// The DNS name in the URIs handed out, which the certificate must carry. Default: the host of `msrp.advertise`.
+    pub host: Option<String>,
+    /// Offer MD5 behind SHA-256, for clients that know RFC 4976 and no more; it works for users with `ha1_md5`. Default
+    /// true.
+    pub md5: bool,
+    /// Shortest life of a URI, seconds; who asks for less gets 423. Default 60.
+    pub expires_secs_min: u64,
+    /// Life of a URI where the client names none, seconds. Default 1800.
+    pub expires_secs: u64,
+    /// Longest life of a URI, seconds; who asks for more gets 423. Default 86 400: a session of a day.
+    pub expires_secs_max: u64,
+    /// Seconds a digest nonce is good for. Default 300; then it is `stale`.
+    pub nonce_secs: u64,
+    /// Nonces in use at one time, each watched for replays. Default 65 536; above that the oldest is stale.
+    pub nonces_max: usize,
+    /// Wrong passwords on one connection before it is closed. Default 5.
+    pub failures_max: u32,
+    /// Seconds an AUTH waits for the focus. Default 5; then it gets 408.
+    pub focus_secs: u64,
+    /// AUTH requests that wait for the focus. Default 1024; above that they get 408.
+    pub asked_max: usize,
+    /// URIs handed out and still alive. Default 20 000.
+    pub uris_max: usize,
+    /// The same on one connection. Default 64: a device in that many sessions.
+    pub uris_per_connection_max: usize,
+    /// Seconds the next hop has to answer a chunk. Default 30 (RFC 4976, 6.4.1); then its sender gets a REPORT 408.
+    pub answer_secs: u64,
+    /// Hosts that may be dialled for a client: names, `*.name` for whatever is below one, or `*` for all. Their
+    /// certificates must be under `msrp.peer_ca_file`. Default none: messages pass between those who have connected here.
+    pub next_hops: Vec<String>,
+    /// Whether those hosts may have addresses that are not public. Default false, so that nobody looks around in the
+    /// network behind the relay.
+    pub private_next_hops: bool,
+}
+
+impl Default for Relay {
+    fn default() -> Self {
+        Self {
+            enabled: false,
+            realm: String::new(),
+            host: None,
+            md5: true,
+            expires_secs_min: 60,
+            expires_secs: 1800,
+            expires_secs_max: 86_400,
+            nonce_secs: 300,
+            nonces_max: 65_536,
+            failures_max: 5,
+            focus_secs: 5,
+            asked_max: 1024,
+            uris_max: 20_000,
+            uris_per_connection_max: 64,
+            answer_secs: 30,
+            next_hops: Vec::new(),
+            private_next_hops: false,
+        }
+    }
 }
 
 /// Plain HTTP for the cluster's own network.
@@ -358,7 +429,7 @@ impl Config {
         if limits.handshake_octets_max > frame_max + 16 * 1024 {
             return bad("limits.handshake_octets_max", "at most 4 MiB and 16 KiB");
         }
-        Ok(())
+        transit::Rules::check(self)
     }
 
     /// How many shards there are.

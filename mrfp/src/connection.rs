@@ -2,11 +2,14 @@
 //! what leaves is queued by `push` and `reply` and written by `writer` when the shard says so.
 mod answers;
 mod goodbye;
+mod login;
 pub(crate) mod onward;
 mod outgoing;
 mod requests;
 mod rest;
 mod seated;
+mod through;
+mod transit;
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::HashMap;
@@ -40,6 +43,9 @@ use crate::writer::{Flushed, Writer};
 
 pub(crate) use outgoing::{Held, serve as outgoing};
 use seated::Seated;
+use through::Through;
+pub(crate) use through::{Passing, Returning};
+pub(crate) use transit::undeliverable;
 
 /// A connection and the sessions on it.
 pub(crate) struct Connection {
@@ -71,6 +77,8 @@ pub(crate) struct Connection {
     heard_since: Cell<Instant>,
     /// What had been sealed at the last look, and when that last grew.
     progress: Cell<(u64, Instant)>,
+    /// What only passes through.
+    through: RefCell<Through>,
     /// Queued for this round of writing.
     dirty: Cell<bool>,
     ending: Cell<Option<Cause>>,
@@ -191,6 +199,7 @@ impl Connection {
             unheard: Cell::new(false),
             heard_since: Cell::new(now),
             progress: Cell::new((0, now)),
+            through: RefCell::default(),
             dirty: Cell::new(false),
             ending: Cell::new(None),
             attention: Attention::default(),
@@ -276,7 +285,9 @@ impl Connection {
         let octets = stream.input.len() - before;
         let octets = u64::try_from(octets).unwrap_or_default();
         shard.tally.octets_in.update(|sum| sum + octets);
-        if self.wire.borrow().wants_write() {
+        // What waited for the handshake may leave when that is done.
+        let settled = was_handshaking && !self.wire.borrow().is_handshaking();
+        if settled || self.wire.borrow().wants_write() {
             self.mark_dirty(shard);
         }
         let incoming = opened.map_err(|error| {
@@ -385,7 +396,10 @@ impl Connection {
         self.dirty.set(false);
         let was_behind = self.writer.is_behind();
         match self.writer.flush(&mut self.wire.borrow_mut(), &shard.plane, &shard.tally) {
-            Flushed::All => self.note_written(),
+            Flushed::All => {
+                self.note_written();
+                self.transit_written(clock::now);
+            }
             // The task must now wait for the socket to become writable, too.
             Flushed::Behind if !was_behind => self.attention.call(),
             Flushed::Behind => {}
@@ -429,6 +443,7 @@ impl Connection {
     pub(crate) fn tick(self: &Rc<Self>, shard: &Shard, now: Instant) {
         let limits = &shard.plane.limits;
         let since = |then: Instant| now.saturating_duration_since(then);
+        self.note_transit(shard, now);
         let seatless = self.is_idle();
         let unbound =
             seatless && since(self.opened) > Duration::from_secs(limits.first_request_secs);
@@ -443,6 +458,7 @@ impl Connection {
         self.end_silent(shard, now);
         self.expire(shard, now);
         self.expire_onward(shard, now);
+        self.transit_tick(shard, now);
     }
 }
 

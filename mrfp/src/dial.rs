@@ -40,6 +40,17 @@ pub(crate) struct Target {
     pub(crate) to: Option<String>,
     /// What makes the peer the right one.
     pub(crate) peer: Peer,
+    /// Where the host may be.
+    pub(crate) at: At,
+}
+
+/// Where a host may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum At {
+    /// Anywhere: the focus has said so.
+    Anywhere,
+    /// Where `relay.private_next_hops` allows it: a client has said so.
+    Allowed,
 }
 
 /// What makes a peer the right one.
@@ -83,6 +94,7 @@ struct Key {
     /// The name of the peer, in brackets if it is an IPv6 address.
     name: String,
     peer: Peer,
+    at: At,
 }
 
 impl Key {
@@ -105,7 +117,7 @@ impl Key {
         if host.is_empty() || port == 9 || port == 0 {
             return Err(DialError::Place);
         }
-        Ok(Self { transport, host, port, name, peer: target.peer.clone() })
+        Ok(Self { transport, host, port, name, peer: target.peer.clone(), at: target.at })
     }
 
     fn wire(&self, plane: &Plane) -> Result<Wire, DialError> {
@@ -177,6 +189,12 @@ pub(crate) async fn dial(shard: &Rc<Shard>, target: &Target) -> Result<Held, Dia
 async fn open(shard: &Rc<Shard>, key: Key) -> Result<Held, DialError> {
     let wire = key.wire(&shard.plane)?;
     let addresses = tokio::net::lookup_host((bare(&key.host), key.port)).await?;
+    // The name is looked up once: what is checked is what is dialled.
+    let rules = shard.plane.transit.as_ref().map(|transit| &transit.rules);
+    let allowed = |address: &std::net::SocketAddr| {
+        key.at == At::Anywhere || rules.is_some_and(|rules| rules.may_reach(address.ip()))
+    };
+    let addresses = addresses.filter(allowed);
     let each = Duration::from_secs(shard.plane.limits.dial_secs.div_ceil(3));
     let socket = first_of(addresses.take(ADDRESSES_MAX), each).await?;
     accept::prepare(&socket)?;
@@ -217,7 +235,7 @@ pub(crate) async fn seat(
     };
     let Some((ticket, peer)) = wanted() else { return };
     let proof = ticket.named.map_or(Peer::Authority, Peer::Named);
-    let target = Target { uri: peer.first().clone(), to, peer: proof };
+    let target = Target { uri: peer.first().clone(), to, peer: proof, at: At::Anywhere };
     let dialled = dial(&shard, &target).await;
     // Meanwhile it may have ended by order.
     let Some((ticket, peer)) = wanted() else { return };
@@ -241,9 +259,14 @@ mod tests {
     fn m4975_23_an_explicit_port_is_used_and_none_means_2855_and_port_9_is_nobody() {
         let key = |uri: &str, to: Option<&str>| {
             let to = to.map(str::to_owned);
-            Key::of(&Target { uri: uri.parse().unwrap(), to, peer: Peer::Authority })
-                .map(|key| (key.transport, key.host, key.port, key.name))
-                .map_err(|error| error.to_string())
+            Key::of(&Target {
+                uri: uri.parse().unwrap(),
+                to,
+                peer: Peer::Authority,
+                at: At::Anywhere,
+            })
+            .map(|key| (key.transport, key.host, key.port, key.name))
+            .map_err(|error| error.to_string())
         };
         let of = |transport, host: &str, port, name: &str| {
             Ok((transport, host.to_owned(), port, name.to_owned()))

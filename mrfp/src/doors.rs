@@ -5,11 +5,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use control::Transport;
+use control::{AuthAnswer, Transport};
 use ids::{ConferenceId, SeatId};
 use msrp::{Flag, Frame, MessageId, Payload};
 use tokio::sync::Notify;
 
+use crate::connection::{Passing, Returning};
 use crate::forward::Failure;
 use crate::outbox::{Part, Tag};
 use crate::pair::Origin;
@@ -46,6 +47,12 @@ pub(crate) enum Errand {
     Named { room: RoomId, seat: SeatId },
     /// Connect to the participant of a seat, at its path or at this `host:port`.
     Dial { seat: (ConferenceId, SeatId), to: Option<String> },
+    /// Something passes through, over a connection of this shard.
+    Pass { connection: u64, passing: Box<Passing> },
+    /// Something comes back to a connection that sent something through.
+    Return { connection: u64, returning: Box<Returning> },
+    /// The focus answered an AUTH of a connection.
+    Auth { connection: u64, answer: Box<AuthAnswer> },
     /// The focus answered a NICKNAME.
     Nickname { room: RoomId, seat: SeatId, request: u64, status: u16 },
 }
@@ -106,6 +113,7 @@ impl Errand {
         match self {
             Self::Relay(parcel) => ERRAND_OCTETS + parcel.payload.body().len(),
             Self::Onward(onward) => ERRAND_OCTETS + onward.frame.len(),
+            Self::Pass { passing, .. } => ERRAND_OCTETS + passing.octets(),
             _ => ERRAND_OCTETS,
         }
     }

@@ -47,6 +47,15 @@
 //! `dial` there finds the peer, connects, checks who it is, and puts the session on the connection
 //! (`connection/outgoing`), whose first request leaves at once. From then on it is a connection like any other.
 //!
+//! # The path of what only passes through
+//!
+//! Where the relay of RFC 4976 is on, `connection/login` takes AUTH: `auth` asks for a proof and judges what the focus
+//! says about it, `transit/grants` hands out a URI. Whatever names such a URI and goes further does not come to a seat:
+//! `connection/transit` asks `transit/grants` for the way, hands it to the door of the shard that has the next hop's
+//! connection, and there `forward` keeps what the next hop owes. What becomes of it goes back by the same doors. Where
+//! no connection leads to the next hop, `dials` has one opened, if `transit/rules` allows it; relays know each other by
+//! their certificates.
+//!
 //! # What waits, and for whom
 //!
 //! Sessions of one connection take turns by octets. Within a session whole messages overtake a stream until its last
@@ -68,10 +77,12 @@
 //! A room's lock comes first, then a door's or the focus's; the index's shards are locked alone. None is held across an
 //! await, and none for longer than it takes to push one errand to each shard.
 mod accept;
+pub mod auth;
 mod brake;
 pub mod config;
 mod connection;
 mod dial;
+mod dials;
 mod doors;
 mod drain;
 mod focus;
@@ -91,6 +102,7 @@ pub mod room;
 mod server;
 pub mod session;
 mod shard;
+pub mod transit;
 mod wire;
 mod writer;
 

@@ -35,6 +35,9 @@ pub(crate) struct Metrics {
     pub(crate) receiver_failures: IntCounterVec,
     pub(crate) silent_sessions: IntCounter,
     pub(crate) stray_answers: IntCounter,
+    pub(crate) auth_requests: IntCounterVec,
+    pub(crate) transit_refusals: IntCounterVec,
+    pub(crate) transit_uris: IntGauge,
     pub(crate) control_up: IntGauge,
     pub(crate) notices_waiting: IntGauge,
     pub(crate) drain_state: IntGauge,
@@ -139,6 +142,17 @@ impl Metrics {
             ),
             stray_answers: r
                 .counter("mrfp_stray_answers_total", "Responses to no chunk that waits for one."),
+            auth_requests: r.counters(
+                "mrfp_auth_requests_total",
+                "AUTH requests for this relay, by what became of them.",
+                &["result"],
+            ),
+            transit_refusals: r.counters(
+                "mrfp_transit_refusals_total",
+                "Requests that may not pass through, by why.",
+                &["reason"],
+            ),
+            transit_uris: r.gauge("mrfp_transit_uris", "URIs handed out for AUTH and alive."),
             control_up: r.gauge("mrfp_control_up", "Whether the link to the focus stands."),
             notices_waiting: r
                 .gauge("mrfp_control_notices", "Notices that are not yet safe with the focus."),

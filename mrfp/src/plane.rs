@@ -18,6 +18,7 @@ use crate::metrics::Metrics;
 use crate::pace::{Rates, Table};
 use crate::registry::Registry;
 use crate::session;
+use crate::transit::Transit;
 
 /// The shared state of one relay.
 #[derive(Debug)]
@@ -38,6 +39,8 @@ pub(crate) struct Plane {
     pub(crate) doors: Arc<Doors>,
     pub(crate) focus: Arc<Focus>,
     pub(crate) metrics: Arc<Metrics>,
+    /// The relay of RFC 4976, if it is on.
+    pub(crate) transit: Option<Transit>,
     /// One permit for each connection that has no seat yet.
     pub(crate) half_open: Arc<Semaphore>,
     /// Connections of each shard.
@@ -60,11 +63,13 @@ pub(crate) struct Parts {
     pub(crate) peers: Option<Authority>,
     pub(crate) focus: Arc<Focus>,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) transit: Option<Transit>,
 }
 
 impl Plane {
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { limits, shards, authorities, tls, identity, peers, focus, metrics } = parts;
+        let Parts { limits, shards, authorities, tls, identity, peers, focus, metrics, transit } =
+            parts;
         Self {
             limits,
             session_limits: limits.session(),
@@ -78,6 +83,7 @@ impl Plane {
             doors: Arc::new(Doors::new(shards, limits.door_octets_max)),
             focus,
             metrics,
+            transit,
             half_open: Arc::new(Semaphore::new(limits.half_open_max)),
             loads: (0..shards).map(|_| AtomicUsize::new(0)).collect(),
             queued: AtomicUsize::new(0),

@@ -9,7 +9,7 @@ use service::ops::{self, Health};
 use service::quic::QuicError;
 use service::shutdown::Shutdown;
 use service::tls::{Authority, ClientAuth, Live, TlsError, Watch};
-use service::{metrics, quic, ready, tls};
+use service::{clock, metrics, quic, ready, tls};
 use tokio::net::TcpListener;
 
 use crate::accept;
@@ -21,6 +21,7 @@ use crate::metrics::Metrics;
 use crate::obey::{self, Carrier, FocusNames};
 use crate::plane::{self, Parts, Plane};
 use crate::shard;
+use crate::transit::Transit;
 
 /// Why a relay cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -112,6 +113,8 @@ impl Server {
             msrp: authorities.of(Transport::Tls).unwrap_or_default().to_owned(),
             fingerprint: identity.identity().fingerprint().to_string(),
         };
+        let rng = &mut plane::random();
+        let transit = Transit::new(&config.relay, &name.msrp, clock::now(), rng);
         let plane = Plane::new(Parts {
             limits: config.limits,
             shards: config.shard_count(),
@@ -121,6 +124,7 @@ impl Server {
             peers: peers.map(Authority::new).transpose()?,
             focus: Arc::new(Focus::new(name, &mut plane::random())),
             metrics: Arc::new(Metrics::new(&registry)),
+            transit,
         });
         let identities = Watch::new(vec![(MSRP, identity), ("control", own)], &registry);
         Ok(Self {

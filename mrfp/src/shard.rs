@@ -243,6 +243,16 @@ impl Shard {
                     connection.answered_back(frame, self);
                 }
             }
+            Errand::Pass { connection, passing } => match self.connection(connection) {
+                Some(connection) => connection.pass(self, *passing),
+                None => connection::undeliverable(self, *passing),
+            },
+            Errand::Return { connection, returning } => {
+                self.with(connection, |it| it.give_back_to(self, *returning));
+            }
+            Errand::Auth { connection, answer } => {
+                self.with(connection, |it| it.auth_answered(self, &answer, now));
+            }
             Errand::Nickname { room, seat, request, status } => {
                 let route = self.routes(room).iter().find(|route| route.seat == seat).cloned();
                 if let Some(route) = route {
@@ -281,7 +291,7 @@ impl Shard {
     }
 
     fn add_route(&self, (room, roster): (RoomId, Arc<Roster>), seat: SeatId, connection: u64) {
-        let connection = self.connections.borrow().get(&connection).cloned();
+        let connection = self.connection(connection);
         if let Some(connection) = connection
             && let Some(way) = connection.way_to(room, seat)
         {
@@ -289,6 +299,13 @@ impl Shard {
             let mut rooms = self.rooms.borrow_mut();
             let local = rooms.entry(room).or_insert_with(|| LocalRoom::new(roster));
             local.add(Route::new(seat, way, connection));
+        }
+    }
+
+    /// Does this to a connection, if it is still there.
+    fn with(&self, number: u64, act: impl FnOnce(&Rc<Connection>)) {
+        if let Some(connection) = self.connection(number) {
+            act(&connection);
         }
     }
 

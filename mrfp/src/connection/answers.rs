@@ -17,6 +17,9 @@ impl Connection {
             return;
         }
         let Some(status) = head.status() else { return };
+        if self.transit_answered(shard, head) {
+            return;
+        }
         let Some(answered) = self.writer.answered(head.transaction()) else {
             shard.plane.metrics.stray_answers.inc();
             return;

@@ -33,6 +33,7 @@ pub(super) async fn say(
         lose(&mut seated, shard, cause);
     }
     connection.lose_onward(shard);
+    connection.leave_transit(shard);
     shard.leave(connection, &seats);
     tracing::debug!(connection.number, cause = label(cause), "closed");
     if cause != Cause::Slow {

@@ -27,7 +27,7 @@ impl Connection {
     }
 
     /// What slows down those who send to this connection.
-    fn brake(&self, shard: &Shard) -> &Arc<Brake> {
+    pub(super) fn brake(&self, shard: &Shard) -> &Arc<Brake> {
         self.brake.get_or_init(|| Arc::new(Brake::new(shard.plane.limits.pair_marks())))
     }
 
@@ -115,13 +115,18 @@ impl Connection {
         now: Instant,
     ) -> Result<(), Refusal> {
         let brake = seated.relay.cross(seated.seat(), outgoing, now)?;
+        self.mind_brake(brake, shard);
+        Ok(())
+    }
+
+    /// Pauses if whoever this brake is of has too much to read.
+    pub(super) fn mind_brake(&self, brake: Arc<Brake>, shard: &Shard) {
         let mut held_up = self.held_up.borrow_mut();
         if brake.is_high(shard.plane.would_overfill(0, 0))
             && held_up.iter().all(|known| !Arc::ptr_eq(known, &brake))
         {
             held_up.push(brake);
         }
-        Ok(())
     }
 
     /// RFC 4976, 6.4.2: REPORT and methods that nobody here knows go to the other leg. False: this is no leg.
@@ -273,7 +278,7 @@ impl Connection {
     }
 
     /// Queues a chunk whose sender is paused in time, so that it always has room.
-    fn push_paced(self: &Rc<Self>, frame: Frame, shard: &Shard) -> bool {
+    pub(super) fn push_paced(self: &Rc<Self>, frame: Frame, shard: &Shard) -> bool {
         if self.writer.push_paced(frame, &shard.plane).is_err() {
             self.too_slow(shard);
             return false;
@@ -296,7 +301,8 @@ impl Connection {
     pub(super) fn settle_brake(&self) {
         match self.brake.get() {
             Some(brake) if self.ending.get().is_none() => {
-                brake.settle(self.writer.queued(), self.ledger.borrow().is_crowded());
+                let crowded = self.ledger.borrow().is_crowded() || self.is_crowded_through();
+                brake.settle(self.writer.queued(), crowded);
             }
             Some(brake) => brake.settle(0, false),
             None => {}

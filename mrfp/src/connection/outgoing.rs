@@ -64,7 +64,9 @@ impl Connection {
 
     /// Whether nothing needs it: no session, and nobody who holds it.
     pub(super) fn is_idle(&self) -> bool {
-        self.holds.get() == 0 && self.sessions.try_borrow().is_ok_and(|all| all.is_empty())
+        self.holds.get() == 0
+            && !self.is_used_through()
+            && self.sessions.try_borrow().is_ok_and(|all| all.is_empty())
     }
 
     pub(super) fn end_if_idle(&self) {
@@ -138,7 +140,6 @@ impl Connection {
     }
 
     /// Whether the far end has proved a name, under the roots of `msrp.peer_ca_file` (RFC 4976, 9.2).
-    #[allow(dead_code, reason = "for requests that pass through")]
     pub(crate) fn proves(&self, shard: &Shard, host: &str) -> bool {
         let Some(authority) = &shard.plane.peers else { return false };
         let since = clock::wall().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();

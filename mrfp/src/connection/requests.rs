@@ -42,7 +42,7 @@ impl Connection {
     /// Carries out one request, or a piece of it.
     pub(crate) fn request(self: &Rc<Self>, shard: &Rc<Shard>, chunk: Chunk, now: Instant) {
         // Nothing of one that is being closed is carried out any more.
-        if !self.is_alive() {
+        if !self.is_alive() || self.transits(shard, &chunk, now) {
             return;
         }
         let head = Arc::clone(&chunk.head);

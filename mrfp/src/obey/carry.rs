@@ -9,11 +9,13 @@ use msrp::{Path, Uri, random_session_id};
 use rand::RngCore;
 
 use super::reach::{self, FarEnd};
+use crate::doors::Errand;
 use crate::drain::Drain;
 use crate::plane::Plane;
 use crate::registry::Ticket;
 use crate::relay::Relay;
 use crate::room::Room;
+use crate::transit::Transit;
 
 /// Carries out orders on a plane.
 #[derive(Debug)]
@@ -30,8 +32,7 @@ impl Carrier {
     pub(crate) fn carry(&self, order: Order, now: Instant, rng: &mut impl RngCore) {
         match order {
             Order::Drain { deadline } => self.drain.order(deadline),
-            // Nobody has asked.
-            Order::Auth(_) => {}
+            Order::Auth(answer) => self.auth_answered(answer),
             Order::Room { conference, order: RoomOrder::Open(room) } => {
                 self.open(conference, &room, now);
             }
@@ -39,6 +40,15 @@ impl Carrier {
                 Some(relay) => self.in_room(&conference, &relay, order, now, rng),
                 None => tracing::debug!(%conference, "an order for a room that is not open"),
             },
+        }
+    }
+
+    /// Brings the focus's word to the connection that asked, if it is still there and waits.
+    fn auth_answered(&self, answer: control::AuthAnswer) {
+        let transit = self.plane.transit.as_ref();
+        if let Some(hop) = transit.and_then(|transit| transit.take_asked(answer.request)) {
+            let errand = Errand::Auth { connection: hop.connection, answer: Box::new(answer) };
+            self.plane.doors.push(hop.shard, errand);
         }
     }
 
@@ -227,6 +237,7 @@ impl Carrier {
         metrics.rooms.set(whole(plane.registry.room_count()));
         metrics.seats.set(whole(plane.registry.seat_count()));
         metrics.queued_octets.set(whole(plane.queued()));
+        metrics.transit_uris.set(whole(plane.transit.as_ref().map_or(0, Transit::len)));
         metrics.notices_waiting.set(whole(plane.focus.link().waiting()));
     }
 }

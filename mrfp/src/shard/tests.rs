@@ -46,6 +46,7 @@ fn scene(limits: Limits) -> Scene {
         peers: None,
         focus: Arc::new(Focus::new(name, &mut rng)),
         metrics: Arc::new(Metrics::new(&service::metrics::Metrics::new())),
+        transit: None,
     }));
     let order = control::Room {
         uri: "sip:room7@example.net".into(),

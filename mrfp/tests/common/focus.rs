@@ -62,6 +62,11 @@ impl Focus {
         self.pump().await;
     }
 
+    pub async fn tell(&mut self, order: Order) {
+        self.link.order(order).unwrap();
+        self.pump().await;
+    }
+
     pub async fn drain(&mut self, deadline: std::time::Duration) {
         self.link.order(Order::Drain { deadline }).unwrap();
         self.pump().await;

@@ -5,6 +5,7 @@ mod focus;
 pub mod person;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -33,7 +34,7 @@ pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
 }
 
 pub struct Stage {
-    pub ca: DevCa,
+    pub ca: Arc<DevCa>,
     pub msrp: SocketAddr,
     pub control: SocketAddr,
     pub ops: SocketAddr,
@@ -71,6 +72,11 @@ impl Stage {
     /// The same with other bounds.
     pub async fn with(change: impl FnOnce(&mut Config)) -> Self {
         let ca = DevCa::new("test", service::clock::wall()).unwrap();
+        Self::under(Arc::new(ca), change).await
+    }
+
+    /// The same under an authority that others are under too.
+    pub async fn under(ca: Arc<DevCa>, change: impl FnOnce(&mut Config)) -> Self {
         let folder = TempDir::new().unwrap();
         let mut config = config(&ca, &folder);
         change(&mut config);
@@ -83,7 +89,8 @@ impl Stage {
     }
 
     /// A relay that runs elsewhere, under this CA, and a focus that is connected to it.
-    pub async fn around(ca: DevCa, folder: TempDir, ready: mrfp::Ready) -> Self {
+    pub async fn around(ca: impl Into<Arc<DevCa>>, folder: TempDir, ready: mrfp::Ready) -> Self {
+        let ca = ca.into();
         let (msrp, control, ops) = (ready.msrp, ready.control, ready.ops);
         let mut focus = Focus::new(&ca, control);
         focus.connect().await;
