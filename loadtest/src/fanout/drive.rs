@@ -38,6 +38,8 @@ pub struct Course {
     pub warmup: Duration,
     /// When to stop.
     pub until: Until,
+    /// Whether the sender gets an answer for each message, which is waited for.
+    pub answered: bool,
     /// How long nothing may arrive although something is in flight.
     pub patience: Duration,
 }
@@ -203,10 +205,10 @@ impl<S: Speech> Drive<'_, S> {
             }
             if sending {
                 self.send(at).context("the sender")?;
-            } else if self.ledger.in_flight() == 0 {
+            } else if !self.is_waiting() {
                 break;
             }
-            if self.ledger.in_flight() > 0 && at > self.progress + self.course.patience {
+            if self.is_waiting() && at > self.progress + self.course.patience {
                 break;
             }
             match poll.poll(&mut events, Some(TICK)) {
@@ -232,6 +234,12 @@ impl<S: Speech> Drive<'_, S> {
 
     fn now(&self) -> Duration {
         service::clock::now().saturating_duration_since(self.start)
+    }
+
+    /// Something has not arrived yet, or was not answered.
+    fn is_waiting(&self) -> bool {
+        let answered = !self.course.answered || self.accepted >= self.ledger.sent();
+        self.ledger.in_flight() > 0 || !answered
     }
 
     fn is_over(&self, at: Duration) -> bool {

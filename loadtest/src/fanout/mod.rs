@@ -100,6 +100,7 @@ impl Asked {
             rate: self.rate.map(|rate| rate / f64::from(receivers)),
             warmup: self.warmup,
             until: self.until,
+            answered: self.setup.against.answers(),
             patience: self.patience,
         }
     }
