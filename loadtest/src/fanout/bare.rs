@@ -1,6 +1,6 @@
 //! The smallest switch there can be: what the fan-out itself costs, without a relay's duties. It checks nothing, orders
 //! nothing, bounds nothing: whoever has sent a bodiless SEND is a receiver of every frame with a body, under its own path
-//! lines; answers are thrown away. One thread, epoll, one vectored write for each receiver and batch. It can also break
+//! lines; what has answered once is not looked at again. One thread, epoll, one vectored write for each receiver and batch. It can also break
 //! what it forwards, so that the generator can be seen to notice.
 use std::io::{self, IoSlice, Write};
 use std::net::{Ipv4Addr, TcpListener};
@@ -77,6 +77,8 @@ impl Bare {
 struct Peer {
     line: Line,
     lines: Vec<u8>,
+    /// It has answered: it is a receiver, and nothing it says is looked at any more.
+    answers: bool,
 }
 
 struct Switch {
@@ -150,7 +152,7 @@ impl Switch {
             token,
             Interest::READABLE | Interest::WRITABLE,
         )?;
-        self.peers.push(Some(Peer { line, lines: Vec::new() }));
+        self.peers.push(Some(Peer { line, lines: Vec::new(), answers: false }));
         // What came along with the handshake is not told of again.
         Ok(self.ready(token.0, buffer)?)
     }
@@ -160,9 +162,12 @@ impl Switch {
             return Ok(());
         };
         let (mut answers, mut batch, mut cuts) = (Vec::new(), Vec::new(), Vec::new());
-        let lines = &mut peer.lines;
+        let (lines, is_receiver) = (&mut peer.lines, &mut peer.answers);
         peer.line.flush()?;
         peer.line.read(buffer, |octets| {
+            if *is_receiver {
+                return Ok(octets.len());
+            }
             let mut taken = 0;
             while let Some(rest) = octets.get(taken..)
                 && let Some(cut) = Cut::of(rest)
@@ -172,7 +177,8 @@ impl Switch {
                 let paths = frame.get(cut.start..cut.paths).unwrap_or_default();
                 taken += cut.end;
                 if !start.ends_with(b" SEND\r\n") {
-                    continue;
+                    *is_receiver = true;
+                    return Ok(octets.len());
                 }
                 answer(start, paths, &mut answers);
                 if memmem::find(frame, b"Byte-Range").is_some() {
