@@ -83,7 +83,12 @@ async fn m4976_08_a_third_party_reaches_the_owner_of_a_uri_and_nobody_else() {
 
 #[tokio::test]
 async fn m4976_08_nobody_is_dialled_for_a_client_unless_the_operator_allows_it() {
-    let mut world = World::new().await;
+    // All but the host is allowed.
+    let mut world = World::with(|config| {
+        config.msrp.peer_ca_file = Some(config.control.ca_file.clone());
+        config.relay.private_next_hops = true;
+    })
+    .await;
     let (mut alice, uri) = world.member("alice").await;
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let inside = format!("msrps://localhost:{}/x;tcp", listener.local_addr().unwrap().port());
