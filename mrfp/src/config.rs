@@ -70,6 +70,17 @@ pub struct Msrp {
     /// names in their URIs. Not needed where signalling names fingerprints. Default: none, and nobody proves a name.
     #[serde(default)]
     pub peer_ca_file: Option<PathBuf>,
+    /// MSRP over WebSocket over TLS (RFC 7977), for browsers; usually port 2856. Off unless named. The certificate is
+    /// that of this table, and clients are not asked for one.
+    #[serde(default)]
+    pub websocket_listen: Option<SocketAddr>,
+    /// `host:port` in the `;ws` URIs that lead to it. Default: the address listened on.
+    #[serde(default)]
+    pub websocket_advertise: Option<String>,
+    /// Origins, such as `https://chat.example`, whose pages may connect. Default: none named, and every page may, for a
+    /// session needs its secret URI and no cookie. In the file only.
+    #[serde(default)]
+    pub websocket_origins: Vec<String>,
     /// MSRP over plain TCP, for a network that is protected by other means. Off unless named. Only seats that the focus
     /// ordered with that transport can be taken over it.
     #[serde(default)]

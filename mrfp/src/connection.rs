@@ -129,7 +129,7 @@ pub(crate) fn enter(
     let half_open = plane.half_open.clone().try_acquire_owned().map_err(|_| "half_open")?;
     let socket = tokio::net::TcpStream::from_std(newcomer.socket).map_err(|_| "socket")?;
     let transport = newcomer.transport;
-    let wire = Wire::accepted(transport, &plane.tls).map_err(|_| "tls")?;
+    let wire = Wire::accepted(transport, &plane.ways).map_err(|_| "tls")?;
     let (read, write) = socket.into_split();
     let places = (Some(half_open), Some(newcomer.slot));
     let connection = Connection::add(shard, (transport, wire), write, places, now);

@@ -24,6 +24,9 @@ impl Listeners {
     /// Opens what the configuration names.
     pub(crate) async fn bind(config: &config::Msrp) -> Result<Self, RunError> {
         let mut open = vec![(Transport::Tls, bind(config.listen).await?)];
+        if let Some(address) = config.websocket_listen {
+            open.push((Transport::WebSocket, bind(address).await?));
+        }
         if let Some(address) = config.protected_listen {
             open.push((Transport::Tcp, bind(address).await?));
         }
@@ -40,7 +43,7 @@ impl Listeners {
     pub(crate) fn authorities(&self, config: &config::Msrp) -> Authorities {
         let advertised = |transport| match transport {
             Transport::Tls => config.advertise.clone(),
-            Transport::WebSocket => None,
+            Transport::WebSocket => config.websocket_advertise.clone(),
             Transport::Tcp => config.protected_advertise.clone(),
         };
         let of = |transport| {

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use rustls::ServerConfig;
 use service::tls::{Authority, Live};
 use tokio::sync::Semaphore;
 
@@ -19,6 +18,7 @@ use crate::pace::{Rates, Table};
 use crate::registry::Registry;
 use crate::session;
 use crate::transit::Transit;
+use crate::wire::Ways;
 
 /// The shared state of one relay.
 #[derive(Debug)]
@@ -30,7 +30,7 @@ pub(crate) struct Plane {
     connects: Mutex<Table<IpAddr>>,
     /// `host:port` in the URIs we hand out.
     pub(crate) authorities: Authorities,
-    pub(crate) tls: Arc<ServerConfig>,
+    pub(crate) ways: Ways,
     /// Who we are to those we connect to.
     pub(crate) identity: Arc<Live>,
     /// Under which roots peers prove their names; none: they cannot.
@@ -58,7 +58,7 @@ pub(crate) struct Parts {
     pub(crate) limits: Limits,
     pub(crate) shards: usize,
     pub(crate) authorities: Authorities,
-    pub(crate) tls: Arc<ServerConfig>,
+    pub(crate) ways: Ways,
     pub(crate) identity: Arc<Live>,
     pub(crate) peers: Option<Authority>,
     pub(crate) focus: Arc<Focus>,
@@ -68,7 +68,7 @@ pub(crate) struct Parts {
 
 impl Plane {
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { limits, shards, authorities, tls, identity, peers, focus, metrics, transit } =
+        let Parts { limits, shards, authorities, ways, identity, peers, focus, metrics, transit } =
             parts;
         Self {
             limits,
@@ -76,7 +76,7 @@ impl Plane {
             rates: limits.rates(),
             connects: Mutex::new(Table::new(limits.connects(), NETWORKS_MAX)),
             authorities,
-            tls,
+            ways,
             identity,
             peers,
             registry: Registry::default(),

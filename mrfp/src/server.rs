@@ -22,6 +22,7 @@ use crate::obey::{self, Carrier, FocusNames};
 use crate::plane::{self, Parts, Plane};
 use crate::shard;
 use crate::transit::Transit;
+use crate::wire::Ways;
 
 /// Why a relay cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +56,9 @@ pub struct Ready {
     pub ready: &'static str,
     /// For participants, MSRP over TLS.
     pub msrp: SocketAddr,
+    /// MSRP over WebSocket, if it is on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub websocket: Option<SocketAddr>,
     /// For participants, MSRP without TLS; where it is on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub protected: Option<SocketAddr>,
@@ -101,6 +105,7 @@ impl Server {
         let ready = Ready {
             ready: "mrfp",
             msrp: listeners.address(Transport::Tls).unwrap_or(config.msrp.listen),
+            websocket: listeners.address(Transport::WebSocket),
             protected: listeners.address(Transport::Tcp),
             control: control.local_addr()?,
             ops: ops.local_addr()?,
@@ -119,7 +124,11 @@ impl Server {
             limits: config.limits,
             shards: config.shard_count(),
             authorities,
-            tls: tls::live_server_config(&identity, ClientAuth::Any, &[])?,
+            ways: Ways {
+                tls: tls::live_server_config(&identity, ClientAuth::Any, &[])?,
+                browsers: tls::live_server_config(&identity, ClientAuth::None, &[b"http/1.1"])?,
+                origins: config.msrp.websocket_origins.as_slice().into(),
+            },
             identity: Arc::clone(&identity),
             peers: peers.map(Authority::new).transpose()?,
             focus: Arc::new(Focus::new(name, &mut plane::random())),

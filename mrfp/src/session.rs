@@ -331,6 +331,11 @@ impl Session {
         open.take(now, chunk, around, rng)
     }
 
+    /// A message that was admitted could not be passed on.
+    pub(crate) fn turn_down(&mut self, id: MessageId, refusal: Refusal) {
+        self.refuse(id, refusal);
+    }
+
     /// Forgets a message; what comes of it from now on gets the same answer.
     fn refuse(&mut self, id: MessageId, refusal: Refusal) {
         if let Some(open) = self.open.remove(&id) {

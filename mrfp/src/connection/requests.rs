@@ -387,16 +387,17 @@ fn carry(
             Ok(Outcome::Repeated(Complete { octets, wrapper }))
         }
         Admitted::Last(piece) => {
-            begin(&piece)?;
-            seated.relay.piece(&piece, now, rng)?;
             let closing = piece.closing();
-            seated.relay.piece(&closing, now, rng)?;
+            let passed = begin(&piece)
+                .and_then(|()| relay.piece(&piece, now, rng))
+                .and_then(|()| relay.piece(&closing, now, rng));
+            seated.heed(chunk, passed)?;
             let (octets, wrapper) = (closing.range().start - 1, piece.wrapper().cloned());
             Ok(Outcome::Completed(Complete { octets, wrapper }))
         }
         Admitted::Relay(piece) => {
-            begin(&piece)?;
-            seated.relay.piece(&piece, now, rng)?;
+            let passed = begin(&piece).and_then(|()| relay.piece(&piece, now, rng));
+            seated.heed(chunk, passed)?;
             let octets = piece.range().start - 1 + piece.body().octets();
             if piece.flag() != Flag::End {
                 return Ok(Outcome::Accepted);

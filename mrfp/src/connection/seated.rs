@@ -5,14 +5,14 @@ use std::time::Instant;
 
 use control::{Match, Transport};
 use ids::{ConferenceId, SeatId};
-use msrp::{Address, Head, TransactionId, Uri};
+use msrp::{Address, Chunk, Head, TransactionId, Uri};
 use service::clock;
 
 use crate::outbox::Lane;
 use crate::pair::Origin;
 use crate::pair::leg::Leg;
 use crate::relay::{Relay, RoomId};
-use crate::session::{Seen, Session};
+use crate::session::{Refusal, Seen, Session};
 use crate::shard::Shard;
 
 /// A seat in use on this connection.
@@ -67,6 +67,19 @@ impl Seated {
     /// What the device has completed, for one look.
     pub(super) fn seen(&self) -> MutexGuard<'_, Seen> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A piece was passed on, or could not be: then the rest of its message gets the same answer.
+    pub(super) fn heed(
+        &mut self,
+        chunk: &Chunk,
+        passed: Result<(), Refusal>,
+    ) -> Result<(), Refusal> {
+        passed.inspect_err(|refusal| {
+            if let Some(id) = chunk.head.message_id() {
+                self.session.turn_down(id, refusal.clone());
+            }
+        })
     }
 
     /// Tells the receivers of streams that ended without their sender saying so.

@@ -30,6 +30,10 @@ pub(super) struct Open {
     /// How many there are, once the chunk with `$` has come.
     total: Option<u64>,
     pub(super) touched: Instant,
+    /// All octets that came, also those that came again.
+    received: u64,
+    /// Where the content starts, once the headers are checked.
+    content_at: u64,
     stage: Stage,
 }
 
@@ -65,7 +69,8 @@ struct Stream {
 impl Open {
     pub(super) fn new(now: Instant) -> Self {
         let stage = Stage::Heading(Gather::default());
-        Self { runs: Runs::default(), total: None, touched: now, stage }
+        let (runs, total) = (Runs::default(), None);
+        Self { runs, total, received: 0, content_at: 0, touched: now, stage }
     }
 
     /// Whether octets are held back.
@@ -89,8 +94,14 @@ impl Open {
         let start = chunk.range.start.saturating_sub(1);
         let end = start.saturating_add(chunk.body.octets());
         let announced = chunk.range.total.unwrap_or(0).max(end);
-        if announced > self.octets_max(around) {
+        self.received = self.received.saturating_add(chunk.body.octets());
+        // Octets may come again (RFC 4975, 7.3.1), but not for ever: each time costs what the first time did.
+        if announced > self.octets_max(around) || self.received / 2 > self.octets_max(around) {
             return Err(Refusal::TooLarge);
+        }
+        // What the headers say was checked and decided; coming again they could say something else.
+        if start < self.content_at && !chunk.body.is_empty() {
+            return Err(Refusal::Contradiction);
         }
         let front = self.runs.front();
         self.note(start, end, chunk)?;
@@ -114,6 +125,7 @@ impl Open {
         let sender = around.roster.participant(around.seat).ok_or(Refusal::NoSession)?;
         let course = course::find(&envelope, sender, around.roster)?;
         let body = gather.take();
+        self.content_at = u64::try_from(course.content_at).unwrap_or(u64::MAX);
         self.stage = match course.carriage {
             Carriage::Whole(kind) => {
                 let (octets, beyond) = (BytesMut::new(), BTreeMap::new());

@@ -15,6 +15,7 @@ use crate::metrics::Metrics;
 use crate::plane::Parts;
 use crate::registry::Ticket;
 use crate::room::Room;
+use crate::wire::Ways;
 
 const HERE: std::net::IpAddr = std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
@@ -37,11 +38,12 @@ fn scene(limits: Limits) -> Scene {
         fingerprint: String::new(),
     };
     let identity = DevCa::new("test", clock::wall()).unwrap().issue(&["r.example"]).unwrap();
+    let tls = server_config(&identity, ClientAuth::None, &[]).unwrap();
     let plane = Arc::new(Plane::new(Parts {
         limits,
         shards: 1,
         authorities: Authorities::tls("r.example:2855"),
-        tls: server_config(&identity, ClientAuth::None, &[]).unwrap(),
+        ways: Ways { tls: Arc::clone(&tls), browsers: tls, origins: Arc::new([]) },
         identity: Live::fixed(identity).unwrap(),
         peers: None,
         focus: Arc::new(Focus::new(name, &mut rng)),

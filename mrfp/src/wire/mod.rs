@@ -3,6 +3,7 @@
 //! and `writer`.
 mod plain;
 mod tls;
+mod websocket;
 
 use std::io;
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use tokio::net::tcp::OwnedWriteHalf;
 
 use plain::Plain;
 use tls::Tls;
+use websocket::{BadWebSocket, WebSocket};
 
 /// One connection's way of wrapping MSRP.
 #[derive(Debug)]
@@ -23,8 +25,21 @@ use tls::Tls;
 pub(crate) enum Wire {
     /// TLS, at either end of it.
     Tls(Tls),
+    /// WebSocket over TLS.
+    WebSocket(Box<WebSocket>),
     /// Nothing, on a network that is protected.
     Plain(Plain),
+}
+
+/// How peers that connect to us are served.
+#[derive(Clone, Debug)]
+pub(crate) struct Ways {
+    /// TLS; a client may show a certificate.
+    pub(crate) tls: Arc<ServerConfig>,
+    /// TLS for browsers, which would ask a person for a certificate if we asked them.
+    pub(crate) browsers: Arc<ServerConfig>,
+    /// The origins whose pages may connect; none: all.
+    pub(crate) origins: Arc<[String]>,
 }
 
 /// What a transport is called in figures and logs.
@@ -59,16 +74,20 @@ pub(crate) enum WireError {
     /// Not TLS, or not from this peer.
     #[error(transparent)]
     Tls(#[from] rustls::Error),
+    /// Not WebSocket as MSRP has it.
+    #[error(transparent)]
+    WebSocket(#[from] BadWebSocket),
 }
 
 impl Wire {
     /// Our end of a connection that came in by a listener.
-    pub(crate) fn accepted(
-        transport: Transport,
-        tls: &Arc<ServerConfig>,
-    ) -> Result<Self, WireError> {
+    pub(crate) fn accepted(transport: Transport, ways: &Ways) -> Result<Self, WireError> {
         match transport {
-            Transport::Tls | Transport::WebSocket => Ok(Self::Tls(Tls::server(Arc::clone(tls))?)),
+            Transport::Tls => Ok(Self::Tls(Tls::server(Arc::clone(&ways.tls))?)),
+            Transport::WebSocket => {
+                let (tls, origins) = (Arc::clone(&ways.browsers), Arc::clone(&ways.origins));
+                Ok(Self::WebSocket(Box::new(WebSocket::server(tls, origins)?)))
+            }
             Transport::Tcp => Ok(Self::plain()),
         }
     }
@@ -90,6 +109,7 @@ impl Wire {
     pub(crate) fn certificates(&self) -> Option<&[CertificateDer<'static>]> {
         match self {
             Self::Tls(tls) => tls.certificates(),
+            Self::WebSocket(socket) => socket.tls().certificates(),
             Self::Plain(_) => None,
         }
     }
@@ -98,6 +118,7 @@ impl Wire {
     pub(crate) fn is_handshaking(&self) -> bool {
         match self {
             Self::Tls(tls) => tls.is_handshaking(),
+            Self::WebSocket(socket) => socket.is_handshaking(),
             Self::Plain(_) => false,
         }
     }
@@ -110,6 +131,7 @@ impl Wire {
     ) -> Result<Incoming, WireError> {
         match self {
             Self::Tls(tls) => Ok(tls.open(sealed, opened)?),
+            Self::WebSocket(socket) => socket.open(sealed, opened),
             Self::Plain(_) => {
                 Plain::open(sealed, opened);
                 Ok(Incoming::Open)
@@ -121,6 +143,7 @@ impl Wire {
     pub(crate) fn wants_write(&self) -> bool {
         match self {
             Self::Tls(tls) => tls.wants_write(),
+            Self::WebSocket(socket) => socket.wants_write(),
             Self::Plain(plain) => plain.wants_write(),
         }
     }
@@ -132,6 +155,10 @@ impl Wire {
                 tls.seal(frames);
                 frames.clear();
             }
+            Self::WebSocket(socket) => {
+                socket.seal(frames);
+                frames.clear();
+            }
             Self::Plain(plain) => plain.seal(frames),
         }
     }
@@ -140,6 +167,7 @@ impl Wire {
     pub(crate) fn close(&mut self) {
         match self {
             Self::Tls(tls) => tls.close(),
+            Self::WebSocket(socket) => socket.close(),
             // The end of the stream says it.
             Self::Plain(_) => {}
         }
@@ -149,6 +177,7 @@ impl Wire {
     pub(crate) fn write(&mut self, to: &OwnedWriteHalf, writes: &mut u64) -> io::Result<Written> {
         match self {
             Self::Tls(tls) => tls.write(to, writes),
+            Self::WebSocket(socket) => socket.write(to, writes),
             Self::Plain(plain) => plain.write(to, writes),
         }
     }

@@ -89,9 +89,14 @@ impl Tls {
     pub(crate) fn seal(&mut self, frames: &[Frame]) {
         let slices: Vec<IoSlice<'_>> =
             frames.iter().flat_map(Frame::slices).map(|slice| IoSlice::new(slice)).collect();
+        self.seal_slices(&slices);
+    }
+
+    /// Seals octets that lie in many places, one behind the other.
+    pub(super) fn seal_slices(&mut self, slices: &[IoSlice<'_>]) {
         // Without a limit, writing to memory takes everything.
-        let taken = self.rustls.writer().write_vectored(&slices);
-        debug_assert_eq!(taken.ok(), Some(frames.iter().map(Frame::len).sum()));
+        let taken = self.rustls.writer().write_vectored(slices);
+        debug_assert_eq!(taken.ok(), Some(slices.iter().map(|slice| slice.len()).sum()));
     }
 
     /// Tells the peer that nothing follows.

@@ -24,7 +24,7 @@ fn sessions_left(notice: &Notice) -> Option<u64> {
 pub(super) fn ready_of(ready: &serde_json::Value) -> mrfp::Ready {
     let at = |key: &str| ready.get(key).unwrap().as_str().unwrap().parse::<SocketAddr>().unwrap();
     let (msrp, control, ops) = (at("msrp"), at("control"), at("ops"));
-    mrfp::Ready { ready: "mrfp", msrp, protected: None, control, ops }
+    mrfp::Ready { ready: "mrfp", msrp, websocket: None, protected: None, control, ops }
 }
 
 /// The program with a room of two, and a drain that would take minutes.

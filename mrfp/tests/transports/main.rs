@@ -6,3 +6,4 @@ mod dialing;
 mod identity;
 mod plain;
 mod renewal;
+mod websocket;

@@ -62,3 +62,41 @@ fn m4975_42_chunks_that_contradict_each_other_end_the_message() {
         assert_eq!(scene.session.take_aborted().len(), 1);
     }
 }
+
+#[test]
+fn m7701_07_headers_that_were_checked_do_not_come_again_with_another_sender() {
+    for level in [Level::Sealed, Level::Open] {
+        let mut scene = Scene::new(level);
+        let content = if level == Level::Sealed { SEALED } else { "text/plain" };
+        let send = whole(cpim(ROOM, content, vec![7; 9000]));
+        scene.send(&send.chunk(0, 3000).0).unwrap();
+
+        let forged = scene.send(&send.chunk(0, 10).0);
+
+        assert_eq!(forged, Err(Refusal::Contradiction), "{level:?}");
+        assert_eq!(scene.send(&send.chunk(3000, 9000).0), Err(Refusal::Contradiction));
+    }
+}
+
+#[test]
+fn m4975_58_octets_that_come_again_and_again_have_an_end() {
+    let mut scene = Scene::new(Level::Sealed);
+    let send = whole(cpim(ROOM, SEALED, vec![7; 60_000]));
+    scene.send(&send.chunk(0, 3000).0).unwrap();
+
+    let again = (0..100).map(|n| scene.send(&send.chunk(4000 + n, 50_000).0));
+    let refused = again.filter(Result::is_err).count();
+
+    assert!(refused > 90, "only {refused} of 100 were refused");
+}
+
+#[test]
+fn a_message_that_could_not_be_passed_on_is_refused_to_its_end() {
+    let mut scene = Scene::new(Level::Open);
+    let send = whole(cpim(ROOM, "text/plain", vec![7; 9000]));
+    scene.send(&send.chunk(0, 3000).0).unwrap();
+
+    scene.session.turn_down(send.message_id, Refusal::FocusAway);
+
+    assert_eq!(scene.send(&send.chunk(3000, 9000).0), Err(Refusal::FocusAway));
+}

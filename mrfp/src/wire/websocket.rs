@@ -1,0 +1,354 @@
+//! MSRP over WebSocket over TLS (RFC 7977), for browsers: the upgrade, and then one chunk in each message, both ways.
+//! Framing is tungstenite's; it runs over memory here, between TLS and us. A chunk that goes out is written behind its
+//! frame header as it is, without a copy of its own.
+use std::io::{self, IoSlice, Read, Write};
+use std::sync::Arc;
+
+use bytes::{Buf, BytesMut};
+use msrp::{Decoder, Frame, Item};
+use rustls::ServerConfig;
+use tokio::net::tcp::OwnedWriteHalf;
+use tungstenite::handshake::machine::TryParse;
+use tungstenite::handshake::server::{Request, create_response, write_response};
+use tungstenite::http::{HeaderValue, Response, StatusCode, header};
+use tungstenite::protocol::frame::coding::{CloseCode, Data, OpCode};
+use tungstenite::protocol::frame::{CloseFrame, FrameHeader};
+use tungstenite::protocol::{Role, WebSocketConfig, WebSocketContext};
+use tungstenite::{Error, Message};
+
+use super::tls::Tls;
+use super::{Incoming, WireError, Written};
+
+/// RFC 7977, 4.1.
+const SUBPROTOCOL: &str = "msrp";
+
+/// Octets of the upgrade request.
+const UPGRADE_OCTETS_MAX: usize = 8 * 1024;
+
+/// Octets of one message, so of one chunk. What a browser sends at once is far below; 1009 ends a longer one.
+const MESSAGE_OCTETS_MAX: usize = 1024 * 1024;
+
+/// Octets that the framing reads at once; more only costs memory where nobody speaks.
+const READ_OCTETS: usize = 4 * 1024;
+
+/// Our end of a WebSocket connection.
+#[derive(Debug)]
+pub(crate) struct WebSocket {
+    tls: Tls,
+    stage: Stage,
+    /// Out of TLS, and not framed yet.
+    pipe: Pipe,
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// The request is not complete.
+    Upgrading {
+        origins: Arc<[String]>,
+    },
+    Open(Box<WebSocketContext>),
+    Closed,
+}
+
+/// What the framing takes for a socket.
+#[derive(Debug, Default)]
+struct Pipe {
+    input: BytesMut,
+    output: Vec<u8>,
+}
+
+impl WebSocket {
+    /// The server's end. A page may connect if its origin is among `origins`; without any, every page may.
+    pub(crate) fn server(
+        tls: Arc<ServerConfig>,
+        origins: Arc<[String]>,
+    ) -> Result<Self, rustls::Error> {
+        let (tls, stage) = (Tls::server(tls)?, Stage::Upgrading { origins });
+        Ok(Self { tls, stage, pipe: Pipe::default() })
+    }
+
+    pub(crate) fn tls(&self) -> &Tls {
+        &self.tls
+    }
+
+    /// Whether frames must still wait.
+    pub(crate) fn is_handshaking(&self) -> bool {
+        self.tls.is_handshaking() || matches!(self.stage, Stage::Upgrading { .. })
+    }
+
+    pub(crate) fn open(
+        &mut self,
+        sealed: &[u8],
+        opened: &mut BytesMut,
+    ) -> Result<Incoming, WireError> {
+        let incoming = self.tls.open(sealed, &mut self.pipe.input)?;
+        if let Stage::Upgrading { origins } = &self.stage {
+            let origins = Arc::clone(origins);
+            self.upgrade(&origins)?;
+        }
+        let closed = self.unframe(opened);
+        self.send();
+        Ok(if closed? { Incoming::Closed } else { incoming })
+    }
+
+    /// Answers the upgrade request, once it is complete (RFC 6455, 4.2).
+    fn upgrade(&mut self, origins: &[String]) -> Result<(), WireError> {
+        let parsed = Request::try_parse(&self.pipe.input).map_err(|_| BadWebSocket::Upgrade);
+        let answer = match parsed {
+            Ok(None) if self.pipe.input.len() <= UPGRADE_OCTETS_MAX => return Ok(()),
+            Ok(None) => Err(BadWebSocket::Upgrade),
+            Ok(Some((octets, request))) => {
+                self.pipe.input.advance(octets);
+                answer(&request, origins)
+            }
+            Err(bad) => Err(bad),
+        };
+        let written = match &answer {
+            Ok(response) => write_response(&mut self.pipe.output, response),
+            Err(bad) => write_response(&mut self.pipe.output, &bad.response()),
+        };
+        // Writing to memory cannot fail.
+        drop(written);
+        self.send();
+        match answer {
+            Ok(_) => {
+                let config = WebSocketConfig::default()
+                    .read_buffer_size(READ_OCTETS)
+                    .max_message_size(Some(MESSAGE_OCTETS_MAX))
+                    .max_frame_size(Some(MESSAGE_OCTETS_MAX));
+                let context = WebSocketContext::new(Role::Server, Some(config));
+                self.stage = Stage::Open(Box::new(context));
+                Ok(())
+            }
+            Err(bad) => {
+                self.stage = Stage::Closed;
+                Err(bad.into())
+            }
+        }
+    }
+
+    /// Adds the chunks that came to `opened`. True: the peer closes.
+    fn unframe(&mut self, opened: &mut BytesMut) -> Result<bool, WireError> {
+        let Stage::Open(context) = &mut self.stage else { return Ok(false) };
+        loop {
+            let octets = match context.read(&mut self.pipe) {
+                Ok(Message::Binary(octets)) => octets,
+                // RFC 7977, 4.2: either kind of frame.
+                Ok(Message::Text(text)) => text.into(),
+                Ok(Message::Close(_)) => return Ok(true),
+                // Pongs are queued by the framing itself.
+                Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => continue,
+                Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return Ok(false);
+                }
+                Err(Error::ConnectionClosed | Error::AlreadyClosed) => return Ok(true),
+                Err(_) => return Err(self.refuse(CloseCode::Protocol)),
+            };
+            if !is_one_chunk(&octets) {
+                return Err(self.refuse(CloseCode::Protocol));
+            }
+            opened.extend_from_slice(&octets);
+        }
+    }
+
+    fn refuse(&mut self, code: CloseCode) -> WireError {
+        self.say_close(Some(CloseFrame { code, reason: "one MSRP chunk a message".into() }));
+        BadWebSocket::Chunk.into()
+    }
+
+    /// Frames that go out: each is one message.
+    pub(crate) fn seal(&mut self, frames: &[Frame]) {
+        let mut headers = Vec::with_capacity(frames.len() * 10);
+        let mut ends = Vec::with_capacity(frames.len());
+        for frame in frames {
+            let header =
+                FrameHeader { opcode: OpCode::Data(Data::Binary), ..FrameHeader::default() };
+            // Writing to memory cannot fail.
+            drop(header.format(u64::try_from(frame.len()).unwrap_or(u64::MAX), &mut headers));
+            ends.push(headers.len());
+        }
+        let mut slices = Vec::new();
+        let mut start = 0;
+        for (frame, end) in frames.iter().zip(ends) {
+            slices.push(IoSlice::new(headers.get(start..end).unwrap_or_default()));
+            slices.extend(frame.slices().map(|slice| IoSlice::new(slice)));
+            start = end;
+        }
+        self.tls.seal_slices(&slices);
+    }
+
+    /// What the framing wants to say goes into TLS.
+    fn send(&mut self) {
+        if let Stage::Open(context) = &mut self.stage {
+            // What is wrong with the connection was said when it was read.
+            drop(context.flush(&mut self.pipe));
+        }
+        if !self.pipe.output.is_empty() {
+            self.tls.seal_slices(&[IoSlice::new(&self.pipe.output)]);
+            self.pipe.output = Vec::new();
+        }
+    }
+
+    fn say_close(&mut self, frame: Option<CloseFrame>) {
+        if let Stage::Open(context) = &mut self.stage {
+            drop(context.close(&mut self.pipe, frame));
+            self.send();
+        }
+    }
+
+    /// Tells the peer that nothing follows.
+    pub(crate) fn close(&mut self) {
+        self.say_close(None);
+        self.tls.close();
+    }
+
+    pub(crate) fn wants_write(&self) -> bool {
+        self.tls.wants_write()
+    }
+
+    pub(crate) fn write(&mut self, to: &OwnedWriteHalf, writes: &mut u64) -> io::Result<Written> {
+        self.tls.write(to, writes)
+    }
+}
+
+/// Why a WebSocket connection ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum BadWebSocket {
+    /// It asks for no WebSocket, or asks badly.
+    #[error("no WebSocket upgrade")]
+    Upgrade,
+    /// It does not offer to speak MSRP.
+    #[error("the sub-protocol msrp is not offered")]
+    Subprotocol,
+    /// A page of an origin that is not allowed.
+    #[error("the origin is not allowed")]
+    Origin,
+    /// A message that is not one chunk (RFC 7977, 5.1).
+    #[error("a message that is not one chunk")]
+    Chunk,
+}
+
+impl BadWebSocket {
+    fn response(self) -> Response<()> {
+        let mut response = Response::new(());
+        *response.status_mut() = match self {
+            Self::Origin => StatusCode::FORBIDDEN,
+            Self::Upgrade | Self::Subprotocol | Self::Chunk => StatusCode::BAD_REQUEST,
+        };
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
+        response
+    }
+}
+
+/// The answer to an upgrade request.
+fn answer(request: &Request, origins: &[String]) -> Result<Response<()>, BadWebSocket> {
+    let mut response = create_response(request).map_err(|_| BadWebSocket::Upgrade)?;
+    let offered = request.headers().get_all(header::SEC_WEBSOCKET_PROTOCOL);
+    let offers = |value: &HeaderValue| {
+        let list = value.to_str().unwrap_or_default();
+        list.split(',').any(|name| name.trim() == SUBPROTOCOL)
+    };
+    if !offered.iter().any(offers) {
+        return Err(BadWebSocket::Subprotocol);
+    }
+    // RFC 7977, 7: only a browser says where its page is from, and it does not lie.
+    let origin = request.headers().get(header::ORIGIN).map(|origin| origin.to_str());
+    let allowed = |origin: &str| origins.iter().any(|own| own.eq_ignore_ascii_case(origin));
+    if !origins.is_empty() && origin.is_some_and(|origin| !origin.is_ok_and(allowed)) {
+        return Err(BadWebSocket::Origin);
+    }
+    let chosen = HeaderValue::from_static(SUBPROTOCOL);
+    response.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, chosen);
+    Ok(response)
+}
+
+/// Whether a message is one request or response, whole, and nothing more.
+fn is_one_chunk(octets: &[u8]) -> bool {
+    let limits = msrp::Limits { piece_octets_max: usize::MAX, ..msrp::Limits::default() };
+    let (mut decoder, mut input) = (Decoder::new(limits), BytesMut::from(octets));
+    loop {
+        match decoder.next(&mut input) {
+            // A long body may come in pieces.
+            Ok(Some(Item::Request(chunk))) if chunk.end.is_none() => {}
+            Ok(Some(_)) => return decoder.is_idle(&input),
+            // What is wrong with it is for the connection to answer.
+            Err(_) => return true,
+            Ok(None) => return false,
+        }
+    }
+}
+
+impl Read for Pipe {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.input.is_empty() {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let octets = buffer.len().min(self.input.len());
+        self.input.copy_to_slice(buffer.get_mut(..octets).unwrap_or_default());
+        if self.input.is_empty() {
+            self.input = BytesMut::new();
+        }
+        Ok(octets)
+    }
+}
+
+impl Write for Pipe {
+    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+        self.output.extend_from_slice(octets);
+        Ok(octets.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CHUNK: &str = "MSRP a1b2c3d4 SEND\r\nTo-Path: msrps://r.example:2855/s1;ws\r\n\
+        From-Path: msrps://ua.example:9/u1;ws\r\nMessage-ID: mmmm1\r\nByte-Range: 1-2/2\r\n\
+        Content-Type: text/plain\r\n\r\nhi\r\n-------a1b2c3d4$\r\n";
+
+    fn request(more: &str) -> Result<Response<()>, BadWebSocket> {
+        let text = format!(
+            "GET / HTTP/1.1\r\nHost: r.example\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{more}\r\n"
+        );
+        let (_, request) = Request::try_parse(text.as_bytes()).unwrap().unwrap();
+        answer(&request, &["https://chat.example".to_owned()])
+    }
+
+    #[test]
+    fn m7977_01_the_sub_protocol_must_be_offered_and_is_echoed() {
+        let chosen = request("Sec-WebSocket-Protocol: chat, msrp\r\n").unwrap();
+
+        assert_eq!(chosen.headers().get("sec-websocket-protocol").unwrap(), "msrp");
+        assert_eq!(chosen.status(), StatusCode::SWITCHING_PROTOCOLS);
+        assert_eq!(request("").unwrap_err(), BadWebSocket::Subprotocol);
+        let other = request("Sec-WebSocket-Protocol: msrpx\r\n");
+        assert_eq!(other.unwrap_err(), BadWebSocket::Subprotocol);
+    }
+
+    #[test]
+    fn m7977_08_a_page_of_another_origin_may_not_connect() {
+        let from = |origin: &str| {
+            request(&format!("Sec-WebSocket-Protocol: msrp\r\nOrigin: {origin}\r\n"))
+        };
+
+        assert!(from("https://chat.example").is_ok());
+        assert_eq!(from("https://evil.example").unwrap_err(), BadWebSocket::Origin);
+        assert_eq!(BadWebSocket::Origin.response().status(), StatusCode::FORBIDDEN);
+    }
+
+    #[test]
+    fn m7977_03_a_message_is_one_chunk_and_never_two_nor_a_half() {
+        assert!(is_one_chunk(CHUNK.as_bytes()));
+        assert!(!is_one_chunk([CHUNK, CHUNK].concat().as_bytes()));
+        assert!(!is_one_chunk(CHUNK.get(..CHUNK.len() - 3).unwrap().as_bytes()));
+        assert!(!is_one_chunk(format!("{CHUNK}M").as_bytes()));
+        assert!(!is_one_chunk(b""));
+    }
+}
