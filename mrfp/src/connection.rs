@@ -428,6 +428,11 @@ impl Connection {
     }
 
     #[cfg(test)]
+    pub(crate) fn take_waiting_frames(&self) -> Vec<Frame> {
+        self.writer.take_waiting_frames()
+    }
+
+    #[cfg(test)]
     pub(crate) fn is_ending(&self) -> bool {
         self.ending.get().is_some()
     }

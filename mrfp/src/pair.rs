@@ -11,7 +11,7 @@
 //!
 //! - `leg` is pure: which messages of a leg are open, which are turned down, and with what.
 //! - `legs` knows where both legs are, and holds what comes for a leg that has not come yet.
-//! - [`forward`](crate::forward) is pure: what is owed for each chunk on its way to the next hop.
+//! - [`crate::forward`] is pure: what is owed for each chunk on its way to the next hop.
 //! - `connection/onward` does what they say: it passes on, answers, reports, and pauses the sender while the receiver has
 //!   more than a bound to read (`brake`).
 //! - `tab` tells the focus of each message, where the session is charged.

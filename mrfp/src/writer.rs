@@ -195,6 +195,13 @@ impl Writer {
         plane.requeue(self.counted.replace(waits), waits);
     }
 
+    #[cfg(test)]
+    pub(crate) fn take_waiting_frames(&self) -> Vec<Frame> {
+        let mut frames = Vec::new();
+        self.outbox.borrow_mut().take(usize::MAX, &mut frames);
+        frames
+    }
+
     /// Ends the way out. What waits is dropped; the peer reads an end of file.
     pub(crate) fn end(&self, plane: &Plane) {
         drop(self.socket.take());

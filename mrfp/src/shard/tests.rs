@@ -1,4 +1,6 @@
 //! A shard with connections that nobody reads or writes: requests and errands come from the test, in its order.
+mod copies;
+
 use bytes::BytesMut;
 use control::{Level, Match, RelayName, Transport};
 use ids::Term;
