@@ -74,6 +74,10 @@ pub enum Command {
         /// Whom.
         who: Aor,
     },
+    /// The operator wants somebody out, with all devices.
+    Expel(Aor),
+    /// The operator wants the conference to end.
+    Close,
     /// A device offers a change of the group ([`mls::wire::Bundle`]).
     Bundle {
         /// The seat it came from.

@@ -102,6 +102,11 @@ impl Conference {
                 let why = if by == who { Why::Left } else { Why::Kicked };
                 return self.depart(Departed::Person(who.clone()), why);
             }
+            Command::Expel(who) if self.roster.has(who) => {
+                return self.depart(Departed::Person(who.clone()), Why::Kicked);
+            }
+            Command::Expel(who) => return Err(Refusal::NotOnRoster(who.clone())),
+            Command::Close => What::Ended,
             Command::Bundle { seat, bundle } => return self.bundle(about, now, *seat, bundle),
             Command::Claimed(packages) => self.claimed(now, packages)?,
             Command::Failed { whom, spoiled } => {

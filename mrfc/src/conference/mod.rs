@@ -21,6 +21,7 @@
 //! | `committing` | who is asked to change the group, and when |
 //! | `decide` `apply` | the two halves of the path |
 //! | `tail` | what is said again after a start |
+//! | `overview` | what an operator may know |
 mod apply;
 mod command;
 mod committing;
@@ -31,6 +32,7 @@ mod group;
 mod nickname;
 mod nicknames;
 mod nouns;
+mod overview;
 mod policy;
 mod refusal;
 mod roster;
@@ -57,6 +59,7 @@ pub use nickname::{BadNickname, Nickname};
 pub use nicknames::NicknamePolicy;
 use nicknames::Nicknames;
 pub use nouns::{At, Blob, Dial, End, Level, Participant, PeerPath, Transport, Why};
+pub use overview::{Device, Overview, Person, Presence};
 pub use refusal::Refusal;
 pub use roster::{Roster, Seat};
 use tail::Tail;

@@ -158,6 +158,22 @@ impl Roster {
         self.people.get(&who.aor)?.devices.get(&who.device)?.as_ref()
     }
 
+    /// Everybody on the roster.
+    pub fn people(&self) -> impl Iterator<Item = &Aor> {
+        self.people.keys()
+    }
+
+    /// The devices of a person that take part, each with its seat unless it is away.
+    pub fn devices_of(&self, who: &Aor) -> impl Iterator<Item = (&DeviceId, Option<&Seat>)> {
+        let devices = self.people.get(who).into_iter().flat_map(|person| &person.devices);
+        devices.map(|(device, seat)| (device, seat.as_ref()))
+    }
+
+    /// Who is kept out.
+    pub fn barred(&self) -> impl Iterator<Item = &Aor> {
+        self.barred.iter()
+    }
+
     /// Every seat, in the order of their numbers.
     pub fn seats(&self) -> impl Iterator<Item = SeatId> + '_ {
         self.seats.keys().copied()

@@ -5,12 +5,12 @@ use ids::{Aor, SeatId};
 use tokio::sync::oneshot;
 
 use super::{Gone, Joiner, SeatGiven};
-use crate::conference::{End, Level, Refusal};
+use crate::conference::{End, Level, Overview, Refusal};
 use crate::relays::Done;
 
 pub(super) type Reply<T> = oneshot::Sender<Result<T, Refusal>>;
 
-/// From the front.
+/// From the front, and from the operator.
 pub(super) enum Ask {
     Create { creator: Aor, level: Level, relay: String, reply: Reply<()> },
     Join { seat: SeatId, joiner: Joiner, reply: Reply<SeatGiven> },
@@ -18,6 +18,9 @@ pub(super) enum Ask {
     Gone { seat: SeatId, how: Gone },
     Invite { by: Aor, who: Aor, reply: Reply<()> },
     Kick { by: Aor, who: Aor, reply: Reply<()> },
+    Overview { reply: Reply<Overview> },
+    Close { reply: Reply<()> },
+    Expel { who: Aor, reply: Reply<()> },
     GroupState { who: Aor, reply: Reply<Option<Bytes>> },
 }
 

@@ -63,6 +63,11 @@ impl Counting {
         }
     }
 
+    /// Devices and leaves of one conference.
+    pub(super) fn of(&self, conference: &ConferenceId) -> (usize, usize) {
+        self.lock().conferences.get(conference).copied().unwrap_or_default()
+    }
+
     /// The sums now.
     pub(super) fn figures(&self) -> Figures {
         self.lock().sum

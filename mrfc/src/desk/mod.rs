@@ -11,6 +11,7 @@
 mod ask;
 mod figures;
 mod nickname;
+mod overview;
 mod recover;
 mod registry;
 mod seating;
@@ -39,6 +40,7 @@ use registry::Registry;
 
 pub use crate::conference::{Dial, End, Refusal, Transport};
 pub use figures::Figures;
+pub use overview::Listed;
 
 /// Seat numbers taken from the store at once. A start wastes fewer than this many.
 const SEATS_RESERVED: u32 = 1024;

@@ -3,11 +3,13 @@ use std::sync::Arc;
 
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
+use dashmap::mapref::multiple::RefMulti;
 use ids::{Aor, ConferenceId};
 use tokio::sync::mpsc;
 use tracing::debug;
 
 use super::ask::{Ask, FromRelay};
+use super::overview::Listed;
 use super::{ASKS_MAX, Shared};
 use crate::conference::{Level, Refusal};
 use crate::relays::Heard;
@@ -71,6 +73,15 @@ impl Registry {
     /// The level of a conference that is made.
     pub(super) fn level(&self, id: &ConferenceId) -> Option<Level> {
         self.0.get(id).and_then(|desk| desk.level)
+    }
+
+    /// Every conference that is made; how many are in it is not known here.
+    pub(super) fn made(&self) -> Vec<Listed> {
+        let listed = |desk: RefMulti<'_, ConferenceId, DeskHandle>| {
+            let (id, creator, level) = (desk.key().clone(), desk.creator.clone(), desk.level?);
+            Some(Listed { id, creator, level, participants: 0, members: 0 })
+        };
+        self.0.iter().filter_map(listed).collect()
     }
 
     /// The desk ends. Later asks find none.

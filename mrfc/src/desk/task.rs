@@ -273,6 +273,15 @@ impl Desk {
                 Ok(()) => self.confirmed(reply).await,
                 Err(refusal) => drop(reply.send(Err(refusal))),
             },
+            Ask::Expel { who, reply } => match self.run(&Command::Expel(who)).await {
+                Ok(()) => self.confirmed(reply).await,
+                Err(refusal) => drop(reply.send(Err(refusal))),
+            },
+            Ask::Close { reply } => drop(reply.send(self.run(&Command::Close).await)),
+            Ask::Overview { reply } => {
+                let overview = self.conference.overview().ok_or(Refusal::NoSuchConference);
+                reply.send(overview).ok();
+            }
             Ask::GroupState { who, reply } => {
                 let state = self.conference.group_state(&who);
                 reply.send(state.map(|state| state.map(|state| state.to_bytes()))).ok();

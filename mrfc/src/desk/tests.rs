@@ -2,6 +2,7 @@
 //! are not there: the test says what happens in them.
 mod confirmed;
 mod groups;
+mod operator;
 mod owners;
 mod relay;
 mod rig;
