@@ -10,14 +10,15 @@ use service::shutdown::Shutdown;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::config::Limits;
 use crate::doors::{Errand, Newcomer};
 use crate::plane::Plane;
 
 /// A quiet connection is probed this often: NAT bindings stay alive.
 const KEEP_ALIVE: Duration = Duration::from_secs(60);
 
-/// A probe without an answer is repeated this soon. With the nine probes of Linux a dead peer is found in about three
-/// minutes.
+/// A probe without an answer is repeated this soon. A dead peer is found with the ninth, or when
+/// `limits.unacknowledged_secs` have passed.
 const PROBE: Duration = Duration::from_secs(15);
 
 /// Accepts until `shutdown`.
@@ -60,7 +61,7 @@ fn hand_over(
     }
     let per_address = plane.limits.connections_per_address_max;
     let slot = plane.registry.slot(network, per_address).ok_or("address")?;
-    prepare(&socket).map_err(|_| "socket")?;
+    prepare(&socket, &plane.limits).map_err(|_| "socket")?;
     let socket = socket.into_std().map_err(|_| "socket")?;
     let shard = plane.place().ok_or("connections")?;
     plane.doors.push(shard, Errand::Serve(Newcomer { socket, address, transport, slot }));
@@ -78,16 +79,36 @@ fn network(address: IpAddr) -> IpAddr {
     }
 }
 
-pub(crate) fn prepare(socket: &TcpStream) -> std::io::Result<()> {
+/// Sets up a connection, whichever end opened it.
+pub(crate) fn prepare(socket: &TcpStream, limits: &Limits) -> std::io::Result<()> {
     // Everything that belongs together is written together, so there is nothing to wait for.
     socket.set_nodelay(true)?;
     let keep_alive = TcpKeepalive::new().with_time(KEEP_ALIVE).with_interval(PROBE);
-    SockRef::from(socket).set_tcp_keepalive(&keep_alive)
+    let socket = SockRef::from(socket);
+    socket.set_tcp_keepalive(&keep_alive)?;
+    // A peer that is gone is found also where something is on its way to it, and where its window is shut (RFC 5482).
+    match limits.unacknowledged_secs {
+        0 => Ok(()),
+        secs => socket.set_tcp_user_timeout(Some(Duration::from_secs(secs))),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_peer_that_acknowledges_nothing_has_as_long_as_the_configuration_says() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let socket = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let timeout = || SockRef::from(&socket).tcp_user_timeout().unwrap();
+
+        prepare(&socket, &Limits { unacknowledged_secs: 0, ..Limits::default() }).unwrap();
+        assert_eq!(timeout(), None);
+        prepare(&socket, &Limits { unacknowledged_secs: 90, ..Limits::default() }).unwrap();
+        assert_eq!(timeout(), Some(Duration::from_secs(90)));
+        assert!(SockRef::from(&socket).keepalive().unwrap() && socket.nodelay().unwrap());
+    }
 
     #[test]
     fn the_addresses_of_an_ipv6_network_count_as_one_and_those_of_ipv4_each() {

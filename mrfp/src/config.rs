@@ -250,8 +250,14 @@ pub struct Limits {
     /// Seconds until a connection that the relay opens must stand, its handshake included. Default 10.
     pub dial_secs: u64,
     /// Seconds a connection with a seat may send nothing, not even the answers to chunks. Default 0: any time, for who
-    /// only listens in a quiet room does no wrong, and TCP keep-alives find a dead peer in about three minutes.
+    /// only listens in a quiet room does no wrong, and TCP keep-alives find a dead peer in some minutes.
     pub idle_secs: u64,
+    /// Seconds a socket may take nothing of what waits for it, whatever it is, before its connection is closed as too
+    /// slow. Default 30, as for answers; a slow link takes a little now and then. 0: as long as the other bounds allow.
+    pub blocked_secs: u64,
+    /// Seconds that what was sent may be unacknowledged by the peer's system, before the connection is over
+    /// (`TCP_USER_TIMEOUT`). Default 120: a phone comes back from where no network is. 0: as the system has it.
+    pub unacknowledged_secs: u64,
     /// Seconds a seat waits for its participant. Default 60: an INVITE that rings is answered by then.
     pub bind_secs: u64,
     /// Sessions on one connection. Default 64: a device in that many conferences.
@@ -259,7 +265,7 @@ pub struct Limits {
     /// Octets that may wait for one connection. Default 16 MiB: a file that comes faster than a phone reads.
     pub outbox_octets_max: usize,
     /// Chunks of one session that a receiver has not answered; others wait in its outbox. Default 16 384: more than a
-    /// receiver that reads falls behind by, at 24 octets each.
+    /// receiver that reads falls behind by, at 16 octets each.
     pub unanswered_max: usize,
     /// Seconds a receiver may leave a chunk unanswered that is with the operating system. Default 30 (RFC 4975, 7.1.1);
     /// then its session has failed.
@@ -312,6 +318,8 @@ impl Default for Limits {
             first_request_secs: 10,
             dial_secs: 10,
             idle_secs: 0,
+            blocked_secs: 30,
+            unacknowledged_secs: 120,
             bind_secs: 60,
             sessions_per_connection_max: 64,
             outbox_octets_max: 16 * MIB,
@@ -341,6 +349,9 @@ const CONNECTS_BURST: Duration = Duration::from_secs(16);
 
 /// Requests of others that one next hop has not answered before their senders pause: at a quarter of a KiB each.
 const PASSED_MAX: usize = 1024;
+
+/// A year.
+const SECS_MAX: u64 = 365 * 86_400;
 
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
@@ -414,6 +425,7 @@ impl Config {
         let bad = |key, why: &str| Err(BadConfig { key, why: why.to_owned() });
         let limits = &self.limits;
         FocusNames::parse(&self.control.focus_names)?;
+        self.check_times()?;
         if self.shards > Shards::COUNT_MAX {
             return bad("shards", "at most 64");
         }
@@ -443,6 +455,35 @@ impl Config {
         transit::Rules::check(self)
     }
 
+    /// Points in time are counted from now, and none may lie where no clock goes.
+    fn check_times(&self) -> Result<(), BadConfig> {
+        let (limits, relay) = (&self.limits, &self.relay);
+        let times = [
+            ("limits.first_request_secs", limits.first_request_secs),
+            ("limits.dial_secs", limits.dial_secs),
+            ("limits.idle_secs", limits.idle_secs),
+            ("limits.blocked_secs", limits.blocked_secs),
+            ("limits.unacknowledged_secs", limits.unacknowledged_secs),
+            ("limits.bind_secs", limits.bind_secs),
+            ("limits.answer_secs", limits.answer_secs),
+            ("limits.chunk_timer_secs", limits.chunk_timer_secs),
+            ("limits.epoch_wait_secs", limits.epoch_wait_secs),
+            ("limits.nickname_secs", limits.nickname_secs),
+            ("limits.pair_wait_secs", limits.pair_wait_secs),
+            ("relay.expires_secs_max", relay.expires_secs_max),
+            ("relay.nonce_secs", relay.nonce_secs),
+            ("relay.focus_secs", relay.focus_secs),
+            ("relay.answer_secs", relay.answer_secs),
+            ("msrp.reload_secs", self.msrp.reload_secs),
+            ("drain.delay_secs", self.drain.delay_secs),
+            ("drain.timeout_secs", self.drain.timeout_secs),
+        ];
+        match times.into_iter().find(|(_, secs)| *secs > SECS_MAX) {
+            Some((key, _)) => Err(BadConfig { key, why: "at most a year".to_owned() }),
+            None => Ok(()),
+        }
+    }
+
     /// How many shards there are.
     pub fn shard_count(&self) -> usize {
         let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
@@ -468,31 +509,4 @@ fn default_control_listen() -> SocketAddr {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const SMALLEST: &str = "[msrp]\ncertificate_file='c'\nkey_file='k'\n[control]\ncertificate_file='c'\nkey_file='k'\nca_file='a'\n";
-
-    fn load(more: &str) -> Config {
-        let mut file = tempfile::NamedTempFile::new().unwrap();
-        std::io::Write::write_all(&mut file, format!("{SMALLEST}{more}").as_bytes()).unwrap();
-        service::config::load_from(Some(file.path()), "MRFP", std::collections::HashMap::new(), &[])
-            .unwrap()
-    }
-
-    #[test]
-    fn files_are_all_that_must_be_said() {
-        let config = load("");
-
-        assert_eq!(config.check(), Ok(()));
-        assert_eq!(config.msrp.listen.port(), 2855);
-        assert!(config.shard_count() >= 1);
-    }
-
-    #[test]
-    fn a_bound_that_breaks_a_rule_is_refused() {
-        let config = load("[limits]\npiece_octets_max=100\n");
-
-        assert_eq!(config.check().unwrap_err().key, "limits.piece_octets_max");
-    }
-}
+mod tests;

@@ -1,6 +1,7 @@
 //! One participant's connection: from the socket to requests, and its end. What a request leads to is in `requests`;
 //! what leaves is queued by `push` and `reply` and written by `writer` when the shard says so.
 mod answers;
+mod attention;
 mod goodbye;
 mod login;
 pub(crate) mod onward;
@@ -9,6 +10,7 @@ mod requests;
 mod rest;
 mod seated;
 mod through;
+mod timeouts;
 mod transit;
 
 use std::cell::{Cell, OnceCell, RefCell};
@@ -17,8 +19,8 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker, ready};
-use std::time::{Duration, Instant};
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
 
 use bytes::BytesMut;
 use control::{Cause, Transport};
@@ -41,6 +43,9 @@ use crate::shard::Shard;
 use crate::wire::{self, Incoming, Wire};
 use crate::writer::{Flushed, Writer};
 
+use attention::Attention;
+#[cfg(test)]
+pub(crate) use goodbye::say as say_goodbye;
 pub(crate) use outgoing::{Held, serve as outgoing};
 use seated::Seated;
 use through::Through;
@@ -54,6 +59,8 @@ pub(crate) struct Connection {
     wire: RefCell<Wire>,
     writer: Writer,
     stream: RefCell<Stream>,
+    /// Some of what came in last waits for another turn.
+    backlog: Cell<bool>,
     /// By session-id.
     sessions: RefCell<HashMap<String, Box<Seated>>>,
     last_lane: Cell<u32>,
@@ -75,7 +82,7 @@ pub(crate) struct Connection {
     unheard: Cell<bool>,
     /// Read without a break since.
     heard_since: Cell<Instant>,
-    /// What had been sealed at the last look, and when that last grew.
+    /// How often its socket had taken something at the last look, and since when it has not while it should.
     progress: Cell<(u64, Instant)>,
     /// What only passes through.
     through: RefCell<Through>,
@@ -101,8 +108,13 @@ struct Stream {
     input: BytesMut,
     /// Nothing but answers came last, and most likely nothing else comes next.
     answers: bool,
+    /// The peer has said that nothing follows.
+    closed: bool,
     pace: Pace,
 }
+
+/// Messages of one connection that are carried out before others have their turn: what came in one read may be hundreds.
+const MESSAGES_PER_TURN: usize = 32;
 
 /// Room for answers that a shard keeps: many of them, and little for a chunk to keep alive if one comes after all.
 const SPARE_OCTETS_MAX: usize = 16 * 1024;
@@ -140,7 +152,7 @@ pub(crate) fn enter(
 /// Why a connection's task does something else than to serve its socket.
 enum Pause {
     Ended(Cause),
-    /// There was more than one buffer of input, so others come first.
+    /// There was more input than one turn takes, so others come first.
     Turn,
     /// It is over its rate, and not to be read before.
     Rest,
@@ -185,8 +197,10 @@ impl Connection {
                 decoder: Decoder::new(plane.limits.codec()),
                 input: BytesMut::new(),
                 answers: false,
+                closed: false,
                 pace: Pace::new(now),
             }),
+            backlog: Cell::new(false),
             sessions: RefCell::default(),
             last_lane: Cell::new(0),
             arriving: RefCell::default(),
@@ -238,6 +252,10 @@ impl Connection {
                 self.flush(shard);
                 continue;
             }
+            if self.backlog.get() {
+                let resumed = self.resume(shard);
+                return Poll::Ready(resumed.err().map_or(Pause::Turn, Pause::Ended));
+            }
             match ready!(self.read(context, socket, shard)) {
                 Err(cause) => return Poll::Ready(Pause::Ended(cause)),
                 Ok(Read::Full) => return Poll::Ready(Pause::Turn),
@@ -263,6 +281,7 @@ impl Connection {
             Ok(()) if sealed.filled().is_empty() => Err(Cause::Disconnected),
             Ok(()) => self.take_in(sealed.filled(), shard).map(|()| match sealed.remaining() {
                 0 => Read::Full,
+                _ if self.backlog.get() => Read::Full,
                 _ => Read::Rest,
             }),
         })
@@ -295,8 +314,31 @@ impl Connection {
             shard.plane.metrics.tls_failures.inc();
             Cause::Misbehaved
         })?;
-        let mut chunks = 0;
+        stream.closed |= incoming == Incoming::Closed;
+        self.work(stream, octets, shard, now)
+    }
+
+    /// Carries out more of what came in last.
+    fn resume(self: &Rc<Self>, shard: &Rc<Shard>) -> Result<(), Cause> {
+        self.work(&mut self.stream.borrow_mut(), 0, shard, clock::now())
+    }
+
+    /// Carries out what has been opened, as much as one turn takes.
+    fn work(
+        self: &Rc<Self>,
+        stream: &mut Stream,
+        octets: u64,
+        shard: &Rc<Shard>,
+        now: Instant,
+    ) -> Result<(), Cause> {
+        let (mut chunks, mut messages) = (0, 0);
+        self.backlog.set(false);
         loop {
+            if messages == MESSAGES_PER_TURN {
+                self.backlog.set(!stream.input.is_empty());
+                break;
+            }
+            messages += 1;
             match stream.decoder.next(&mut stream.input) {
                 Ok(Some(Item::Request(chunk))) => {
                     chunks += 1;
@@ -319,10 +361,7 @@ impl Connection {
         let seats = self.sessions.borrow().len();
         let verdict = stream.pace.spend(&shard.plane.rates, spent, seats, now);
         self.mind(verdict, shard, now)?;
-        match incoming {
-            Incoming::Open => Ok(()),
-            Incoming::Closed => Err(Cause::Disconnected),
-        }
+        if stream.closed && !self.backlog.get() { Err(Cause::Disconnected) } else { Ok(()) }
     }
 
     fn fault(self: &Rc<Self>, shard: &Shard, fault: &Fault) -> Result<(), Cause> {
@@ -432,6 +471,21 @@ impl Connection {
         self.writer.take_waiting_frames()
     }
 
+    /// Takes in what came without TLS; in how many turns.
+    #[cfg(test)]
+    pub(crate) fn take_plain(self: &Rc<Self>, octets: &[u8], shard: &Rc<Shard>) -> usize {
+        let (mut done, mut turns) = (self.take_in(octets, shard), 1);
+        while done.is_ok() && self.backlog.get() {
+            (done, turns) = (self.resume(shard), turns + 1);
+        }
+        turns
+    }
+
+    #[cfg(test)]
+    pub(crate) fn writer(&self) -> &Writer {
+        &self.writer
+    }
+
     #[cfg(test)]
     pub(crate) fn is_ending(&self) -> bool {
         self.ending.get().is_some()
@@ -443,54 +497,12 @@ impl Connection {
         let seated = sessions.values().find(|seated| seated.is(room, seat))?;
         Some((seated.address.clone(), seated.lane))
     }
-
-    /// Looks at the time-outs.
-    pub(crate) fn tick(self: &Rc<Self>, shard: &Shard, now: Instant) {
-        let limits = &shard.plane.limits;
-        let since = |then: Instant| now.saturating_duration_since(then);
-        self.note_transit(shard, now);
-        let seatless = self.is_idle();
-        let unbound =
-            seatless && since(self.opened) > Duration::from_secs(limits.first_request_secs);
-        // RFC 4975, 5.4: a session lives as long as its connection, and to be silent is no fault.
-        let silent = limits.idle_secs > 0
-            && !self.unheard.get()
-            && since(self.heard.get()) > Duration::from_secs(limits.idle_secs);
-        if unbound || silent {
-            self.end(Cause::Silent);
-            return;
-        }
-        self.end_silent(shard, now);
-        self.expire(shard, now);
-        self.expire_onward(shard, now);
-        self.transit_tick(shard, now);
-    }
 }
 
 /// What a call to the socket gave.
 enum Read {
-    /// As much as the buffer holds: there may be more.
+    /// As much as the buffer or one turn takes: there may be more.
     Full,
     /// Less: all there was.
     Rest,
-}
-
-/// The way to a connection's task, for whoever has something for it on its shard.
-#[derive(Default)]
-struct Attention(RefCell<Option<Waker>>);
-
-impl Attention {
-    /// The task is called like this.
-    fn note(&self, waker: &Waker) {
-        let mut known = self.0.borrow_mut();
-        if !known.as_ref().is_some_and(|known| known.will_wake(waker)) {
-            *known = Some(waker.clone());
-        }
-    }
-
-    fn call(&self) {
-        if let Some(waker) = &*self.0.borrow() {
-            waker.wake_by_ref();
-        }
-    }
 }

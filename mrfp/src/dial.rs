@@ -197,7 +197,7 @@ async fn open(shard: &Rc<Shard>, key: Key) -> Result<Held, DialError> {
     let addresses = addresses.filter(allowed);
     let each = Duration::from_secs(shard.plane.limits.dial_secs.div_ceil(3));
     let socket = first_of(addresses.take(ADDRESSES_MAX), each).await?;
-    accept::prepare(&socket)?;
+    accept::prepare(&socket, &shard.plane.limits)?;
     let wire = (key.transport, wire);
     let held =
         connection::outgoing(shard, socket, wire, clock::now()).map_err(|_| DialError::Full)?;

@@ -147,6 +147,12 @@ impl Door {
         self.wake.notify_one();
     }
 
+    /// Octets that wait.
+    #[cfg(test)]
+    pub(crate) fn octets(&self) -> usize {
+        self.octets.load(Ordering::SeqCst)
+    }
+
     /// Waits until there is something to do.
     pub(crate) async fn knocked(&self) {
         self.wake.notified().await;

@@ -70,7 +70,9 @@
 //! a charged message that begins is refused when no more charges can wait for it.
 //!
 //! A peer that goes faster than `limits` allows is not read for a while (`pace`), which pauses it and nobody else. One
-//! that floods with bad requests is closed. An address that connects too often is turned away (`accept`).
+//! that floods with bad requests is closed. What it sent in one read may be hundreds of requests; so many of them are
+//! carried out in a turn, and then others have theirs. An address that connects too often is turned away (`accept`).
+//! A socket that takes nothing for `limits.blocked_secs` ends (`connection/timeouts`), whatever waits for it.
 //!
 //! # Locks
 //!

@@ -200,6 +200,11 @@ impl Outbox {
         self.octets -= self.lanes.end(lane);
     }
 
+    /// The connection has ended: nothing waits any more.
+    pub fn clear(&mut self) {
+        *self = Self::new(self.bounds);
+    }
+
     /// Octets that wait.
     pub fn octets(&self) -> usize {
         self.octets
@@ -210,6 +215,9 @@ impl Outbox {
         self.octets == 0
     }
 }
+
+/// What a chunk costs while it is not answered.
+pub const UNANSWERED_OCTETS: usize = unanswered::OCTETS;
 
 /// Capacity that an idle connection keeps.
 const IDLE_FRAMES_MAX: usize = 64;

@@ -57,6 +57,12 @@ impl Registry {
         self.rooms.len()
     }
 
+    /// How many addresses have connections.
+    #[cfg(test)]
+    pub(crate) fn address_count(&self) -> usize {
+        self.addresses.len()
+    }
+
     pub(crate) fn add_room(&self, conference: ConferenceId, relay: Arc<Relay>) {
         self.rooms.insert(conference, relay);
     }

@@ -31,8 +31,8 @@ pub(crate) struct Writer {
     behind: Cell<bool>,
     /// Octets of this connection in the process's sum.
     counted: Cell<usize>,
-    /// Octets that have left the outbox since the beginning.
-    sealed: Cell<u64>,
+    /// Times that the socket has taken something.
+    writes: Cell<u64>,
 }
 
 /// What a flush came to.
@@ -55,7 +55,7 @@ impl Writer {
             socket: RefCell::new(Some(socket)),
             behind: Cell::new(false),
             counted: Cell::new(0),
-            sealed: Cell::new(0),
+            writes: Cell::new(0),
         }
     }
 
@@ -100,9 +100,9 @@ impl Writer {
         self.outbox.borrow().octets()
     }
 
-    /// Octets sealed so far.
-    pub(crate) fn sealed(&self) -> u64 {
-        self.sealed.get()
+    /// How often the socket has taken something so far.
+    pub(crate) fn writes(&self) -> u64 {
+        self.writes.get()
     }
 
     /// Queues a response or report.
@@ -143,11 +143,15 @@ impl Writer {
 
     /// Writes as much as the socket takes.
     pub(crate) fn flush(&self, wire: &mut Wire, plane: &Plane, tally: &Tally) -> Flushed {
+        // What nobody will ever take is not waiting.
+        if self.socket.borrow().is_none() {
+            return Flushed::All;
+        }
         let (mut writes, mut octets) = (0, 0);
         let flushed = self.pump(wire, &mut writes, &mut octets);
         tally.writes.update(|sum| sum + writes);
         tally.octets_out.update(|sum| sum + octets);
-        self.sealed.update(|sealed| sealed + octets);
+        self.writes.update(|sum| sum + writes);
         let behind = matches!(flushed, Flushed::Behind);
         let waits = self.outbox.borrow().octets() + if behind { SEAL_OCTETS } else { 0 };
         if waits > self.counted.get() && plane.would_overfill(self.counted.get(), waits) {
@@ -205,6 +209,7 @@ impl Writer {
     /// Ends the way out. What waits is dropped; the peer reads an end of file.
     pub(crate) fn end(&self, plane: &Plane) {
         drop(self.socket.take());
+        self.outbox.borrow_mut().clear();
         self.recount(plane, false, 0);
     }
 }

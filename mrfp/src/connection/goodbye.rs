@@ -19,7 +19,7 @@ use crate::shard::Shard;
 const LINGER: Duration = Duration::from_secs(2);
 
 /// Ends everything.
-pub(super) async fn say(
+pub(crate) async fn say(
     connection: &Rc<Connection>,
     mut socket: OwnedReadHalf,
     shard: &Rc<Shard>,
@@ -61,6 +61,8 @@ async fn discard(socket: &mut OwnedReadHalf, shard: &Shard) -> io::Result<()> {
         if octets.await? == 0 {
             return Ok(());
         }
+        // Whoever sends on and on waits its turn here too.
+        tokio::task::yield_now().await;
     }
 }
 

@@ -3,7 +3,7 @@
 //! books about the next hop.
 use std::rc::Rc;
 use std::sync::{Arc, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use control::Ending;
 use msrp::{Chunk, FailureReport, Flag, Frame, Head, Method, Payload, Reply, SendRequest, Status};
@@ -309,7 +309,7 @@ impl Connection {
         }
     }
 
-    /// Looks at what the next hop has not answered, and whether it takes anything at all.
+    /// Looks at what the next hop has not answered.
     pub(super) fn expire_onward(self: &Rc<Self>, shard: &Shard, now: Instant) {
         if self.brake.get().is_none() {
             return;
@@ -317,15 +317,6 @@ impl Connection {
         if !self.unheard.get() {
             let settled = self.ledger.borrow_mut().expire(now, self.heard_since.get());
             settled.into_iter().for_each(|settled| settle(shard, settled));
-        }
-        let sealed = self.writer.sealed();
-        if !self.writer.is_behind() || self.progress.get().0 != sealed {
-            self.progress.set((sealed, now));
-        }
-        // Its senders wait for it.
-        let stuck = now.saturating_duration_since(self.progress.get().1);
-        if stuck > Duration::from_secs(shard.plane.limits.answer_secs) {
-            self.too_slow(shard);
         }
         self.settle_brake();
     }

@@ -30,6 +30,9 @@ struct Sent {
 
 const ANSWERED: u64 = 0;
 
+/// What a chunk costs while it is not answered.
+pub(super) const OCTETS: usize = size_of::<Sent>();
+
 impl Unanswered {
     /// A chunk is about to be sealed.
     pub(super) fn sent(&mut self, transaction: TransactionId, of: Tag) {

@@ -1,5 +1,7 @@
 //! A shard with connections that nobody reads or writes: requests and errands come from the test, in its order.
 mod copies;
+mod storm;
+mod turns;
 
 use bytes::BytesMut;
 use control::{Level, Match, RelayName, Transport};
@@ -28,6 +30,10 @@ struct Scene {
     rng: StdRng,
     /// The far ends of the connections.
     peers: Vec<std::net::TcpStream>,
+    /// Our ends, by connection.
+    sockets: HashMap<u64, tokio::net::tcp::OwnedReadHalf>,
+    /// How people connect.
+    transport: Transport,
 }
 
 fn scene(limits: Limits) -> Scene {
@@ -64,7 +70,8 @@ fn scene(limits: Limits) -> Scene {
     let relay = Relay::new(room, &plane.doors, &plane.focus, &plane.metrics, &limits);
     let relay = Arc::new(relay);
     let shard = Rc::new(Shard::new(0, plane).unwrap());
-    Scene { shard, relay, now, rng, peers: Vec::new() }
+    let (peers, sockets, transport) = (Vec::new(), HashMap::new(), Transport::Tls);
+    Scene { shard, relay, now, rng, peers, sockets, transport }
 }
 
 impl Scene {
@@ -76,8 +83,10 @@ impl Scene {
         socket.set_nonblocking(true).unwrap();
         assert_eq!(self.shard.plane.place(), Some(0));
         let slot = self.shard.plane.registry.slot(HERE, 100).unwrap();
-        let newcomer = Newcomer { socket, address: HERE, transport: Transport::Tls, slot };
-        connection::enter(&self.shard, newcomer, self.now).unwrap().0
+        let newcomer = Newcomer { socket, address: HERE, transport: self.transport, slot };
+        let (connection, socket) = connection::enter(&self.shard, newcomer, self.now).unwrap();
+        self.sockets.insert(connection.number, socket);
+        connection
     }
 
     /// The focus gives a seat.
@@ -88,7 +97,7 @@ impl Scene {
         let seat = control::Seat { private_messages: true, ..seat };
         self.relay.seat(&seat, self.now + Duration::from_secs(60));
         let (relay, own) = (Arc::clone(&self.relay), own(n));
-        let (transport, matching) = (Transport::Tls, Match::Strict);
+        let (transport, matching) = (self.transport, Match::Strict);
         let (seat, peer, named, dialled) = (SeatId(n), None, None, false);
         let ticket = Ticket { relay, seat, transport, own, peer, matching, named, dialled };
         let conference = self.relay.conference();

@@ -39,3 +39,31 @@ async fn thousands_that_say_nothing_do_not_disturb_a_room() {
     assert!(refused <= f64::from(cap), "{refused} were turned away, and {cap} were too many");
     talk.say().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ten_thousand_idle_connections_do_not_disturb_a_room() {
+    let count = as_many_as_descriptors_allow(10_000);
+    let mut talk = Talk::with(|config| {
+        config.limits.first_request_secs = 600;
+        config.limits.half_open_max = 20_000;
+        config.limits.connections_per_address_max = 20_000;
+        config.limits.connects_per_address_per_sec = 0;
+    })
+    .await;
+    let quiet = talk.p99().await;
+
+    let mut idle = Vec::new();
+    for _ in 0..count {
+        idle.push(from_elsewhere(talk.stage.msrp).await.unwrap());
+    }
+    let open = f64::from(u32::try_from(count).unwrap()) + 3.0;
+    talk.stage
+        .until("mrfp_connections{transport=\"tls\"}", |connections| connections >= open)
+        .await;
+    let harmed = talk.p99().await;
+
+    talk.is_unharmed(&format!("{count} idle connections"), quiet, harmed).await;
+    drop(idle);
+    talk.stage.until("mrfp_connections{transport=\"tls\"}", |connections| connections <= 3.0).await;
+    talk.say().await;
+}

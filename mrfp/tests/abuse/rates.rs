@@ -120,39 +120,79 @@ async fn a_seat_that_floods_with_bad_requests_is_closed_as_misbehaved() {
     assert_eq!(stage.metric("mrfp_rate_limited_total{bound=\"refused\"}").await, 1.0);
 }
 
+/// Peers that send nothing but bad requests, as fast as they are read, and come back when they are cut off.
+fn floods(talk: &Talk, count: usize) -> Vec<tokio::task::JoinHandle<()>> {
+    let (trust, relay) = (trusting(&talk.stage.ca), talk.stage.msrp);
+    let flood = || {
+        let trust = Arc::clone(&trust);
+        tokio::spawn(async move {
+            loop {
+                let Ok(socket) = from_elsewhere(relay).await else { continue };
+                let over = Person::over(socket, Arc::clone(&trust)).await;
+                let Ok(mut mallory) = over else { continue };
+                mallory.aim("msrps://127.0.0.1:1/nobody;tcp", &seat(9).peer_path.unwrap());
+                let bad = astray(0).encode(&mut mallory.rng).to(mallory.address()).to_bytes();
+                let flood = bad.repeat(512);
+                while mallory.write(&flood).await.is_ok() {
+                    // The relay's answers are thrown away as they come.
+                    mallory.drain().await;
+                }
+            }
+        })
+    };
+    (0..count).map(|_| flood()).collect()
+}
+
+async fn refused(talk: &Talk) -> f64 {
+    talk.stage.metric("mrfp_refusals_total{reason=\"no_session\"}").await
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn floods_of_bad_requests_do_not_disturb_a_room() {
     let mut talk = Talk::with(|_| {}).await;
     let quiet = talk.p99().await;
-    let (trust, relay) = (trusting(&talk.stage.ca), talk.stage.msrp);
-    let floods: Vec<_> = (0..4)
-        .map(|_| {
-            let trust = Arc::clone(&trust);
-            tokio::spawn(async move {
-                loop {
-                    let Ok(socket) = from_elsewhere(relay).await else { continue };
-                    let over = Person::over(socket, Arc::clone(&trust)).await;
-                    let Ok(mut mallory) = over else { continue };
-                    mallory.aim("msrps://127.0.0.1:1/nobody;tcp", &seat(9).peer_path.unwrap());
-                    let bad = astray(0).encode(&mut mallory.rng).to(mallory.address()).to_bytes();
-                    let flood = bad.repeat(32);
-                    while mallory.write(&flood).await.is_ok() {
-                        // The relay's answers are thrown away as they come.
-                        mallory.drain().await;
-                    }
-                }
-            })
-        })
-        .collect();
+    let floods = floods(&talk, 4);
 
     let harmed = talk.p99().await;
 
     floods.iter().for_each(tokio::task::JoinHandle::abort);
     talk.is_unharmed("floods of bad requests", quiet, harmed).await;
-    let refused = talk.stage.metric("mrfp_refusals_total{reason=\"no_session\"}").await;
+    let refused = refused(&talk).await;
     println!("{refused} bad requests were refused meanwhile");
     assert!(refused > 1000.0, "{refused}");
     assert!(talk.stage.metric("mrfp_rate_limited_total{bound=\"refused\"}").await >= 1.0);
+}
+
+/// Bad requests that a message may have to wait for. It waits for turns: of the sender's shard and of the receivers', a
+/// few times, and each is 32 requests of each flood on that shard; with turns of hundreds it would be 10 000 and more.
+const WAITED_MAX: f64 = 6000.0;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_bad_requests_are_let_pass_a_message_waits_for_few_of_them() {
+    let mut talk = Talk::with(|config| {
+        config.limits.refused_per_connection_per_sec = 0;
+        config.limits.chunks_per_seat_per_sec = 0;
+        config.limits.connects_per_address_per_sec = 0;
+    })
+    .await;
+    let quiet = talk.p99().await;
+    let floods = floods(&talk, 8);
+
+    let (mut harmed, mut waited) = (Duration::MAX, f64::MAX);
+    // A machine may be busy with other things for one of them.
+    for _ in 0..3 {
+        let (before, began) = (refused(&talk).await, clock::now());
+        let p99 = talk.p99().await;
+        let rate = (refused(&talk).await - before) / (clock::now() - began).as_secs_f64();
+        println!("p99 {p99:?} at {rate:.0} bad requests/s");
+        waited = waited.min(p99.as_secs_f64() * rate);
+        harmed = harmed.min(p99);
+    }
+
+    floods.iter().for_each(tokio::task::JoinHandle::abort);
+    println!("the slowest messages wait for {waited:.0} bad requests");
+    assert!(waited < WAITED_MAX, "{waited}");
+    talk.is_unharmed("floods that no rate stops", quiet, harmed).await;
 }
 
 #[tokio::test]

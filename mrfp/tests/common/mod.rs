@@ -173,6 +173,16 @@ impl Stage {
         found.map_or(0.0, |value| value.trim().parse().unwrap())
     }
 
+    /// Waits until one of the relay's figures is as it should be.
+    pub async fn until(&self, line: &str, fits: impl Fn(f64) -> bool) {
+        let fitting = async {
+            while !fits(self.metric(line).await) {
+                tokio::task::yield_now().await;
+            }
+        };
+        soon(line, fitting).await;
+    }
+
     /// All of them, with the head of the HTTP response.
     pub async fn metrics(&self) -> String {
         use tokio::io::{AsyncReadExt, AsyncWriteExt};

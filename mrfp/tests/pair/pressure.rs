@@ -63,7 +63,7 @@ async fn a_paused_sender_still_hears_and_is_not_blamed_for_its_silence() {
 
 #[tokio::test]
 async fn a_receiver_that_takes_nothing_is_closed_and_its_sender_told() {
-    let mut stage = Stage::with(|config| config.limits.answer_secs = 1).await;
+    let mut stage = Stage::with(|config| config.limits.blocked_secs = 1).await;
     let (mut alice, bob) = session(&mut stage, false).await;
     let whole = SendRequest::whole(id("file1"), "a/b", Body::from(Bytes::from(vec![7; 64 * MIB])));
     let frame = whole.encode(&mut alice.says.rng).to(&alice.says.address).to_bytes();
