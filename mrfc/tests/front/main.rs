@@ -12,6 +12,7 @@ mod process;
 mod referring;
 mod registering;
 mod relay;
+mod sipp;
 mod strangers;
 mod web;
 mod world;
