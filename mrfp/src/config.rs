@@ -1,5 +1,7 @@
 //! Everything an operator can say about a relay, and every bound it keeps: each with its unit, its default and the
 //! reason for it. Nothing is read here; `service::config` does that.
+mod check;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,12 +11,12 @@ use service::telemetry::Format;
 
 use crate::brake::Marks;
 use crate::forward;
-use crate::obey::FocusNames;
 use crate::outbox;
 use crate::pace::{Rate, Rates};
 use crate::room::Shards;
 use crate::session;
-use crate::transit;
+
+pub use check::BadConfig;
 
 /// The configuration file of `mrfp`. Each key is also `MRFP_` and its path with `__`, as in `MRFP_MSRP__LISTEN`.
 #[derive(Clone, Debug, Deserialize)]
@@ -350,9 +352,6 @@ const CONNECTS_BURST: Duration = Duration::from_secs(16);
 /// Requests of others that one next hop has not answered before their senders pause: at a quarter of a KiB each.
 const PASSED_MAX: usize = 1024;
 
-/// A year.
-const SECS_MAX: u64 = 365 * 86_400;
-
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
 
@@ -409,81 +408,7 @@ impl Limits {
     }
 }
 
-/// A value that contradicts another or makes no sense.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{key}: {why}")]
-pub struct BadConfig {
-    /// The key with its table.
-    pub key: &'static str,
-    /// What is wrong with it.
-    pub why: String,
-}
-
 impl Config {
-    /// Checks what the types cannot.
-    pub fn check(&self) -> Result<(), BadConfig> {
-        let bad = |key, why: &str| Err(BadConfig { key, why: why.to_owned() });
-        let limits = &self.limits;
-        FocusNames::parse(&self.control.focus_names)?;
-        self.check_times()?;
-        if self.shards > Shards::COUNT_MAX {
-            return bad("shards", "at most 64");
-        }
-        // RFC 4975, 7.1.1: a piece that is not the last must not be shorter.
-        if limits.piece_octets_max < 2048 {
-            return bad("limits.piece_octets_max", "at least 2048");
-        }
-        if !(4 * KIB..=16 * MIB).contains(&limits.read_octets) {
-            return bad("limits.read_octets", "from 4 KiB to 16 MiB");
-        }
-        if limits.outbox_octets_max < 2 * limits.piece_octets_max {
-            return bad("limits.outbox_octets_max", "at least twice limits.piece_octets_max");
-        }
-        // A connection rests for no longer than seconds after a buffer of input.
-        let slowest = u64::try_from(limits.read_octets).unwrap_or(u64::MAX);
-        if (1..slowest).contains(&limits.octets_per_connection_per_sec) {
-            return bad(
-                "limits.octets_per_connection_per_sec",
-                "0, or at least limits.read_octets",
-            );
-        }
-        // The control link carries a handshake in one frame.
-        let frame_max = u64::try_from(control::FRAME_OCTETS_MAX / 2).unwrap_or(u64::MAX);
-        if limits.handshake_octets_max > frame_max + 16 * 1024 {
-            return bad("limits.handshake_octets_max", "at most 4 MiB and 16 KiB");
-        }
-        transit::Rules::check(self)
-    }
-
-    /// Points in time are counted from now, and none may lie where no clock goes.
-    fn check_times(&self) -> Result<(), BadConfig> {
-        let (limits, relay) = (&self.limits, &self.relay);
-        let times = [
-            ("limits.first_request_secs", limits.first_request_secs),
-            ("limits.dial_secs", limits.dial_secs),
-            ("limits.idle_secs", limits.idle_secs),
-            ("limits.blocked_secs", limits.blocked_secs),
-            ("limits.unacknowledged_secs", limits.unacknowledged_secs),
-            ("limits.bind_secs", limits.bind_secs),
-            ("limits.answer_secs", limits.answer_secs),
-            ("limits.chunk_timer_secs", limits.chunk_timer_secs),
-            ("limits.epoch_wait_secs", limits.epoch_wait_secs),
-            ("limits.nickname_secs", limits.nickname_secs),
-            ("limits.pair_wait_secs", limits.pair_wait_secs),
-            ("relay.expires_secs_max", relay.expires_secs_max),
-            ("relay.nonce_secs", relay.nonce_secs),
-            ("relay.focus_secs", relay.focus_secs),
-            ("relay.answer_secs", relay.answer_secs),
-            ("msrp.reload_secs", self.msrp.reload_secs),
-            ("drain.delay_secs", self.drain.delay_secs),
-            ("drain.timeout_secs", self.drain.timeout_secs),
-        ];
-        match times.into_iter().find(|(_, secs)| *secs > SECS_MAX) {
-            Some((key, _)) => Err(BadConfig { key, why: "at most a year".to_owned() }),
-            None => Ok(()),
-        }
-    }
-
     /// How many shards there are.
     pub fn shard_count(&self) -> usize {
         let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);

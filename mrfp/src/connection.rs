@@ -6,6 +6,8 @@ mod goodbye;
 mod login;
 pub(crate) mod onward;
 mod outgoing;
+#[cfg(test)]
+mod probe;
 mod requests;
 mod rest;
 mod seated;
@@ -464,31 +466,6 @@ impl Connection {
     pub(crate) fn give_back(&self) {
         drop(self.slot.take());
         drop(self.half_open.take());
-    }
-
-    #[cfg(test)]
-    pub(crate) fn take_waiting_frames(&self) -> Vec<Frame> {
-        self.writer.take_waiting_frames()
-    }
-
-    /// Takes in what came without TLS; in how many turns.
-    #[cfg(test)]
-    pub(crate) fn take_plain(self: &Rc<Self>, octets: &[u8], shard: &Rc<Shard>) -> usize {
-        let (mut done, mut turns) = (self.take_in(octets, shard), 1);
-        while done.is_ok() && self.backlog.get() {
-            (done, turns) = (self.resume(shard), turns + 1);
-        }
-        turns
-    }
-
-    #[cfg(test)]
-    pub(crate) fn writer(&self) -> &Writer {
-        &self.writer
-    }
-
-    #[cfg(test)]
-    pub(crate) fn is_ending(&self) -> bool {
-        self.ending.get().is_some()
     }
 
     /// The paths of a seat of this connection, and its place in the outbox.
