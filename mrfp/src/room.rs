@@ -7,6 +7,7 @@
 //!    │ nobody came in time, unseat               ▲
 //!    └───────────────────────────────────────────┘
 //! ```
+mod crowd;
 mod roster;
 mod types;
 
@@ -18,6 +19,7 @@ use control::Gate;
 use control::gate::{self, Verdict};
 use ids::{ConferenceId, DeviceId, Number, SeatId};
 
+use crowd::Crowd;
 pub use roster::{Participant, Recipient, Roster};
 use types::Deaf;
 pub use types::Types;
@@ -43,6 +45,12 @@ impl Shards {
         Self(self.0 | Self::one(shard).0)
     }
 
+    /// This set without that shard.
+    #[must_use]
+    pub const fn without(self, shard: usize) -> Self {
+        Self(self.0 & !Self::one(shard).0)
+    }
+
     /// The members, in order.
     pub fn iter(self) -> impl Iterator<Item = usize> {
         (0..Self::COUNT_MAX).filter(move |shard| self.0 & Self::one(*shard).0 != 0)
@@ -55,6 +63,7 @@ pub struct Room {
     conference: ConferenceId,
     roster: Arc<Roster>,
     seats: BTreeMap<SeatId, Place>,
+    crowd: Crowd,
     last: Number,
     gate: Option<Gate>,
     /// When the gate's grace ends.
@@ -88,6 +97,7 @@ impl Room {
             conference,
             roster,
             seats: BTreeMap::new(),
+            crowd: Crowd::default(),
             last: Number { term: room.term, n: 0 },
             gate: None,
             grace_ends: None,
@@ -144,7 +154,10 @@ impl Room {
             self.note_departed(&person.device);
         }
         match place {
-            Place::Bound { shard } => Some(Shards::one(shard)),
+            Place::Bound { shard } => {
+                self.crowd.go(shard);
+                Some(Shards::one(shard))
+            }
             Place::Expected { .. } => None,
         }
     }
@@ -171,6 +184,7 @@ impl Room {
             return Err(Refusal::BoundElsewhere);
         }
         *place = Place::Bound { shard };
+        self.crowd.come(shard);
         let person = Arc::make_mut(self.people().get_mut(&seat).ok_or(Refusal::NoSession)?);
         person.bound = true;
         let device = person.device.clone();
@@ -200,7 +214,7 @@ impl Room {
 
     /// The shards of everybody who is connected.
     pub fn shards(&self) -> Shards {
-        self.shards_of(self.seats.keys())
+        self.crowd.shards()
     }
 
     fn shards_of<'a>(&self, seats: impl Iterator<Item = &'a SeatId>) -> Shards {

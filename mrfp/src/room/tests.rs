@@ -62,6 +62,24 @@ fn a_chunk_goes_once_to_each_shard_that_has_somebody() {
 }
 
 #[test]
+fn a_shard_gets_no_chunk_once_the_last_of_its_seats_has_gone() {
+    let now = service::clock::now();
+    let mut room = room(now);
+    for (n, shard) in [(1, 0), (2, 5), (3, 5)] {
+        room.seat(&seat(n), now + NOW_PLUS);
+        room.bind(SeatId(n), shard).unwrap();
+    }
+
+    room.unseat(SeatId(2));
+    assert_eq!(room.shards().iter().collect::<Vec<_>>(), [0, 5]);
+    room.unseat(SeatId(3));
+    assert_eq!(room.shards().iter().collect::<Vec<_>>(), [0]);
+    room.seat(&seat(3), now + NOW_PLUS);
+    room.unseat(SeatId(3));
+    assert_eq!(room.shards().iter().collect::<Vec<_>>(), [0]);
+}
+
+#[test]
 fn what_a_device_completed_is_known_when_it_comes_back_on_another_seat() {
     let now = service::clock::now();
     let mut room = room(now);

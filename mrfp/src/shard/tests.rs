@@ -1,5 +1,6 @@
 //! A shard with connections that nobody reads or writes: requests and errands come from the test, in its order.
 mod copies;
+mod counts;
 mod storm;
 mod turns;
 
@@ -82,7 +83,7 @@ impl Scene {
         let (socket, _) = listener.accept().unwrap();
         socket.set_nonblocking(true).unwrap();
         assert_eq!(self.shard.plane.place(), Some(0));
-        let slot = self.shard.plane.registry.slot(HERE, 100).unwrap();
+        let slot = self.shard.plane.registry.slot(HERE, 1000).unwrap();
         let newcomer = Newcomer { socket, address: HERE, transport: self.transport, slot };
         let (connection, socket) = connection::enter(&self.shard, newcomer, self.now).unwrap();
         self.sockets.insert(connection.number, socket);

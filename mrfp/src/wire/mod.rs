@@ -1,6 +1,8 @@
 //! What lies between a socket's octets and MSRP's: one value for each way a peer can be connected. It opens what came
 //! in, seals what goes out, and owns no socket and no task. Which requests and frames go through it is for `connection`
 //! and `writer`.
+#[cfg(test)]
+mod counts;
 mod plain;
 mod tls;
 mod websocket;
