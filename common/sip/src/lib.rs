@@ -3,7 +3,8 @@
 //! The way of a message, by file: [`message::Decoder`] cuts a TCP or TLS stream into checked [`Message`]s (and says
 //! how to answer what is not one) · [`header`] reads a header field when somebody asks for it · `transaction`,
 //! `dialog` and `endpoint` keep the state RFC 3261 asks for · [`digest`] asks who it is, for SIP and for HTTP ·
-//! [`sdp`] is the offer and the answer for MSRP.
+//! [`sdp`] is the offer and the answer for MSRP · [`multipart`] and [`resource_lists`] are the bodies of a request that is
+//! for many.
 //!
 //! Only reliable transports; no socket, task, clock or random source of its own.
 //!
@@ -23,6 +24,8 @@
 pub mod digest;
 pub mod header;
 pub mod message;
+pub mod multipart;
+pub mod resource_lists;
 pub mod sdp;
 mod token;
 pub mod uri;
