@@ -44,9 +44,11 @@ fn structs(text: &str) -> Structs {
 fn keys(structs: &Structs, name: &str, prefix: &str, into: &mut Vec<(String, String)>) {
     for field in &structs[name] {
         let path = format!("{prefix}{}", field.name);
-        let element = field.kind.strip_prefix("Vec<").and_then(|kind| kind.strip_suffix('>'));
-        match (structs.contains_key(&field.kind), element) {
-            (true, _) => keys(structs, &field.kind, &format!("{path}."), into),
+        let inner =
+            |kind: &str| field.kind.strip_prefix(kind).and_then(|kind| kind.strip_suffix('>'));
+        let (element, table) = (inner("Vec<"), inner("Option<").unwrap_or(&field.kind));
+        match (structs.contains_key(table), element) {
+            (true, _) => keys(structs, table, &format!("{path}."), into),
             (false, Some(element)) if structs.contains_key(element) => {
                 keys(structs, element, &format!("{path}[]."), into);
             }
@@ -56,7 +58,13 @@ fn keys(structs: &Structs, name: &str, prefix: &str, into: &mut Vec<(String, Str
 }
 
 fn server_keys(server: &str) -> Vec<(String, String)> {
-    let text = fs::read_to_string(root().join(server).join("src/config.rs")).unwrap();
+    let source = root().join(server).join("src/config.rs");
+    let parts = fs::read_dir(source.with_extension("")).into_iter().flatten();
+    let mut files: Vec<PathBuf> = parts.map(|part| part.unwrap().path()).collect();
+    files.sort();
+    let texts =
+        std::iter::once(&source).chain(&files).map(|path| fs::read_to_string(path).unwrap());
+    let text = texts.collect::<Vec<_>>().join("\n");
     let mut found = Vec::new();
     keys(&structs(&text), "Config", "", &mut found);
     assert!(found.len() > 20, "{server}: only {} keys were found", found.len());

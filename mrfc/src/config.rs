@@ -1,5 +1,6 @@
 //! Everything the MRFC can be told, and every bound it keeps, with its unit, default and reason. It is checked
 //! once, by [`Config::check`] (in `config/check.rs`); nothing is read from files here except by name.
+mod admin;
 mod check;
 
 use std::net::SocketAddr;
@@ -9,6 +10,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use service::telemetry::Format;
 
+pub use admin::Admin;
 pub use check::BadConfig;
 
 use crate::conference::{Nickname, NicknamePolicy};
@@ -25,6 +27,9 @@ pub struct Config {
     pub sip: Sip,
     /// Where devices fetch certificates and leave KeyPackages.
     pub https: Https,
+    /// Where the operator's API is served. Without this table there is none.
+    #[serde(default)]
+    pub admin: Option<Admin>,
     /// Where metrics and health are read.
     #[serde(default)]
     pub ops: Ops,
@@ -49,6 +54,9 @@ pub struct Config {
     /// What is logged and how.
     #[serde(default)]
     pub log: Log,
+    /// The file this was read from, to be checked again when the operator asks.
+    #[serde(skip)]
+    pub(crate) file: Option<PathBuf>,
 }
 
 /// The SIP listeners.

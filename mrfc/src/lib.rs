@@ -23,6 +23,8 @@
 //! 7. Handshakes of the group come from the relay as notices and go the same way from step 4 on; what is accepted goes
 //!    back as an order to broadcast, at its place in the room's order.
 //!
+//! The operator's levers are in [`admin`]: the same desks, front and relays, asked over HTTPS.
+//!
 //! Beside this, `http` gives devices their certificates and keeps their KeyPackages, with the same users and the same
 //! digest as SIP. `server.rs` puts everything together; [`config`] holds every bound.
 //!
@@ -42,6 +44,7 @@
 //! server.serve().await;
 //! # Ok(()) }
 //! ```
+pub mod admin;
 pub mod conference;
 pub mod config;
 pub mod desk;

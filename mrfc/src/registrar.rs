@@ -217,6 +217,27 @@ impl Registrar {
         }
     }
 
+    /// Every live binding and whose it is, in no order.
+    pub fn all(&self, now: Instant) -> impl Iterator<Item = (&Aor, &Binding)> {
+        let each = |(aor, bindings)| std::iter::repeat(aor).zip::<&Vec<Binding>>(bindings);
+        self.people.iter().flat_map(each).filter(move |(_, binding)| binding.expires_at > now)
+    }
+
+    /// Takes a person's bindings away, of all devices or of one, and says which connections they were on.
+    pub fn take_away(&mut self, aor: &Aor, device: Option<&DeviceId>) -> Vec<FlowId> {
+        let all = self.people.get(aor).cloned().unwrap_or_default();
+        let (gone, left): (Vec<_>, Vec<_>) = all.into_iter().partition(|binding| {
+            device.is_none_or(|device| binding.device.as_ref() == Some(device))
+        });
+        self.replace(aor, left);
+        gone.into_iter().map(|binding| binding.flow).collect()
+    }
+
+    /// Whether anybody is registered over this connection.
+    pub fn is_used(&self, flow: FlowId) -> bool {
+        self.flows.contains_key(&flow)
+    }
+
     /// How many bindings there are.
     pub fn len(&self) -> usize {
         self.total

@@ -1,11 +1,13 @@
 //! Puts the MRFC together from its configuration and runs it: files, store, links to the relays, desks, listeners,
 //! front. It decides nothing.
+mod listeners;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
-use edge::{Edge, EdgeLimits, Listen};
+use edge::{Edge, EdgeLimits};
 use mls::identity::{BadCredential, Issuer};
 use rand::RngCore as _;
 use rustls::pki_types::pem::PemObject as _;
@@ -15,21 +17,23 @@ use service::metrics::Metrics as Registry;
 use service::ops::{self, Health};
 use service::secret::Secret;
 use service::shutdown::Shutdown;
-use service::tls::{ClientAuth, Identity, TlsError};
+use service::tls::{Identity, TlsError};
 use service::{clock, config, quic, ready, telemetry, tls};
 use store::Store;
-use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use crate::admin;
 use crate::conference::Bounds;
 use crate::config::{BadConfig, Config, Limits};
 use crate::desk::{DeskLimits, DeskParts, Desks, OpenError};
 use crate::front::{self, Front, FrontParts, NoRandomness};
-use crate::http::{self, Api, Pace};
+use crate::http::Listening;
 use crate::metrics::Metrics;
 use crate::relays::{Logins, PAUSES, RelayAt, RelayParts, Relays};
 use crate::users::{BadUsers, Users};
+use listeners::Works;
+pub(crate) use listeners::listen;
 
 /// What the desks may have asked of the front before they wait: some seconds of a large deployment.
 const EFFECTS_MAX: usize = 4_096;
@@ -71,6 +75,14 @@ pub enum StartError {
     /// A conference cannot be recovered.
     #[error(transparent)]
     Desks(#[from] OpenError),
+    /// A token that anybody could guess.
+    #[error(
+        "{path}: a token of fewer than 16 characters is easily guessed; put 32 random ones there"
+    )]
+    ShortToken {
+        /// Which file.
+        path: PathBuf,
+    },
     /// A port is taken, or may not be used.
     #[error("cannot listen for {what} on {address}: {why}")]
     Listen {
@@ -103,6 +115,9 @@ pub struct Addresses {
     pub sip_protected: Option<SocketAddr>,
     /// The HTTPS API.
     pub https: SocketAddr,
+    /// The operator's API, where that is configured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub admin: Option<SocketAddr>,
     /// Metrics and health.
     pub ops: SocketAddr,
 }
@@ -156,13 +171,13 @@ pub fn check_config(path: &Path) -> Result<(), StartError> {
     Identity::load(&config.control.certificate_file, &config.control.key_file)?;
     tls::load_roots(&config.control.ca_file)?;
     issuer(&config)?;
-    Ok(())
+    config.admin.as_ref().map_or(Ok(()), admin::check)
 }
 
 fn load(path: &Path) -> Result<Config, StartError> {
     let config: Config = config::load(Some(path), "MRFC", &[])?;
     config.check()?;
-    Ok(config)
+    Ok(Config { file: Some(path.to_owned()), ..config })
 }
 
 /// Serves until the shutdown, and says on standard output where.
@@ -210,32 +225,22 @@ impl Server {
         .await?;
 
         let (edge, events) = Edge::new(edge_limits(&config.limits));
-        let (sip_address, sip_protected) = listen_sip(&edge, &config).await?;
-        let (https, https_address) = listen("https", config.https.listen).await?;
+        let (sip_address, sip_protected) = listeners::listen_sip(&edge, &config).await?;
+        let works = Works { config, users, store, desks, relays, metrics };
+        let (https_address, https) = works.https(issuer).await?;
+        let (questions, asked) = mpsc::channel(admin::QUESTIONS_MAX);
+        let (admin_address, admin) = works.admin(questions).await?.unzip();
+        let Works { config, users, desks, relays, metrics, .. } = works;
         let (ops, ops_address) = listen("ops", config.ops.listen).await?;
-        let identity = Identity::load(&config.https.certificate_file, &config.https.key_file)?;
-        let https_tls = tls::server_config(&identity, ClientAuth::None, &[b"http/1.1"])?;
-        let api = Api::from(http::Inner {
-            gatekeeper: Mutex::new(front::gatekeeper(&config)?),
-            users: Arc::clone(&users),
-            issuer,
-            certificate_days: config.issuer.certificate_days,
-            store,
-            desks: desks.clone(),
-            metrics: metrics.clone(),
-            limits: config.limits.clone(),
-            guesses: Pace::new(config.limits.http_failures_per_minute_max),
-            claims: Pace::new(config.limits.key_package_claims_per_minute_max),
-        });
-        let helpers = vec![
-            tokio::spawn(http::serve(https, https_tls, api, shutdown.clone())),
-            tokio::spawn(ops::serve(ops, registry, health.clone(), shutdown.clone())),
-        ];
+        let ops = tokio::spawn(ops::serve(ops, registry, health.clone(), shutdown.clone()));
+        let serve = |listening: Listening| tokio::spawn(listening.serve(shutdown.clone()));
+        let helpers = [https].into_iter().chain(admin).map(serve).chain([ops]).collect();
         let addresses = Addresses {
             ready: "mrfc",
             sip: sip_address,
             sip_protected,
             https: https_address,
+            admin: admin_address,
             ops: ops_address,
         };
         let port = config.sip.advertised_port.unwrap_or_else(|| addresses.sip.port());
@@ -245,6 +250,7 @@ impl Server {
             edge,
             events,
             effects,
+            questions: asked,
             desks: desks.clone(),
             relays,
             metrics,
@@ -352,37 +358,4 @@ fn edge_limits(limits: &Limits) -> EdgeLimits {
         },
         ..defaults
     }
-}
-
-/// Opens the SIP listeners: TLS, and plain TCP where that is configured.
-async fn listen_sip(
-    edge: &Edge,
-    config: &Config,
-) -> Result<(SocketAddr, Option<SocketAddr>), StartError> {
-    let identity = Identity::load(&config.sip.certificate_file, &config.sip.key_file)?;
-    let clients = match &config.sip.core_ca_file {
-        Some(file) => ClientAuth::Optional(tls::load_roots(file)?),
-        None => ClientAuth::None,
-    };
-    let tls = Listen::Tls(tls::server_config(&identity, clients, &[])?);
-    let open = async |address, how| {
-        let wrong = |why| StartError::Listen { what: "sip", address, why };
-        edge.listen(address, how).await.map_err(wrong)
-    };
-    let address = open(config.sip.listen, tls).await?;
-    let protected = match config.sip.protected_listen {
-        Some(address) => Some(open(address, Listen::Protected).await?),
-        None => None,
-    };
-    Ok((address, protected))
-}
-
-async fn listen(
-    what: &'static str,
-    address: SocketAddr,
-) -> Result<(TcpListener, SocketAddr), StartError> {
-    let wrong = |why| StartError::Listen { what, address, why };
-    let listener = TcpListener::bind(address).await.map_err(wrong)?;
-    let address = listener.local_addr().map_err(wrong)?;
-    Ok((listener, address))
 }

@@ -1,4 +1,4 @@
-//! What can go wrong with the store. The first three are the caller's business; the rest is the world's.
+//! What can go wrong with the store. The first four are the caller's business; the rest is the world's.
 use ids::{ConferenceId, Seq};
 
 /// Why the store did not do what was asked. Nothing has changed.
@@ -21,6 +21,9 @@ pub enum Error {
         /// The bound.
         max: usize,
     },
+    /// Another version is there than the one the caller has seen.
+    #[error("it has been changed meanwhile")]
+    Stale,
     /// A stored value is not what this program writes.
     #[error("the database holds {what} that this program did not write")]
     Foreign {

@@ -1,5 +1,5 @@
-//! What the MRFC keeps on disk: the journal of each conference, the KeyPackage directory, counters and issued
-//! certificates, in one SQLite file that an operator can read.
+//! What the MRFC keeps on disk: the journal of each conference, the KeyPackage directory, counters, issued certificates,
+//! what people keep here, and who did what over HTTPS, in one SQLite file that an operator can read.
 //!
 //! All changes pass through **one writer task**, which puts whatever is waiting into one transaction and answers
 //! each caller only after the commit (WAL, `synchronous=FULL`): an answer means that it is on disk, and a hundred
@@ -27,6 +27,8 @@
 //! ```
 mod certificates;
 mod counters;
+mod deeds;
+mod documents;
 mod error;
 mod journal;
 mod key_packages;
@@ -39,6 +41,8 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use sqlx::{ConnectOptions as _, SqlitePool};
 
 pub use certificates::Certificate;
+pub use deeds::Deed;
+pub use documents::Document;
 pub use error::Error;
 pub use journal::{Entry, History};
 pub use key_packages::{Claimed, NewKeyPackage};

@@ -1,7 +1,7 @@
 //! What [`Config::check`] refuses: values that parse and cannot work together. It reads no file.
 use service::tls::Names;
 
-use super::{Config, Limits};
+use super::{Admin, Config, Limits};
 
 /// What is wrong with a configuration that parsed.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -29,6 +29,9 @@ pub enum BadConfig {
     /// A core by no name.
     #[error("sip.core_names: {0}")]
     CoreName(service::tls::BadName),
+    /// An operator's API that nobody could use.
+    #[error("nobody could use [admin]; name a token_file, a client_ca_file, or both")]
+    NoOperator,
     /// A bound that would let nothing through.
     #[error("limits.{0} is 0, which would refuse everybody; leave it out for the default")]
     Zero(&'static str),
@@ -66,6 +69,10 @@ impl Config {
         Names::parse(&self.sip.core_names).map_err(BadConfig::CoreName)?;
         if self.sip.core_ca_file.is_some() == self.sip.core_names.is_empty() {
             return Err(BadConfig::HalfACore);
+        }
+        let unusable = |admin: &Admin| admin.token_file.is_none() && admin.client_ca_file.is_none();
+        if self.admin.as_ref().is_some_and(unusable) {
+            return Err(BadConfig::NoOperator);
         }
         if self.messages.answer_secs == 0 {
             return Err(BadConfig::NoTime("messages.answer_secs"));

@@ -18,6 +18,7 @@ mod fork;
 mod invite;
 mod message;
 mod offer;
+mod operator;
 mod privacy;
 mod refer;
 mod refusal;
@@ -27,6 +28,7 @@ mod sip_core;
 mod target;
 
 use std::collections::{HashMap, HashSet};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -55,7 +57,9 @@ use dial_out::{Dials, Ringing};
 use dialogs::Dialogs;
 use invite::Joining;
 use message::Messages;
+pub(crate) use operator::{Access, Question, Registered};
 use refer::Referrals;
+pub(crate) use refusal::status as refused_with;
 
 /// How often what has expired is looked for.
 const TICK: Duration = Duration::from_secs(1);
@@ -67,6 +71,7 @@ pub(crate) struct FrontParts {
     pub(crate) edge: Edge,
     pub(crate) events: mpsc::Receiver<EdgeEvent>,
     pub(crate) effects: mpsc::Receiver<SipEffect>,
+    pub(crate) questions: mpsc::Receiver<Question>,
     pub(crate) desks: Desks,
     pub(crate) relays: Relays,
     pub(crate) metrics: Metrics,
@@ -83,6 +88,7 @@ pub(crate) struct Front {
     edge: Edge,
     events: mpsc::Receiver<EdgeEvent>,
     effects: mpsc::Receiver<SipEffect>,
+    questions: mpsc::Receiver<Question>,
     desks: Desks,
     relays: Relays,
     metrics: Metrics,
@@ -114,6 +120,10 @@ struct Flow {
     open: usize,
     /// The SIP core is at the other end: many people share it, and its word counts.
     core: bool,
+    /// It is plain TCP, on a network that is protected by other means.
+    plain: bool,
+    /// Who is at the other end of it.
+    address: Option<SocketAddr>,
 }
 
 /// What a task at the desks is for.
@@ -138,8 +148,8 @@ enum Done {
 impl Front {
     /// A front without connections.
     pub(crate) fn new(parts: FrontParts) -> Result<Self, NoRandomness> {
-        let FrontParts { config, users, edge, events, effects, desks, relays, metrics, port } =
-            parts;
+        let FrontParts { config, users, edge, events, effects, questions, .. } = parts;
+        let (desks, relays, metrics, port) = (parts.desks, parts.relays, parts.metrics, parts.port);
         let limits = &config.limits;
         let bounds = Bounds {
             per_person_max: limits.bindings_per_person_max,
@@ -184,6 +194,7 @@ impl Front {
             edge,
             events,
             effects,
+            questions,
             desks,
             relays,
             metrics,
@@ -203,6 +214,7 @@ impl Front {
                     None => break,
                 },
                 Some(effect) = self.effects.recv() => self.effect(effect),
+                Some(question) = self.questions.recv() => self.question(question),
                 Some(outcome) = self.calls.next() => self.outcome(outcome),
                 () = until(timer) => self.endpoint.timeout(clock::now()),
                 _ = tick.tick() => self.tick(),
@@ -242,7 +254,9 @@ impl Front {
                     peer_port: peer.address.port(),
                 };
                 self.endpoint.opened(flow, addresses);
-                self.flows.insert(flow, Flow { core, ..Flow::default() });
+                let plain = matches!(peer.security, Security::Protected);
+                let address = Some(peer.address);
+                self.flows.insert(flow, Flow { core, plain, address, ..Flow::default() });
             }
             EdgeEvent::Message { flow, message } => {
                 self.endpoint.receive(clock::now(), flow, message);

@@ -18,7 +18,7 @@ impl FromRequestParts<Api> for Person {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
-        let (now, peer) = (clock::now(), parts.extensions.get::<Peer>().map(|peer| peer.0));
+        let (now, peer) = (clock::now(), parts.extensions.get::<Peer>().map(|peer| peer.address));
         let proves = parts.headers.contains_key(header::AUTHORIZATION);
         if proves && peer.is_some_and(|peer| api.guesses.is_spent(now, &peer)) {
             api.metrics.login("https", "limited");

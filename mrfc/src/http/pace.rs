@@ -23,14 +23,14 @@ impl<K: Eq + Hash> Pace<K> {
     }
 
     /// Whether this key has had as many as it may in this minute.
-    pub(super) fn is_spent(&self, now: Instant, key: &K) -> bool {
+    pub(crate) fn is_spent(&self, now: Instant, key: &K) -> bool {
         self.counts()
             .get(key)
             .is_some_and(|(since, count)| now < *since + MINUTE && *count >= self.per_minute_max)
     }
 
     /// Counts one, unless there were as many as there may be. Says whether it counted.
-    pub(super) fn take(&self, now: Instant, key: K) -> bool {
+    pub(crate) fn take(&self, now: Instant, key: K) -> bool {
         let mut counts = self.counts();
         if counts.len() >= KEYS_MAX && !counts.contains_key(&key) {
             counts.retain(|_, (since, _)| now < *since + MINUTE);

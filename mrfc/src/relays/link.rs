@@ -3,6 +3,7 @@
 //! It reads and writes at the same time, so that two ends that both have much to say cannot block each other.
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -27,6 +28,7 @@ pub(super) struct Ends {
     pub(super) heard: mpsc::UnboundedSender<Heard>,
     pub(super) face: watch::Sender<Option<Face>>,
     pub(super) rooms: watch::Sender<usize>,
+    pub(super) leaving: Arc<AtomicBool>,
 }
 
 pub(super) struct LinkTask {
@@ -189,6 +191,7 @@ impl LinkTask {
                 info!(relay = %self.name, msrp = %hello.msrp, restarted, "relay linked");
                 let (msrp, fingerprint) = (hello.msrp, hello.fingerprint);
                 self.ends.face.send_replace(Some(Face { msrp, fingerprint, up: true }));
+                self.ends.leaving.store(false, Ordering::Relaxed);
                 if restarted {
                     self.open.another_run();
                     self.tell(Heard::Restarted { relay: Arc::clone(&self.name) });
@@ -205,6 +208,7 @@ impl LinkTask {
                     }
                     Notice::Draining { sessions } => {
                         info!(relay = %self.name, sessions, "draining");
+                        self.ends.leaving.store(true, Ordering::Relaxed);
                     }
                     Notice::AuthAsked(asked) => {
                         let answer = self.logins.answer(&self.name, &asked);

@@ -5,12 +5,14 @@
 //! itself, which has no more than its limit unacknowledged, so they need no bounded queue behind it.
 mod link;
 mod logins;
+mod overview;
 mod receipts;
 mod safe;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use control::{Order, RoomNotice, RoomOrder};
@@ -18,6 +20,7 @@ use ids::ConferenceId;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 pub use logins::Logins;
+pub use overview::RelayState;
 pub use safe::Done;
 
 /// Orders on their way to one relay's task. A desk waits when there are more.
@@ -107,6 +110,12 @@ struct Link {
     orders: mpsc::Sender<Given>,
     face: watch::Receiver<Option<Face>>,
     rooms: watch::Receiver<usize>,
+    /// Where it is.
+    control: String,
+    /// It says that it drains.
+    leaving: Arc<AtomicBool>,
+    /// The operator wants no new room on it.
+    drained: AtomicBool,
 }
 
 impl fmt::Debug for Relays {
@@ -133,7 +142,8 @@ impl Relays {
             let (orders, incoming) = mpsc::channel(ORDERS_MAX);
             let (show_face, face) = watch::channel(None);
             let (show_rooms, rooms) = watch::channel(0);
-            let name: Arc<str> = at.name.as_str().into();
+            let (name, control): (Arc<str>, _) = (at.name.as_str().into(), at.control.clone());
+            let leaving = Arc::<AtomicBool>::default();
             let task = link::LinkTask::new(
                 &parts,
                 at,
@@ -142,10 +152,12 @@ impl Relays {
                     heard: heard.clone(),
                     face: show_face,
                     rooms: show_rooms,
+                    leaving: Arc::clone(&leaving),
                 },
             );
             drop(tokio::spawn(task.run(Arc::clone(&go))));
-            links.insert(name, Link { orders, face, rooms });
+            let drained = AtomicBool::new(false);
+            links.insert(name, Link { orders, face, rooms, control, leaving, drained });
         }
         (Self { links: Arc::new(links), order, go }, hearing)
     }
@@ -191,11 +203,12 @@ impl Relays {
     }
 
     /// The relay for a new room: of those that can be reached the one with the fewest rooms, the first configured
-    /// where two have as many. Where none can be reached, of all.
+    /// where two have as many. Where none can be reached, of all; but never one that drains.
     pub fn place(&self) -> Option<String> {
         let choose = |only_up: bool| {
             let links = self.order.iter().filter_map(|name| Some((name, self.links.get(name)?)));
             links
+                .filter(|(_, link)| !link.drains())
                 .filter(|(_, link)| !only_up || link.face.borrow().as_ref().is_some_and(|f| f.up))
                 .min_by_key(|(_, link)| *link.rooms.borrow())
                 .map(|(name, _)| name.to_string())

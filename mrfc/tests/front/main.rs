@@ -7,6 +7,7 @@ mod directory;
 mod joining;
 mod kamailio;
 mod messaging;
+mod operator;
 mod phone;
 mod process;
 mod referring;

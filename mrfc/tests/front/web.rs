@@ -1,8 +1,10 @@
 //! An HTTPS client that does one request per connection, with or without a proof of who asks.
+use std::net::SocketAddr;
+
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use rustls::pki_types::ServerName;
-use service::tls::{self, Trust};
+use service::tls::{self, Identity, Trust};
 use sip::digest::Login;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -19,12 +21,23 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
+    /// The body as JSON.
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body).unwrap()
+    }
+
     /// The `what` of an error.
     pub(crate) fn what(&self) -> String {
         let words: serde_json::Value = serde_json::from_slice(&self.body).unwrap();
-        for key in ["what", "where", "mend"] {
+        for key in ["title", "what", "where", "mend"] {
             assert!(words[key].is_string(), "an error without {key}: {words}");
         }
+        assert_eq!(words["status"], self.status);
+        assert!(
+            self.headers.contains("content-type: application/problem+json"),
+            "{}",
+            self.headers
+        );
         words["what"].as_str().unwrap().to_owned()
     }
 }
@@ -68,8 +81,21 @@ pub(crate) async fn exchange(
     headers: &str,
     body: &[u8],
 ) -> Answer {
-    let config = tls::client_config(Trust::Roots(world.roots.clone()), None, &[]).unwrap();
-    let socket = TcpStream::connect(world.addresses.https).await.unwrap();
+    exchange_at(world, world.addresses.https, None, method, path, headers, body).await
+}
+
+/// One request as it is, to one of the HTTPS listeners, from somebody who may show a certificate.
+pub(crate) async fn exchange_at(
+    world: &World,
+    address: SocketAddr,
+    identity: Option<&Identity>,
+    method: &str,
+    path: &str,
+    headers: &str,
+    body: &[u8],
+) -> Answer {
+    let config = tls::client_config(Trust::Roots(world.roots.clone()), identity, &[]).unwrap();
+    let socket = TcpStream::connect(address).await.unwrap();
     let name = ServerName::try_from(DOMAIN).unwrap();
     let mut stream = TlsConnector::from(config).connect(name, socket).await.unwrap();
     let head = format!(

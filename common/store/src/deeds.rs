@@ -1,0 +1,82 @@
+//! What operators and people did over HTTPS, for the question "who was that". Whoever notes a deed says how many are
+//! kept.
+use std::time::SystemTime;
+
+use sqlx::Row as _;
+
+use crate::{Error, Store, millis, time};
+
+/// Something that was done, or tried. Never what was said, and never a secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deed {
+    /// When.
+    pub at: SystemTime,
+    /// By whom.
+    pub actor: String,
+    /// What.
+    pub action: String,
+    /// To what.
+    pub subject: String,
+    /// From which address.
+    pub source: String,
+    /// What became of it.
+    pub result: String,
+}
+
+impl Store {
+    /// Notes a deed. With more than `kept_max` the oldest go.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn note_deed(&self, deed: Deed, kept_max: u32) -> Result<(), Error> {
+        self.writer
+            .write(move |connection| {
+                Box::pin(async move {
+                    sqlx::query(
+                        "INSERT INTO deeds (id, at_ms, actor, action, subject, source, result) \
+                         SELECT COALESCE(MAX(id), 0) + 1, $1, $2, $3, $4, $5, $6 FROM deeds",
+                    )
+                    .bind(millis(deed.at))
+                    .bind(&deed.actor)
+                    .bind(&deed.action)
+                    .bind(&deed.subject)
+                    .bind(&deed.source)
+                    .bind(&deed.result)
+                    .execute(&mut *connection)
+                    .await?;
+                    sqlx::query("DELETE FROM deeds WHERE id <= (SELECT MAX(id) FROM deeds) - $1")
+                        .bind(i64::from(kept_max))
+                        .execute(&mut *connection)
+                        .await?;
+                    Ok(())
+                })
+            })
+            .await
+    }
+
+    /// The newest deeds, newest first: of everybody, or of one actor.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn deeds(&self, actor: Option<&str>, count: u32) -> Result<Vec<Deed>, Error> {
+        let rows = sqlx::query(
+            "SELECT at_ms, actor, action, subject, source, result FROM deeds \
+             WHERE $1 IS NULL OR actor = $1 ORDER BY id DESC LIMIT $2",
+        )
+        .bind(actor)
+        .bind(i64::from(count))
+        .fetch_all(&self.readers)
+        .await?;
+        let read = |row: &sqlx::sqlite::SqliteRow| {
+            Ok(Deed {
+                at: time(row.try_get("at_ms")?),
+                actor: row.try_get("actor")?,
+                action: row.try_get("action")?,
+                subject: row.try_get("subject")?,
+                source: row.try_get("source")?,
+                result: row.try_get("result")?,
+            })
+        };
+        rows.iter().map(read).collect()
+    }
+}

@@ -1,0 +1,40 @@
+//! The OpenAPI document of the operator's API, made from the handlers.
+use utoipa::OpenApi;
+
+use super::{conferences, members, registrations, relays, status};
+pub(super) use crate::http::ProblemBody;
+use crate::http::document;
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Conclave, for operators",
+        description = "What there is, who is in it, and the levers."
+    ),
+    paths(
+        show,
+        status::show,
+        status::check_config,
+        status::audit,
+        conferences::list,
+        conferences::create,
+        conferences::show,
+        conferences::close,
+        members::list,
+        members::kick,
+        registrations::list,
+        registrations::drop_all,
+        registrations::drop_one,
+        relays::list,
+        relays::drain,
+        relays::undrain
+    ),
+    components(schemas(ProblemBody))
+)]
+struct Document;
+
+/// This document.
+#[utoipa::path(get, path = "/v1/openapi.json", responses((status = 200, description = "OpenAPI 3.1")))]
+pub(super) async fn show() -> impl axum::response::IntoResponse {
+    document(&Document::openapi())
+}

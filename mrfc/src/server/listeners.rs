@@ -1,0 +1,115 @@
+//! Opens what the MRFC listens on. What is answered there, others say.
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use edge::{Edge, Listen};
+use mls::identity::Issuer;
+use service::tls::{self, ClientAuth, Identity};
+use store::Store;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+
+use super::StartError;
+use crate::admin;
+use crate::config::Config;
+use crate::desk::Desks;
+use crate::front::{self, Question};
+use crate::http::{self, Api, Listening, Pace};
+use crate::metrics::Metrics;
+use crate::relays::Relays;
+use crate::users::Users;
+
+/// What the listeners work on.
+pub(super) struct Works {
+    pub(super) config: Arc<Config>,
+    pub(super) users: Arc<Users>,
+    pub(super) store: Store,
+    pub(super) desks: Desks,
+    pub(super) relays: Relays,
+    pub(super) metrics: Metrics,
+}
+
+impl Works {
+    /// The listener of devices and their people.
+    pub(super) async fn https(
+        &self,
+        issuer: Issuer,
+    ) -> Result<(SocketAddr, Listening), StartError> {
+        let config = &self.config;
+        let (listener, address) = listen("https", config.https.listen).await?;
+        let identity = Identity::load(&config.https.certificate_file, &config.https.key_file)?;
+        let tls = tls::server_config(&identity, ClientAuth::None, &[b"http/1.1"])?;
+        let api = Api::from(http::Inner {
+            gatekeeper: Mutex::new(front::gatekeeper(config)?),
+            users: Arc::clone(&self.users),
+            issuer,
+            certificate_days: config.issuer.certificate_days,
+            store: self.store.clone(),
+            desks: self.desks.clone(),
+            metrics: self.metrics.clone(),
+            limits: config.limits.clone(),
+            guesses: Pace::new(config.limits.http_failures_per_minute_max),
+            claims: Pace::new(config.limits.key_package_claims_per_minute_max),
+        });
+        let listening = Listening {
+            listener,
+            tls,
+            router: http::router(api),
+            connections_max: config.limits.http_connections_max,
+            request: config.limits.http_request(),
+            metrics: self.metrics.clone(),
+        };
+        Ok((address, listening))
+    }
+
+    /// The operator's listener, where one is configured.
+    pub(super) async fn admin(
+        &self,
+        questions: mpsc::Sender<Question>,
+    ) -> Result<Option<(SocketAddr, Listening)>, StartError> {
+        let Some(settings) = &self.config.admin else { return Ok(None) };
+        let parts = admin::Parts {
+            config: Arc::clone(&self.config),
+            desks: self.desks.clone(),
+            relays: self.relays.clone(),
+            store: self.store.clone(),
+            metrics: self.metrics.clone(),
+            questions,
+        };
+        admin::open(settings, parts).await.map(Some)
+    }
+}
+
+/// Opens the SIP listeners: TLS, and plain TCP where that is configured.
+pub(super) async fn listen_sip(
+    edge: &Edge,
+    config: &Config,
+) -> Result<(SocketAddr, Option<SocketAddr>), StartError> {
+    let identity = Identity::load(&config.sip.certificate_file, &config.sip.key_file)?;
+    let clients = match &config.sip.core_ca_file {
+        Some(file) => ClientAuth::Optional(tls::load_roots(file)?),
+        None => ClientAuth::None,
+    };
+    let tls = Listen::Tls(tls::server_config(&identity, clients, &[])?);
+    let open = async |address, how| {
+        let wrong = |why| StartError::Listen { what: "sip", address, why };
+        edge.listen(address, how).await.map_err(wrong)
+    };
+    let address = open(config.sip.listen, tls).await?;
+    let protected = match config.sip.protected_listen {
+        Some(address) => Some(open(address, Listen::Protected).await?),
+        None => None,
+    };
+    Ok((address, protected))
+}
+
+/// Opens a port.
+pub(crate) async fn listen(
+    what: &'static str,
+    address: SocketAddr,
+) -> Result<(TcpListener, SocketAddr), StartError> {
+    let wrong = |why| StartError::Listen { what, address, why };
+    let listener = TcpListener::bind(address).await.map_err(wrong)?;
+    let address = listener.local_addr().map_err(wrong)?;
+    Ok((listener, address))
+}
