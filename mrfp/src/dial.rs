@@ -247,7 +247,7 @@ pub(crate) async fn seat(
     if let Err(error) = sat {
         tracing::debug!(%conference, %seat, error, "not connected");
         relay.unreached(seat, Cause::Disconnected);
-        registry.remove_ticket(&conference, seat);
+        registry.remove_ticket(&relay, &conference, seat);
     }
 }
 

@@ -141,10 +141,14 @@ impl Registry {
         self.tickets.get_mut(&session_id).map(|mut ticket| change(&mut ticket))
     }
 
-    /// A seat ended: its session-id stands for nothing from now on.
-    pub(crate) fn remove_ticket(&self, conference: &ConferenceId, seat: SeatId) {
-        if let Some((_, session_id)) = self.session_ids.remove(&(conference.clone(), seat)) {
-            self.tickets.remove(&session_id);
+    /// A seat of this room ended: its session-id stands for nothing from now on. A conference that was closed and opened
+    /// again may have the same seat by now, with another ticket, which stays.
+    pub(crate) fn remove_ticket(&self, relay: &Relay, conference: &ConferenceId, seat: SeatId) {
+        let key = (conference.clone(), seat);
+        let Some(session_id) = self.session_ids.get(&key).map(|id| id.clone()) else { return };
+        let of_room = |_: &String, ticket: &Ticket| ticket.relay.id == relay.id;
+        if self.tickets.remove_if(&session_id, of_room).is_some() {
+            self.session_ids.remove_if(&key, |_, id| *id == session_id);
         }
     }
 

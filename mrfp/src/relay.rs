@@ -254,7 +254,7 @@ impl Relay {
     ) -> Result<(), Refusal> {
         let mut room = self.lock();
         if piece.flag() != Flag::Abort
-            && let Err(refusal) = room.sender_stands(piece.sender())
+            && let Err(refusal) = room.may_go_on(piece)
         {
             // The session has forgotten a message that ends, so only we can tell those who wait for this end.
             if piece.flag() == Flag::End && !piece.is_first() {

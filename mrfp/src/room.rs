@@ -15,8 +15,8 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use control::Gate;
 use control::gate::{self, Verdict};
+use control::{Gate, Level};
 use ids::{ConferenceId, DeviceId, Number, SeatId};
 
 use crowd::Crowd;
@@ -24,7 +24,7 @@ pub use roster::{Participant, Recipient, Roster};
 use types::Deaf;
 pub use types::Types;
 
-use crate::session::{Audience, Kind, Message, Refusal, Seen};
+use crate::session::{Audience, Kind, Message, Piece, Refusal, SEALED_FILE, Seen};
 
 /// Which shards have someone in the room: bit n stands for shard n.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -268,6 +268,13 @@ impl Room {
             Some(Place::Bound { .. }) => Ok(()),
             _ => Err(Refusal::NoSession),
         }
+    }
+
+    /// Whether a piece of a streamed message may pass now. What began in an open room does not go on in a sealed one.
+    pub fn may_go_on(&self, piece: &Piece) -> Result<(), Refusal> {
+        self.sender_stands(piece.sender())?;
+        let open = self.roster.level != Level::Sealed;
+        if open || piece.is_type(SEALED_FILE) { Ok(()) } else { Err(Refusal::ContentType) }
     }
 
     fn verdict(&self, message: &Message, now: Instant) -> Result<Verdict, Refusal> {

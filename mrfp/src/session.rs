@@ -117,6 +117,12 @@ impl Piece {
         &self.content_type
     }
 
+    /// Whether its content is of this type; case and parameters do not count.
+    pub fn is_type(&self, wanted: &str) -> bool {
+        let bare = self.content_type.split(|octet| *octet == b';').next().unwrap_or_default();
+        bare.trim_ascii().eq_ignore_ascii_case(wanted.as_bytes())
+    }
+
     /// What a REPORT about it carries: of a private message its From and To (RFC 7701, 6.2).
     pub fn wrapper(&self) -> Option<&Bytes> {
         self.wrapper.as_ref()

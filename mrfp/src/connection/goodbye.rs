@@ -70,7 +70,7 @@ async fn discard(socket: &mut OwnedReadHalf, shard: &Shard) -> io::Result<()> {
 pub(super) fn lose(seated: &mut Seated, shard: &Shard, cause: Cause) {
     seated.close(shard, label(cause));
     seated.relay.lose(seated.seat(), cause);
-    shard.plane.registry.remove_ticket(&seated.conference, seated.seat());
+    shard.plane.registry.remove_ticket(&seated.relay, &seated.conference, seated.seat());
 }
 
 fn label(cause: Cause) -> &'static str {

@@ -193,13 +193,13 @@ impl Carrier {
 
     fn unseat(&self, conference: &ConferenceId, relay: &Relay, seat: SeatId) {
         relay.unseat(seat);
-        self.plane.registry.remove_ticket(conference, seat);
+        self.plane.registry.remove_ticket(relay, conference, seat);
     }
 
     fn close(&self, conference: &ConferenceId) {
         let Some(relay) = self.plane.registry.remove_room(conference) else { return };
         for seat in relay.close() {
-            self.plane.registry.remove_ticket(conference, seat);
+            self.plane.registry.remove_ticket(&relay, conference, seat);
         }
     }
 
@@ -224,7 +224,7 @@ impl Carrier {
     pub(crate) fn end_overdue(&self, now: Instant) {
         for relay in self.plane.registry.rooms() {
             for seat in relay.end_overdue(now) {
-                self.plane.registry.remove_ticket(&relay.conference(), seat);
+                self.plane.registry.remove_ticket(&relay, &relay.conference(), seat);
                 self.plane.metrics.sessions_closed.with_label_values(&["never_bound"]).inc();
             }
         }

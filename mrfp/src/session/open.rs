@@ -53,8 +53,11 @@ struct Held {
     /// From the first octet, without a gap.
     octets: BytesMut,
     /// What lies behind a gap, by where it starts.
-    beyond: BTreeMap<usize, Bytes>,
+    beyond: BTreeMap<usize, BytesMut>,
 }
+
+/// Pieces behind gaps that are kept: each costs many times the octet it may hold. What comes in order is one piece.
+const PIECES_MAX: usize = 1024;
 
 #[derive(Debug)]
 struct Stream {
@@ -177,7 +180,7 @@ impl Open {
                     // It came whole, so nothing is held, and nothing is copied.
                     return Ok(Admitted::Whole(held.message(around.seat, body)));
                 }
-                held.add(start, &body);
+                held.add(start, &body)?;
                 if !complete {
                     return Ok(Admitted::Kept);
                 }
@@ -243,10 +246,14 @@ fn head(gather: &mut Gather, piece: &Body) -> Result<Option<Envelope>, BadCpim> 
 
 impl Held {
     /// RFC 4975, 7.3.1: of octets that come twice the later ones count.
-    fn add(&mut self, start: u64, body: &Body) {
+    fn add(&mut self, start: u64, body: &Body) -> Result<(), Refusal> {
         let mut at = usize::try_from(start).unwrap_or(usize::MAX);
         if at > self.octets.len() {
-            return self.add_beyond(at, Bytes::copy_from_slice(&body.gather()));
+            self.add_beyond(at, BytesMut::from(&body.gather()[..]));
+            return match self.beyond.len() {
+                ..=PIECES_MAX => Ok(()),
+                _ => Err(Refusal::Contradiction),
+            };
         }
         for slice in body.slices() {
             let behind = self.octets.get_mut(at..).unwrap_or_default();
@@ -262,25 +269,34 @@ impl Held {
             let rest = piece.get(self.octets.len() - at..).unwrap_or_default();
             self.octets.extend_from_slice(rest);
         }
+        Ok(())
     }
 
     /// Keeps a piece behind a gap. Of older pieces only what it does not cover stays.
-    fn add_beyond(&mut self, at: usize, piece: Bytes) {
+    fn add_beyond(&mut self, at: usize, piece: BytesMut) {
         let end = at.saturating_add(piece.len());
         while let Some((&start, _)) = self.beyond.range(..end).next_back() {
-            let Some(old) = self.beyond.remove(&start) else { break };
+            let Some(mut old) = self.beyond.remove(&start) else { break };
             let old_end = start.saturating_add(old.len());
             if old_end <= at {
                 self.beyond.insert(start, old);
                 break;
             }
             if old_end > end {
-                self.beyond.insert(end, old.slice(end.saturating_sub(start)..));
+                self.beyond.insert(end, old.split_off(end.saturating_sub(start)));
             }
             if start < at {
-                self.beyond.insert(start, old.slice(..at - start));
+                old.truncate(at - start);
+                self.beyond.insert(start, old);
                 break;
             }
+        }
+        // What comes in order behind a gap is one piece.
+        if let Some((start, before)) = self.beyond.range_mut(..at).next_back()
+            && start.saturating_add(before.len()) == at
+        {
+            before.extend_from_slice(&piece);
+            return;
         }
         self.beyond.insert(at, piece);
     }

@@ -59,23 +59,35 @@ fn scene(limits: Limits) -> Scene {
         metrics: Arc::new(Metrics::new(&service::metrics::Metrics::new())),
         transit: None,
     }));
-    let order = control::Room {
+    let relay = open(&plane, now);
+    let shard = Rc::new(Shard::new(0, plane).unwrap());
+    let (peers, sockets, transport) = (Vec::new(), HashMap::new(), Transport::Tls);
+    Scene { shard, relay, now, rng, peers, sockets, transport }
+}
+
+/// An open room.
+fn order() -> control::Room {
+    control::Room {
         uri: "sip:room7@example.net".into(),
         term: Term(1),
         level: Level::Open,
         gate: None,
         message_octets_max: 1_000_000,
         charge: false,
-    };
-    let room = Room::new("room7".parse().unwrap(), &order, now);
-    let relay = Relay::new(room, &plane.doors, &plane.focus, &plane.metrics, &limits);
-    let relay = Arc::new(relay);
-    let shard = Rc::new(Shard::new(0, plane).unwrap());
-    let (peers, sockets, transport) = (Vec::new(), HashMap::new(), Transport::Tls);
-    Scene { shard, relay, now, rng, peers, sockets, transport }
+    }
+}
+
+fn open(plane: &Plane, now: Instant) -> Arc<Relay> {
+    let room = Room::new("room7".parse().unwrap(), &order(), now);
+    Arc::new(Relay::new(room, &plane.doors, &plane.focus, &plane.metrics, &plane.limits))
 }
 
 impl Scene {
+    /// The same conference, opened anew.
+    fn room(&self) -> Arc<Relay> {
+        open(&self.shard.plane, self.now)
+    }
+
     /// A connection that is here and has no seat.
     fn connection(&mut self) -> Rc<Connection> {
         let listener = std::net::TcpListener::bind((HERE, 0)).unwrap();

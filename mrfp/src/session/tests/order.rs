@@ -100,3 +100,26 @@ fn a_message_that_could_not_be_passed_on_is_refused_to_its_end() {
 
     assert_eq!(scene.send(&send.chunk(3000, 9000).0), Err(Refusal::FocusAway));
 }
+
+#[test]
+fn octets_behind_a_gap_cost_no_more_than_some_pieces_however_they_come() {
+    let text: Vec<u8> = (0..9000_u32).map(|n| u8::try_from(n % 251).unwrap()).collect();
+    let send = whole(cpim(ROOM, SEALED, text.clone()));
+    let front = send.content.as_ref().unwrap().1.len() - text.len();
+    // In order they are one piece.
+    let mut scene = Scene::new(Level::Sealed);
+    scene.send(&send.chunk(0, front + 10).0).unwrap();
+    for at in 100..9000 {
+        assert_eq!(scene.send(&send.chunk(front + at, 1).0), Ok(Admitted::Kept), "{at}");
+    }
+    let Ok(Admitted::Whole(message)) = scene.send(&send.chunk(front + 10, 90).0) else { panic!() };
+    assert_eq!(message.content().gather(), text);
+
+    // From the last to the first each is a piece of its own, and nobody sends like that.
+    let mut scene = Scene::new(Level::Sealed);
+    scene.send(&send.chunk(0, front + 10).0).unwrap();
+    let kept = (100..9000)
+        .rev()
+        .take_while(|at| scene.send(&send.chunk(front + at, 1).0) == Ok(Admitted::Kept));
+    assert_eq!(kept.count(), 1024);
+}

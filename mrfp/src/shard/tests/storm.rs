@@ -62,7 +62,8 @@ impl Storm {
         let n = u64::try_from(self.any(usize::try_from(self.seats).unwrap())).unwrap() + 1;
         self.scene.relay.unseat(SeatId(n));
         let conference = self.scene.relay.conference();
-        self.scene.shard.plane.registry.remove_ticket(&conference, SeatId(n));
+        let relay = &self.scene.relay;
+        self.scene.shard.plane.registry.remove_ticket(relay, &conference, SeatId(n));
     }
 
     /// The first chunk of a message to the room, or to somebody.
@@ -133,7 +134,8 @@ impl Storm {
         }
         for seat in self.scene.relay.end_overdue(self.scene.now + Duration::from_secs(3600)) {
             let conference = self.scene.relay.conference();
-            self.scene.shard.plane.registry.remove_ticket(&conference, seat);
+            let relay = &self.scene.relay;
+            self.scene.shard.plane.registry.remove_ticket(relay, &conference, seat);
         }
         self.scene.shard.settle();
     }

@@ -1,5 +1,5 @@
-//! What one connection may cost the others of its shard: so many messages in a turn, and nothing once its socket takes
-//! nothing any more.
+//! What one connection may cost others: so many messages in a turn, nothing once its socket takes nothing any more, and
+//! nothing of a conference that is opened anew while it ends.
 use std::io::Read;
 
 use super::*;
@@ -127,4 +127,49 @@ async fn what_waits_for_a_connection_that_ends_in_the_middle_of_a_round_is_forgo
         bob.take_waiting_frames().is_empty(),
         "a frozen list of receivers may keep it for minutes"
     );
+}
+
+#[tokio::test]
+async fn who_leaves_a_room_that_was_closed_takes_no_seat_of_the_room_that_was_opened_anew() {
+    let mut scene = plain(Limits::default());
+    let alice = scene.connection();
+    scene.seat(1);
+    scene.bind(&alice, 1);
+    scene.shard.settle();
+
+    // The focus closes the conference and opens it again, before the shard has heard of it.
+    let (plane, conference) = (Arc::clone(&scene.shard.plane), scene.relay.conference());
+    for seat in scene.relay.close() {
+        plane.registry.remove_ticket(&scene.relay, &conference, seat);
+    }
+    scene.relay = scene.room();
+    scene.seat(1);
+    scene.end(&alice, Cause::Disconnected).await;
+    let again = scene.connection();
+    scene.bind(&again, 1);
+    scene.shard.settle();
+
+    assert_eq!(scene.receivers(), [SeatId(1)]);
+}
+
+#[tokio::test]
+async fn what_began_in_an_open_room_does_not_go_on_in_a_sealed_one() {
+    let (mut scene, connections) = three();
+    let (first, last) = stream("sip:room7@example.net");
+    scene.request(&connections[0], 1, &first);
+    scene.shard.settle();
+    let begun = connections[1].take_waiting_frames().len();
+
+    let sealed = control::Room { level: Level::Sealed, ..order() };
+    scene.relay.open(&sealed, scene.now);
+    scene.request(&connections[0], 1, &last);
+    scene.shard.settle();
+
+    assert_eq!(begun, 2, "the answer to the first request, and the first chunk");
+    let frames = connections[1].take_waiting_frames();
+    let text = frames.iter().map(|frame| frame.to_bytes()).collect::<Vec<_>>().concat();
+    assert_eq!(frames.len(), 1, "{}", String::from_utf8_lossy(&text));
+    assert!(text.ends_with(b"#\r\n") && !text.windows(2).any(|two| two == [7, 7]));
+    let refused = scene.shard.plane.metrics.refusals.with_label_values(&["content_type"]).get();
+    assert_eq!((refused, scene.streams()), (1, 0));
 }
