@@ -1,5 +1,6 @@
 //! What the MRFC keeps on disk: the journal of each conference, the KeyPackage directory, counters, issued certificates,
-//! what people keep here, and who did what over HTTPS, in one SQLite file that an operator can read.
+//! where people can be reached and who tried to register, what people keep here, and who did what over HTTPS, in one
+//! SQLite file that an operator can read.
 //!
 //! All changes pass through **one writer task**, which puts whatever is waiting into one transaction and answers
 //! each caller only after the commit (WAL, `synchronous=FULL`): an answer means that it is on disk, and a hundred
@@ -25,6 +26,7 @@
 //! # Ok(()) }
 //! # tokio::runtime::Runtime::new().unwrap().block_on(example()).unwrap();
 //! ```
+mod attempts;
 mod certificates;
 mod counters;
 mod deeds;
@@ -32,6 +34,7 @@ mod documents;
 mod error;
 mod journal;
 mod key_packages;
+mod registrations;
 mod writer;
 
 use std::path::Path;
@@ -40,12 +43,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, SqlitePool};
 
+pub use attempts::Attempt;
 pub use certificates::Certificate;
 pub use deeds::Deed;
 pub use documents::Document;
 pub use error::Error;
 pub use journal::{Entry, History};
 pub use key_packages::{Claimed, NewKeyPackage};
+pub use registrations::Registration;
 use writer::Writer;
 
 /// Connections for reads. SQLite reads in parallel with the writer; four keep a small machine busy.
