@@ -436,7 +436,8 @@ impl Connection {
     pub(crate) fn flush(&self, shard: &Shard) {
         self.dirty.set(false);
         let was_behind = self.writer.is_behind();
-        match self.writer.flush(&mut self.wire.borrow_mut(), &shard.plane, &shard.tally) {
+        let shared = (&shard.tally, &shard.room);
+        match self.writer.flush(&mut self.wire.borrow_mut(), &shard.plane, shared) {
             Flushed::All => {
                 self.note_written();
                 self.transit_written(clock::now);

@@ -124,11 +124,11 @@ impl Server {
             limits: config.limits,
             shards: config.shard_count(),
             authorities,
-            ways: Ways {
-                tls: tls::live_server_config(&identity, ClientAuth::Any, &[])?,
-                browsers: tls::live_server_config(&identity, ClientAuth::None, &[b"http/1.1"])?,
-                origins: config.msrp.websocket_origins.as_slice().into(),
-            },
+            ways: Ways::new(
+                tls::live_server_config(&identity, ClientAuth::Any, &[])?,
+                tls::live_server_config(&identity, ClientAuth::None, &[b"http/1.1"])?,
+                config.msrp.websocket_origins.as_slice().into(),
+            ),
             identity: Arc::clone(&identity),
             peers: peers.map(Authority::new).transpose()?,
             focus: Arc::new(Focus::new(name, &mut plane::random())),

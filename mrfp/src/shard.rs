@@ -25,6 +25,7 @@ use crate::metrics::Metrics;
 use crate::plane::{self, Plane};
 use crate::relay::{Relay, RoomId};
 use crate::room::Roster;
+use crate::writer::Room;
 
 /// One shard.
 pub(crate) struct Shard {
@@ -35,6 +36,8 @@ pub(crate) struct Shard {
     pub(crate) buffer: RefCell<Vec<u8>>,
     /// Opened octets of which nobody kept any: their room, for the next batch.
     pub(crate) spare: RefCell<BytesMut>,
+    /// What is sealed passes through here on its way out.
+    pub(crate) room: RefCell<Room>,
     pub(crate) rng: RefCell<StdRng>,
     rooms: RefCell<HashMap<RoomId, LocalRoom>>,
     connections: RefCell<HashMap<u64, Rc<Connection>>>,
@@ -119,6 +122,7 @@ impl Shard {
             door,
             buffer: RefCell::new(vec![0; plane.limits.read_octets]),
             spare: RefCell::default(),
+            room: RefCell::default(),
             rng: RefCell::new(plane::random()),
             rooms: RefCell::default(),
             connections: RefCell::default(),

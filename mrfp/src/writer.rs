@@ -15,9 +15,6 @@ use crate::wire::{Wire, Written};
 /// Octets sealed at once: four full records, which is one vectored write. What is not sealed yet can be overtaken.
 const SEAL_OCTETS: usize = 64 * 1024;
 
-/// Frames taken at once without another allocation.
-const FRAMES: usize = 64;
-
 /// Octets that are not left to wait for the end of a batch: some full writes. A receiver that reads is never full.
 const LADEN_OCTETS: usize = 4 * SEAL_OCTETS;
 
@@ -33,6 +30,13 @@ pub(crate) struct Writer {
     counted: Cell<usize>,
     /// Times that the socket has taken something.
     writes: Cell<u64>,
+}
+
+/// Room that all connections of a shard use in turn.
+#[derive(Debug, Default)]
+pub(crate) struct Room {
+    frames: Vec<Frame>,
+    sealed: Vec<u8>,
 }
 
 /// What a flush came to.
@@ -142,13 +146,21 @@ impl Writer {
     }
 
     /// Writes as much as the socket takes.
-    pub(crate) fn flush(&self, wire: &mut Wire, plane: &Plane, tally: &Tally) -> Flushed {
+    pub(crate) fn flush(
+        &self,
+        wire: &mut Wire,
+        plane: &Plane,
+        (tally, room): (&Tally, &RefCell<Room>),
+    ) -> Flushed {
         // What nobody will ever take is not waiting.
         if self.socket.borrow().is_none() {
             return Flushed::All;
         }
         let (mut writes, mut octets) = (0, 0);
-        let flushed = self.pump(wire, &mut writes, &mut octets);
+        let room = &mut *room.borrow_mut();
+        wire.lend(&mut room.sealed);
+        let flushed = self.pump(wire, &mut room.frames, &mut writes, &mut octets);
+        wire.give_back(&mut room.sealed);
         tally.writes.update(|sum| sum + writes);
         tally.octets_out.update(|sum| sum + octets);
         self.writes.update(|sum| sum + writes);
@@ -161,10 +173,15 @@ impl Writer {
         flushed
     }
 
-    fn pump(&self, wire: &mut Wire, writes: &mut u64, octets: &mut u64) -> Flushed {
+    fn pump(
+        &self,
+        wire: &mut Wire,
+        frames: &mut Vec<Frame>,
+        writes: &mut u64,
+        octets: &mut u64,
+    ) -> Flushed {
         let socket = self.socket.borrow();
         let Some(socket) = &*socket else { return Flushed::All };
-        let mut frames = Vec::new();
         loop {
             match wire.write(socket, writes) {
                 Ok(Written::All) => {}
@@ -177,13 +194,12 @@ impl Writer {
             if self.outbox.borrow().is_empty() {
                 return Flushed::All;
             }
-            frames.reserve(FRAMES);
-            let sum = self.outbox.borrow_mut().take(SEAL_OCTETS, &mut frames);
+            let sum = self.outbox.borrow_mut().take(SEAL_OCTETS, frames);
             if frames.is_empty() {
                 return Flushed::All;
             }
             *octets += u64::try_from(sum).unwrap_or_default();
-            wire.seal(&mut frames);
+            wire.seal(frames);
         }
     }
 

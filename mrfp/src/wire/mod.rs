@@ -23,7 +23,6 @@ use websocket::{BadWebSocket, WebSocket};
 
 /// One connection's way of wrapping MSRP.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "nearly all are TLS, and need no box of their own")]
 pub(crate) enum Wire {
     /// TLS, at either end of it.
     Tls(Tls),
@@ -76,9 +75,28 @@ pub(crate) enum WireError {
     /// Not TLS, or not from this peer.
     #[error(transparent)]
     Tls(#[from] rustls::Error),
+    /// The same, behind the handshake.
+    #[error(transparent)]
+    Record(#[from] record::Error),
     /// Not WebSocket as MSRP has it.
     #[error(transparent)]
     WebSocket(#[from] BadWebSocket),
+}
+
+impl Ways {
+    /// With the keys of a connection given to `record` behind its handshake.
+    pub(crate) fn new(
+        tls: Arc<ServerConfig>,
+        browsers: Arc<ServerConfig>,
+        origins: Arc<[String]>,
+    ) -> Self {
+        let giving = |config: Arc<ServerConfig>| {
+            let mut config = Arc::unwrap_or_clone(config);
+            config.enable_secret_extraction = true;
+            Arc::new(config)
+        };
+        Self { tls: giving(tls), browsers: giving(browsers), origins }
+    }
 }
 
 impl Wire {
@@ -99,7 +117,9 @@ impl Wire {
         config: Arc<ClientConfig>,
         name: ServerName<'static>,
     ) -> Result<Self, WireError> {
-        Ok(Self::Tls(Tls::client(config, name)?))
+        let mut config = Arc::unwrap_or_clone(config);
+        config.enable_secret_extraction = true;
+        Ok(Self::Tls(Tls::client(Arc::new(config), name)?))
     }
 
     /// Without TLS, either way.
@@ -132,7 +152,7 @@ impl Wire {
         opened: &mut BytesMut,
     ) -> Result<Incoming, WireError> {
         match self {
-            Self::Tls(tls) => Ok(tls.open(sealed, opened)?),
+            Self::Tls(tls) => tls.open(sealed, opened),
             Self::WebSocket(socket) => socket.open(sealed, opened),
             Self::Plain(_) => {
                 Plain::open(sealed, opened);
@@ -162,6 +182,24 @@ impl Wire {
                 frames.clear();
             }
             Self::Plain(plain) => plain.seal(frames),
+        }
+    }
+
+    /// Lends room for what is sealed. It is asked back when that has been written.
+    pub(crate) fn lend(&mut self, room: &mut Vec<u8>) {
+        match self {
+            Self::Tls(tls) => tls.lend(room),
+            Self::WebSocket(socket) => socket.tls_mut().lend(room),
+            Self::Plain(_) => {}
+        }
+    }
+
+    /// Gives back the room, unless something waits in it.
+    pub(crate) fn give_back(&mut self, room: &mut Vec<u8>) {
+        match self {
+            Self::Tls(tls) => tls.give_back(room),
+            Self::WebSocket(socket) => socket.tls_mut().give_back(room),
+            Self::Plain(_) => {}
         }
     }
 

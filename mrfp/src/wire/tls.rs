@@ -1,26 +1,46 @@
-//! rustls between a socket's octets and MSRP's: opens what came in, seals what goes out. It owns no socket and starts
-//! no task. A body is copied once on its way in (out of rustls) and once on its way out (gathered as it is sealed).
-use std::io::{self, BufRead, IoSlice, Write};
+//! TLS between a socket's octets and MSRP's: opens what came in, seals what goes out. It owns no socket and starts no
+//! task. rustls does the handshake (`tls/agreeing`); behind that, TLS 1.3 is `record`'s, which opens into the buffer that
+//! is decoded and seals into the one that is written: no copy on the way in, one gather on the way out.
+mod agreeing;
+
+use std::io;
 use std::sync::Arc;
 
 use bytes::BytesMut;
 use msrp::Frame;
+use record::Records;
 use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, Connection, ServerConfig, ServerConnection};
+use rustls::{ClientConfig, ServerConfig};
 use tokio::net::tcp::OwnedWriteHalf;
 
-use super::{Incoming, Written};
+use super::{Incoming, WireError, Written};
+use agreeing::{Agreeing, Progress};
 
 /// One end of a TLS connection.
 #[derive(Debug)]
 pub(crate) struct Tls {
-    rustls: Connection,
+    stage: Stage,
+    /// Sealed octets, of which the first `left` have left.
+    out: Vec<u8>,
+    left: usize,
+    /// What the peer has shown.
+    certificates: Option<Box<[CertificateDer<'static>]>>,
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// With rustls: in the handshake, and for good with TLS 1.2.
+    Agreeing(Box<Agreeing>),
+    /// Behind the handshake of TLS 1.3.
+    Agreed(Box<Records>),
+    /// It could not be sealed what was to be: nothing may leave any more.
+    Broken,
 }
 
 impl Tls {
     /// The server's end: the peer connected to us.
     pub(crate) fn server(config: Arc<ServerConfig>) -> Result<Self, rustls::Error> {
-        Ok(Self::over(ServerConnection::new(config)?.into()))
+        Ok(Self::over(Agreeing::server(config)?))
     }
 
     /// The client's end: we connected, to a peer of this name.
@@ -28,112 +48,147 @@ impl Tls {
         config: Arc<ClientConfig>,
         name: ServerName<'static>,
     ) -> Result<Self, rustls::Error> {
-        Ok(Self::over(ClientConnection::new(config, name)?.into()))
+        let mut tls = Self::over(Agreeing::client(config, name)?);
+        // A client speaks first.
+        tls.agree(&[], &mut BytesMut::new()).map(|_| tls)
+    }
+
+    fn over(agreeing: Agreeing) -> Self {
+        let stage = Stage::Agreeing(Box::new(agreeing));
+        Self { stage, out: Vec::new(), left: 0, certificates: None }
     }
 
     pub(crate) fn certificates(&self) -> Option<&[CertificateDer<'static>]> {
-        self.rustls.peer_certificates()
-    }
-
-    fn over(mut rustls: Connection) -> Self {
-        // The outbox is the bound; a second one here would cut frames.
-        rustls.set_buffer_limit(None);
-        Self { rustls }
+        self.certificates.as_deref()
     }
 
     pub(crate) fn is_handshaking(&self) -> bool {
-        self.rustls.is_handshaking()
+        matches!(&self.stage, Stage::Agreeing(agreeing) if agreeing.is_handshaking())
     }
 
     /// Opens `sealed`, as it came from the socket, and adds what was inside to `opened`.
     pub(crate) fn open(
         &mut self,
-        mut sealed: &[u8],
+        sealed: &[u8],
         opened: &mut BytesMut,
-    ) -> Result<Incoming, rustls::Error> {
+    ) -> Result<Incoming, WireError> {
         // One allocation of the right size for the batch: it is shared by all frames made of it, and keeps nothing
         // else alive while they wait.
         opened.reserve(sealed.len());
-        while !sealed.is_empty() {
-            // Reading from a slice cannot fail; rustls says so only when its plaintext is not taken, and it is.
-            let read = self.rustls.read_tls(&mut sealed).unwrap_or(0);
-            let state = self.rustls.process_new_packets()?;
-            if state.plaintext_bytes_to_read() > 0 {
-                self.take(opened);
-            }
-            if state.peer_has_closed() || read == 0 {
-                return Ok(Incoming::Closed);
-            }
+        match &mut self.stage {
+            Stage::Agreeing(_) => Ok(self.agree(sealed, opened)?),
+            Stage::Agreed(records) => match records.open(sealed, opened) {
+                Ok(record::Incoming::Open) => Ok(Incoming::Open),
+                Ok(record::Incoming::Closed) => Ok(Incoming::Closed),
+                Err(error) => {
+                    let alert = records.alert(error, &mut self.out);
+                    self.unless_broken(alert);
+                    Err(error.into())
+                }
+            },
+            Stage::Broken => Ok(Incoming::Closed),
         }
-        Ok(Incoming::Open)
     }
 
-    fn take(&mut self, opened: &mut BytesMut) {
-        let mut reader = self.rustls.reader();
-        while let Ok(piece) = reader.fill_buf() {
-            let octets = piece.len();
-            if octets == 0 {
-                return;
+    fn agree(&mut self, sealed: &[u8], opened: &mut BytesMut) -> Result<Incoming, rustls::Error> {
+        let Stage::Agreeing(agreeing) = &mut self.stage else { return Ok(Incoming::Open) };
+        let progress = agreeing.open(sealed, opened, &mut self.out)?;
+        if self.certificates.is_none() && !agreeing.is_handshaking() {
+            self.certificates = agreeing.certificates().map(Into::into);
+        }
+        match progress {
+            Progress::Closed => Ok(Incoming::Closed),
+            Progress::Open => Ok(Incoming::Open),
+            Progress::Complete => {
+                let agreeing = std::mem::replace(&mut self.stage, Stage::Broken);
+                if let Stage::Agreeing(agreeing) = agreeing {
+                    self.stage = Stage::Agreed(Box::new(agreeing.into_records()?));
+                }
+                Ok(Incoming::Open)
             }
-            opened.extend_from_slice(piece);
-            reader.consume(octets);
         }
     }
 
     /// Whether sealed octets wait for the socket.
     pub(crate) fn wants_write(&self) -> bool {
-        self.rustls.wants_write()
+        let owes = matches!(&self.stage, Stage::Agreed(records) if records.wants_seal());
+        owes || !self.out.is_empty()
     }
 
     /// Seals frames, one behind the other, into as few records as they fit.
     pub(crate) fn seal(&mut self, frames: &[Frame]) {
-        let slices: Vec<IoSlice<'_>> =
-            frames.iter().flat_map(Frame::slices).map(|slice| IoSlice::new(slice)).collect();
-        self.seal_slices(&slices);
+        self.seal_slices(frames.iter().flat_map(Frame::slices).map(|slice| &**slice));
     }
 
     /// Seals octets that lie in many places, one behind the other.
-    pub(super) fn seal_slices(&mut self, slices: &[IoSlice<'_>]) {
-        // Without a limit, writing to memory takes everything.
-        let taken = self.rustls.writer().write_vectored(slices);
-        debug_assert_eq!(taken.ok(), Some(slices.iter().map(|slice| slice.len()).sum()));
+    pub(super) fn seal_slices<'a>(&mut self, slices: impl Iterator<Item = &'a [u8]>) {
+        let sealed = match &mut self.stage {
+            Stage::Agreeing(agreeing) => agreeing.seal(slices, &mut self.out),
+            Stage::Agreed(records) => records.seal(slices, &mut self.out),
+            Stage::Broken => Ok(()),
+        };
+        self.unless_broken(sealed);
     }
 
     /// Tells the peer that nothing follows.
     pub(crate) fn close(&mut self) {
-        self.rustls.send_close_notify();
+        let closed = match &mut self.stage {
+            Stage::Agreeing(agreeing) => agreeing.close(&mut self.out),
+            Stage::Agreed(records) => records.close(&mut self.out),
+            Stage::Broken => Ok(()),
+        };
+        self.unless_broken(closed);
+    }
+
+    fn unless_broken(&mut self, sealed: Result<(), record::Error>) {
+        if let Err(error) = sealed {
+            tracing::warn!(%error, "TLS cannot seal");
+            self.stage = Stage::Broken;
+        }
+    }
+
+    /// Lends room for what is sealed, which is asked back by [`Self::give_back`].
+    pub(super) fn lend(&mut self, room: &mut Vec<u8>) {
+        if self.out.capacity() == 0 {
+            std::mem::swap(&mut self.out, room);
+        }
+    }
+
+    /// Gives back the room, unless something waits in it.
+    pub(super) fn give_back(&mut self, room: &mut Vec<u8>) {
+        if self.out.is_empty() && room.capacity() == 0 {
+            std::mem::swap(&mut self.out, room);
+        } else if self.out.is_empty() {
+            self.out = Vec::new();
+        }
     }
 
     /// Writes what is sealed, in as few calls as the socket allows. Adds the number of calls to `writes`.
     pub(crate) fn write(&mut self, to: &OwnedWriteHalf, writes: &mut u64) -> io::Result<Written> {
-        let mut socket = Socket(to);
-        while self.rustls.wants_write() {
-            match self.rustls.write_tls(&mut socket) {
+        if matches!(&self.stage, Stage::Agreed(records) if records.wants_seal()) {
+            self.seal(&[]);
+        }
+        while let Some(waiting) = self.out.get(self.left..).filter(|waiting| !waiting.is_empty()) {
+            match to.try_write(waiting) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(_) => *writes += 1,
+                Ok(octets) => {
+                    *writes += 1;
+                    self.left += octets;
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     return Ok(Written::Blocked);
                 }
                 Err(error) => return Err(error),
             }
         }
-        Ok(Written::All)
+        self.out.clear();
+        self.left = 0;
+        match self.stage {
+            Stage::Broken => Err(io::ErrorKind::BrokenPipe.into()),
+            _ => Ok(Written::All),
+        }
     }
 }
 
-/// The socket as rustls wants it.
-struct Socket<'a>(&'a OwnedWriteHalf);
-
-impl Write for Socket<'_> {
-    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
-        self.0.try_write(octets)
-    }
-
-    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.0.try_write_vectored(slices)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
+#[cfg(test)]
+mod tests;

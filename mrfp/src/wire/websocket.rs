@@ -1,7 +1,7 @@
 //! MSRP over WebSocket over TLS (RFC 7977), for browsers: the upgrade, and then one chunk in each message, both ways.
 //! Framing is tungstenite's; it runs over memory here, between TLS and us. A chunk that goes out is written behind its
 //! frame header as it is, without a copy of its own.
-use std::io::{self, IoSlice, Read, Write};
+use std::io::{self, Read, Write};
 use std::sync::Arc;
 
 use bytes::{Buf, BytesMut};
@@ -69,6 +69,10 @@ impl WebSocket {
 
     pub(crate) fn tls(&self) -> &Tls {
         &self.tls
+    }
+
+    pub(super) fn tls_mut(&mut self) -> &mut Tls {
+        &mut self.tls
     }
 
     /// Whether frames must still wait.
@@ -170,11 +174,11 @@ impl WebSocket {
         let mut slices = Vec::new();
         let mut start = 0;
         for (frame, end) in frames.iter().zip(ends) {
-            slices.push(IoSlice::new(headers.get(start..end).unwrap_or_default()));
-            slices.extend(frame.slices().map(|slice| IoSlice::new(slice)));
+            slices.push(headers.get(start..end).unwrap_or_default());
+            slices.extend(frame.slices().map(|slice| &**slice));
             start = end;
         }
-        self.tls.seal_slices(&slices);
+        self.tls.seal_slices(slices.into_iter());
     }
 
     /// What the framing wants to say goes into TLS.
@@ -184,7 +188,7 @@ impl WebSocket {
             drop(context.flush(&mut self.pipe));
         }
         if !self.pipe.output.is_empty() {
-            self.tls.seal_slices(&[IoSlice::new(&self.pipe.output)]);
+            self.tls.seal_slices(std::iter::once(&*self.pipe.output));
             self.pipe.output = Vec::new();
         }
     }
