@@ -73,6 +73,10 @@ pub struct Sip {
     pub certificate_file: PathBuf,
     /// Private key, PEM.
     pub key_file: PathBuf,
+    /// Seconds between two looks at the certificates of this table, of `https`, `admin` and `control`. Default 60; SIGHUP
+    /// looks at once. A changed certificate is used from the next handshake on, and connections stay.
+    #[serde(default = "default_reload_secs")]
+    pub reload_secs: u64,
     /// The port in the URIs we hand out, where a load balancer changes it. Default: the port of `listen`.
     #[serde(default)]
     pub advertised_port: Option<u16>,
@@ -359,6 +363,10 @@ impl Default for Log {
     fn default() -> Self {
         Self { level: String::from("info"), format: Format::Text }
     }
+}
+
+fn default_reload_secs() -> u64 {
+    60
 }
 
 fn default_sip_listen() -> SocketAddr {

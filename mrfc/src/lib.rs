@@ -65,5 +65,7 @@ pub use server::{Addresses, Server, StartError, check_config, run, serve};
 pub fn metrics() -> Vec<service::metrics::Description> {
     let registry = service::metrics::Metrics::new();
     drop(metrics::Metrics::new(&registry));
+    // What certificates say of themselves is counted where they are renewed.
+    drop(service::tls::Watch::new(Vec::new(), &registry));
     registry.describe()
 }

@@ -1,5 +1,6 @@
 //! Puts the MRFC together from its configuration and runs it: files, store, links to the relays, desks, listeners,
 //! front. It decides nothing.
+mod identities;
 mod listeners;
 
 use std::net::SocketAddr;
@@ -32,6 +33,7 @@ use crate::http::Listening;
 use crate::metrics::Metrics;
 use crate::relays::{Logins, PAUSES, RelayAt, RelayParts, Relays};
 use crate::users::{BadUsers, Users};
+use identities::Identities;
 use listeners::Works;
 pub(crate) use listeners::listen;
 
@@ -202,13 +204,18 @@ impl Server {
         let config = Arc::new(config);
         let users = Arc::new(Users::read(&config.users_file, &config.domain)?);
         let issuer = issuer(&config)?;
+        let identities = Identities::load(&config)?;
         let (registry, health) = (Registry::new(), Health::new());
+        let watch = identities.watch(&registry);
         let metrics = Metrics::new(&registry);
         let store = Store::open(&config.store.path)
             .await
             .map_err(|why| StartError::Store { path: config.store.path.clone(), why })?;
-        let (relays, heard) =
-            relays(&config, Logins::new(Arc::clone(&users), &config.domain, metrics.clone()))?;
+        let (relays, heard) = relays(
+            &config,
+            &identities,
+            Logins::new(Arc::clone(&users), &config.domain, metrics.clone()),
+        )?;
         let (sip, effects) = mpsc::channel(EFFECTS_MAX);
         let desks = Desks::open(DeskParts {
             store: store.clone(),
@@ -225,16 +232,20 @@ impl Server {
         .await?;
 
         let (edge, events) = Edge::new(edge_limits(&config.limits));
-        let (sip_address, sip_protected) = listeners::listen_sip(&edge, &config).await?;
+        let (sip_address, sip_protected) =
+            listeners::listen_sip(&edge, &config, &identities.sip).await?;
         let works = Works { config, users, store, desks, relays, metrics };
-        let (https_address, https) = works.https(issuer).await?;
+        let (https_address, https) = works.https(issuer, &identities.https).await?;
         let (questions, asked) = mpsc::channel(admin::QUESTIONS_MAX);
-        let (admin_address, admin) = works.admin(questions).await?.unzip();
+        let (admin_address, admin) =
+            works.admin(questions, identities.admin.as_ref()).await?.unzip();
         let Works { config, users, desks, relays, metrics, .. } = works;
         let (ops, ops_address) = listen("ops", config.ops.listen).await?;
+        let every = Duration::from_secs(config.sip.reload_secs);
+        let renewing = tokio::spawn(watch.run(every, shutdown.clone(), |_| {}));
         let ops = tokio::spawn(ops::serve(ops, registry, health.clone(), shutdown.clone()));
         let serve = |listening: Listening| tokio::spawn(listening.serve(shutdown.clone()));
-        let helpers = [https].into_iter().chain(admin).map(serve).chain([ops]).collect();
+        let helpers = [https].into_iter().chain(admin).map(serve).chain([ops, renewing]).collect();
         let addresses = Addresses {
             ready: "mrfc",
             sip: sip_address,
@@ -301,10 +312,10 @@ fn issuer(config: &Config) -> Result<Issuer, StartError> {
 
 fn relays(
     config: &Config,
+    identities: &Identities,
     logins: Logins,
 ) -> Result<(Relays, mpsc::UnboundedReceiver<crate::relays::Heard>), StartError> {
     let control = &config.control;
-    let identity = Identity::load(&control.certificate_file, &control.key_file)?;
     let roots = tls::load_roots(&control.ca_file)?;
     let first = config.relays.first().and_then(|relay| relay.control.parse().ok());
     let like = first.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)));
@@ -322,7 +333,7 @@ fn relays(
                 server_name: relay.server_name.clone(),
             })
             .collect(),
-        dialler: quic::dialler(&identity, roots, like)?,
+        dialler: quic::dialler_live(&identities.control, roots, like)?,
         limits: control::Limits::default(),
         pauses: PAUSES,
         logins,

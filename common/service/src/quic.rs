@@ -16,7 +16,8 @@ use rustls::RootCertStore;
 use tokio::sync::mpsc;
 
 use crate::tls::{
-    ClientAuth, Identity, Live, TlsError, Trust, client_config, live_server_config, server_config,
+    ClientAuth, Identity, Live, TlsError, Trust, client_config, live_client_config,
+    live_server_config, server_config,
 };
 
 /// The protocol's name in the TLS handshake.
@@ -93,7 +94,19 @@ pub fn dialler(
     roots: Arc<RootCertStore>,
     like: SocketAddr,
 ) -> Result<Endpoint, QuicError> {
-    let tls = client_config(Trust::Roots(roots), Some(identity), &[ALPN])?;
+    dial_with(client_config(Trust::Roots(roots), Some(identity), &[ALPN])?, like)
+}
+
+/// The same with an identity that may change.
+pub fn dialler_live(
+    identity: &Arc<Live>,
+    roots: Arc<RootCertStore>,
+    like: SocketAddr,
+) -> Result<Endpoint, QuicError> {
+    dial_with(live_client_config(Trust::Roots(roots), identity, &[ALPN])?, like)
+}
+
+fn dial_with(tls: Arc<rustls::ClientConfig>, like: SocketAddr) -> Result<Endpoint, QuicError> {
     let crypto = QuicClientConfig::try_from(tls)?;
     let mut config = quinn::ClientConfig::new(Arc::new(crypto));
     config.transport_config(Arc::new(transport()));

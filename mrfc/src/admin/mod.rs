@@ -23,7 +23,7 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::{delete, get, post, put};
 use service::clock;
 use service::secret::Secret;
-use service::tls::{self, ClientAuth, Identity};
+use service::tls::{self, ClientAuth, Identity, Live};
 use store::Store;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -82,14 +82,14 @@ impl std::ops::Deref for Admin {
 /// A file of it is no good, or the port is taken.
 pub(crate) async fn open(
     settings: &Settings,
+    identity: &Arc<Live>,
     parts: Parts,
 ) -> Result<(SocketAddr, Listening), StartError> {
-    let identity = Identity::load(&settings.certificate_file, &settings.key_file)?;
     let clients = match &settings.client_ca_file {
         Some(file) => ClientAuth::Optional(tls::load_roots(file)?),
         None => ClientAuth::None,
     };
-    let tls = tls::server_config(&identity, clients, &[b"http/1.1"])?;
+    let tls = tls::live_server_config(identity, clients, &[b"http/1.1"])?;
     let token = token(settings)?;
     let (listener, address) = listen("admin", settings.listen).await?;
     let limits = &parts.config.limits;

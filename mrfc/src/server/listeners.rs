@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use edge::{Edge, Listen};
 use mls::identity::Issuer;
-use service::tls::{self, ClientAuth, Identity};
+use service::tls::{self, ClientAuth, Live};
 use store::Store;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -34,11 +34,11 @@ impl Works {
     pub(super) async fn https(
         &self,
         issuer: Issuer,
+        identity: &Arc<Live>,
     ) -> Result<(SocketAddr, Listening), StartError> {
         let config = &self.config;
         let (listener, address) = listen("https", config.https.listen).await?;
-        let identity = Identity::load(&config.https.certificate_file, &config.https.key_file)?;
-        let tls = tls::server_config(&identity, ClientAuth::None, &[b"http/1.1"])?;
+        let tls = tls::live_server_config(identity, ClientAuth::None, &[b"http/1.1"])?;
         let api = Api::from(http::Inner {
             gatekeeper: Mutex::new(front::gatekeeper(config)?),
             users: Arc::clone(&self.users),
@@ -66,8 +66,11 @@ impl Works {
     pub(super) async fn admin(
         &self,
         questions: mpsc::Sender<Question>,
+        identity: Option<&Arc<Live>>,
     ) -> Result<Option<(SocketAddr, Listening)>, StartError> {
-        let Some(settings) = &self.config.admin else { return Ok(None) };
+        let (Some(settings), Some(identity)) = (&self.config.admin, identity) else {
+            return Ok(None);
+        };
         let parts = admin::Parts {
             config: Arc::clone(&self.config),
             desks: self.desks.clone(),
@@ -76,7 +79,7 @@ impl Works {
             metrics: self.metrics.clone(),
             questions,
         };
-        admin::open(settings, parts).await.map(Some)
+        admin::open(settings, identity, parts).await.map(Some)
     }
 }
 
@@ -84,13 +87,13 @@ impl Works {
 pub(super) async fn listen_sip(
     edge: &Edge,
     config: &Config,
+    identity: &Arc<Live>,
 ) -> Result<(SocketAddr, Option<SocketAddr>), StartError> {
-    let identity = Identity::load(&config.sip.certificate_file, &config.sip.key_file)?;
     let clients = match &config.sip.core_ca_file {
         Some(file) => ClientAuth::Optional(tls::load_roots(file)?),
         None => ClientAuth::None,
     };
-    let tls = Listen::Tls(tls::server_config(&identity, clients, &[])?);
+    let tls = Listen::Tls(tls::live_server_config(identity, clients, &[])?);
     let open = async |address, how| {
         let wrong = |why| StartError::Listen { what: "sip", address, why };
         edge.listen(address, how).await.map_err(wrong)

@@ -13,6 +13,7 @@ mod process;
 mod referring;
 mod registering;
 mod relay;
+mod renewal;
 mod sipp;
 mod strangers;
 mod web;

@@ -30,7 +30,7 @@ pub(crate) struct World {
     /// Who signs every certificate here.
     pub(crate) ca: DevCa,
     shutdown: Shutdown,
-    _files: Files,
+    files: Files,
 }
 
 impl Drop for World {
@@ -83,7 +83,12 @@ impl World {
         let addresses = server.addresses().clone();
         tokio::spawn(server.serve());
         let (roots, issuer) = (ca.roots().unwrap(), files.issuer.clone());
-        Self { addresses, roots, issuer, relay, ca, shutdown, _files: files }
+        Self { addresses, roots, issuer, relay, ca, shutdown, files }
+    }
+
+    /// The folder of its files.
+    pub(crate) fn folder(&self) -> &Path {
+        self.files.folder.path()
     }
 
     /// The value of one line of `/metrics`; 0 if it is not there.

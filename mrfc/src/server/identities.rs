@@ -1,0 +1,41 @@
+//! Who the MRFC is on each of its listeners and to its relays: certificates that follow their files. A changed one is for
+//! the next handshake, and connections stay.
+use std::path::Path;
+use std::sync::Arc;
+
+use service::metrics::Metrics as Registry;
+use service::tls::{Live, TlsError, Watch};
+
+use crate::config::Config;
+
+/// The identities of one MRFC.
+pub(super) struct Identities {
+    pub(super) sip: Arc<Live>,
+    pub(super) https: Arc<Live>,
+    pub(super) control: Arc<Live>,
+    /// Where there is such a listener.
+    pub(super) admin: Option<Arc<Live>>,
+}
+
+impl Identities {
+    /// Loads them for the first time; they must be good.
+    pub(super) fn load(config: &Config) -> Result<Self, TlsError> {
+        let load = |certificate: &Path, key: &Path| Live::load(certificate, key);
+        let (sip, https, control) = (&config.sip, &config.https, &config.control);
+        let admin = config.admin.as_ref();
+        Ok(Self {
+            sip: load(&sip.certificate_file, &sip.key_file)?,
+            https: load(&https.certificate_file, &https.key_file)?,
+            control: load(&control.certificate_file, &control.key_file)?,
+            admin: admin.map(|it| load(&it.certificate_file, &it.key_file)).transpose()?,
+        })
+    }
+
+    /// What looks at their files.
+    pub(super) fn watch(&self, registry: &Registry) -> Watch {
+        let named = [("sip", &self.sip), ("https", &self.https), ("control", &self.control)];
+        let admin = self.admin.iter().map(|live| ("admin", live));
+        let all = named.into_iter().chain(admin);
+        Watch::new(all.map(|(name, live)| (name, Arc::clone(live))).collect(), registry)
+    }
+}
