@@ -133,5 +133,8 @@ fn machine() -> String {
     let model = cpuinfo.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
     let model = model.map_or("unknown CPU", |(_, model)| model);
     let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    format!("{cpus} CPUs ({model}), Linux {}", read("/proc/sys/kernel/osrelease").trim())
+    // One that paces, as bbr does, costs a timer for every 64 KiB, whoever sends them.
+    let pacing = read("/proc/sys/net/ipv4/tcp_congestion_control");
+    let kernel = read("/proc/sys/kernel/osrelease");
+    format!("{cpus} CPUs ({model}), Linux {}, TCP {}", kernel.trim(), pacing.trim())
 }

@@ -52,7 +52,7 @@ fn scene(limits: Limits) -> Scene {
         limits,
         shards: 1,
         authorities: Authorities::tls("r.example:2855"),
-        ways: Ways { tls: Arc::clone(&tls), browsers: tls, origins: Arc::new([]) },
+        ways: Ways::new(Arc::clone(&tls), tls, Arc::new([])),
         identity: Live::fixed(identity).unwrap(),
         peers: None,
         focus: Arc::new(Focus::new(name, &mut rng)),

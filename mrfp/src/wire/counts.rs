@@ -23,7 +23,7 @@ async fn agreed() -> Wire {
     let ca = DevCa::new("test", service::clock::wall()).unwrap();
     let identity = ca.issue(&["r.example"]).unwrap();
     let tls = server_config(&identity, ClientAuth::None, &[]).unwrap();
-    let ways = Ways { tls: Arc::clone(&tls), browsers: tls, origins: Arc::new([]) };
+    let ways = Ways::new(Arc::clone(&tls), tls, Arc::new([]));
     let mut wire = Wire::accepted(Transport::Tls, &ways).unwrap();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let client = tokio::net::TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
