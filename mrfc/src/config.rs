@@ -2,6 +2,7 @@
 //! once, by [`Config::check`] (in `config/check.rs`); nothing is read from files here except by name.
 mod admin;
 mod check;
+mod services;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -12,6 +13,7 @@ use service::telemetry::Format;
 
 pub use admin::Admin;
 pub use check::BadConfig;
+pub use services::{Consent, FilterRule, Messages};
 
 use crate::conference::{Nickname, NicknamePolicy};
 
@@ -48,6 +50,9 @@ pub struct Config {
     /// What immediate messages may be.
     #[serde(default)]
     pub messages: Messages,
+    /// What is turned away of what is not sealed.
+    #[serde(default)]
+    pub filters: Vec<FilterRule>,
     /// Every bound.
     #[serde(default)]
     pub limits: Limits,
@@ -203,26 +208,6 @@ pub enum Level {
     Sealed,
     /// TLS hop by hop, for plain MSRP clients.
     Open,
-}
-
-/// Immediate messages (SIP MESSAGE, RFC 3428): what is passed from one person to another's devices.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Messages {
-    /// Whether they are passed on at all. Default true; otherwise 403.
-    pub enabled: bool,
-    /// Octets of a body. 64 KiB: every hop is TLS or TCP, so the 1300 octets of RFC 3428, 8 do not bind; above it 413.
-    pub octets_max: usize,
-    /// Media types that are passed on, such as `text/plain` or `image/*`. Default none named: all; otherwise 415.
-    pub types: Vec<String>,
-    /// Seconds the recipient's devices have to answer. 20: below the sender's own 32 (RFC 3261, Timer F); then 480.
-    pub answer_secs: u64,
-}
-
-impl Default for Messages {
-    fn default() -> Self {
-        Self { enabled: true, octets_max: 64 * 1024, types: Vec::new(), answer_secs: 20 }
-    }
 }
 
 /// Every bound of the MRFC. At a bound the peer gets a status of its protocol, and nobody else notices.

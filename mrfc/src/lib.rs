@@ -48,6 +48,7 @@ pub mod admin;
 pub mod conference;
 pub mod config;
 pub mod desk;
+pub mod filter;
 mod front;
 mod http;
 mod metrics;

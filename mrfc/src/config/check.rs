@@ -38,6 +38,9 @@ pub enum BadConfig {
     /// A time in which nobody could answer.
     #[error("{0} is 0, which gives nobody time to answer; leave it out for the default")]
     NoTime(&'static str),
+    /// A rule that would turn everything away, or with a status that refuses nothing.
+    #[error("filters: a rule needs types, words or octets_over, and a status from 400 to 699")]
+    Filter,
     /// The registration times contradict each other.
     #[error("limits.register_secs_min <= register_secs_default <= register_secs_max does not hold")]
     RegisterTimes,
@@ -58,6 +61,9 @@ impl Config {
             return Err(BadConfig::Factory(self.conferences.factory.clone()));
         }
         self.conferences.nickname_policy()?;
+        if self.filters.iter().any(|rule| !rule.is_useful()) {
+            return Err(BadConfig::Filter);
+        }
         if self.relays.is_empty() {
             return Err(BadConfig::NoRelay);
         }
@@ -184,7 +190,8 @@ mod tests {
     #[test]
     fn contradictions_are_refused_with_their_name() {
         type Break = fn(&mut Config);
-        let breaks: [(Break, BadConfig); 7] = [
+        let breaks: [(Break, BadConfig); 8] = [
+            (|c| c.filters.push(toml::from_str("status = 403").unwrap()), BadConfig::Filter),
             (
                 |c| c.conferences.nicknames_reserved.push(String::from(" ")),
                 BadConfig::Reserved(String::from(" ")),

@@ -1,6 +1,6 @@
 //! The table of dialogs: which dialog is whose place in which conference, over which connection. Pure bookkeeping;
 //! it forgets a dialog under all its names at once.
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use bytes::Bytes;
 use ids::{Aor, ConferenceId, DeviceId, SeatId};
@@ -43,7 +43,7 @@ pub(crate) struct Call {
 #[derive(Debug, Default)]
 pub(crate) struct Dialogs {
     calls: HashMap<DialogId, Call>,
-    seats: HashMap<(ConferenceId, SeatId), DialogId>,
+    seats: BTreeMap<(ConferenceId, SeatId), DialogId>,
     devices: HashMap<(ConferenceId, Aor, DeviceId), DialogId>,
     flows: HashMap<FlowId, HashSet<DialogId>>,
     unacknowledged: HashMap<TransactionKey, DialogId>,
@@ -105,6 +105,12 @@ impl Dialogs {
         device: &DeviceId,
     ) -> Option<DialogId> {
         self.devices.get(&(conference.clone(), who.clone(), device.clone())).cloned()
+    }
+
+    /// The dialogs of a conference.
+    pub(crate) fn in_conference(&self, conference: &ConferenceId) -> Vec<DialogId> {
+        let seat = |n| (conference.clone(), SeatId(n));
+        self.seats.range(seat(0)..=seat(u64::MAX)).map(|(_, id)| id.clone()).collect()
     }
 
     /// The dialogs on a connection.

@@ -139,6 +139,7 @@ impl Front {
     fn options(&self, request: &Request) -> Result<Response, Response> {
         let there = match self.target(request) {
             Target::Domain | Target::Factory => true,
+            Target::Conference(_) if self.is_list_service(request) => true,
             Target::Conference(conference) => self.desks.exists(&conference),
             Target::Nobody | Target::Elsewhere | Target::NotSip => false,
         };

@@ -15,8 +15,9 @@ use super::Front;
 use super::answers::overloaded;
 use super::dispatch::Reply;
 use super::fork::Fork;
+use super::message_policy::{Content, Side, filter, judge};
 use super::privacy::Privacy;
-use crate::config;
+use super::protection::{self, Protection};
 
 /// Messages without an answer.
 #[derive(Debug, Default)]
@@ -36,11 +37,12 @@ struct Underway {
 }
 
 /// A way to a device, or to whoever knows one.
-struct Way {
-    flow: FlowId,
-    target: sip::Uri,
+#[derive(Clone, Debug)]
+pub(super) struct Way {
+    pub(super) flow: FlowId,
+    pub(super) target: sip::Uri,
     /// Route: the Path of its registration.
-    path: Vec<String>,
+    pub(super) path: Vec<String>,
 }
 
 impl Messages {
@@ -84,8 +86,17 @@ impl Front {
         request: &Request,
         author: &Aor,
     ) -> Reply {
+        if request.headers.to().is_ok_and(|to| to.tag().is_some()) {
+            return self.message_in_dialog(flow, request, author).map(Some);
+        }
+        if self.is_list_service(request) {
+            return self.message_for_many(flow, request, author).map(Some);
+        }
+        super::list::refuse_lists(request)?;
         let recipient = self.recipient(request)?;
-        policy(&self.config.messages, request)?;
+        let content = Content::of(request)?;
+        self.admit(request, author, &content)?;
+        self.terminate(request, &recipient, &content)?;
         let privacy = Privacy::of(request)?;
         let now = clock::now();
         let ways = self.ways(flow, request, &recipient, now);
@@ -111,9 +122,35 @@ impl Front {
         Ok(None)
     }
 
+    /// What this person sends is allowed, and nothing in it that can be read speaks against it.
+    pub(super) fn admit(
+        &self,
+        request: &Request,
+        author: &Aor,
+        content: &Content,
+    ) -> Result<(), Response> {
+        if author.host().eq_ignore_ascii_case(&self.domain) {
+            judge(&self.config.messages, Side::Originating, request, content)?;
+        }
+        filter(&self.filter, request, content)
+    }
+
+    /// What this person is to get is allowed.
+    pub(super) fn terminate(
+        &self,
+        request: &Request,
+        to: &Aor,
+        content: &Content,
+    ) -> Result<(), Response> {
+        match self.users.knows(to) {
+            true => judge(&self.config.messages, Side::Terminating, request, content),
+            false => Ok(()),
+        }
+    }
+
     /// Where copies go: to every device registered here, or else to the core, which knows where the person is. What
     /// came from the core because it knows of nobody else does not go back there.
-    fn ways(&self, from: FlowId, request: &Request, to: &Aor, now: Instant) -> Vec<Way> {
+    pub(super) fn ways(&self, from: FlowId, request: &Request, to: &Aor, now: Instant) -> Vec<Way> {
         let here = self.registrar.bindings(to, now).into_iter().filter_map(|binding| {
             Some(Way { flow: binding.flow, target: binding.uri.parse().ok()?, path: binding.path })
         });
@@ -134,10 +171,6 @@ impl Front {
     /// Whom a MESSAGE is for. A conference is talked to in its session, not beside it.
     fn recipient(&self, request: &Request) -> Result<Aor, Response> {
         let refuse = |status| Response::to(request, status);
-        if request.headers.to().is_ok_and(|to| to.tag().is_some()) {
-            // No dialog here takes one: those with the focus have MSRP for it.
-            return Err(refuse(Status::METHOD_NOT_ALLOWED).with(Name::Allow, super::screen::ALLOW));
-        }
         let uri = request.uri.sip().ok_or_else(|| refuse(Status::UNSUPPORTED_URI_SCHEME))?;
         if !uri.host().eq_ignore_ascii_case(&self.domain) {
             return Err(refuse(Status::NOT_FOUND));
@@ -151,7 +184,7 @@ impl Front {
     }
 
     /// The message for one device.
-    fn copy(
+    pub(super) fn copy(
         &mut self,
         request: &Request,
         author: &Aor,
@@ -178,7 +211,10 @@ impl Front {
             copy.headers.copy(&Name::Privacy, &request.headers);
         }
         copy = way.path.iter().fold(copy, |copy, hop| copy.with(Name::Route, hop));
-        for header in request.headers.iter() {
+        // What protects it is for us to say, and not for its sender.
+        let protected = protection::header();
+        copy = copy.with(protected.clone(), Protection::of_request(request).as_str());
+        for header in request.headers.iter().filter(|header| header.name != protected) {
             if !OURS.contains(&header.name) && privacy.passes(&header.name) {
                 copy.headers.push(header.name.clone(), Bytes::copy_from_slice(header.value()));
             }
@@ -224,7 +260,7 @@ impl Front {
         let Some(underway) = self.messages.underway.remove(&key) else { return };
         self.metrics.message(status);
         let Some(request) = self.request(key) else { return };
-        let response = Response::to(&request, status);
+        let response = with_protection(Response::to(&request, status), &request);
         let accept = underway.accept.filter(|_| status == Status::UNSUPPORTED_MEDIA_TYPE);
         let response = match accept {
             Some(types) => response.with(Name::Accept, String::from_utf8_lossy(&types)),
@@ -243,67 +279,10 @@ impl Front {
     }
 }
 
-/// What the operator lets pass.
-fn policy(policy: &config::Messages, request: &Request) -> Result<(), Response> {
-    let refuse = |status| Response::to(request, status);
-    if !policy.enabled {
-        return Err(refuse(Status::FORBIDDEN));
+/// A sender whose message is on its way hears how far its protection reaches.
+pub(super) fn with_protection(response: Response, request: &Request) -> Response {
+    if !response.status.is_success() {
+        return response;
     }
-    if request.body.len() > policy.octets_max {
-        return Err(refuse(Status::REQUEST_ENTITY_TOO_LARGE));
-    }
-    let Ok(Some(media)) = request.headers.content_type() else {
-        // Without a body there is nothing to name; with one its type must be known (RFC 3261, 20.15).
-        return if request.body.is_empty() { Ok(()) } else { Err(refuse(Status::BAD_REQUEST)) };
-    };
-    let takes = |range: &String| match range.strip_suffix('*') {
-        Some(kind) => media.essence.starts_with(&kind.to_ascii_lowercase()),
-        None => media.essence.eq_ignore_ascii_case(range),
-    };
-    if policy.types.is_empty() || policy.types.iter().any(takes) {
-        return Ok(());
-    }
-    Err(refuse(Status::UNSUPPORTED_MEDIA_TYPE).with(Name::Accept, policy.types.join(", ")))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn request(media: &str, octets: usize) -> Request {
-        let uri: sip::Uri = "sip:bob@example.net".parse().unwrap();
-        Request::new(Method::Message, uri).with_body(media, vec![0; octets])
-    }
-
-    fn verdict(types: &[&str], request: &Request) -> u16 {
-        let types = types.iter().map(ToString::to_string).collect();
-        let policy = config::Messages { octets_max: 100, types, ..config::Messages::default() };
-        super::policy(&policy, request).map_or_else(|response| response.status.code(), |()| 200)
-    }
-
-    #[test]
-    fn policy_bounds_size_and_type_and_says_what_it_takes() {
-        assert_eq!(verdict(&[], &request("application/x-any", 100)), 200);
-        assert_eq!(verdict(&[], &request("text/plain", 101)), 413);
-        assert_eq!(verdict(&["text/plain", "image/*"], &request("IMAGE/jpeg", 1)), 200);
-        assert_eq!(verdict(&["text/plain"], &request("text/html", 1)), 415);
-    }
-
-    #[test]
-    fn a_body_without_a_type_is_400_and_no_body_needs_none() {
-        let mut untyped = request("text/plain", 1);
-        untyped.headers.remove(&Name::ContentType);
-        assert_eq!(verdict(&[], &untyped), 400);
-        untyped.body = Bytes::new();
-        assert_eq!(verdict(&[], &untyped), 200);
-    }
-
-    #[test]
-    fn a_switched_off_service_is_403() {
-        let off = config::Messages { enabled: false, ..config::Messages::default() };
-
-        let refused = policy(&off, &request("text/plain", 1)).unwrap_err();
-
-        assert_eq!(refused.status, Status::FORBIDDEN);
-    }
+    response.with(protection::header(), Protection::of_request(request).as_str())
 }

@@ -15,11 +15,15 @@ mod dialogs;
 mod dispatch;
 mod end;
 mod fork;
+mod in_dialog;
 mod invite;
+mod list;
 mod message;
+mod message_policy;
 mod offer;
 mod operator;
 mod privacy;
+mod protection;
 mod refer;
 mod refusal;
 mod register;
@@ -45,6 +49,7 @@ use tokio::sync::mpsc;
 
 use crate::config::{Config, Limits};
 use crate::desk::{Desks, SipEffect};
+use crate::filter::Rules;
 use crate::metrics::Metrics;
 use crate::registrar::{Bounds, Registrar};
 use crate::relays::Relays;
@@ -108,6 +113,7 @@ pub(crate) struct Front {
     ringing: HashMap<TransactionKey, Ringing>,
     dials: Dials,
     messages: Messages,
+    filter: Rules,
     referrals: Referrals,
 }
 
@@ -187,6 +193,7 @@ impl Front {
             ringing: HashMap::new(),
             dials: Dials::default(),
             messages: Messages::default(),
+            filter: Rules::new(&config.filters),
             referrals: Referrals::default(),
             port,
             config,

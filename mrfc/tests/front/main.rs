@@ -6,6 +6,7 @@ mod calling;
 mod directory;
 mod joining;
 mod kamailio;
+mod listing;
 mod messaging;
 mod operator;
 mod phone;

@@ -1,13 +1,13 @@
 //! Immediate messages (RFC 3428) between devices: to whom they go, what arrives, and what the sender is told.
 use sip::header::Name;
-use sip::{Request, Response, Status};
+use sip::{Method, Request, Response, Status};
 
-use crate::phone::Phone;
+use crate::phone::{Phone, good_offer};
 use crate::relay::Manner;
 use crate::world::{DOMAIN, World};
 
 /// A MESSAGE of this phone to a user, not sent yet.
-fn message(from: &mut Phone, to: &str, media: &str, body: &[u8]) -> Request {
+pub(crate) fn message(from: &mut Phone, to: &str, media: &str, body: &[u8]) -> Request {
     let mut request = from.request("MESSAGE", &format!("sip:{to}@{DOMAIN}"));
     // RFC 3428, 4: no Contact.
     request.headers.remove(&Name::Contact);
@@ -15,7 +15,7 @@ fn message(from: &mut Phone, to: &str, media: &str, body: &[u8]) -> Request {
 }
 
 /// Sends it from a task, because the answer waits for the recipient's.
-fn send(phone: &Phone, request: Request) -> tokio::task::JoinHandle<Response> {
+pub(crate) fn send(phone: &Phone, request: Request) -> tokio::task::JoinHandle<Response> {
     let (sip, flow) = (phone.sip.clone(), phone.flow);
     tokio::spawn(async move { sip.request(flow, request).await.unwrap() })
 }
@@ -174,4 +174,96 @@ async fn s2_ns3_nobody_writes_in_anothers_name() {
     assert_eq!(asked.await.unwrap().status, Status::OK);
     let identities: Vec<_> = copy.headers.raw(&Name::PAssertedIdentity).collect();
     assert_eq!(identities, [format!("<sip:mallory@{DOMAIN}>").as_bytes()]);
+}
+
+#[tokio::test]
+async fn f11_s1_10_the_sender_and_the_recipient_hear_how_far_the_protection_reaches() {
+    let world = World::start().await;
+    let mut alice = Phone::registered(&world, "alice", 1).await;
+    let mut bob = Phone::registered(&world, "bob", 1).await;
+    let header: Name = "Conclave-Protection".parse().unwrap();
+    for (media, protection) in [("text/plain", "first-hop"), ("message/mls", "end-to-end")] {
+        // What the sender says of it does not count.
+        let request = message(&mut alice, "bob", media, b"hi").with(header.clone(), "end-to-end");
+
+        let asked = send(&alice, request);
+        let (key, copy) = bob.incoming().await;
+        bob.answer(key, &copy, 200).await;
+        let answer = asked.await.unwrap();
+
+        assert_eq!(answer.headers.text(&header).unwrap(), protection);
+        assert_eq!(copy.headers.only(&header).unwrap(), protection);
+    }
+    let refused = message(&mut alice, "nobody", "text/plain", b"hi");
+    assert!(!alice.send(refused).await.headers.has(&header));
+}
+
+#[tokio::test]
+async fn f11_s3_25_what_people_here_are_sent_has_rules_of_its_own_and_what_is_clear_is_filtered() {
+    let world = World::with(Manner::Prompt, |config| {
+        config.messages.terminating_octets_max = 20;
+        config.messages.terminating_types = vec!["text/*".into(), "message/mls".into()];
+        config.filters = vec![toml::from_str("words = [\"lottery\"]").unwrap()];
+    })
+    .await;
+    let mut alice = Phone::registered(&world, "alice", 1).await;
+    let mut bob = Phone::registered(&world, "bob", 1).await;
+    let refused: [(&str, &[u8], u16); 3] = [
+        ("text/plain", b"the LOTTERY is yours", 403),
+        ("text/plain", b"one octet more than 20", 413),
+        ("image/png", b"x", 415),
+    ];
+    for (media, body, code) in refused {
+        let request = message(&mut alice, "bob", media, body);
+        assert_eq!(alice.send(request).await.status.code(), code, "{media}");
+    }
+    // Nobody reads what is sealed, not even to judge it.
+    let sealed = message(&mut alice, "bob", "message/mls", b"lottery");
+    let asked = send(&alice, sealed);
+    let (key, copy) = bob.incoming().await;
+    bob.answer(key, &copy, 200).await;
+    assert_eq!(asked.await.unwrap().status, Status::OK);
+}
+
+#[tokio::test]
+async fn f11_a_message_in_a_dialog_goes_to_the_others_in_theirs_and_never_in_the_clear_to_a_sealed_room()
+ {
+    let world = World::with(Manner::Prompt, |config| {
+        config.conferences.level = mrfc::config::Level::Open;
+        config.conferences.named = true;
+    })
+    .await;
+    let uri = format!("sip:room7@{DOMAIN}");
+    let mut alice = Phone::registered(&world, "alice", 1).await;
+    let mut bob = Phone::registered(&world, "bob", 1).await;
+    let mut talk = alice.invite(&uri, &good_offer()).await.ok().unwrap();
+    bob.invite(&uri, &good_offer()).await.ok().unwrap();
+
+    let request = talk.dialog.request(Method::Message).unwrap();
+    let answer = alice.send(request.with_body("text/plain", "psst")).await;
+
+    assert_eq!(answer.status, Status::ACCEPTED);
+    let (key, copy) = bob.incoming().await;
+    bob.answer(key, &copy, 200).await;
+    assert_eq!((copy.method.clone(), &copy.body[..]), (Method::Message, &b"psst"[..]));
+    assert_eq!(copy.headers.from().unwrap().uri.aor().unwrap().as_str(), uri);
+    assert!(copy.headers.text(&Name::PAssertedIdentity).unwrap().contains("alice"));
+    // In a dialog of somebody else there is nothing to say.
+    let mallory = Phone::registered(&world, "mallory", 1).await;
+    let mut forged = talk.dialog.request(Method::Message).unwrap().with_body("text/plain", "x");
+    let from = forged.headers.from().unwrap();
+    forged.headers.set(Name::From, format!("<sip:mallory@{DOMAIN}>;tag={}", from.tag().unwrap()));
+    assert_eq!(mallory.send(forged).await.status, Status::NO_SUCH_DIALOG);
+
+    let sealed = World::start().await;
+    let mut alice = Phone::registered(&sealed, "alice", 1).await;
+    let mut talk = alice
+        .invite(&format!("sip:conference-factory@{DOMAIN}"), &good_offer())
+        .await
+        .ok()
+        .unwrap();
+    let clear = talk.dialog.request(Method::Message).unwrap().with_body("text/plain", "x");
+    let answer = alice.send(clear).await;
+    assert_eq!(answer.status, Status::UNSUPPORTED_MEDIA_TYPE);
+    assert_eq!(answer.headers.text(&Name::Accept).unwrap(), "message/mls");
 }
