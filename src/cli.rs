@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use conclave::servers::ServerCommand;
 
 use crate::demo::Plant;
+use crate::operate::grammar::Operate;
 
 /// A group-keyed MSRP conference server.
 #[derive(Debug, Parser)]
@@ -24,6 +25,8 @@ pub(crate) enum Command {
     Dev(Dev),
     /// Join a conference from the terminal
     Chat(Chat),
+    #[command(flatten)]
+    Operate(Operate),
     /// Run the conference focus
     Mrfc {
         #[command(subcommand)]

@@ -34,6 +34,11 @@ pub(crate) async fn run(dev: cli::Dev) -> anyhow::Result<()> {
     for user in dev.users.iter().take(2) {
         println!("  conclave chat lobby --as {user}{folder}");
     }
+    let profile = match folder.is_empty() {
+        true => String::new(),
+        false => format!(" --profile {}", system.operator().display()),
+    };
+    println!("  conclave room list{profile}");
     tokio::select! {
         interrupted = tokio::signal::ctrl_c() => interrupted.context("waiting for Ctrl-C")?,
         error = system.failed() => return Err(error),

@@ -1,10 +1,11 @@
-//! The `conclave` command: the demo, a system to play with, a client for the terminal, and both servers in one
-//! executable. It only chooses; the work is in the modules and in the crates they call.
+//! The `conclave` command: the demo, a system to play with, a client for the terminal, an operator's levers, and both
+//! servers in one executable. It only chooses; the work is in the modules and in the crates they call.
 mod canary;
 mod chat;
 mod cli;
 mod demo;
 mod dev;
+mod operate;
 
 use std::process::ExitCode;
 
@@ -21,6 +22,9 @@ fn main() -> ExitCode {
         cli::Command::Mrfc { command } => servers::mrfc(command),
         cli::Command::Mrfp { command } => servers::mrfp(command),
         cli::Command::Demo(options) => on_runtime(show_demo(options)),
+        cli::Command::Operate(command) => {
+            on_runtime(async { Ok(operate::run(command).await.map(|()| ExitCode::SUCCESS)?) })
+        }
         cli::Command::Dev(options) => {
             on_runtime(async { dev::run(options).await.map(|()| ExitCode::SUCCESS) })
         }
@@ -30,7 +34,8 @@ fn main() -> ExitCode {
     };
     outcome.unwrap_or_else(|error| {
         complain(&error);
-        ExitCode::from(FAILED)
+        let code = error.downcast_ref::<operate::Failure>().map(operate::Failure::exit_code);
+        ExitCode::from(code.unwrap_or(FAILED))
     })
 }
 

@@ -26,6 +26,8 @@ const ISSUER_LIFETIME: Duration = Duration::from_secs(365 * 24 * 3600);
 const DIRECTIONS: &str = "directions.json";
 const CA: &str = "ca.pem";
 const ISSUER: &str = "issuer.pem";
+const TOKEN: &str = "admin.token";
+const OPERATOR: &str = "operator.toml";
 
 /// How a system should be.
 #[derive(Clone, Debug)]
@@ -183,6 +185,10 @@ impl System {
             ca: made.ca,
             issuer: base64::engine::general_purpose::STANDARD.encode(made.issuer),
         };
+        let operator = serde_json::json!({
+            "server": mrfc.address("admin")?, "server_name": DOMAIN, "ca_file": CA, "token_file": TOKEN,
+        });
+        write_private(&folder.join(OPERATOR), &toml::to_string(&operator)?)?;
         write_private(&folder.join(DIRECTIONS), &serde_json::to_string_pretty(&directions)?)?;
         Ok(Self { folder, temporary, _lock: None, directions, mrfc, mrfp })
     }
@@ -195,6 +201,11 @@ impl System {
     /// Where its files are.
     pub fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// What `conclave room list` and its like read to operate it (`--profile`).
+    pub fn operator(&self) -> PathBuf {
+        self.folder.join(OPERATOR)
     }
 
     /// The servers.
@@ -261,6 +272,7 @@ impl Made {
             passwords,
         };
         write_private(&folder.join("users.toml"), &made.users()?)?;
+        write_private(&folder.join(TOKEN), &password().0)?;
         Ok(made)
     }
 
@@ -302,6 +314,9 @@ impl Made {
             "users_file": self.folder.join("users.toml"),
             "sip": with_identity(&self.server, serde_json::json!({ "listen": self.plan.sip })),
             "https": with_identity(&self.server, serde_json::json!({ "listen": free })),
+            "admin": with_identity(&self.server, serde_json::json!({
+                "listen": free, "token_file": self.folder.join(TOKEN),
+            })),
             "ops": { "listen": free },
             "store": { "path": self.folder.join("mrfc.sqlite") },
             "issuer": {

@@ -1,6 +1,8 @@
 //! The whole system by its own commands: real processes, real sockets, and an exit code that tells the truth.
 #![expect(clippy::unwrap_used, reason = "a test whose system does not start should fail")]
 mod common;
+#[path = "end_to_end/operate.rs"]
+mod operate;
 
 use std::process::{Command, Output};
 
