@@ -19,6 +19,7 @@ use rand::RngCore;
 pub use course::{BUNDLE, SEALED, SEALED_FILE};
 use open::Open;
 pub use refusal::Refusal;
+pub(crate) use runs::Runs;
 pub use seen::Seen;
 
 use crate::room::Roster;

@@ -79,6 +79,12 @@ impl Connection {
             Admitted::Pass(source) => (source, None),
             Admitted::Last(source, octets) => (source, Some(octets)),
         };
+        // The chunk with `$` need not be the last to come (RFC 4975, 7.3.1).
+        let flag = match (complete, chunk.flag()) {
+            (Some(_), _) => Flag::End,
+            (None, Flag::End) => Flag::More,
+            (None, flag) => flag,
+        };
         let octets = (chunk.range.start - 1).saturating_add(chunk.body.octets());
         if let Some(tab) = &source.origin.tab {
             tab.note(octets);
@@ -87,9 +93,9 @@ impl Connection {
             source: Some(Arc::clone(&source)),
             payload: Payload::onward(chunk, &mut *shard.rng.borrow_mut()),
             range: chunk.range,
-            flag: chunk.flag(),
+            flag,
         };
-        if let Some(octets) = complete
+        if let Some(octets) = complete.flatten()
             && let Some(id) = source.message_id
         {
             // Before the next hop can say that it failed.

@@ -1,5 +1,8 @@
 //! Which requests wait for an answer of the next hop, and what follows from the answer or from its absence. One for
 //! each connection that requests are passed on to: transaction ids are a connection's own.
+//!
+//! A room's receivers have books of their own, `outbox/unanswered`: there nobody is told what became of a chunk, so 24
+//! octets and no look at the clock are enough for each, where here a sender, a range and a way back are owed.
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -27,7 +30,7 @@ pub struct Passed<O> {
     pub source: Arc<Source<O>>,
     /// The octets it carried, as they were sent.
     pub range: ByteRange,
-    /// How it ended.
+    /// How its message stands behind it: `$` once all of it has been passed on.
     pub flag: Flag,
     /// The first URI of its From-Path, as it was sent: to whom the answer must be addressed.
     pub via: Uri,

@@ -1,6 +1,7 @@
 //! The chunks one receiver was sent and has not answered yet (RFC 4975, 7.1.1). Pure: it is told what left, what was
 //! answered and what time it is, and says when the receiver has been silent for too long. What follows is for
-//! `connection/answers`.
+//! `connection/answers`. What is owed to a sender for a chunk that was passed on is kept in `forward/ledger`, which costs ten
+//! times as much for each; a room answers for itself, so here only silence counts.
 //!
 //! The timer belongs to the oldest chunk alone: it starts at the first look at which everything that was taken is with
 //! the operating system, and starts anew when that chunk is answered. So a link that is slow and moves is never taken

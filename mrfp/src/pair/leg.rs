@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use msrp::{Chunk, Flag, MessageId, Status};
 
 use crate::forward::{Origin, Source};
-use crate::session::{Refusal, Seen};
+use crate::session::{Refusal, Runs, Seen};
 
 /// A leg in use.
 #[derive(Debug)]
@@ -21,8 +21,12 @@ pub struct Leg<O> {
 #[derive(Debug)]
 struct Open<O> {
     source: Arc<Source<O>>,
-    /// The octet behind the last that came.
-    next: u64,
+    /// Which octets have come, in whatever order (RFC 4975, 7.3.1).
+    runs: Runs,
+    /// How many there are, once the chunk with `$` has come.
+    total: Option<u64>,
+    /// All octets that came, also those that came again.
+    received: u64,
     touched: Instant,
     /// A part of it did not arrive.
     failed: bool,
@@ -50,8 +54,8 @@ pub enum Admitted<O> {
     Duplicate,
     /// It goes to the other leg.
     Pass(Arc<Source<O>>),
-    /// The same, and the message is complete with so many octets.
-    Last(Arc<Source<O>>, u64),
+    /// The same, and with it every octet of the message has come: how many, unless some did not arrive.
+    Last(Arc<Source<O>>, Option<u64>),
 }
 
 /// A message that ends here without its sender saying so. The other leg is told by a chunk that ends with `#`.
@@ -118,7 +122,8 @@ impl<O: Origin + Clone> Leg<O> {
         }
         let origin = match self.open.get(&id) {
             Some(open) if !chunk.first => {
-                return Ok(self.go_on(now, id, chunk, octets, Arc::clone(&open.source)));
+                let source = Arc::clone(&open.source);
+                return self.go_on(now, (id, source), chunk, around.message_octets_max);
             }
             Some(open) => open.source.origin.clone(),
             None if around.muted => return Err(Refusal::Muted),
@@ -126,34 +131,31 @@ impl<O: Origin + Clone> Leg<O> {
             None => begin()?,
         };
         let source = Arc::new(Source::of(&chunk.head, origin));
-        Ok(self.go_on(now, id, chunk, octets, source))
+        self.go_on(now, (id, source), chunk, around.message_octets_max)
     }
 
     fn go_on(
         &mut self,
         now: Instant,
-        id: MessageId,
+        (id, source): (MessageId, Arc<Source<O>>),
         chunk: &Chunk,
-        octets: u64,
-        source: Arc<Source<O>>,
-    ) -> Admitted<O> {
-        match chunk.end {
-            Some(Flag::End) => {
-                let failed = self.open.remove(&id).is_some_and(|open| open.failed);
-                if failed { Admitted::Pass(source) } else { Admitted::Last(source, octets) }
-            }
-            Some(Flag::Abort) => {
-                self.open.remove(&id);
-                Admitted::Pass(source)
-            }
-            Some(Flag::More) | None => {
-                let failed = self.open.get(&id).is_some_and(|open| open.failed);
-                let open =
-                    Open { source: Arc::clone(&source), next: octets + 1, touched: now, failed };
-                self.open.insert(id, open);
-                Admitted::Pass(source)
-            }
+        octets_max: u64,
+    ) -> Result<Admitted<O>, Refusal> {
+        let mut open = match self.open.remove(&id) {
+            Some(open) => open,
+            None => Open::new(&source, now),
+        };
+        if chunk.end == Some(Flag::Abort) {
+            return Ok(Admitted::Pass(source));
         }
+        let noted = open.note(chunk, octets_max);
+        (open.source, open.touched) = (Arc::clone(&source), now);
+        let Some(octets) = open.total.filter(|_| noted.is_ok() && open.is_complete()) else {
+            // Also one that contradicts itself was open: its receiver is told that it ends.
+            self.open.insert(id, open);
+            return noted.map(|()| Admitted::Pass(source));
+        };
+        Ok(Admitted::Last(source, (!open.failed).then_some(octets)))
     }
 
     /// The next hop did not take a part of the message. One that it refused is refused from now on; one that it only
@@ -174,8 +176,7 @@ impl<O: Origin + Clone> Leg<O> {
     /// What was admitted cannot be passed on after all.
     pub fn refuse(&mut self, id: MessageId, refusal: Refusal) {
         if let Some(open) = self.open.remove(&id) {
-            let Open { source, next, .. } = open;
-            self.ended.push(Ended { source, at: next, refusal: Some(refusal.clone()) });
+            self.ended.push(open.end(Some(refusal.clone())));
         }
         self.remember(id, refusal);
     }
@@ -204,12 +205,43 @@ impl<O: Origin + Clone> Leg<O> {
     pub fn close(&mut self) -> Vec<Ended<O>> {
         let mut ended = self.take_ended();
         let open = self.open.drain().map(|(_, open)| open);
-        ended.extend(open.map(|Open { source, next, .. }| Ended {
-            source,
-            at: next,
-            refusal: None,
-        }));
+        ended.extend(open.map(|open| open.end(None)));
         ended
+    }
+}
+
+impl<O> Open<O> {
+    fn new(source: &Arc<Source<O>>, now: Instant) -> Self {
+        let (source, runs) = (Arc::clone(source), Runs::default());
+        Self { source, runs, total: None, received: 0, touched: now, failed: false }
+    }
+
+    /// A chunk has come. A message has one length, and nothing behind it.
+    fn note(&mut self, chunk: &Chunk, octets_max: u64) -> Result<(), Refusal> {
+        let start = chunk.range.start.saturating_sub(1);
+        let end = start.saturating_add(chunk.body.octets());
+        self.received = self.received.saturating_add(chunk.body.octets());
+        // Octets may come again, but not for ever.
+        if self.received / 2 > octets_max {
+            return Err(Refusal::TooLarge);
+        }
+        let total = if chunk.end == Some(Flag::End) { Some(end) } else { self.total };
+        let reach = self.runs.reach().max(end);
+        let moved = self.total.is_some() && self.total != total;
+        if moved || total.is_some_and(|total| reach > total) {
+            return Err(Refusal::Contradiction);
+        }
+        self.runs.add(start, end).map_err(|_scattered| Refusal::Contradiction)?;
+        self.total = total;
+        Ok(())
+    }
+
+    fn is_complete(&self) -> bool {
+        self.total == Some(self.runs.front())
+    }
+
+    fn end(self, refusal: Option<Refusal>) -> Ended<O> {
+        Ended { source: self.source, at: self.runs.front() + 1, refusal }
     }
 }
 
@@ -248,7 +280,7 @@ mod tests {
         let last = admit(&mut leg, &chunk("m111", "6-10/*", "world", '$'), &seen);
 
         assert!(matches!(first, Ok(Admitted::Pass(_))));
-        assert!(matches!(last, Ok(Admitted::Last(_, 10))));
+        assert!(matches!(last, Ok(Admitted::Last(_, Some(10)))));
         assert!(leg.close().is_empty(), "nothing is open any more");
     }
 
@@ -277,7 +309,43 @@ mod tests {
         leg.fail(id, Status::TIMEOUT);
 
         let last = admit(&mut leg, &chunk("m111", "6-10/*", "world", '$'), &seen);
-        assert!(matches!(last, Ok(Admitted::Pass(_))));
+        assert!(matches!(last, Ok(Admitted::Last(_, None))));
+    }
+
+    #[test]
+    fn m4975_42_a_message_is_complete_when_its_last_gap_is_closed_and_not_with_the_chunk_that_ends_it()
+     {
+        let (mut leg, seen) = (Leg::default(), Seen::default());
+        let mut pass =
+            |range, body, flag| admit(&mut leg, &chunk("m111", range, body, flag), &seen);
+
+        assert!(matches!(pass("1-5/15", "hello", '+'), Ok(Admitted::Pass(_))));
+        assert!(matches!(pass("11-15/15", "world", '$'), Ok(Admitted::Pass(_))));
+        assert!(matches!(pass("6-10/15", ", my ", '+'), Ok(Admitted::Last(_, Some(15)))));
+        assert!(leg.close().is_empty(), "nothing is open any more");
+    }
+
+    #[test]
+    fn m4975_42_a_message_with_two_lengths_or_that_comes_for_ever_is_refused_and_ended() {
+        let contradicting = [("11-15/15", "world", '$'), ("1-20/*", "beyond the end of it", '+')];
+        let long = "x".repeat(99);
+        let for_ever = [("2-100/*", long.as_str(), '+'); 4];
+        for (chunks, why) in [
+            (&contradicting[..], Refusal::Contradiction),
+            (&[("3-5/5", "abc", '$'), ("3-4/4", "ab", '$')], Refusal::Contradiction),
+            (&[("3-5/5", "abc", '$'), ("3-7/7", "abcde", '$')], Refusal::Contradiction),
+            (&for_ever, Refusal::TooLarge),
+        ] {
+            let (mut leg, seen) = (Leg::default(), Seen::default());
+            let mut admitted = Vec::new();
+            for (range, body, flag) in chunks {
+                admitted.push(admit(&mut leg, &chunk("m111", range, body, *flag), &seen));
+            }
+
+            assert_eq!(admitted.pop().unwrap().unwrap_err(), why);
+            let ended = leg.take_ended();
+            assert_eq!((ended.len(), ended[0].at), (1, 1), "where the gap begins");
+        }
     }
 
     #[test]

@@ -19,6 +19,7 @@ pub(crate) struct Outgoing {
     pub(crate) source: Option<Arc<Source<Origin>>>,
     pub(crate) payload: Payload,
     pub(crate) range: ByteRange,
+    /// How its message stands behind it.
     pub(crate) flag: Flag,
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 /// What has come: from the first octet without a gap, and behind gaps, where runs do not touch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Runs {
+pub(crate) struct Runs {
     front: u64,
     /// From their start to behind their end.
     beyond: BTreeMap<u64, u64>,
@@ -15,11 +15,11 @@ const RUNS_MAX: usize = 64;
 
 /// The message is in too many separate pieces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Scattered;
+pub(crate) struct Scattered;
 
 impl Runs {
     /// These octets have come.
-    pub(super) fn add(&mut self, start: u64, end: u64) -> Result<(), Scattered> {
+    pub(crate) fn add(&mut self, start: u64, end: u64) -> Result<(), Scattered> {
         if start <= self.front {
             self.front = self.front.max(end);
             while let Some(run) = self.beyond.first_entry().filter(|run| *run.key() <= self.front) {
@@ -43,12 +43,12 @@ impl Runs {
     }
 
     /// How many octets have come from the first without a gap.
-    pub(super) fn front(&self) -> u64 {
+    pub(crate) fn front(&self) -> u64 {
         self.front
     }
 
     /// Behind the last octet that has come.
-    pub(super) fn reach(&self) -> u64 {
+    pub(crate) fn reach(&self) -> u64 {
         self.beyond.last_key_value().map_or(self.front, |(_, end)| *end)
     }
 }

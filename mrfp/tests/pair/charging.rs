@@ -68,6 +68,38 @@ async fn c24_247_a_complete_message_is_charged_once_however_many_chunks_it_had()
 }
 
 #[tokio::test]
+async fn m4975_42_a_message_whose_end_comes_before_its_middle_is_charged_when_the_middle_has_come()
+{
+    let mut stage = Stage::new().await;
+    let (mut alice, mut bob) = session(&mut stage, true).await;
+    let whole = message("message1", 9000);
+    let (first, middle) = whole.chunk(0, 3000);
+    let (middle, end) = whole.chunk(middle.unwrap(), 3000);
+    let (end, _) = whole.chunk(end.unwrap(), 3000);
+
+    for (chunk, flag) in [(&first, Flag::More), (&end, Flag::End)] {
+        assert_eq!(alice.ask(chunk).await, 200);
+        let passed = bob.request().await;
+        assert_eq!(passed.end, Some(flag));
+        bob.answer(&passed.head, Status::OK).await;
+    }
+    bob.rest().await;
+    // What was told before this is known by now.
+    stage.seat(crate::common::seat(1)).await;
+    assert!(no_charge_is_left(&stage), "it is not complete");
+    assert_eq!(alice.ask(&middle).await, 200);
+    let passed = bob.request().await;
+    assert_eq!((passed.range.start, passed.body.octets()), (3001, 3000), "it is not lost");
+    bob.answer(&passed.head, Status::OK).await;
+
+    let charge = charge(&mut stage).await;
+    assert_eq!((charge.octets, charge.ending), (9000, Ending::Complete));
+    assert_eq!(alice.ask(&whole).await, 200);
+    assert!(bob.rest().await.is_empty(), "M4975-13: now it has been passed on");
+    assert!(no_charge_is_left(&stage));
+}
+
+#[tokio::test]
 async fn c24_247_what_a_message_wraps_is_told_too() {
     let mut stage = Stage::new().await;
     let (mut alice, mut bob) = session(&mut stage, true).await;

@@ -7,6 +7,7 @@
 mod common;
 
 mod charging;
+mod dialing;
 mod failing;
 mod passing;
 mod peer;

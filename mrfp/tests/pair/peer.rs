@@ -14,8 +14,7 @@ use rustls::pki_types::ServerName;
 use service::tls::{Trust, client_config};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
+use tokio_rustls::{TlsConnector, TlsStream};
 
 use crate::common::{ROOM, Stage, id, seat, soon};
 
@@ -77,17 +76,9 @@ impl Peer {
         let roots = Trust::Roots(stage.ca.roots().unwrap());
         let trusting = client_config(roots, None, &[]).unwrap();
         let connector = TlsConnector::from(trusting);
-        let (read, write) = tokio::io::split(connector.connect(name, socket).await.unwrap());
-        let (to, from): (Path, Path) = (to.parse().unwrap(), from.parse().unwrap());
-        let (decoder, input) = (Decoder::default(), BytesMut::new());
-        Self {
-            hears: Hears { stream: read, decoder, input },
-            says: Says {
-                stream: write,
-                rng: StdRng::seed_from_u64(7),
-                address: Address::new(&to, &from),
-            },
-        }
+        let stream = TlsStream::from(connector.connect(name, socket).await.unwrap());
+        let (read, write) = tokio::io::split(stream);
+        Self { hears: Hears::new(read), says: Says::new(write, to, from) }
     }
 
     pub(crate) async fn send(&mut self, send: &SendRequest) -> TransactionId {
@@ -166,6 +157,10 @@ pub(crate) fn told(chunk: &Chunk) -> (String, u16, String) {
 }
 
 impl Hears {
+    pub(crate) fn new(stream: ReadHalf<TlsStream<TcpStream>>) -> Self {
+        Self { stream, decoder: Decoder::default(), input: BytesMut::new() }
+    }
+
     /// What comes next; None at the end.
     pub(crate) async fn item(&mut self) -> Option<Item> {
         soon("something to hear", async {
@@ -185,6 +180,12 @@ impl Hears {
 }
 
 impl Says {
+    /// Requests go to this path, and come from that one.
+    pub(crate) fn new(stream: WriteHalf<TlsStream<TcpStream>>, to: &str, from: &str) -> Self {
+        let (to, from): (Path, Path) = (to.parse().unwrap(), from.parse().unwrap());
+        Self { stream, rng: StdRng::seed_from_u64(7), address: Address::new(&to, &from) }
+    }
+
     pub(crate) async fn send(&mut self, send: &SendRequest) -> TransactionId {
         let frame = send.encode(&mut self.rng).to(&self.address);
         self.raw(&frame.to_bytes()).await;
