@@ -72,6 +72,10 @@ pub struct Msrp {
     /// names in their URIs. Not needed where signalling names fingerprints. Default: none, and nobody proves a name.
     #[serde(default)]
     pub peer_ca_file: Option<PathBuf>,
+    /// `address:port` of the DNS server that is asked where peers are that the relay connects to. Default: those of the
+    /// system.
+    #[serde(default)]
+    pub nameserver: Option<SocketAddr>,
     /// MSRP over WebSocket over TLS (RFC 7977), for browsers; usually port 2856. Off unless named. The certificate is
     /// that of this table, and clients are not asked for one.
     #[serde(default)]

@@ -3,10 +3,9 @@
 //!
 //! [`dial`] is called on a shard and gives a connection of that shard. All that goes to one host and port should be
 //! dialled on [`Plane::shard_for`] of it, or there will be one connection for each shard.
-//!
-//! A URI without a port means 2855; SRV records are not asked for.
 use std::collections::HashMap;
 use std::io;
+use std::net::SocketAddr;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,12 +23,6 @@ use crate::connection::{self, Connection, Held};
 use crate::plane::Plane;
 use crate::shard::Shard;
 use crate::wire::{Wire, WireError};
-
-/// RFC 4975, 15.4.
-const PORT: u16 = 2855;
-
-/// Addresses of one host that are tried.
-const ADDRESSES_MAX: usize = 8;
 
 /// Whom to connect to.
 #[derive(Clone, Debug)]
@@ -90,7 +83,8 @@ pub(crate) enum DialError {
 struct Key {
     transport: Transport,
     host: String,
-    port: u16,
+    /// None: where the records of the service say, or 2855.
+    port: Option<u16>,
     /// The name of the peer, in brackets if it is an IPv6 address.
     name: String,
     peer: Peer,
@@ -107,14 +101,15 @@ impl Key {
         };
         let name = uri.host().to_ascii_lowercase();
         let (host, port) = match &target.to {
-            None => (name.clone(), uri.port().unwrap_or(PORT)),
+            None => (name.clone(), uri.port()),
             Some(to) => {
                 let (host, port) = to.rsplit_once(':').ok_or(DialError::Place)?;
-                (host.to_ascii_lowercase(), port.parse().map_err(|_| DialError::Place)?)
+                let port = port.parse().map_err(|_| DialError::Place)?;
+                (host.to_ascii_lowercase(), Some(port))
             }
         };
         // RFC 4145, 4.1: port 9 is of one who connects, not of one to connect to.
-        if host.is_empty() || port == 9 || port == 0 {
+        if host.is_empty() || matches!(port, Some(0 | 9)) {
             return Err(DialError::Place);
         }
         Ok(Self { transport, host, port, name, peer: target.peer.clone(), at: target.at })
@@ -146,7 +141,7 @@ fn bare(host: &str) -> &str {
 #[derive(Default)]
 pub(crate) struct Pool {
     /// By host and port.
-    open: HashMap<(String, u16), Vec<Opened>>,
+    open: HashMap<(String, Option<u16>), Vec<Opened>>,
 }
 
 type Opened = (Key, Weak<Connection>);
@@ -188,15 +183,16 @@ pub(crate) async fn dial(shard: &Rc<Shard>, target: &Target) -> Result<Held, Dia
 
 async fn open(shard: &Rc<Shard>, key: Key) -> Result<Held, DialError> {
     let wire = key.wire(&shard.plane)?;
-    let addresses = tokio::net::lookup_host((bare(&key.host), key.port)).await?;
+    let serves = key.transport == Transport::Tls;
+    let addresses = shard.plane.resolver.places(bare(&key.host), key.port, serves).await?;
     // The name is looked up once: what is checked is what is dialled.
     let rules = shard.plane.transit.as_ref().map(|transit| &transit.rules);
-    let allowed = |address: &std::net::SocketAddr| {
-        key.at == At::Anywhere || rules.is_some_and(|rules| rules.may_reach(address.ip()))
+    let allowed = |address: &SocketAddr| {
+        key.at == At::Anywhere || rules.is_some_and(|rules| rules.may_reach(*address))
     };
-    let addresses = addresses.filter(allowed);
+    let addresses = addresses.into_iter().filter(allowed);
     let each = Duration::from_secs(shard.plane.limits.dial_secs.div_ceil(3));
-    let socket = first_of(addresses.take(ADDRESSES_MAX), each).await?;
+    let socket = first_of(addresses, each).await?;
     accept::prepare(&socket, &shard.plane.limits)?;
     let wire = (key.transport, wire);
     let held =
@@ -207,7 +203,7 @@ async fn open(shard: &Rc<Shard>, key: Key) -> Result<Held, DialError> {
 
 /// RFC 4975, 6.2: the addresses in their order, until one answers.
 async fn first_of(
-    addresses: impl Iterator<Item = std::net::SocketAddr>,
+    addresses: impl Iterator<Item = SocketAddr>,
     each: Duration,
 ) -> io::Result<TcpStream> {
     let mut last = io::ErrorKind::NotFound.into();
@@ -256,7 +252,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn m4975_23_an_explicit_port_is_used_and_none_means_2855_and_port_9_is_nobody() {
+    fn m4975_23_an_explicit_port_is_used_and_port_9_is_nobody() {
         let key = |uri: &str, to: Option<&str>| {
             let to = to.map(str::to_owned);
             Key::of(&Target {
@@ -273,11 +269,14 @@ mod tests {
         };
 
         let (tls, tcp) = (Transport::Tls, Transport::Tcp);
-        assert_eq!(key("msrps://A.example/s;tcp", None), of(tls, "a.example", 2855, "a.example"));
-        assert_eq!(key("msrp://[::1]:7/s;tcp", None), of(tcp, "[::1]", 7, "[::1]"));
+        assert_eq!(key("msrps://A.example/s;tcp", None), of(tls, "a.example", None, "a.example"));
+        assert_eq!(key("msrp://[::1]:7/s;tcp", None), of(tcp, "[::1]", Some(7), "[::1]"));
         // RFC 6714, 4.2.2: the connection goes where c= and m= say, and the name stays the path's.
         let sbc = Some("sbc.example:99");
-        assert_eq!(key("msrps://a.example:1/s;tcp", sbc), of(tls, "sbc.example", 99, "a.example"));
+        assert_eq!(
+            key("msrps://a.example:1/s;tcp", sbc),
+            of(tls, "sbc.example", Some(99), "a.example")
+        );
         for (uri, to) in [
             ("msrps://a.example:9/s;tcp", None),
             ("msrps://a.example:1/s;ws", None),

@@ -18,11 +18,8 @@ use crate::plane::Plane;
 use crate::shard::Shard;
 use crate::transit::grants::Hop;
 
-/// A host and its port.
-pub(crate) type Target = (String, u16);
-
-/// RFC 4976, 8.
-const DEFAULT_PORT: u16 = 2855;
+/// A host, and its port if the URI names one (RFC 4976, 8).
+pub(crate) type Target = (String, Option<u16>);
 
 /// How long a connection is kept without a use, and how often that is looked at.
 const KEPT: Duration = Duration::from_secs(300);
@@ -130,7 +127,7 @@ pub(crate) fn pass(shard: &Rc<Shard>, uri: &Uri, passing: Passing) -> Option<Arc
         undeliverable(shard, passing);
         return None;
     }
-    let target = (uri.host().to_ascii_lowercase(), uri.port().unwrap_or(DEFAULT_PORT));
+    let target = (uri.host().to_ascii_lowercase(), uri.port());
     match transit.dials.queue(target, passing, &shard.plane) {
         Queued::Done(brake) => brake,
         Queued::Dial(target, brake) => {
@@ -156,7 +153,7 @@ async fn connect(shard: Rc<Shard>, target: Target, uri: Uri) {
             transit.dials.lose(hop);
         }
         Err(error) => {
-            tracing::debug!(host = target.0, port = target.1, %error, "not reached");
+            tracing::debug!(host = target.0, port = ?target.1, %error, "not reached");
             for passing in transit.dials.failed(&target) {
                 undeliverable(&shard, passing);
             }

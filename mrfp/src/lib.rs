@@ -44,7 +44,7 @@
 //! # Connections that the relay opens
 //!
 //! Where an order says that the participant waits (`control::Reach`), `obey/reach` sends an errand to one shard, and
-//! `dial` there finds the peer, connects, checks who it is, and puts the session on the connection
+//! `dial` there finds the peer (`resolve` asks the name servers), connects, checks who it is, and puts the session on the connection
 //! (`connection/outgoing`), whose first request leaves at once. From then on it is a connection like any other.
 //!
 //! # The path of what only passes through
@@ -100,6 +100,7 @@ mod program;
 mod registry;
 mod relay;
 pub mod reports;
+mod resolve;
 pub mod room;
 mod server;
 pub mod session;

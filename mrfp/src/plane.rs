@@ -16,6 +16,7 @@ use crate::listeners::Authorities;
 use crate::metrics::Metrics;
 use crate::pace::{Rates, Table};
 use crate::registry::Registry;
+use crate::resolve::Resolver;
 use crate::session;
 use crate::transit::Transit;
 use crate::wire::Ways;
@@ -35,6 +36,8 @@ pub(crate) struct Plane {
     pub(crate) identity: Arc<Live>,
     /// Under which roots peers prove their names; none: they cannot.
     pub(crate) peers: Option<Authority>,
+    /// Where the hosts are that we connect to.
+    pub(crate) resolver: Resolver,
     pub(crate) registry: Registry,
     pub(crate) doors: Arc<Doors>,
     pub(crate) focus: Arc<Focus>,
@@ -61,6 +64,7 @@ pub(crate) struct Parts {
     pub(crate) ways: Ways,
     pub(crate) identity: Arc<Live>,
     pub(crate) peers: Option<Authority>,
+    pub(crate) resolver: Resolver,
     pub(crate) focus: Arc<Focus>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) transit: Option<Transit>,
@@ -68,8 +72,8 @@ pub(crate) struct Parts {
 
 impl Plane {
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { limits, shards, authorities, ways, identity, peers, focus, metrics, transit } =
-            parts;
+        let Parts { limits, shards, authorities, ways, identity, peers, .. } = parts;
+        let Parts { resolver, focus, metrics, transit, .. } = parts;
         Self {
             limits,
             session_limits: limits.session(),
@@ -79,6 +83,7 @@ impl Plane {
             ways,
             identity,
             peers,
+            resolver,
             registry: Registry::default(),
             doors: Arc::new(Doors::new(shards, limits.door_octets_max)),
             focus,

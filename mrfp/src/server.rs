@@ -20,6 +20,7 @@ use crate::listeners::{self, Listeners};
 use crate::metrics::Metrics;
 use crate::obey::{self, Carrier, FocusNames};
 use crate::plane::{self, Parts, Plane};
+use crate::resolve::Resolver;
 use crate::shard;
 use crate::transit::Transit;
 use crate::wire::Ways;
@@ -131,6 +132,7 @@ impl Server {
             ),
             identity: Arc::clone(&identity),
             peers: peers.map(Authority::new).transpose()?,
+            resolver: Resolver::new(config.msrp.nameserver)?,
             focus: Arc::new(Focus::new(name, &mut plane::random())),
             metrics: Arc::new(Metrics::new(&registry)),
             transit,

@@ -55,6 +55,7 @@ fn scene(limits: Limits) -> Scene {
         ways: Ways::new(Arc::clone(&tls), tls, Arc::new([])),
         identity: Live::fixed(identity).unwrap(),
         peers: None,
+        resolver: crate::resolve::Resolver::new(None).unwrap(),
         focus: Arc::new(Focus::new(name, &mut rng)),
         metrics: Arc::new(Metrics::new(&service::metrics::Metrics::new())),
         transit: None,

@@ -1,5 +1,5 @@
 //! What the operator allows: whose passwords, how long, and which hosts may be dialled for a client. Pure.
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use msrp::{DigestAlgorithm, Scheme, Uri};
@@ -140,18 +140,21 @@ impl Rules {
         if !self.next_hops.iter().any(|pattern| pattern.has(uri.host())) {
             return Err(Forbidden::Host);
         }
-        // Below 1024 other services listen, and MSRP has no business there.
-        if uri.port().is_some_and(|port| port < 1024) {
+        if uri.port().is_some_and(|port| port < PORT_MIN) {
             return Err(Forbidden::Port);
         }
         Ok(())
     }
 
-    /// Whether an address that such a host has turned out to have may be dialled.
-    pub(crate) fn may_reach(&self, address: IpAddr) -> bool {
-        self.private || is_public(address)
+    /// Whether a place that such a host has turned out to be at may be dialled. Its name server says where that is, and is
+    /// believed no more than the client.
+    pub(crate) fn may_reach(&self, place: SocketAddr) -> bool {
+        place.port() >= PORT_MIN && (self.private || is_public(place.ip()))
     }
 }
+
+/// Below it other services listen, and MSRP has no business there.
+const PORT_MIN: u16 = 1024;
 
 impl Pattern {
     fn parse(text: &str) -> Self {
@@ -303,13 +306,16 @@ mod tests {
         ];
         let (rules, mut open) = (rules(&["*"]), rules(&["*"]));
         open.private = true;
+        let at = |address: &str, port| SocketAddr::new(address.parse().unwrap(), port);
 
         for address in private {
-            assert!(!rules.may_reach(address.parse().unwrap()), "{address}");
-            assert!(open.may_reach(address.parse().unwrap()), "{address}");
+            assert!(!rules.may_reach(at(address, 2855)), "{address}");
+            assert!(open.may_reach(at(address, 2855)), "{address}");
         }
         for address in public {
-            assert!(rules.may_reach(address.parse().unwrap()), "{address}");
+            assert!(rules.may_reach(at(address, 2855)), "{address}");
+            // What a service record says is no better than what a client does.
+            assert!(!open.may_reach(at(address, 443)), "{address}");
         }
     }
 

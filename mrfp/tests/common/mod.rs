@@ -1,6 +1,7 @@
 //! A relay over real sockets, a focus that speaks control over QUIC, and participants over TLS.
 #![expect(unreachable_pub, reason = "a module of each test file")]
 #![allow(dead_code, reason = "each test file uses its own part")]
+pub mod dns;
 mod focus;
 pub mod person;
 
@@ -46,7 +47,8 @@ pub struct Stage {
 }
 
 fn config(ca: &DevCa, folder: &TempDir) -> Config {
-    let files = ca.issue_files(&["localhost", "127.0.0.1"], folder.path(), "relay").unwrap();
+    let files =
+        ca.issue_files(&["localhost", "127.0.0.1", "example.net"], folder.path(), "relay").unwrap();
     let ca_file = folder.path().join("ca.pem");
     ca.write_certificate(&ca_file).unwrap();
     let text = format!(

@@ -2,6 +2,7 @@
 use msrp::{Item, MessageId, Path, Status};
 
 use crate::client::{Client, prove, text};
+use crate::common::dns::{Dns, Record};
 use crate::world::{RELAY, World};
 
 /// Two relays that may dial each other.
@@ -76,12 +77,17 @@ async fn m4976_11_a_relay_further_on_that_does_not_know_the_uri_is_reported() {
 /// Logs in at a relay behind another one.
 async fn log_in_behind(r2: &mut World, client: &mut Client, at_1: &str) -> Path {
     let extra = format!("msrps://localhost:{};tcp", r2.stage.msrp.port());
+    log_in_at(&extra, r2, client, at_1).await
+}
+
+/// The same at a relay that this URI leads to.
+async fn log_in_at(extra: &str, r2: &mut World, client: &mut Client, at_1: &str) -> Path {
     let to = format!("{at_1} {extra}");
     client.ask(&to, &[]).await;
     let head = client.response().await;
     assert_eq!(head.status().unwrap().code(), 401);
     assert_eq!(head.from_path().to_wire(), to, "the whole way back");
-    let proof = prove(&head.challenges().remove(0), &extra, "secret", 1).to_wire();
+    let proof = prove(&head.challenges().remove(0), extra, "secret", 1).to_wire();
     client.ask(&to, &[("Authorization", proof)]).await;
     r2.judge().await;
     let head = client.response().await;
@@ -111,6 +117,27 @@ async fn m4976_15_an_auth_passes_a_relay_and_its_answers_come_back_over_all_uris
             break;
         }
     }
+}
+
+#[tokio::test]
+async fn m4976_16_a_relay_is_found_by_the_service_record_of_its_domain() {
+    let mut r2 = World::linked(None).await;
+    let dns = Dns::new(vec![
+        ("_msrps._tcp.example.net", Record::Srv(0, r2.stage.msrp.port(), "r2.test")),
+        ("r2.test", Record::Address("127.0.0.1".parse().unwrap())),
+    ]);
+    let nameserver = dns.await.address;
+    let mut r1 = World::linked_with(Some(&r2), |config| {
+        config.msrp.nameserver = Some(nameserver);
+        config.relay.next_hops = vec!["example.net".into()];
+    })
+    .await;
+    let (mut alice, at_1) = r1.member("alice").await;
+
+    // The certificate is for the domain, whatever the record says.
+    let use_path = log_in_at("msrps://example.net;tcp", &mut r2, &mut alice, &at_1).await;
+
+    assert_eq!(use_path.len(), 2);
 }
 
 #[tokio::test]

@@ -38,11 +38,16 @@ impl World {
 
     /// A relay that may dial others of its authority: that of `other`, if there is one.
     pub async fn linked(other: Option<&Self>) -> Self {
+        Self::linked_with(other, |_| {}).await
+    }
+
+    pub async fn linked_with(other: Option<&Self>, more: impl FnOnce(&mut Config)) -> Self {
         let change = |config: &mut Config| {
             switch_on(config);
             config.msrp.peer_ca_file = Some(config.control.ca_file.clone());
             config.relay.next_hops = vec!["localhost".into()];
             config.relay.private_next_hops = true;
+            more(config);
         };
         match other {
             Some(other) => Self { stage: Stage::under(Arc::clone(&other.stage.ca), change).await },

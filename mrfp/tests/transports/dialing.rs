@@ -14,25 +14,25 @@ use tokio_rustls::server::TlsStream;
 use crate::common::{Stage, message, seat, soon, text};
 
 /// A participant that waits for a connection.
-struct Waiting {
-    listener: TcpListener,
+pub(crate) struct Waiting {
+    pub(crate) listener: TcpListener,
     identity: Identity,
     tls: Arc<ServerConfig>,
 }
 
 impl Waiting {
-    async fn at(address: &str) -> Self {
+    pub(crate) async fn at(address: &str) -> Self {
         let ca = DevCa::new("theirs", service::clock::wall()).unwrap();
         let identity = ca.issue(&["ue.example"]).unwrap();
         let tls = server_config(&identity, ClientAuth::Any, &[]).unwrap();
         Self { listener: TcpListener::bind(address).await.unwrap(), identity, tls }
     }
 
-    fn authority(&self) -> String {
+    pub(crate) fn authority(&self) -> String {
         self.listener.local_addr().unwrap().to_string()
     }
 
-    async fn accept(&self) -> Met {
+    pub(crate) async fn accept(&self) -> Met {
         soon("the connection", async {
             let (socket, _) = self.listener.accept().await.unwrap();
             let stream = TlsAcceptor::from(Arc::clone(&self.tls)).accept(socket).await.unwrap();
@@ -48,7 +48,7 @@ impl Waiting {
     }
 
     /// A seat whose path leads here.
-    fn seat(&self, n: u64, authority: &str, to: Option<String>) -> Seat {
+    pub(crate) fn seat(&self, n: u64, authority: &str, to: Option<String>) -> Seat {
         let reach = Reach {
             fingerprints: vec![self.identity.fingerprint().to_string()],
             dial: Some(Dial { to }),
@@ -59,7 +59,7 @@ impl Waiting {
 }
 
 /// The relay has connected.
-struct Met {
+pub(crate) struct Met {
     stream: TlsStream<TcpStream>,
     shown: Option<Fingerprint>,
     decoder: msrp::Decoder,
@@ -68,7 +68,7 @@ struct Met {
 
 impl Met {
     /// The next request, answered.
-    async fn request(&mut self, status: Status) -> msrp::Chunk {
+    pub(crate) async fn request(&mut self, status: Status) -> msrp::Chunk {
         loop {
             if let Some(Item::Request(chunk)) = self.decoder.next(&mut self.input).unwrap() {
                 let reply = Reply::new(&chunk.head, status).unwrap().encode().unwrap();
@@ -93,7 +93,7 @@ async fn open_room() -> Stage {
     stage
 }
 
-async fn bound(stage: &mut Stage, n: u64) {
+pub(crate) async fn bound(stage: &mut Stage, n: u64) {
     stage.notice(|notice| *notice == RoomNotice::Bound { seat: SeatId(n) }).await;
 }
 

@@ -4,6 +4,7 @@
 mod common;
 mod dialing;
 mod identity;
+mod names;
 mod plain;
 mod renewal;
 mod websocket;
