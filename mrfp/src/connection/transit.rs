@@ -98,6 +98,11 @@ impl Connection {
         head: &Arc<Head>,
         now: Instant,
     ) -> Option<Arc<Course>> {
+        // Our URIs are of TLS, and what came without is not for them (RFC 4976, 9.2).
+        if self.transport == control::Transport::Tcp {
+            self.bar(shard, head, Barred::NotOurs);
+            return None;
+        }
         let hop = self.hop(shard);
         let relay = self.proved(shard, head);
         let previous = Previous { hop, relay: relay.as_deref() };

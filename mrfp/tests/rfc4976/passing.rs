@@ -280,3 +280,27 @@ async fn a_connection_that_only_passes_things_on_is_not_taken_for_an_idle_one() 
     assert_eq!(bob.message().await.1, "Hello");
     assert!(matches!(alice.next().await, Some(Item::Response(_))));
 }
+
+#[tokio::test]
+async fn m4976_16_nothing_passes_to_a_uri_of_tls_that_came_without() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let listen = |config: &mut mrfp::Config| {
+        config.msrp.protected_listen = Some("127.0.0.1:0".parse().unwrap());
+    };
+    let mut world = World::with(listen).await;
+    let (alice, uri) = world.member("alice").await;
+    let there = world.stage.ready.protected.unwrap();
+    let mut mallory = tokio::net::TcpStream::connect(there).await.unwrap();
+
+    let request = format!(
+        "MSRP tid12345 SEND\r\nTo-Path: {uri} {}\r\nFrom-Path: msrp://m.example:9/m;tcp\r\n\
+         Message-ID: msg1\r\nByte-Range: 1-2/2\r\nContent-Type: text/plain\r\n\r\nHi\r\n\
+         -------tid12345$\r\n",
+        alice.own
+    );
+    mallory.write_all(request.as_bytes()).await.unwrap();
+
+    let mut answer = [0; 17];
+    mallory.read_exact(&mut answer).await.unwrap();
+    assert_eq!(String::from_utf8_lossy(&answer), "MSRP tid12345 481");
+}
