@@ -2,6 +2,7 @@
 //! once, by [`Config::check`] (in `config/check.rs`); nothing is read from files here except by name.
 mod admin;
 mod check;
+mod registration;
 mod services;
 
 use std::net::SocketAddr;
@@ -13,6 +14,7 @@ use service::telemetry::Format;
 
 pub use admin::Admin;
 pub use check::BadConfig;
+pub use registration::Registration;
 pub use services::{Consent, FilterRule, Messages};
 
 use crate::conference::{Nickname, NicknamePolicy};
@@ -44,6 +46,9 @@ pub struct Config {
     /// The relays that carry rooms.
     #[serde(default)]
     pub relays: Vec<Relay>,
+    /// Who may register how, and what is noted of it.
+    #[serde(default)]
+    pub registration: Registration,
     /// How conferences come to be.
     #[serde(default)]
     pub conferences: Conferences,

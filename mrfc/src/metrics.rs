@@ -23,6 +23,10 @@ pub(crate) struct Metrics {
     pub(crate) dialogs: IntGauge,
     /// Bindings in the registrar.
     pub(crate) registrations: IntGauge,
+    /// People whose bindings have no connection.
+    pub(crate) registrations_parked: IntGauge,
+    /// Attempts to register that were not noted.
+    pub(crate) attempts_lost: IntCounter,
     rooms: IntGauge,
     members: IntGaugeVec,
     commits: IntCounterVec,
@@ -90,6 +94,14 @@ impl Metrics {
             ),
             dialogs: registry.gauge("mrfc_dialogs", "Dialogs between the focus and devices."),
             registrations: registry.gauge("mrfc_registrations", "Registered contacts."),
+            registrations_parked: registry.gauge(
+                "mrfc_registrations_parked",
+                "People with a registration whose connection is gone.",
+            ),
+            attempts_lost: registry.counter(
+                "mrfc_registration_attempts_lost_total",
+                "Attempts to register that the audit had no time for.",
+            ),
             rooms: registry.gauge("mrfc_rooms", "Conferences there are."),
             members: registry.gauges(
                 "mrfc_members",

@@ -1,9 +1,18 @@
 //! The binding table (RFC 3261, 10.3; RFC 5626): which devices of a person are reachable over which flow. Pure:
-//! time is an argument, and nothing is stored on disk, since a binding is worth no more than its connection.
+//! time is an argument, and the disk is somebody else's.
 //!
 //! A binding is known by its device (`+sip.instance` and `reg-id`), or by its Contact URI where the client names
 //! no device. The same device on a new connection replaces its old binding.
-use std::collections::{HashMap, HashSet};
+//!
+//! # A binding without its flow
+//!
+//! A binding is worth no more than its connection: when that is gone, or after a restart, it reaches nobody, vouches for
+//! nobody, is listed for nobody and keeps no newcomer out (RFC 5626, 5.3). It is *parked* until it would have expired,
+//! for two reasons. The flows of a SIP core belong to no device: what came over one is reachable over the next one that
+//! the core opens. And a device that registers again, with the same Call-ID, keeps its temporary GRUUs.
+mod parked;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use ids::{Aor, DeviceId};
@@ -22,10 +31,20 @@ pub struct Binding {
     pub flow: FlowId,
     /// The way back through proxies, first hop first (RFC 3327): Route of requests to this contact.
     pub path: Vec<String>,
+    /// What else the Contact says of the device, as parameters: `;+g.oma.sip-im`.
+    pub params: String,
+    /// Whether the connection is one of the SIP core's.
+    pub via_core: bool,
     /// When it ends unless refreshed.
     pub expires_at: Instant,
-    call_id: String,
-    cseq: u32,
+    /// Call-ID of the last REGISTER.
+    pub call_id: String,
+    /// `CSeq` of the last REGISTER.
+    pub cseq: u32,
+    /// What its temporary GRUUs stand for; another one with each Call-ID (RFC 5627, 3.1.2).
+    pub number: u64,
+    /// Which REGISTER made it, counted over all.
+    order: u64,
 }
 
 /// A contact as a REGISTER asks for it. `secs` 0 removes it.
@@ -37,6 +56,8 @@ pub struct Asked {
     pub device: Option<DeviceId>,
     /// `reg-id`; only with a device (RFC 5626, 6).
     pub reg_id: Option<u32>,
+    /// Its other parameters.
+    pub params: String,
     /// How long, in seconds; absent means the default.
     pub secs: Option<u32>,
 }
@@ -57,6 +78,8 @@ pub enum Change {
 pub struct Origin {
     /// The connection.
     pub flow: FlowId,
+    /// Whether that is one of the SIP core's.
+    pub via_core: bool,
     /// Path of the REGISTER.
     pub path: Vec<String>,
     /// Call-ID of the REGISTER.
@@ -99,13 +122,27 @@ pub struct Registrar {
     bounds: Bounds,
     people: HashMap<Aor, Vec<Binding>>,
     flows: HashMap<FlowId, HashSet<Aor>>,
+    /// What temporary GRUUs stand for.
+    numbers: HashMap<u64, (Aor, DeviceId)>,
+    /// Bindings whose connection is gone; their `flow` means nothing.
+    parked: HashMap<Aor, Vec<Binding>>,
     total: usize,
+    /// REGISTERs, and numbers, so far.
+    count: u64,
 }
 
 impl Registrar {
     /// An empty table.
     pub fn new(bounds: Bounds) -> Self {
-        Self { bounds, people: HashMap::new(), flows: HashMap::new(), total: 0 }
+        Self {
+            bounds,
+            people: HashMap::new(),
+            flows: HashMap::new(),
+            numbers: HashMap::new(),
+            parked: HashMap::new(),
+            total: 0,
+            count: 0,
+        }
     }
 
     /// Applies a REGISTER, wholly or not at all, and tells the bindings that are left.
@@ -126,7 +163,7 @@ impl Registrar {
                 in_order(&before, origin)?;
                 Vec::new()
             }
-            Change::Contacts(asked) => self.changed(now, before, origin, asked)?,
+            Change::Contacts(asked) => self.changed(aor, now, before, origin, asked)?,
         };
         let others = self.total - self.people.get(aor).map_or(0, Vec::len);
         if after.len() > self.bounds.per_person_max {
@@ -135,12 +172,14 @@ impl Registrar {
         if others + after.len() > self.bounds.total_max {
             return Err(Refusal::Full);
         }
+        self.unpark(aor, change);
         self.replace(aor, after.clone());
         Ok(after)
     }
 
     fn changed(
-        &self,
+        &mut self,
+        aor: &Aor,
         now: Instant,
         mut bindings: Vec<Binding>,
         origin: &Origin,
@@ -152,13 +191,22 @@ impl Registrar {
             if secs > 0 && secs < secs_min {
                 return Err(Refusal::TooBrief(secs_min));
             }
-            let old = bindings.iter().position(|binding| binding.is(contact));
-            if let Some(at) = old {
-                in_order(bindings.get(at..=at).unwrap_or_default(), origin)?;
-                bindings.remove(at);
-            }
+            let at = bindings.iter().position(|binding| binding.is(contact));
+            let old = match at {
+                Some(at) => {
+                    in_order(bindings.get(at..=at).unwrap_or_default(), origin)?;
+                    Some(bindings.remove(at))
+                }
+                None => self.parked_as(aor, contact).cloned(),
+            };
             if secs > 0 {
+                self.count += 1;
+                let old = old.filter(|old| old.call_id == origin.call_id);
                 bindings.push(Binding {
+                    params: contact.params.clone(),
+                    via_core: origin.via_core,
+                    number: old.map_or(self.count, |old| old.number),
+                    order: self.count,
                     uri: contact.uri.clone(),
                     device: contact.device.clone(),
                     reg_id: contact.reg_id,
@@ -197,13 +245,51 @@ impl Registrar {
         all.find(|binding| binding.flow == flow).and_then(|binding| binding.device.clone())
     }
 
-    /// A connection ended: its bindings are worth nothing (RFC 5626, 5.3).
-    pub fn lost(&mut self, flow: FlowId) {
-        for aor in self.flows.get(&flow).cloned().unwrap_or_default() {
-            let mut left = self.people.get(&aor).cloned().unwrap_or_default();
-            left.retain(|binding| binding.flow != flow);
-            self.replace(&aor, left);
+    /// The ways to a person, or to one of the person's devices: for each device its flows, the newest first. Only one
+    /// of them is tried at a time (RFC 5626, 5.3).
+    pub fn ways(&self, aor: &Aor, device: Option<&DeviceId>, now: Instant) -> Vec<Vec<Binding>> {
+        let mut ways: BTreeMap<(Option<DeviceId>, Option<String>), Vec<Binding>> = BTreeMap::new();
+        for binding in self.bindings(aor, now) {
+            if device.is_some() && binding.device.as_ref() != device {
+                continue;
+            }
+            // A contact without a device is a device of its own.
+            let uri = binding.device.is_none().then(|| binding.uri.clone());
+            ways.entry((binding.device.clone(), uri)).or_default().push(binding);
         }
+        let mut ways: Vec<Vec<Binding>> = ways.into_values().collect();
+        for way in &mut ways {
+            way.sort_unstable_by_key(|binding| std::cmp::Reverse(binding.order));
+        }
+        ways
+    }
+
+    /// The newest flow of each device of a person.
+    pub fn newest(&self, aor: &Aor, now: Instant) -> Vec<Binding> {
+        self.ways(aor, None, now).into_iter().filter_map(|way| way.into_iter().next()).collect()
+    }
+
+    /// Whom a temporary GRUU with this number means.
+    pub fn numbered(&self, number: u64) -> Option<&(Aor, DeviceId)> {
+        self.numbers.get(&number)
+    }
+
+    /// A connection ended: its bindings reach nobody (RFC 5626, 5.3), except those of a core that has another one.
+    /// Says whose they were.
+    pub fn lost(&mut self, flow: FlowId, other_of_core: Option<FlowId>) -> Vec<Aor> {
+        let people: Vec<Aor> = self.flows.get(&flow).into_iter().flatten().cloned().collect();
+        for aor in &people {
+            let all = self.people.get(aor).cloned().unwrap_or_default();
+            let (mut on_it, mut left): (Vec<_>, Vec<_>) =
+                all.into_iter().partition(|binding| binding.flow == flow);
+            if let Some(other) = other_of_core {
+                on_it.iter_mut().for_each(|binding| binding.flow = other);
+                left.append(&mut on_it);
+            }
+            self.replace(aor, left);
+            on_it.into_iter().for_each(|binding| self.park(aor, binding));
+        }
+        people
     }
 
     /// Drops what has expired; called now and then.
@@ -215,6 +301,7 @@ impl Registrar {
             let left = self.bindings(&aor, now);
             self.replace(&aor, left);
         }
+        self.expire_parked(now);
     }
 
     /// Every live binding and whose it is, in no order.
@@ -229,6 +316,7 @@ impl Registrar {
         let (gone, left): (Vec<_>, Vec<_>) = all.into_iter().partition(|binding| {
             device.is_none_or(|device| binding.device.as_ref() == Some(device))
         });
+        self.parked.remove(aor);
         self.replace(aor, left);
         gone.into_iter().map(|binding| binding.flow).collect()
     }
@@ -252,6 +340,7 @@ impl Registrar {
         let old = self.people.remove(aor).unwrap_or_default();
         self.total = self.total - old.len() + bindings.len();
         for binding in old {
+            self.numbers.remove(&binding.number);
             if let Some(people) = self.flows.get_mut(&binding.flow) {
                 people.remove(aor);
                 if people.is_empty() {
@@ -261,6 +350,9 @@ impl Registrar {
         }
         for binding in &bindings {
             self.flows.entry(binding.flow).or_default().insert(aor.clone());
+            if let Some(device) = &binding.device {
+                self.numbers.insert(binding.number, (aor.clone(), device.clone()));
+            }
         }
         if !bindings.is_empty() {
             self.people.insert(aor.clone(), bindings);
@@ -277,6 +369,11 @@ impl Binding {
         }
     }
 
+    /// Whether the Contact is a `sips:` URI.
+    pub fn is_secure(&self) -> bool {
+        self.uri.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("sips:"))
+    }
+
     /// Seconds left, rounded up, as the 200 tells them.
     pub fn secs_left(&self, now: Instant) -> u64 {
         let left = self.expires_at.saturating_duration_since(now);
@@ -291,140 +388,4 @@ fn in_order(bindings: &[Binding], origin: &Origin) -> Result<(), Refusal> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use service::clock;
-
-    const BOUNDS: Bounds = Bounds { per_person_max: 2, total_max: 3, secs: (60, 3_600, 7_200) };
-
-    fn alice() -> Aor {
-        "sip:alice@example.net".parse().unwrap()
-    }
-
-    fn device(n: u8) -> DeviceId {
-        format!("urn:uuid:00000000-0000-4000-8000-0000000000{n:02}").parse().unwrap()
-    }
-
-    fn asked(n: u8, secs: u32) -> Asked {
-        Asked {
-            uri: format!("sip:alice@192.0.2.{n}"),
-            device: Some(device(n)),
-            reg_id: Some(1),
-            secs: Some(secs),
-        }
-    }
-
-    fn on(flow: u64, cseq: u32) -> Origin {
-        Origin { flow: FlowId(flow), path: Vec::new(), call_id: format!("call-{flow}"), cseq }
-    }
-
-    fn contacts(asked: Asked) -> Change {
-        Change::Contacts(vec![asked])
-    }
-
-    #[test]
-    fn two_devices_are_two_bindings_and_each_200_lists_both() {
-        let (mut registrar, now) = (Registrar::new(BOUNDS), clock::now());
-
-        registrar.register(now, &alice(), &on(1, 1), &contacts(asked(1, 3_600))).unwrap();
-        let both =
-            registrar.register(now, &alice(), &on(2, 1), &contacts(asked(2, 3_600))).unwrap();
-
-        assert_eq!(both.len(), 2);
-        assert!(registrar.vouches(FlowId(2), &alice(), now));
-        assert_eq!(registrar.device_on(FlowId(2), &alice()), Some(device(2)));
-    }
-
-    #[test]
-    fn a_device_on_a_new_connection_replaces_itself() {
-        let (mut registrar, now) = (Registrar::new(BOUNDS), clock::now());
-        registrar.register(now, &alice(), &on(1, 1), &contacts(asked(1, 3_600))).unwrap();
-
-        let left =
-            registrar.register(now, &alice(), &on(2, 1), &contacts(asked(1, 3_600))).unwrap();
-
-        assert_eq!(left.iter().map(|b| b.flow).collect::<Vec<_>>(), [FlowId(2)]);
-        assert!(!registrar.vouches(FlowId(1), &alice(), now));
-        assert_eq!(registrar.flows.len(), 1);
-    }
-
-    #[test]
-    fn a_closed_connection_takes_its_bindings_with_it_and_no_others() {
-        let (mut registrar, now) = (Registrar::new(BOUNDS), clock::now());
-        registrar.register(now, &alice(), &on(1, 1), &contacts(asked(1, 3_600))).unwrap();
-        registrar.register(now, &alice(), &on(2, 1), &contacts(asked(2, 3_600))).unwrap();
-
-        registrar.lost(FlowId(1));
-
-        assert_eq!(registrar.bindings(&alice(), now).len(), 1);
-        registrar.lost(FlowId(2));
-        assert!(registrar.is_empty() && registrar.people.is_empty() && registrar.flows.is_empty());
-    }
-
-    #[test]
-    fn a_binding_ends_with_its_time() {
-        let (mut registrar, now) = (Registrar::new(BOUNDS), clock::now());
-        registrar.register(now, &alice(), &on(1, 1), &contacts(asked(1, 60))).unwrap();
-
-        let later = now + Duration::from_secs(60);
-
-        assert!(registrar.bindings(&alice(), later).is_empty());
-        assert!(!registrar.vouches(FlowId(1), &alice(), later));
-        registrar.expire(later);
-        assert!(registrar.is_empty());
-    }
-
-    #[test]
-    fn too_brief_is_refused_and_too_long_is_cut() {
-        let (mut registrar, now) = (Registrar::new(BOUNDS), clock::now());
-
-        let brief = registrar.register(now, &alice(), &on(1, 1), &contacts(asked(1, 59)));
-        let long =
-            registrar.register(now, &alice(), &on(1, 2), &contacts(asked(1, 99_999))).unwrap();
-
-        assert_eq!(brief, Err(Refusal::TooBrief(60)));
-        assert_eq!(long[0].secs_left(now), 7_200);
-    }
-
-    #[test]
-    fn an_older_register_of_the_same_call_changes_nothing() {
-        let (mut registrar, now) = (Registrar::new(BOUNDS), clock::now());
-        registrar.register(now, &alice(), &on(1, 2), &contacts(asked(1, 3_600))).unwrap();
-
-        let late = registrar.register(now, &alice(), &on(1, 1), &contacts(asked(1, 0)));
-
-        assert_eq!(late, Err(Refusal::OutOfOrder));
-        assert_eq!(registrar.len(), 1);
-    }
-
-    #[test]
-    fn zero_seconds_and_the_star_unregister() {
-        let (mut registrar, now) = (Registrar::new(BOUNDS), clock::now());
-        registrar.register(now, &alice(), &on(1, 1), &contacts(asked(1, 3_600))).unwrap();
-        registrar.register(now, &alice(), &on(2, 1), &contacts(asked(2, 3_600))).unwrap();
-
-        let one = registrar.register(now, &alice(), &on(1, 2), &contacts(asked(1, 0))).unwrap();
-        let none = registrar.register(now, &alice(), &on(2, 2), &Change::RemoveAll).unwrap();
-
-        assert_eq!((one.len(), none.len()), (1, 0));
-        assert!(registrar.is_empty());
-    }
-
-    #[test]
-    fn a_full_table_refuses_newcomers_and_still_lets_the_old_refresh() {
-        let (mut registrar, now) = (Registrar::new(BOUNDS), clock::now());
-        for n in 1..=2 {
-            registrar.register(now, &alice(), &on(n.into(), 1), &contacts(asked(n, 600))).unwrap();
-        }
-        let bob: Aor = "sip:bob@example.net".parse().unwrap();
-        let carol: Aor = "sip:carol@example.net".parse().unwrap();
-        registrar.register(now, &bob, &on(3, 1), &contacts(asked(3, 600))).unwrap();
-
-        let third = registrar.register(now, &alice(), &on(4, 1), &contacts(asked(4, 600)));
-        let fourth = registrar.register(now, &carol, &on(5, 1), &contacts(asked(5, 600)));
-        let refresh = registrar.register(now, &bob, &on(3, 2), &contacts(asked(3, 600)));
-
-        assert_eq!((third, fourth), (Err(Refusal::PersonFull), Err(Refusal::Full)));
-        assert_eq!(refresh.map(|left| left.len()), Ok(1));
-    }
-}
+mod tests;

@@ -20,7 +20,7 @@ use service::secret::Secret;
 use service::shutdown::Shutdown;
 use service::tls::{Identity, TlsError};
 use service::{clock, config, quic, ready, telemetry, tls};
-use store::Store;
+use store::{Registration, Store};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -208,14 +208,9 @@ impl Server {
         let (registry, health) = (Registry::new(), Health::new());
         let watch = identities.watch(&registry);
         let metrics = Metrics::new(&registry);
-        let store = Store::open(&config.store.path)
-            .await
-            .map_err(|why| StartError::Store { path: config.store.path.clone(), why })?;
-        let (relays, heard) = relays(
-            &config,
-            &identities,
-            Logins::new(Arc::clone(&users), &config.domain, metrics.clone()),
-        )?;
+        let (store, known) = open_store(&config.store.path).await?;
+        let logins = Logins::new(Arc::clone(&users), &config.domain, metrics.clone());
+        let (relays, heard) = relays(&config, &identities, logins)?;
         let (sip, effects) = mpsc::channel(EFFECTS_MAX);
         let desks = Desks::open(DeskParts {
             store: store.clone(),
@@ -234,12 +229,13 @@ impl Server {
         let (edge, events) = Edge::new(edge_limits(&config.limits));
         let (sip_address, sip_protected) =
             listeners::listen_sip(&edge, &config, &identities.sip).await?;
+        let roots = issuer.roots().clone();
         let works = Works { config, users, store, desks, relays, metrics };
         let (https_address, https) = works.https(issuer, &identities.https).await?;
         let (questions, asked) = mpsc::channel(admin::QUESTIONS_MAX);
         let (admin_address, admin) =
             works.admin(questions, identities.admin.as_ref()).await?.unzip();
-        let Works { config, users, desks, relays, metrics, .. } = works;
+        let Works { config, users, store, desks, relays, metrics } = works;
         let (ops, ops_address) = listen("ops", config.ops.listen).await?;
         let every = Duration::from_secs(config.sip.reload_secs);
         let renewing = tokio::spawn(watch.run(every, shutdown.clone(), |_| {}));
@@ -265,6 +261,9 @@ impl Server {
             desks: desks.clone(),
             relays,
             metrics,
+            store,
+            known,
+            roots,
             port,
         })?;
         Ok(Self { addresses, front, desks, health, shutdown, helpers })
@@ -292,6 +291,14 @@ impl Server {
         }
         tracing::info!("stopped");
     }
+}
+
+/// The store, and who was registered when it was last closed.
+async fn open_store(path: &Path) -> Result<(Store, Vec<(ids::Aor, Registration)>), StartError> {
+    let wrong = |why| StartError::Store { path: path.to_owned(), why };
+    let store = Store::open(path).await.map_err(wrong)?;
+    let known = store.registrations(clock::wall()).await.map_err(wrong)?;
+    Ok((store, known))
 }
 
 fn issuer(config: &Config) -> Result<Issuer, StartError> {

@@ -6,6 +6,7 @@
 //! aor = "sip:alice@example.net"
 //! ha1_sha256 = "…64 hex digits: SHA-256 of alice:example.net:PASSWORD…"
 //! # ha1_md5 = "…32 hex digits, only for clients that know no SHA-256…"
+//! # numbers = ["+15551230001"]    # E.164 numbers that are this person too
 //! ```
 //!
 //! The user name of the digest is the user part of the address, the realm is the domain.
@@ -16,16 +17,19 @@ use std::path::{Path, PathBuf};
 use ids::Aor;
 use serde::Deserialize;
 use sip::digest::{Algorithm, Ha1};
+use sip::tel::E164;
 
 /// Everybody who may log in.
 pub struct Users {
     by_name: HashMap<Box<str>, User>,
+    by_number: HashMap<E164, Aor>,
 }
 
 struct User {
     aor: Aor,
     sha256: Ha1,
     md5: Option<Ha1>,
+    numbers: Vec<E164>,
 }
 
 /// What is wrong with a users file.
@@ -53,6 +57,12 @@ pub enum BadUsers {
     /// The same person again.
     #[error("users file: {0} is there twice")]
     Twice(Aor),
+    /// Not a number that the whole world can call.
+    #[error("users file: a number of {0} is not E.164; write + and up to 15 digits")]
+    NotE164(Aor),
+    /// One number of two people.
+    #[error("users file: {0} has a number that somebody has already")]
+    NumberTwice(Aor),
     /// Not an HA1.
     #[error("users file: {key} of {aor} is not the hex of a digest HA1")]
     NotHa1 {
@@ -77,6 +87,8 @@ struct Entry {
     ha1_sha256: String,
     #[serde(default)]
     ha1_md5: Option<String>,
+    #[serde(default)]
+    numbers: Vec<String>,
 }
 
 impl Users {
@@ -103,8 +115,8 @@ impl Users {
                 what: error.message().to_owned(),
             }
         })?;
-        let mut by_name = HashMap::new();
-        for Entry { aor, ha1_sha256, ha1_md5 } in file.user {
+        let (mut by_name, mut by_number) = (HashMap::new(), HashMap::new());
+        for Entry { aor, ha1_sha256, ha1_md5, numbers } in file.user {
             if !aor.host().eq_ignore_ascii_case(domain) {
                 return Err(BadUsers::Foreign(aor, domain.to_owned()));
             }
@@ -114,13 +126,21 @@ impl Users {
             };
             let sha256 = ha1(Algorithm::Sha256, "ha1_sha256", &ha1_sha256)?;
             let md5 = ha1_md5.map(|text| ha1(Algorithm::Md5, "ha1_md5", &text)).transpose()?;
+            let numbers = numbers.iter().map(|number| number.parse());
+            let numbers: Result<Vec<E164>, _> = numbers.collect();
+            let numbers = numbers.map_err(|_| BadUsers::NotE164(aor.clone()))?;
+            for number in &numbers {
+                if by_number.insert(number.clone(), aor.clone()).is_some() {
+                    return Err(BadUsers::NumberTwice(aor));
+                }
+            }
             let name = aor.user().into();
-            let user = User { aor, sha256, md5 };
+            let user = User { aor, sha256, md5, numbers };
             if let Some(old) = by_name.insert(name, user) {
                 return Err(BadUsers::Twice(old.aor));
             }
         }
-        Ok(Self { by_name })
+        Ok(Self { by_name, by_number })
     }
 
     /// The person with this digest user name, and their secret for this algorithm. Whether the caller *is* that
@@ -137,6 +157,17 @@ impl Users {
     /// Whether there is such a person.
     pub fn knows(&self, aor: &Aor) -> bool {
         self.by_name.get(aor.user()).is_some_and(|user| user.aor == *aor)
+    }
+
+    /// Whose number this is.
+    pub fn with_number(&self, number: &E164) -> Option<&Aor> {
+        self.by_number.get(number)
+    }
+
+    /// The numbers of a person, which are registered whenever the person is.
+    pub fn numbers(&self, aor: &Aor) -> &[E164] {
+        let user = self.by_name.get(aor.user()).filter(|user| user.aor == *aor);
+        user.map_or(&[], |user| &user.numbers)
     }
 
     /// How many there are.
@@ -178,6 +209,24 @@ mod tests {
         assert!(users.secret("alice", Algorithm::Md5).is_none());
         assert!(users.secret("bob", Algorithm::Sha256).is_none());
         assert!(users.knows(&"sip:alice@example.net".parse().unwrap()));
+    }
+
+    #[test]
+    fn s2_or8_a_number_finds_its_one_person() {
+        let alice = entry("sip:alice@example.net", &ha1());
+        let text = format!("{alice}numbers = [\"+15551230001\"]\n");
+
+        let users = Users::parse(&text, "example.net").unwrap();
+
+        let number: E164 = "+15551230001".parse().unwrap();
+        let aor = users.with_number(&number).unwrap();
+        assert_eq!(aor.as_str(), "sip:alice@example.net");
+        assert_eq!(users.numbers(aor), [number]);
+        let bob = text.replace("alice", "bob");
+        let twice = Users::parse(&format!("{text}{bob}"), "example.net");
+        assert!(matches!(twice, Err(BadUsers::NumberTwice(_))));
+        let short = Users::parse(&text.replace("+1555", "555"), "example.net");
+        assert!(matches!(short, Err(BadUsers::NotE164(_))));
     }
 
     #[test]

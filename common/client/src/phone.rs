@@ -1,9 +1,11 @@
 //! The SIP side of a device: one TLS flow to the MRFC, on which it registers, calls conferences and is called by them.
-//! It answers every challenge, and what a call is about is decided by `device`.
+//! It answers every challenge, comes back by itself when its flow is lost, and what a call is about is decided by `device`.
 mod call;
 mod incoming;
+mod recovery;
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -40,12 +42,23 @@ pub(crate) struct Phone {
 struct Shared {
     profile: Profile,
     sip: Sip,
-    flow: FlowId,
-    contact: NameAddr,
-    address: String,
+    tls: Arc<rustls::ClientConfig>,
+    line: Mutex<Wire>,
+    /// Its user wants no flow any more.
+    gone: AtomicBool,
+    /// Flows in a row that could not be opened, or not registered.
+    failures: AtomicU32,
     login: tokio::sync::Mutex<Login>,
     calls: Mutex<HashMap<DialogId, call::Line>>,
     registration: Registration,
+}
+
+/// The flow, and what is known by it.
+#[derive(Clone, Debug)]
+struct Wire {
+    flow: FlowId,
+    contact: NameAddr,
+    address: String,
 }
 
 /// What stays the same in every REGISTER (RFC 3261, 10.2).
@@ -67,12 +80,7 @@ impl Phone {
         let (edge, edge_events) = Edge::new(EdgeLimits::default());
         let started = driver::spawn(edge, edge_events, DriverSettings::default());
         let (sip, events) = started.map_err(|error| broken(error.to_string()))?;
-        let name = profile.system.server_name.clone();
-        let server_name = ServerName::try_from(name).map_err(|error| broken(error.to_string()))?;
-        let security = Dial::Tls { config: tls, server_name };
-        let target = Target { address: profile.system.sip, security };
-        let (flow, peer) = sip.connect(target).await.map_err(|why| broken(why.to_string()))?;
-        let contact = contact(profile, &peer.local).map_err(|error| broken(error.to_string()))?;
+        let line = Mutex::new(dial(&sip, profile, &tls).await?);
         let login = Login::new(profile.aor.user(), &profile.password).into();
         let registration = Registration {
             call_id: random_call_id(&mut rand::rng()),
@@ -81,8 +89,9 @@ impl Phone {
         };
         let calls = Mutex::default();
         let profile = profile.clone();
-        let address = peer.local.ip().to_string();
-        let shared = Shared { profile, sip, flow, contact, address, login, calls, registration };
+        let gone = AtomicBool::new(false);
+        let failures = AtomicU32::new(0);
+        let shared = Shared { profile, sip, tls, line, gone, failures, login, calls, registration };
         let phone = Self { shared: Arc::new(shared) };
         let (to, incoming) = mpsc::channel(INCOMING_MAX);
         tokio::spawn(incoming::listen(phone.clone(), events, to));
@@ -91,7 +100,7 @@ impl Phone {
 
     /// Our address on the flow.
     pub(crate) fn address(&self) -> String {
-        self.shared.address.clone()
+        self.wire().address
     }
 
     /// Registers this device, and keeps it registered (RFC 3261, 10.2).
@@ -129,7 +138,8 @@ impl Phone {
     /// Closes the flow without a word.
     pub(crate) fn vanish(&self) {
         self.stop_refreshing();
-        self.shared.sip.close(self.shared.flow);
+        self.shared.gone.store(true, Ordering::Relaxed);
+        self.shared.sip.close(self.flow());
         self.shared.sip.edge().shutdown();
     }
 
@@ -145,7 +155,7 @@ impl Phone {
         let shared = &*self.shared;
         let registrar = uri(&format!("sip:{}", shared.profile.system.domain))?;
         let address = NameAddr::new(uri(shared.profile.aor.as_str())?);
-        let contact = shared.contact.clone().with_param("expires", Some(&secs.to_string()));
+        let contact = self.contact().with_param("expires", Some(&secs.to_string()));
         let request = Request::new(Method::Register, registrar)
             .with(Name::From, address.clone().with_tag(&shared.registration.tag))
             .with(Name::To, address)
@@ -166,7 +176,7 @@ impl Phone {
             .with(Name::From, from.with_tag(&random_tag(&mut rand::rng())))
             .with(Name::To, NameAddr::new(uri(to.as_str())?))
             .with(Name::CallId, random_call_id(&mut rand::rng()))
-            .with(Name::Contact, &self.shared.contact))
+            .with(Name::Contact, self.contact()))
     }
 
     /// Sends a request and answers a challenge: what was sent last, and the 2xx it got.
@@ -186,7 +196,7 @@ impl Phone {
                 request.headers.set(Name::Authorization, value.clone());
             }
             let patience = self.shared.profile.limits.request;
-            let exchange = self.shared.sip.request(self.shared.flow, request.clone());
+            let exchange = self.shared.sip.request(self.flow(), request.clone());
             let response = tokio::time::timeout(patience, exchange).await;
             let response = response.map_err(|_elapsed| Error::Late(what))?;
             let response = response.map_err(|failure| failed(what, failure))?;
@@ -222,9 +232,37 @@ impl Phone {
         self.shared.login.lock().await.authorize(method, &uri, &mut rand::rng())
     }
 
+    fn wire(&self) -> Wire {
+        self.shared.line.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn flow(&self) -> FlowId {
+        self.wire().flow
+    }
+
+    fn contact(&self) -> NameAddr {
+        self.wire().contact
+    }
+
     fn lines(&self) -> std::sync::MutexGuard<'_, HashMap<DialogId, call::Line>> {
         self.shared.calls.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Opens a flow to the MRFC.
+async fn dial(
+    sip: &Sip,
+    profile: &Profile,
+    tls: &Arc<rustls::ClientConfig>,
+) -> Result<Wire, Error> {
+    let broken = |why: String| Error::Network { what: "connecting to the focus", why };
+    let name = profile.system.server_name.clone();
+    let server_name = ServerName::try_from(name).map_err(|error| broken(error.to_string()))?;
+    let security = Dial::Tls { config: Arc::clone(tls), server_name };
+    let target = Target { address: profile.system.sip, security };
+    let (flow, peer) = sip.connect(target).await.map_err(|why| broken(why.to_string()))?;
+    let contact = contact(profile, &peer.local).map_err(|error| broken(error.to_string()))?;
+    Ok(Wire { flow, contact, address: peer.local.ip().to_string() })
 }
 
 /// Where this device is reached: over the flow it opened (RFC 5626).

@@ -22,11 +22,13 @@
 //! assert!(response.to_bytes().starts_with(b"SIP/2.0 200 OK\r\n"));
 //! ```
 pub mod digest;
+pub mod gruu;
 pub mod header;
 pub mod message;
 pub mod multipart;
 pub mod resource_lists;
 pub mod sdp;
+pub mod tel;
 mod token;
 pub mod uri;
 

@@ -235,10 +235,16 @@ mod tests {
             uri: String::from("sip:alice@192.0.2.1"),
             device: None,
             reg_id: None,
+            params: String::new(),
             secs: None,
         };
-        let origin =
-            Origin { flow: FlowId(1), path: Vec::new(), call_id: String::from("c"), cseq: 1 };
+        let origin = Origin {
+            flow: FlowId(1),
+            via_core: false,
+            path: Vec::new(),
+            call_id: String::from("c"),
+            cseq: 1,
+        };
         let change = Change::Contacts(vec![contact]);
         fixture.registrar.register(fixture.now, &alice, &origin, &change).unwrap();
 

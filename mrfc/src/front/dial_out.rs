@@ -89,7 +89,7 @@ const LATE: Duration = Duration::from_secs(32);
 impl Front {
     /// The desk wants somebody called.
     pub(super) fn dial(&mut self, conference: &ConferenceId, who: &Aor, by: &Aor) {
-        let bindings = self.registrar.bindings(who, clock::now());
+        let bindings = self.registrar.newest(who, clock::now());
         let level = self.desks.level(conference).unwrap_or(self.config.conferences.level);
         let called: Vec<Called> = bindings
             .iter()

@@ -6,12 +6,12 @@ use sip::endpoint::{Event, FlowId, TransactionKey};
 use sip::header::{Name, ReasonValue};
 use sip::{Method, Request, Response, Status};
 
+use super::agreement::{Agreement, told};
 use super::answers::Open;
 use super::authenticate::Stranger;
 use super::dialogs::Call;
 use super::end::House;
 use super::offer::{Answered, Unacceptable, answer_of, body_of};
-use super::register::{accepted, read, refused};
 use super::screen::{screen, with_abilities};
 use super::target::Target;
 use super::{Done, Front, WhatFor};
@@ -45,19 +45,24 @@ impl Front {
             // RFC 3325, 5: who is outside of our trust domain may not assert who somebody is.
             request.headers.remove(&Name::PAssertedIdentity);
         }
+        // RFC 3325, 9.2: a wish of who is proven anyway, and nobody else's business.
+        request.headers.remove(&Name::PPreferredIdentity);
         let open = self.opened(key, flow, request);
         if let Ok(Some(response)) | Err(response) = self.serve(key, &open) {
-            self.respond(key, response);
+            self.note_attempt(flow, &open.request, &response);
+            self.respond(key, told(&open.request, response));
         }
     }
 
     fn serve(&mut self, key: TransactionKey, open: &Open) -> Reply {
         let Open { request, flow, .. } = open;
+        self.agreed(*flow, request)?;
         let author = self.author(*flow, request)?;
         screen(request)?;
         if self.is_busy(*flow) {
             return Err(super::answers::overloaded(request));
         }
+        let request = &self.for_person(request)?;
         match request.method {
             Method::Register => self.register(*flow, request, &author).map(Some),
             Method::Options => self.options(request).map(Some),
@@ -70,10 +75,24 @@ impl Front {
         }
     }
 
+    /// What protects the first hop, where the device is at the other end itself.
+    fn agreed(&self, flow: FlowId, request: &Request) -> Result<(), Response> {
+        let direct = request.headers.vias().is_ok_and(|vias| vias.len() == 1);
+        let Some(known) = self.flows.get(&flow).filter(|known| direct && !known.core) else {
+            return Ok(());
+        };
+        let required = self.config.registration.security_agreement;
+        Agreement { tls: !known.plain, required }.check(request)
+    }
+
     /// Who sent it, or the answer to a stranger.
     fn author(&mut self, flow: FlowId, request: &Request) -> Result<Aor, Response> {
         if let Some(author) = self.vouched_by_core(flow, request) {
             self.metrics.login("sip", "asserted");
+            return Ok(author);
+        }
+        if let Some(author) = self.vouched_by_certificate(flow, request) {
+            self.metrics.login("sip", "certificate");
             return Ok(author);
         }
         let now = clock::now();
@@ -106,38 +125,13 @@ impl Front {
         Target::of(&request.uri, &self.domain, &self.config.conferences.factory)
     }
 
-    fn register(
-        &mut self,
-        flow: FlowId,
-        request: &Request,
-        author: &Aor,
-    ) -> Result<Response, Response> {
-        if self.target(request) != Target::Domain {
-            return Err(Response::to(request, Status::NOT_FOUND));
-        }
-        // RFC 3261, 10.3 step 3: only one's own bindings.
-        let whose = request.headers.to().ok().and_then(|to| to.uri.aor());
-        if whose.as_ref() != Some(author) {
-            return Err(Response::to(request, Status::FORBIDDEN));
-        }
-        let bad = |_| Response::to(request, Status::BAD_REQUEST);
-        let (origin, change) = read(flow, request).map_err(bad)?;
-        let now = clock::now();
-        let bindings = self
-            .registrar
-            .register(now, author, &origin, &change)
-            .map_err(|refusal| refused(request, refusal))?;
-        self.gauges();
-        let route = format!("sip:{}:{};transport=tls;lr", self.domain, self.port);
-        let response = accepted(request, author, &bindings, now, &route);
-        Ok(match date() {
-            Some(date) => response.with(Name::Date, date),
-            None => response,
-        })
-    }
-
     fn options(&self, request: &Request) -> Result<Response, Response> {
-        let there = match self.target(request) {
+        let target = self.target(request);
+        if target == Target::NotSip {
+            // RFC 3261, 8.2.2.1.
+            return Err(Response::to(request, Status::UNSUPPORTED_URI_SCHEME));
+        }
+        let there = match target {
             Target::Domain | Target::Factory => true,
             Target::Conference(_) if self.is_list_service(request) => true,
             Target::Conference(conference) => self.desks.exists(&conference),
@@ -291,7 +285,7 @@ impl Front {
 }
 
 /// The Date of now (RFC 3261, 20.17).
-fn date() -> Option<String> {
+pub(super) fn date() -> Option<String> {
     let format = time::macros::format_description!(
         "[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT"
     );

@@ -151,7 +151,7 @@ impl Front {
     /// Where copies go: to every device registered here, or else to the core, which knows where the person is. What
     /// came from the core because it knows of nobody else does not go back there.
     pub(super) fn ways(&self, from: FlowId, request: &Request, to: &Aor, now: Instant) -> Vec<Way> {
-        let here = self.registrar.bindings(to, now).into_iter().filter_map(|binding| {
+        let here = self.ways_to(&request.uri, to, now).into_iter().filter_map(|binding| {
             Some(Way { flow: binding.flow, target: binding.uri.parse().ok()?, path: binding.path })
         });
         let here: Vec<Way> = here.collect();

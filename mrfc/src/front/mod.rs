@@ -7,6 +7,7 @@
 //! counts it. What the desks want said to devices ([`crate::desk::SipEffect`]) goes by [`dial_out`] and [`dispatch`].
 //!
 //! It knows no MLS, no journal and no relay: those are the desk's.
+mod agreement;
 mod answers;
 mod authenticate;
 mod calls;
@@ -17,6 +18,7 @@ mod end;
 mod fork;
 mod in_dialog;
 mod invite;
+mod keeper;
 mod list;
 mod message;
 mod message_policy;
@@ -24,9 +26,11 @@ mod offer;
 mod operator;
 mod privacy;
 mod protection;
+mod reach;
 mod refer;
 mod refusal;
 mod register;
+mod registering;
 mod screen;
 mod sip_core;
 mod target;
@@ -38,6 +42,7 @@ use std::time::{Duration, Instant};
 
 use edge::{Edge, EdgeEvent, Security};
 use ids::{Aor, ConferenceId, SeatId};
+use mls::identity::{DeviceIdentity, Roots};
 use rand::rngs::StdRng;
 use rand::{RngCore, SeedableRng};
 use service::clock;
@@ -45,13 +50,15 @@ use service::shutdown::Shutdown;
 use service::tls::Names;
 use sip::digest::NonceLimits;
 use sip::endpoint::{Endpoint, EndpointLimits, FlowAddresses, FlowId, Output, TransactionKey};
+use sip::gruu::Temporary;
+use store::Store;
 use tokio::sync::mpsc;
 
 use crate::config::{Config, Limits};
 use crate::desk::{Desks, SipEffect};
 use crate::filter::Rules;
 use crate::metrics::Metrics;
-use crate::registrar::{Bounds, Registrar};
+use crate::registrar::{Binding, Bounds, Registrar};
 use crate::relays::Relays;
 use crate::users::Users;
 
@@ -61,6 +68,7 @@ use calls::{Calls, Outcome};
 use dial_out::{Dials, Ringing};
 use dialogs::Dialogs;
 use invite::Joining;
+use keeper::Keeper;
 use message::Messages;
 pub(crate) use operator::{Access, Question, Registered};
 use refer::Referrals;
@@ -80,6 +88,12 @@ pub(crate) struct FrontParts {
     pub(crate) desks: Desks,
     pub(crate) relays: Relays,
     pub(crate) metrics: Metrics,
+    /// Where registrations are kept.
+    pub(crate) store: Store,
+    /// Who was registered when the last process ended.
+    pub(crate) known: Vec<(Aor, store::Registration)>,
+    /// Whose certificates devices have.
+    pub(crate) roots: Roots,
     /// The port in the URIs we hand out.
     pub(crate) port: u16,
 }
@@ -102,6 +116,9 @@ pub(crate) struct Front {
     gatekeeper: Gatekeeper,
     core_names: Names,
     registrar: Registrar,
+    temporary: Temporary,
+    keeper: Keeper,
+    roots: Roots,
     flows: HashMap<FlowId, Flow>,
     /// Connections to be closed once what is queued for them is written.
     doomed: Vec<FlowId>,
@@ -130,6 +147,8 @@ struct Flow {
     plain: bool,
     /// Who is at the other end of it.
     address: Option<SocketAddr>,
+    /// The device that has shown a certificate of ours.
+    certified: Option<DeviceIdentity>,
 }
 
 /// What a task at the desks is for.
@@ -176,10 +195,13 @@ impl Front {
         let mut rng = seeded()?;
         let mut seed = [0; 32];
         rng.fill_bytes(&mut seed);
-        Ok(Self {
+        let front = Self {
             gatekeeper: gatekeeper(&config)?,
             core_names,
-            registrar: Registrar::new(bounds),
+            registrar: recalled(Registrar::new(bounds), &parts.known),
+            temporary: Temporary::new(&mut rng),
+            keeper: Keeper::start(parts.store, config.registration.audit_max),
+            roots: parts.roots,
             calls: Calls::new(limits.calls_max),
             endpoint: Endpoint::new(endpoint_limits, seed),
             domain: config.domain.clone(),
@@ -205,7 +227,9 @@ impl Front {
             desks,
             relays,
             metrics,
-        })
+        };
+        front.gauges();
+        Ok(front)
     }
 
     /// Serves until the shutdown.
@@ -229,6 +253,7 @@ impl Front {
             self.drain();
         }
         self.edge.shutdown();
+        self.keeper.finish().await;
     }
 
     /// Does what the transactions want done, until they want nothing more.
@@ -260,10 +285,19 @@ impl Front {
                     peer_host: peer.address.ip().to_string(),
                     peer_port: peer.address.port(),
                 };
+                let certified = certificate
+                    .filter(|_| !core && self.config.registration.device_certificates)
+                    .and_then(|it| self.roots.check(it, clock::wall()).ok());
                 self.endpoint.opened(flow, addresses);
                 let plain = matches!(peer.security, Security::Protected);
                 let address = Some(peer.address);
-                self.flows.insert(flow, Flow { core, plain, address, ..Flow::default() });
+                let known = Flow { core, plain, address, certified, ..Flow::default() };
+                self.flows.insert(flow, known);
+                if core {
+                    for aor in self.registrar.core_is_back(flow, clock::now()) {
+                        self.keep(&aor);
+                    }
+                }
             }
             EdgeEvent::Message { flow, message } => {
                 self.endpoint.receive(clock::now(), flow, message);
@@ -275,11 +309,15 @@ impl Front {
             EdgeEvent::Closed { flow, why } => {
                 tracing::debug!(flow = flow.0, %why, "connection over");
                 self.endpoint.closed(clock::now(), flow);
-                if self.is_core(flow) {
+                let core = self.is_core(flow);
+                if core {
                     self.move_dialogs(flow);
                 }
                 self.flows.remove(&flow);
-                self.registrar.lost(flow);
+                let other = if core { self.core() } else { None };
+                for aor in self.registrar.lost(flow, other) {
+                    self.keep(&aor);
+                }
                 self.lost_dialogs(flow);
             }
             EdgeEvent::Refused { from, why } => {
@@ -324,6 +362,7 @@ impl Front {
     fn tick(&mut self) {
         let now = clock::now();
         self.registrar.expire(now);
+        self.keep_missed();
         self.stop_ringing(now);
         self.messages_late(now);
         self.referrals_late(now);
@@ -336,11 +375,22 @@ impl Front {
         self.metrics.connections.set(gauge(self.flows.len()));
         self.metrics.dialogs.set(gauge(self.dialogs.len()));
         self.metrics.registrations.set(gauge(self.registrar.len()));
+        self.metrics.registrations_parked.set(gauge(self.registrar.parked()));
     }
 
     fn limits(&self) -> &Limits {
         &self.config.limits
     }
+}
+
+/// The table with what is known from before: no connection of then is left.
+fn recalled(mut registrar: Registrar, known: &[(Aor, store::Registration)]) -> Registrar {
+    let (now, wall) = (clock::now(), clock::wall());
+    for (aor, kept) in known {
+        let left = kept.expires.duration_since(wall).unwrap_or_default();
+        registrar.park(aor, Binding::kept(kept, now + left));
+    }
+    registrar
 }
 
 /// The gatekeeper of a listener: SIP and HTTPS have one each, since a nonce is good for one of them.

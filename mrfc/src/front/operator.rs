@@ -40,7 +40,7 @@ pub(crate) enum Access {
 }
 
 impl Flow {
-    const fn access(&self) -> Access {
+    pub(super) const fn access(&self) -> Access {
         match (self.core, self.plain) {
             (true, _) => Access::Core,
             (false, true) => Access::Network,
@@ -57,6 +57,7 @@ impl Front {
             Question::Drop { of, device, answer } => {
                 let flows = self.registrar.take_away(&of, device.as_ref());
                 let count = flows.len();
+                self.keep(&of);
                 for flow in flows {
                     // So that the device learns of it. What others share stays.
                     if !self.is_core(flow) && !self.registrar.is_used(flow) {

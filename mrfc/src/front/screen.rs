@@ -8,8 +8,8 @@ use sip::{Method, Request, Response, Status};
 pub(crate) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, REFER, MESSAGE";
 
 /// The extensions understood here, for Supported. A request that requires another one gets 420.
-pub(crate) const SUPPORTED: [&str; 5] =
-    ["path", "outbound", "norefersub", "tdialog", "recipient-list-message"];
+pub(crate) const SUPPORTED: [&str; 7] =
+    ["path", "outbound", "gruu", "sec-agree", "norefersub", "tdialog", "recipient-list-message"];
 
 /// The request goes on, or this is its answer.
 pub(crate) fn screen(request: &Request) -> Result<(), Response> {

@@ -1,9 +1,11 @@
 //! Opens what the MRFC listens on. What is answered there, others say.
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use edge::{Edge, Listen};
 use mls::identity::Issuer;
+use rustls::RootCertStore;
 use service::tls::{self, ClientAuth, Live};
 use store::Store;
 use tokio::net::TcpListener;
@@ -89,9 +91,17 @@ pub(super) async fn listen_sip(
     config: &Config,
     identity: &Arc<Live>,
 ) -> Result<(SocketAddr, Option<SocketAddr>), StartError> {
-    let clients = match &config.sip.core_ca_file {
-        Some(file) => ClientAuth::Optional(tls::load_roots(file)?),
-        None => ClientAuth::None,
+    let mut files: Vec<&PathBuf> = config.sip.core_ca_file.iter().collect();
+    if config.registration.device_certificates {
+        files.push(&config.issuer.certificate_file);
+    }
+    let mut roots = RootCertStore::empty();
+    for file in &files {
+        roots.roots.extend(tls::load_roots(file)?.roots.iter().cloned());
+    }
+    let clients = match files.is_empty() {
+        true => ClientAuth::None,
+        false => ClientAuth::Optional(Arc::new(roots)),
     };
     let tls = Listen::Tls(tls::live_server_config(identity, clients, &[])?);
     let open = async |address, how| {

@@ -3,19 +3,26 @@
 #![expect(clippy::unwrap_used, reason = "a fixture that cannot be built should fail its test")]
 #![expect(clippy::indexing_slicing, reason = "a missing element should fail its test")]
 mod calling;
+mod certified;
 mod directory;
 mod joining;
 mod kamailio;
 mod listing;
 mod messaging;
+mod naming;
 mod operator;
 mod phone;
 mod process;
+mod raw;
 mod referring;
 mod registering;
 mod relay;
+mod remembered;
 mod renewal;
+mod secured;
 mod sipp;
 mod strangers;
+mod torture;
+mod treated_alike;
 mod web;
 mod world;

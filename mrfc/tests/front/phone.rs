@@ -68,19 +68,29 @@ impl Phone {
         Self::dial(world, world.addresses.sip, Some(identity), (user, 1)).await
     }
 
+    /// The same over the plain listener.
+    pub(crate) async fn connect_plain(world: &World, user: &str) -> Self {
+        let address = world.addresses.sip_protected.unwrap();
+        Self::over(Target { address, security: Dial::Protected }, (user, 1)).await
+    }
+
     async fn dial(
         world: &World,
         address: SocketAddr,
         identity: Option<&Identity>,
-        (user, n): (&str, u8),
+        user: (&str, u8),
     ) -> Self {
-        let (edge, events) = Edge::new(EdgeLimits::default());
-        let (sip, events) = driver::spawn(edge, events, DriverSettings::default()).unwrap();
         let trust = Trust::Roots(world.roots.clone());
         let config = tls::client_config(trust, identity, &[]).unwrap();
         let server_name = ServerName::try_from(DOMAIN).unwrap();
         let security = Dial::Tls { config, server_name };
-        let (flow, _) = sip.connect(Target { address, security }).await.unwrap();
+        Self::over(Target { address, security }, user).await
+    }
+
+    async fn over(target: Target, (user, n): (&str, u8)) -> Self {
+        let (edge, events) = Edge::new(EdgeLimits::default());
+        let (sip, events) = driver::spawn(edge, events, DriverSettings::default()).unwrap();
+        let (flow, _) = sip.connect(target).await.unwrap();
         let seed = user.bytes().map(u64::from).sum::<u64>() * 256 + u64::from(n);
         Self {
             sip,

@@ -30,6 +30,8 @@ pub(crate) struct World {
     /// Who signs every certificate here.
     pub(crate) ca: DevCa,
     shutdown: Shutdown,
+    serving: tokio::task::JoinHandle<()>,
+    config: Config,
     files: Files,
 }
 
@@ -79,16 +81,44 @@ impl World {
             service::config::load_from(text.as_deref(), "MRFC", [].into(), &[]).unwrap();
         change(&mut config);
         let shutdown = Shutdown::new();
-        let server = Server::start(config, shutdown.clone()).await.unwrap();
+        let server = Server::start(config.clone(), shutdown.clone()).await.unwrap();
         let addresses = server.addresses().clone();
-        tokio::spawn(server.serve());
+        let serving = tokio::spawn(server.serve());
         let (roots, issuer) = (ca.roots().unwrap(), files.issuer.clone());
-        Self { addresses, roots, issuer, relay, ca, shutdown, files }
+        Self { addresses, roots, issuer, relay, ca, shutdown, serving, config, files }
     }
 
     /// The folder of its files.
     pub(crate) fn folder(&self) -> &Path {
         self.files.folder.path()
+    }
+
+    /// Ends the MRFC and starts it again with the same files.
+    pub(crate) async fn restart(&mut self) {
+        self.shutdown.trigger();
+        (&mut self.serving).await.unwrap();
+        self.shutdown = Shutdown::new();
+        let server = Server::start(self.config.clone(), self.shutdown.clone()).await.unwrap();
+        self.addresses = server.addresses().clone();
+        self.serving = tokio::spawn(server.serve());
+    }
+
+    /// The attempts to register that were noted, newest first, once there are so many.
+    pub(crate) async fn attempts(&self, count: usize) -> Vec<store::Attempt> {
+        let store = store::Store::open(&self.files.path("mrfc.sqlite")).await.unwrap();
+        loop {
+            let attempts = store.attempts(None, 100).await.unwrap();
+            if attempts.len() >= count {
+                return attempts;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// The octets of the database, whatever they mean.
+    pub(crate) fn octets_on_disk(&self) -> Vec<u8> {
+        let of = |name| std::fs::read(self.files.path(name)).unwrap_or_default();
+        [of("mrfc.sqlite"), of("mrfc.sqlite-wal")].concat()
     }
 
     /// The value of one line of `/metrics`; 0 if it is not there.
@@ -174,10 +204,18 @@ fn device_issuer(folder: &Path) -> Issuer {
     issuer
 }
 
+/// The telephone number of a user: `+1555` and what the name adds up to.
+pub(crate) fn number(user: &str) -> String {
+    format!("+1555{:07}", user.bytes().map(u32::from).sum::<u32>())
+}
+
 fn users(names: &[&str]) -> String {
     let entry = |name: &&str| {
         let ha1 = Ha1::new(Algorithm::Sha256, name, DOMAIN, &password(name));
-        format!("[[user]]\naor = \"sip:{name}@{DOMAIN}\"\nha1_sha256 = \"{}\"\n", ha1.to_hex())
+        let (ha1, number) = (ha1.to_hex(), number(name));
+        format!(
+            "[[user]]\naor = \"sip:{name}@{DOMAIN}\"\nha1_sha256 = \"{ha1}\"\nnumbers = [\"{number}\"]\n"
+        )
     };
     names.iter().map(entry).collect()
 }

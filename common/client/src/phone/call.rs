@@ -59,7 +59,7 @@ impl Phone {
         let mut ack = dialog.acknowledgement(cseq);
         // RFC 3261, 22.1: the ACK carries the credentials of its INVITE.
         ack.headers.copy(&Name::Authorization, &request.headers);
-        self.shared.sip.acknowledge(self.shared.flow, ack).await;
+        self.shared.sip.acknowledge(self.flow(), ack).await;
         let contact = response.headers.contact().map_err(|error| bad(error.to_string()))?;
         if !contact.params.has("isfocus") {
             return Err(bad("the contact is no conference focus (RFC 4579, 5.1)".to_owned()));

@@ -28,7 +28,7 @@ pub(crate) struct Incoming {
     pub(crate) offer: sdp::Offer,
 }
 
-/// Answers what comes until the flow is closed.
+/// Answers what comes, over one flow after the other, until the phone is put away.
 pub(super) async fn listen(
     phone: Phone,
     mut events: mpsc::Receiver<SipEvent>,
@@ -37,6 +37,7 @@ pub(super) async fn listen(
     while let Some(event) = events.recv().await {
         match event {
             SipEvent::Request { key, request, .. } => take(&phone, key, request, &to).await,
+            SipEvent::Closed { flow, .. } if flow != phone.flow() => {}
             SipEvent::Closed { why, .. } => {
                 let lines: Vec<_> = phone.lines().drain().collect();
                 for (_id, line) in lines {
@@ -44,7 +45,9 @@ pub(super) async fn listen(
                     drop(told);
                 }
                 phone.stop_refreshing();
-                return;
+                if !phone.come_back().await {
+                    return;
+                }
             }
             other => tracing::debug!(?other, "nothing to do"),
         }
@@ -112,7 +115,7 @@ fn within(phone: &Phone, request: &Request) -> Response {
     let mut response = answer(request, Status::OK);
     if request.method == Method::Invite {
         response = match sdp::Offer::parse_conference(&request.body) {
-            Ok(offer) => response.with(Name::Contact, &phone.shared.contact).with_body(
+            Ok(offer) => response.with(Name::Contact, phone.contact()).with_body(
                 "application/sdp",
                 offer.answer(&crate::device::origin(&line.media.address), &line.media),
             ),
@@ -142,7 +145,7 @@ impl Incoming {
         let request =
             self.request.take().ok_or_else(|| bad("it is answered already".to_owned()))?;
         let response = answer(&request, Status::OK)
-            .with(Name::Contact, &self.phone.shared.contact)
+            .with(Name::Contact, self.phone.contact())
             .with(Name::Allow, ALLOW)
             .with_body("application/sdp", answer_sdp);
         let mut dialog =

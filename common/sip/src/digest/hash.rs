@@ -115,12 +115,12 @@ pub(super) struct Asked<'a> {
 }
 
 /// Compares in a time that depends on the lengths only.
-pub(super) fn same_secret(a: &[u8], b: &[u8]) -> bool {
+pub(crate) fn same_secret(a: &[u8], b: &[u8]) -> bool {
     bool::from(a.ct_eq(b))
 }
 
 /// HMAC-SHA256 (RFC 2104), which makes a nonce ours.
-pub(super) fn hmac_sha256(key: &[u8; 32], text: &[u8]) -> [u8; 32] {
+pub(crate) fn hmac_sha256(key: &[u8; 32], text: &[u8]) -> [u8; 32] {
     let (mut inner, mut outer) = ([0x36_u8; 64], [0x5c_u8; 64]);
     for (at, byte) in key.iter().enumerate() {
         for pad in [&mut inner, &mut outer] {

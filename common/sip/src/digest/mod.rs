@@ -13,5 +13,6 @@ mod server;
 pub use client::{Login, Rejected};
 pub use fields::{BadCredentials, Challenge, Credentials};
 pub use hash::{Algorithm, Ha1, NotHa1};
+pub(crate) use hash::{hmac_sha256, same_secret};
 pub use proof::Proof;
 pub use server::{Challenger, Denied, Freshness, NonceLimits};
