@@ -18,6 +18,7 @@ use super::fork::Fork;
 use super::message_policy::{Content, Side, filter, judge};
 use super::privacy::Privacy;
 use super::protection::{self, Protection};
+use crate::registrar::Binding;
 
 /// Messages without an answer.
 #[derive(Debug, Default)]
@@ -25,7 +26,7 @@ pub(super) struct Messages {
     /// By the sender's transaction.
     underway: HashMap<TransactionKey, Underway>,
     /// Our transactions with devices, and whose message each carries.
-    copies: HashMap<TransactionKey, TransactionKey>,
+    copies: HashMap<TransactionKey, Copied>,
 }
 
 #[derive(Debug)]
@@ -34,6 +35,16 @@ struct Underway {
     until: Instant,
     /// What a device says it takes, for a 415 (RFC 3261, 8.2.3).
     accept: Option<Bytes>,
+    author: Aor,
+    privacy: Privacy,
+}
+
+/// A message on its way to one device.
+#[derive(Debug)]
+struct Copied {
+    sender: TransactionKey,
+    /// The device's other flows, should this one fail (RFC 5626, 5.3).
+    others: Vec<Way>,
 }
 
 /// A way to a device, or to whoever knows one.
@@ -43,6 +54,8 @@ pub(super) struct Way {
     pub(super) target: sip::Uri,
     /// Route: the Path of its registration.
     pub(super) path: Vec<String>,
+    /// Other ways to the same device. Only one is tried at a time.
+    pub(super) others: Vec<Self>,
 }
 
 impl Messages {
@@ -58,7 +71,7 @@ impl Messages {
 }
 
 /// What belongs to one hop, or is made anew: none of it is passed on. Route and Require were answered here.
-const OURS: [Name; 17] = [
+const OURS: [Name; 20] = [
     Name::Via,
     Name::From,
     Name::To,
@@ -76,6 +89,9 @@ const OURS: [Name; 17] = [
     Name::PAssertedIdentity,
     Name::PPreferredIdentity,
     Name::Privacy,
+    Name::SecurityClient,
+    Name::SecurityServer,
+    Name::SecurityVerify,
 ];
 
 impl Front {
@@ -109,17 +125,39 @@ impl Front {
         let mut fork = Fork::default();
         fork.add(ways.len());
         let until = now + Duration::from_secs(self.config.messages.answer_secs);
-        self.messages.underway.insert(key, Underway { fork, until, accept: None });
+        let underway = Underway { fork, until, accept: None, author: author.clone(), privacy };
+        self.messages.underway.insert(key, underway);
         for way in ways {
-            match self.copy(request, author, privacy, &way) {
-                Some(copy) => {
-                    let sent = self.endpoint.request(now, way.flow, copy);
-                    self.messages.copies.insert(sent, key);
-                }
-                None => self.message_ended(key, Status::TEMPORARILY_UNAVAILABLE),
-            }
+            self.message_by(key, request, way);
         }
         Ok(None)
+    }
+
+    /// Sends one device its copy.
+    fn message_by(&mut self, sender: TransactionKey, request: &Request, way: Way) {
+        let Some(underway) = self.messages.underway.get(&sender) else { return };
+        let (author, privacy) = (underway.author.clone(), underway.privacy);
+        match self.copy(request, &author, privacy, &way) {
+            Some(copy) => {
+                let sent = self.endpoint.request(clock::now(), way.flow, copy);
+                self.messages.copies.insert(sent, Copied { sender, others: way.others });
+            }
+            None => self.message_ended(sender, Status::TEMPORARILY_UNAVAILABLE),
+        }
+    }
+
+    /// A flow of a device has failed: the device's next one is tried, if it has one (RFC 5626, 5.3).
+    fn next_flow(&mut self, copied: Copied) {
+        let Copied { sender, mut others } = copied;
+        others.retain(|way| self.flows.contains_key(&way.flow));
+        let mut others = others.into_iter();
+        match (others.next(), self.request(sender)) {
+            (Some(way), Some(request)) => {
+                let way = Way { others: others.collect(), ..way };
+                self.message_by(sender, &request, way);
+            }
+            _ => self.message_ended(sender, Status::TEMPORARILY_UNAVAILABLE),
+        }
     }
 
     /// What this person sends is allowed, and nothing in it that can be read speaks against it.
@@ -151,12 +189,21 @@ impl Front {
     /// Where copies go: to every device registered here, or else to the core, which knows where the person is. What
     /// came from the core because it knows of nobody else does not go back there.
     pub(super) fn ways(&self, from: FlowId, request: &Request, to: &Aor, now: Instant) -> Vec<Way> {
-        let here = self.ways_to(&request.uri, to, now).into_iter().filter_map(|binding| {
-            Some(Way { flow: binding.flow, target: binding.uri.parse().ok()?, path: binding.path })
+        let way = |binding: Binding| {
+            let (flow, target) = (binding.flow, binding.uri.parse().ok()?);
+            Some(Way { flow, target, path: binding.path, others: Vec::new() })
+        };
+        let here = self.ways_to(&request.uri, to, now).into_iter().filter_map(|flows| {
+            let mut flows = flows.into_iter().filter_map(way);
+            let first = flows.next()?;
+            Some(Way { others: flows.collect(), ..first })
         });
         let here: Vec<Way> = here.collect();
         let core = self.core().filter(|_| here.is_empty() && !self.came_from_us(from, request));
-        let core = core.map(|flow| Way { flow, target: SipUri::from(to).into(), path: Vec::new() });
+        let core = core.map(|flow| {
+            let target = SipUri::from(to).into();
+            Way { flow, target, path: Vec::new(), others: Vec::new() }
+        });
         here.into_iter().chain(core).collect()
     }
 
@@ -219,7 +266,7 @@ impl Front {
                 copy.headers.push(header.name.clone(), Bytes::copy_from_slice(header.value()));
             }
         }
-        copy.body = request.body.clone();
+        copy.body = privacy.body(request);
         Some(copy)
     }
 
@@ -228,7 +275,12 @@ impl Front {
         if response.status.is_provisional() {
             return self.messages.copies.contains_key(&copy);
         }
-        let Some(key) = self.messages.copies.remove(&copy) else { return false };
+        let Some(copied) = self.messages.copies.remove(&copy) else { return false };
+        if matches!(response.status, Status::FLOW_FAILED | Status::REQUEST_TIMEOUT) {
+            self.next_flow(copied);
+            return true;
+        }
+        let key = copied.sender;
         if response.status == Status::UNSUPPORTED_MEDIA_TYPE
             && let Some(underway) = self.messages.underway.get_mut(&key)
         {
@@ -236,7 +288,7 @@ impl Front {
         }
         // What concerns only our hop is not the sender's business (RFC 3261, 16.7).
         let status = match response.status.code() {
-            401 | 407 | 408 | 430 | 481 | 503 => Status::TEMPORARILY_UNAVAILABLE,
+            401 | 407 | 481 | 503 => Status::TEMPORARILY_UNAVAILABLE,
             300..=399 => Status::TEMPORARILY_UNAVAILABLE,
             202 => Status::ACCEPTED,
             200..=299 => Status::OK,
@@ -248,9 +300,9 @@ impl Front {
 
     /// A device does not answer a message of ours. Whether it was one.
     pub(super) fn message_lost(&mut self, copy: TransactionKey, why: Failure) -> bool {
-        let Some(key) = self.messages.copies.remove(&copy) else { return false };
+        let Some(copied) = self.messages.copies.remove(&copy) else { return false };
         tracing::debug!(%why, "a device does not answer a message");
-        self.message_ended(key, Status::TEMPORARILY_UNAVAILABLE);
+        self.next_flow(copied);
         true
     }
 

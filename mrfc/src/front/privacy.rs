@@ -1,5 +1,6 @@
 //! What a sender wants hidden (RFC 3323, RFC 3325), and what is left of a request for whoever must not see it. Pure. We
 //! are a back-to-back agent: Via, Contact, Record-Route and Call-ID of a request never reach the other side at all.
+use bytes::Bytes;
 use ids::Aor;
 use sip::header::{Name, NameAddr};
 use sip::{Request, Response, Status};
@@ -25,6 +26,9 @@ const TELLING: [Name; 6] = [
 
 /// The URI of nobody in particular (RFC 3323, 4.1.1.3).
 const ANONYMOUS: &str = "sip:anonymous@anonymous.invalid";
+
+/// The same in an envelope.
+const ANONYMOUS_CPIM: &[u8] = b"From: Anonymous <sip:anonymous@anonymous.invalid>";
 
 impl Privacy {
     /// What this request asks for. A level that we do not have is ignored, unless it is `critical`: then the request
@@ -71,7 +75,28 @@ impl Privacy {
 
     /// Whether a header field may be passed on.
     pub(super) fn passes(self, name: &Name) -> bool {
-        !(self.user && TELLING.contains(name))
+        let telling = TELLING.contains(name) || name.as_str().eq_ignore_ascii_case("Call-Info");
+        !(self.user && telling)
+    }
+
+    /// The body that others get: a CPIM envelope names its sender too (RFC 3862, 2). What it envelops stays as it is.
+    pub(super) fn body(self, request: &Request) -> Bytes {
+        let media = request.headers.content_type().ok().flatten();
+        if !self.user || !media.is_some_and(|media| media.is("message/cpim")) {
+            return request.body.clone();
+        }
+        let body = &request.body;
+        let end = body.windows(4).position(|octets| octets == b"\r\n\r\n").unwrap_or(body.len());
+        let (head, rest) = body.split_at(end);
+        let lines = head.split(|octet| *octet == b'\n').map(|line| {
+            let line = line.trim_ascii_end();
+            match line.get(..5).is_some_and(|name| name.eq_ignore_ascii_case(b"From:")) {
+                true => ANONYMOUS_CPIM,
+                false => line,
+            }
+        });
+        let head = lines.collect::<Vec<_>>().join(&b"\r\n"[..]);
+        [&head, rest].concat().into()
     }
 }
 
@@ -110,6 +135,24 @@ mod tests {
         assert!(is_anonymous(&user.from(alice())));
         assert!(!user.passes(&Name::Subject) && user.passes(&Name::ContentType));
         assert!(Privacy::default().passes(&Name::Subject));
+    }
+
+    #[test]
+    fn s1_05_the_envelope_names_nobody_and_what_it_holds_stays_as_it_is() {
+        let uri: sip::Uri = "sip:bob@example.net".parse().unwrap();
+        let cpim = "From: Alice <sip:alice@example.net>\r\nTo: <sip:bob@example.net>\r\n\r\n\
+            Content-Type: text/plain\r\n\r\nFrom: this is my text\r\n";
+        let sent =
+            |media: &str| Request::new(sip::Method::Message, uri.clone()).with_body(media, cpim);
+        let user = asked("user").unwrap();
+
+        let hidden = user.body(&sent("message/cpim"));
+
+        let hidden = std::str::from_utf8(&hidden).unwrap();
+        assert!(hidden.starts_with("From: Anonymous <sip:anonymous@anonymous.invalid>\r\nTo: "));
+        assert!(hidden.ends_with("From: this is my text\r\n") && !hidden.contains("alice"));
+        assert_eq!(user.body(&sent("text/plain")), cpim);
+        assert_eq!(asked("id").unwrap().body(&sent("message/cpim")), cpim);
     }
 
     #[test]

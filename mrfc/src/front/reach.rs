@@ -75,9 +75,9 @@ impl Front {
         Err(refused.with(Name::Warning, Warning::new(code, &self.domain, text)))
     }
 
-    /// One way to each device that `uri` means and that may be reached as it asks: the device's newest flow. A `sips:`
-    /// URI goes to `sips:` Contacts only; a `sip:` URI stays one; and both go to a `sips:` Contact by TLS.
-    pub(super) fn ways_to(&self, uri: &Uri, aor: &Aor, now: Instant) -> Vec<Binding> {
+    /// The flows of each device that `uri` means and that may be reached as it asks, the newest first. A `sips:` URI goes
+    /// to `sips:` Contacts only; a `sip:` URI stays one; and both go to a `sips:` Contact by TLS.
+    pub(super) fn ways_to(&self, uri: &Uri, aor: &Aor, now: Instant) -> Vec<Vec<Binding>> {
         let needs_sips = uri.sip().is_some_and(SipUri::is_secure);
         let passes = |binding: &Binding| {
             let tls = self.flows.get(&binding.flow).is_some_and(|flow| !flow.plain);
@@ -88,12 +88,12 @@ impl Front {
             }
         };
         let ways = self.registrar.ways(aor, device_of(uri).as_ref(), now);
-        let best = |way: Vec<Binding>| way.into_iter().find(passes);
-        let mut best: Vec<Binding> = ways.into_iter().filter_map(best).collect();
+        let left = |way: Vec<Binding>| way.into_iter().filter(passes).collect::<Vec<_>>();
+        let mut ways: Vec<_> = ways.into_iter().map(left).filter(|way| !way.is_empty()).collect();
         if !needs_sips {
-            best.iter_mut().for_each(as_sip);
+            ways.iter_mut().flatten().for_each(as_sip);
         }
-        best
+        ways
     }
 }
 

@@ -110,7 +110,12 @@ pub(super) async fn listen_sip(
     };
     let address = open(config.sip.listen, tls).await?;
     let protected = match config.sip.protected_listen {
-        Some(address) => Some(open(address, Listen::Protected).await?),
+        Some(address) => {
+            let address = open(address, Listen::Protected).await?;
+            // An operator's choice, and one that should be seen.
+            tracing::warn!(%address, "SIP without TLS: this network must be protected otherwise");
+            Some(address)
+        }
         None => None,
     };
     Ok((address, protected))

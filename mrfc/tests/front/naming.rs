@@ -144,3 +144,54 @@ async fn ob_01_a_second_contact_beside_a_flow_is_400_and_nothing_is_registered()
     assert_eq!(response.status, Status::BAD_REQUEST);
     assert_eq!(world.metric("mrfc_registrations").await, 0);
 }
+
+/// Registers this phone's connection as a flow of a device.
+async fn register_flow(phone: &mut Phone, device: &str, reg_id: u8) {
+    let mut request = phone.request("REGISTER", &format!("sip:{DOMAIN}"));
+    request.headers.set(Name::To, format!("<{}>", phone.aor));
+    let contact = format!(
+        "<sip:bob@127.0.0.1:{reg_id};transport=tls>;+sip.instance=\"<{device}>\";reg-id={reg_id}"
+    );
+    request.headers.set(Name::Contact, contact);
+    let response = phone.ask(request.with(Name::Supported, "outbound")).await;
+    assert_eq!(response.status, Status::OK);
+    assert!(response.headers.lists(&Name::Require, "outbound"));
+    assert!(response.headers.has(&Name::FlowTimer));
+}
+
+#[tokio::test]
+async fn ob_03_one_flow_of_a_device_is_tried_and_the_other_only_when_it_fails() {
+    let world = World::start().await;
+    let mut alice = Phone::registered(&world, "alice", 1).await;
+    let mut first = Phone::connect(&world, "bob", 1).await;
+    let mut second = Phone::connect(&world, "bob", 2).await;
+    let device = first.device.to_string();
+    register_flow(&mut first, &device, 1).await;
+    register_flow(&mut second, &device, 2).await;
+
+    let request = message(&mut alice, &format!("sip:bob@{DOMAIN}")).with(Name::Subject, "one");
+    let asked = send(&alice, request);
+    let (key, copy) = second.incoming().await;
+    second.answer(key, &copy, 430).await;
+    let (key, copy) = first.incoming().await;
+    assert_eq!(copy.headers.text(&Name::Subject).unwrap(), "one");
+    first.answer(key, &copy, 200).await;
+    assert_eq!(asked.await.unwrap().status, Status::OK);
+
+    // A flow that ends in the middle is a flow that fails.
+    let request = message(&mut alice, &format!("sip:bob@{DOMAIN}")).with(Name::Subject, "two");
+    let asked = send(&alice, request);
+    second.incoming().await;
+    second.sip.close(second.flow);
+    let (key, copy) = first.incoming().await;
+    assert_eq!(copy.headers.text(&Name::Subject).unwrap(), "two");
+    first.answer(key, &copy, 200).await;
+    assert_eq!(asked.await.unwrap().status, Status::OK);
+
+    // Any other answer is the device's, whatever flow it comes by.
+    let request = message(&mut alice, &format!("sip:bob@{DOMAIN}"));
+    let asked = send(&alice, request);
+    let (key, copy) = first.incoming().await;
+    first.answer(key, &copy, 486).await;
+    assert_eq!(asked.await.unwrap().status, Status::BUSY_HERE);
+}

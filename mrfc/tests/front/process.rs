@@ -2,7 +2,49 @@
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
 
+use service::{clock, tls};
+use tokio::net::TcpStream;
+
+use crate::raw::Raw;
 use crate::world::Files;
+
+/// A running program: where it speaks SIP. It ends with its parent.
+fn started(files: &Files) -> (std::process::Child, std::net::SocketAddr) {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_mrfc"))
+        .args(["serve", "--exit-with-parent", "--config"])
+        .arg(files.config())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let ready: serde_json::Value = serde_json::from_str(&line).unwrap();
+    let sip = ready["sip"].as_str().unwrap().parse().unwrap();
+    (child, sip)
+}
+
+#[tokio::test]
+async fn ten_thousand_connections_that_say_nothing_do_not_slow_somebody_who_was_there() {
+    let files = Files::make("127.0.0.1:9".parse().unwrap());
+    let (mut child, sip) = started(&files);
+    let mut neighbour = Raw::to(sip, tls::load_roots(&files.path("ca.pem")).unwrap()).await;
+    let mut silent = Vec::with_capacity(10_000);
+    for n in 1..=10_000 {
+        silent.push(TcpStream::connect(sip).await.unwrap());
+        if n % 500 == 0 {
+            let begun = clock::now();
+            neighbour.say(&crate::torture::options(n)).await;
+            assert_eq!(neighbour.code("OPTIONS").await, Some(401), "with {n} connections");
+            let took = begun.elapsed();
+            assert!(took < crate::torture::NEIGHBOUR, "{took:?} with {n} connections");
+        }
+    }
+    drop(silent);
+    drop(child.stdin.take());
+    assert!(child.wait().unwrap().success());
+}
 
 #[test]
 fn it_says_where_it_listens_and_ends_with_its_parent() {
@@ -15,7 +57,6 @@ fn it_says_where_it_listens_and_ends_with_its_parent() {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-
     let mut line = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
     let ready: serde_json::Value = serde_json::from_str(&line).unwrap();

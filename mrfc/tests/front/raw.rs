@@ -1,9 +1,12 @@
 //! A TLS connection to the MRFC that says any octets at all, right or wrong, and reads what comes back.
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
+use rustls::RootCertStore;
 use rustls::pki_types::ServerName;
 use service::tls::{self, Trust};
 use sip::digest::Login;
@@ -28,9 +31,14 @@ pub(crate) struct Raw {
 
 impl Raw {
     pub(crate) async fn connect(world: &World) -> Self {
-        let trust = Trust::Roots(world.roots.clone());
+        Self::to(world.addresses.sip, world.roots.clone()).await
+    }
+
+    /// A connection to an MRFC of another process.
+    pub(crate) async fn to(address: SocketAddr, roots: Arc<RootCertStore>) -> Self {
+        let trust = Trust::Roots(roots);
         let connector = TlsConnector::from(tls::client_config(trust, None, &[]).unwrap());
-        let tcp = TcpStream::connect(world.addresses.sip).await.unwrap();
+        let tcp = TcpStream::connect(address).await.unwrap();
         let name = ServerName::try_from(DOMAIN).unwrap();
         let stream = connector.connect(name, tcp).await.unwrap();
         let decoder = Decoder::new(Side::Dialled, Limits::default());

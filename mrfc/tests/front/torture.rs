@@ -12,7 +12,7 @@ use crate::relay::Manner;
 use crate::world::{DOMAIN, World};
 
 /// A neighbour's request may take this long while others misbehave. Far above what it takes, far below a time-out.
-const NEIGHBOUR: Duration = Duration::from_secs(2);
+pub(crate) const NEIGHBOUR: Duration = Duration::from_secs(2);
 
 /// An OPTIONS of alice with `from` replaced by `to`. Its own branch makes it a transaction of its own.
 fn changed(n: usize, from: &str, to: &str) -> Vec<u8> {
@@ -25,6 +25,11 @@ fn changed(n: usize, from: &str, to: &str) -> Vec<u8> {
     assert!(text.contains(from), "{from}");
     let text = if from.is_empty() { text } else { text.replace(from, to) };
     text.replace('\n', "\r\n").into_bytes()
+}
+
+/// An OPTIONS of alice that is as it should be.
+pub(crate) fn options(n: usize) -> Vec<u8> {
+    changed(n, "", "")
 }
 
 /// An INVITE of alice to the factory with this body.
