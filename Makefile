@@ -52,6 +52,5 @@ soak: ## a million messages with flat memory; ten thousand silent connections; a
 	cargo test --release -p mrfp --test rfc4975 soak -- --ignored
 
 bench-peers: ## the relay next to nats-server, mosquitto and haproxy; ROW=name runs one load and writes nothing
-	.ci/peers
-	cargo run --release -p loadtest -- peers $(if $(ROW),--row $(ROW) --rounds $(or $(ROUNDS),3),--rounds $(or $(ROUNDS),5) \
+	.ci/bench-peers $(if $(ROW),--row $(ROW) --rounds $(or $(ROUNDS),3),--rounds $(or $(ROUNDS),5) \
 	  --write loadtest/RESULTS.md --commit "$$(git describe --always --dirty) ($$(date -u +%F))")

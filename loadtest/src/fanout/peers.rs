@@ -113,7 +113,7 @@ impl Peers {
             std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
         let versions = [Against::Nats, Against::Mosquitto, Against::Haproxy].map(version);
         let text = format!(
-            "## The relay next to others\n\n`cargo run --release -p loadtest -- peers --rounds {} --duration {}ms` (`make bench-peers`), in rotating order; medians (least–most), ratios of \
+            "## The relay next to others\n\n`make bench-peers` (`loadtest peers --rounds {} --duration {}ms`), in rotating order; medians (least–most), ratios of \
              medians. Commit {}.\n{}\nMachine: {}.\n\n{table}",
             self.rounds,
             self.duration.as_millis(),
