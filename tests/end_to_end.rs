@@ -21,6 +21,7 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
+/// S3-11.
 #[test]
 fn the_demo_keeps_every_promise() {
     let (output, report) = demo(&[]);

@@ -156,6 +156,7 @@ async fn two(house: &House) -> (Guest, Seat, Guest, Seat) {
     (alice, chair, bob, seat)
 }
 
+/// S2-NR3, S2-OR5.
 #[tokio::test]
 async fn f0_each_device_of_a_person_registers_for_itself_and_one_leaving_leaves_the_other() {
     let house = House::open();
@@ -184,6 +185,7 @@ async fn f1_the_factory_gives_a_new_conference_and_its_creator_holds_the_first_k
     assert_ne!(one.conference.id(), other.conference.id());
 }
 
+/// S3-43.
 #[tokio::test]
 async fn f2_who_joins_by_the_conference_uri_is_let_in_by_a_member_and_both_talk() {
     let house = House::open();
@@ -199,6 +201,7 @@ async fn f2_who_joins_by_the_conference_uri_is_let_in_by_a_member_and_both_talk(
     assert_eq!(named.entered().await, Entry::Created);
 }
 
+/// S3-44.
 #[tokio::test]
 async fn f4_and_f5_a_referral_makes_the_focus_call_every_device_of_the_invited() {
     let house = House::open();
@@ -217,6 +220,7 @@ async fn f4_and_f5_a_referral_makes_the_focus_call_every_device_of_the_invited()
     assert_eq!(other.hears(&alice.aor, "to all of you").await.id, id);
 }
 
+/// S3-39, S3-41.
 #[tokio::test]
 async fn f6_a_message_reaches_everybody_else_once_and_in_order() {
     let house = House::open();
@@ -279,6 +283,7 @@ async fn f8_who_is_kicked_is_told_and_reads_nothing_more_and_only_a_moderator_ma
     assert!(tap.drain().is_empty(), "something was still sent to who was kicked");
 }
 
+/// S3-18.
 #[tokio::test]
 async fn f14_a_file_reaches_everybody_in_the_room_byte_for_byte() {
     let house = House::open();

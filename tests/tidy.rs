@@ -85,6 +85,7 @@ fn length(file: &str, text: &str) -> Option<Breach> {
     (lines > LINES_MAX).then(|| format!("{file} has {lines} lines, more than {LINES_MAX}"))
 }
 
+/// S0-14, S3-40, S3-42.
 #[test]
 fn crates_import_only_downwards() {
     let manifest = |path: &str| fs::read_to_string(root().join(path).join("Cargo.toml")).unwrap();
@@ -142,6 +143,7 @@ fn every_file_opens_with_what_it_is_for() {
     }
 }
 
+/// S3-16.
 #[test]
 fn the_relay_cannot_decrypt() {
     let tree = Command::new(env!("CARGO"))

@@ -211,6 +211,7 @@ async fn a_seat_that_nobody_takes_is_lost() {
     assert_eq!(late.ask(&SendRequest::bodiless(id("bind1"))).await.0, 481);
 }
 
+/// S2-NS4, S2-OS13.
 #[tokio::test]
 async fn s14_2_plain_msrp_on_the_tls_port_is_refused() {
     let (stage, mut alice, mut bob) = innocents().await;

@@ -34,6 +34,7 @@ async fn s5_4_the_first_request_takes_the_seat_and_a_second_connection_gets_506(
     assert_eq!(first.ask(&SendRequest::bodiless(id("alive"))).await.0, 200);
 }
 
+/// S2-NS5, S2-OS14, S3-31.
 #[tokio::test]
 async fn s5_4_an_unknown_to_path_gets_481_and_so_does_somebody_elses_from_path() {
     let mut stage = open_room().await;

@@ -19,6 +19,7 @@ fn from_focus(text: &'static str) -> Bytes {
     Builder::new(ROOM, ROOM).content("message/mls", Bytes::from_static(text.as_bytes())).gather()
 }
 
+/// S3-15.
 #[tokio::test]
 async fn only_sealed_messages_and_sealed_files_pass() {
     let mut stage = sealed_room(4).await;

@@ -256,6 +256,7 @@ mod tests {
         }
     }
 
+    /// S3-14.
     #[test]
     fn s2_1_2_a_long_group_id_has_a_two_octet_length_and_a_needlessly_long_form_is_refused() {
         let conference = "c".repeat(64);

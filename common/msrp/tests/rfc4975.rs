@@ -165,6 +165,7 @@ fn s7_1_each_flag_ends_a_chunk() {
     }
 }
 
+/// S3-32, S3-33.
 #[test]
 fn s7_1_only_the_own_end_line_ends_a_body() {
     let body = b"\r\n-------\r\n-------abcd123$\r\n-------abcd12345$\r\n-------abcd1234!\r\n\

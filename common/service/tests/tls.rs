@@ -209,6 +209,7 @@ async fn a_handshake_gets_the_certificate_of_the_files_and_a_bad_file_keeps_the_
     assert!(new != old && meets(new).await && !meets(old).await);
 }
 
+/// S3-02, S3-09.
 #[tokio::test]
 async fn m4975_16_tls_1_1_is_refused() {
     use tokio::net::TcpStream;

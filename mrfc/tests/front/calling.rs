@@ -25,6 +25,7 @@ async fn outcome(phone: &mut Phone) -> String {
     }
 }
 
+/// S3-44.
 #[tokio::test]
 async fn f4_each_device_is_called_with_a_seat_of_its_own() {
     let mut world = World::start().await;

@@ -142,6 +142,7 @@ async fn a_key_package_that_expired_or_names_somebody_else_or_is_none_is_refused
     assert_eq!(again.status, 400);
 }
 
+/// S0-11.
 #[tokio::test]
 async fn nobody_gets_in_without_the_password() {
     let world = World::start().await;

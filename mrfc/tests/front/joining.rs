@@ -12,6 +12,7 @@ fn factory() -> String {
     format!("sip:conference-factory@{DOMAIN}")
 }
 
+/// S3-40, S3-42.
 #[tokio::test]
 async fn f1_the_factory_makes_a_conference_and_answers_with_its_seat() {
     let mut world = World::start().await;
@@ -29,6 +30,7 @@ async fn f1_the_factory_makes_a_conference_and_answers_with_its_seat() {
     assert!(talk.response.headers.lists(&Name::Allow, "REFER"));
 }
 
+/// S3-43.
 #[tokio::test]
 async fn f2_somebody_else_joins_by_the_conference_uri() {
     let mut world = World::start().await;
@@ -112,6 +114,7 @@ async fn refused(alice: &mut Phone, sdp: &str) -> Response {
     }
 }
 
+/// S2-NS4, S2-OS13.
 #[tokio::test]
 async fn a_body_that_leads_to_no_seat_is_488_with_a_warning() {
     let world = World::start().await;

@@ -116,6 +116,7 @@ impl Core {
     }
 }
 
+/// S2-05.
 #[tokio::test]
 async fn who_registered_at_the_core_makes_a_conference_without_our_password() {
     if !installed() {
@@ -135,6 +136,7 @@ async fn who_registered_at_the_core_makes_a_conference_without_our_password() {
     assert_eq!(world.metric("mrfc_dialogs").await, 0);
 }
 
+/// S3-26, S3-27.
 #[tokio::test]
 async fn a_message_goes_through_the_core_both_ways() {
     if !installed() {
@@ -163,6 +165,7 @@ async fn a_message_goes_through_the_core_both_ways() {
     assert_eq!(alice.ask(nobody).await.status, Status::TEMPORARILY_UNAVAILABLE);
 }
 
+/// S1-04, S2-05.
 #[tokio::test]
 async fn priv_01_an_identity_asserted_by_anybody_else_is_worth_nothing() {
     // A certificate of the same CA by another name is not the core.

@@ -35,6 +35,7 @@ async fn got(phone: &mut Phone, status: u16) -> Request {
     copy
 }
 
+/// S1-14, S3-06, S3-26, S3-27.
 #[tokio::test]
 async fn f13_each_recipient_gets_the_payload_once_and_alone_and_the_sender_202() {
     let world = World::start().await;

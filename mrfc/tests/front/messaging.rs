@@ -20,6 +20,7 @@ pub(crate) fn send(phone: &Phone, request: Request) -> tokio::task::JoinHandle<R
     tokio::spawn(async move { sip.request(flow, request).await.unwrap() })
 }
 
+/// S3-03, S3-19, S3-20, S3-21, S3-23.
 #[tokio::test]
 async fn msg_01_any_bytes_of_any_type_arrive_unchanged_and_no_dialog_is_made() {
     let world = World::start().await;
@@ -55,6 +56,7 @@ async fn msg_01_any_bytes_of_any_type_arrive_unchanged_and_no_dialog_is_made() {
     assert_eq!(world.metric("mrfc_messages_total{code=\"200\"}").await, 1);
 }
 
+/// S3-22, S3-24.
 #[tokio::test]
 async fn every_device_gets_it_and_the_first_that_takes_it_is_the_answer() {
     let world = World::start().await;
@@ -156,6 +158,7 @@ async fn s0_10_who_asks_for_privacy_is_not_named_to_the_recipient() {
     assert_eq!(alice.send(unknown).await.status, Status::SERVER_INTERNAL_ERROR);
 }
 
+/// S2-OS10, S2-06.
 #[tokio::test]
 async fn s2_ns3_nobody_writes_in_anothers_name() {
     let world = World::start().await;

@@ -4,6 +4,7 @@ use sip::header::{Contacts, Name};
 use crate::phone::Phone;
 use crate::world::{DOMAIN, World};
 
+/// S2-NR3, S2-OR5, S2-NR4, S2-OR6.
 #[tokio::test]
 async fn two_devices_of_one_person_are_both_registered() {
     let world = World::start().await;
@@ -26,6 +27,7 @@ async fn two_devices_of_one_person_are_both_registered() {
     assert_eq!(world.metric("mrfc_registrations").await, 2);
 }
 
+/// S2-NR5, S2-OR7.
 #[tokio::test]
 async fn a_wrong_password_is_never_accepted_and_counted() {
     let world = World::start().await;
@@ -89,6 +91,7 @@ async fn too_brief_is_423_and_unregistering_ends_the_trust() {
     assert_eq!(alice.send(options).await.status.code(), 401);
 }
 
+/// S2-NR5, S2-OR7.
 #[tokio::test]
 async fn nobody_registers_for_somebody_else() {
     let world = World::start().await;

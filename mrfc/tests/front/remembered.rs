@@ -6,6 +6,7 @@ use crate::phone::Phone;
 use crate::relay::Manner;
 use crate::world::{DOMAIN, World, password};
 
+/// S2-OS6.
 #[tokio::test]
 async fn s2_ns1_each_attempt_is_noted_with_its_result_and_without_a_credential() {
     let world = World::start().await;

@@ -90,6 +90,7 @@ async fn as_core() -> Option<(World, SocketAddr)> {
     Some((world, address))
 }
 
+/// S0-01, S0-18.
 #[tokio::test]
 async fn sipp_asks_what_the_server_can_do() {
     let Some((_world, core)) = as_core().await else { return };
@@ -121,6 +122,7 @@ async fn sipp_is_turned_down_in_words_its_rfcs_know() {
     run(core, "refused.xml", 20).await;
 }
 
+/// S0-03, S0-04, S0-05, S0-06.
 #[tokio::test]
 async fn s2_ns5_sipp_without_the_cores_certificate_is_challenged_by_every_method() {
     if !installed() {

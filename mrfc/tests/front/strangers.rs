@@ -25,6 +25,7 @@ async fn an_unknown_method_is_501_and_a_known_one_405_and_the_connection_goes_on
     assert_eq!(world.metric("mrfc_sip_requests_total{method=\"other\"}").await, 1);
 }
 
+/// S0-03, S0-04, S0-05, S0-06, S1-03.
 #[tokio::test]
 async fn every_method_is_asked_who_it_is_from() {
     let world = World::start().await;
@@ -160,6 +161,7 @@ async fn a_header_of_1_mib_is_513_and_ends_its_own_connection_only() {
     assert_eq!(world.metric("mrfc_sip_malformed_total{code=\"513\"}").await, 1);
 }
 
+/// S0-09, S1-07, S2-NR1, S2-OR1.
 #[tokio::test]
 async fn a_listener_marked_protected_speaks_plain_tcp_and_asks_for_the_same_proof() {
     let world = World::with(Manner::Prompt, |config| {

@@ -127,6 +127,7 @@ async fn browse<T: Send + 'static>(
     })
 }
 
+/// S0-11.
 #[tokio::test]
 async fn m7977_02_and_05_a_browser_talks_with_somebody_behind_tls() {
     let mut stage = stage().await;

@@ -91,6 +91,7 @@ mod tests {
         panic!("nobody registers");
     }
 
+    /// S2-OR3.
     #[tokio::test]
     async fn s2_nr2_a_lost_flow_is_registered_again_and_nobody_is_asked() {
         tls::install_provider();

@@ -45,6 +45,7 @@ async fn silent_clients_that_take_every_place_make_room_for_the_next() {
     assert_eq!(world.closed().await, (flow, Closed::ByPeer));
 }
 
+/// S3-02, S3-09.
 #[tokio::test]
 async fn rfc5922_a_server_with_another_name_is_not_believed() {
     let mut world = World::tls(EdgeLimits::default()).await;
@@ -115,6 +116,7 @@ async fn a_client_without_the_certificate_it_needs_is_refused() {
     assert!(soon(client.read(&mut [0; 8])).await.is_err(), "an alert came");
 }
 
+/// S0-09, S1-06, S2-NR1, S2-OR1.
 #[tokio::test]
 async fn plain_text_on_the_tls_port_is_refused() {
     let mut world = World::tls(EdgeLimits::default()).await;

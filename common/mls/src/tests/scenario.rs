@@ -12,6 +12,7 @@ fn three_people_with_two_devices_each_read_each_other() {
     }
 }
 
+/// S3-16.
 #[test]
 fn a_newcomer_reads_nothing_sent_before_it_joined() {
     let mut room = Room::with(2, &[("bob", 1)]);
@@ -25,6 +26,7 @@ fn a_newcomer_reads_nothing_sent_before_it_joined() {
     assert_eq!(room.say(0, "after", b"hello erin").len(), 2);
 }
 
+/// S3-16.
 #[test]
 fn a_removed_person_reads_nothing_sent_after_with_any_device() {
     let mut room = Room::with(3, &[("bob", 1), ("dave", 1), ("dave", 2)]);
