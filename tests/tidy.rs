@@ -33,6 +33,8 @@ const PURE: &[&str] = &[
     "common/record/src",
     "common/client/src/session",
     "mrfc/src/conference",
+    "mrfc/src/numbers/naptr",
+    "mrfc/src/people/policy",
     "mrfp/src/auth",
     "mrfp/src/forward",
     "mrfp/src/pair/leg",

@@ -2,6 +2,7 @@
 //! once, by [`Config::check`] (in `config/check.rs`); nothing is read from files here except by name.
 mod admin;
 mod check;
+mod people;
 mod registration;
 mod services;
 
@@ -14,6 +15,7 @@ use service::telemetry::Format;
 
 pub use admin::Admin;
 pub use check::BadConfig;
+pub use people::Numbers;
 pub use registration::Registration;
 pub use services::{Consent, FilterRule, Messages};
 
@@ -52,6 +54,9 @@ pub struct Config {
     /// How conferences come to be.
     #[serde(default)]
     pub conferences: Conferences,
+    /// How telephone numbers become people.
+    #[serde(default)]
+    pub numbers: Numbers,
     /// What immediate messages may be.
     #[serde(default)]
     pub messages: Messages,
@@ -114,6 +119,13 @@ pub struct Https {
     pub certificate_file: PathBuf,
     /// Private key, PEM.
     pub key_file: PathBuf,
+    /// The CA that signs the proxy in front of us that asks people who they are, PEM. Default: none, and nobody's word counts.
+    #[serde(default)]
+    pub proxy_ca_file: Option<PathBuf>,
+    /// DNS names or IP addresses of which the proxy's certificate carries one. What such a peer asserts about who asks
+    /// (X-3GPP-Asserted-Identity, TS 24.109) is believed; from anybody else it is nothing. In the file only.
+    #[serde(default)]
+    pub proxy_names: Vec<String>,
 }
 
 /// The operations listener.

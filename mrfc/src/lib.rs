@@ -52,6 +52,8 @@ pub mod filter;
 mod front;
 mod http;
 mod metrics;
+mod numbers;
+pub mod people;
 mod perform;
 pub mod registrar;
 pub mod relays;

@@ -31,6 +31,7 @@ use crate::desk::{DeskLimits, DeskParts, Desks, OpenError};
 use crate::front::{self, Front, FrontParts, NoRandomness};
 use crate::http::Listening;
 use crate::metrics::Metrics;
+use crate::people::Policies;
 use crate::relays::{Logins, PAUSES, RelayAt, RelayParts, Relays};
 use crate::users::{BadUsers, Users};
 use identities::Identities;
@@ -77,6 +78,9 @@ pub enum StartError {
     /// A conference cannot be recovered.
     #[error(transparent)]
     Desks(#[from] OpenError),
+    /// Numbers cannot be looked up.
+    #[error("the resolver: {0}; name the servers in numbers.dns_servers")]
+    Resolver(std::io::Error),
     /// A token that anybody could guess.
     #[error(
         "{path}: a token of fewer than 16 characters is easily guessed; put 32 random ones there"
@@ -173,6 +177,9 @@ pub fn check_config(path: &Path) -> Result<(), StartError> {
     Identity::load(&config.control.certificate_file, &config.control.key_file)?;
     tls::load_roots(&config.control.ca_file)?;
     issuer(&config)?;
+    if let Some(file) = &config.https.proxy_ca_file {
+        tls::load_roots(file)?;
+    }
     config.admin.as_ref().map_or(Ok(()), admin::check)
 }
 
@@ -208,7 +215,7 @@ impl Server {
         let (registry, health) = (Registry::new(), Health::new());
         let watch = identities.watch(&registry);
         let metrics = Metrics::new(&registry);
-        let (store, known) = open_store(&config.store.path).await?;
+        let (store, policies, known) = open_store(&config.store.path).await?;
         let logins = Logins::new(Arc::clone(&users), &config.domain, metrics.clone());
         let (relays, heard) = relays(&config, &identities, logins)?;
         let (sip, effects) = mpsc::channel(EFFECTS_MAX);
@@ -230,12 +237,12 @@ impl Server {
         let (sip_address, sip_protected) =
             listeners::listen_sip(&edge, &config, &identities.sip).await?;
         let roots = issuer.roots().clone();
-        let works = Works { config, users, store, desks, relays, metrics };
+        let works = Works { config, users, store, desks, relays, metrics, policies };
         let (https_address, https) = works.https(issuer, &identities.https).await?;
         let (questions, asked) = mpsc::channel(admin::QUESTIONS_MAX);
         let (admin_address, admin) =
             works.admin(questions, identities.admin.as_ref()).await?.unzip();
-        let Works { config, users, store, desks, relays, metrics } = works;
+        let Works { config, users, store, desks, relays, metrics, policies } = works;
         let (ops, ops_address) = listen("ops", config.ops.listen).await?;
         let every = Duration::from_secs(config.sip.reload_secs);
         let renewing = tokio::spawn(watch.run(every, shutdown.clone(), |_| {}));
@@ -258,6 +265,7 @@ impl Server {
             events,
             effects,
             questions: asked,
+            policies,
             desks: desks.clone(),
             relays,
             metrics,
@@ -293,12 +301,16 @@ impl Server {
     }
 }
 
-/// The store, and who was registered when it was last closed.
-async fn open_store(path: &Path) -> Result<(Store, Vec<(ids::Aor, Registration)>), StartError> {
+/// Who was registered.
+type Known = Vec<(ids::Aor, Registration)>;
+
+/// The store, what people want, and who was registered when it was last closed.
+async fn open_store(path: &Path) -> Result<(Store, Policies, Known), StartError> {
     let wrong = |why| StartError::Store { path: path.to_owned(), why };
     let store = Store::open(path).await.map_err(wrong)?;
+    let policies = Policies::load(&store).await.map_err(wrong)?;
     let known = store.registrations(clock::wall()).await.map_err(wrong)?;
-    Ok((store, known))
+    Ok((store, policies, known))
 }
 
 fn issuer(config: &Config) -> Result<Issuer, StartError> {

@@ -29,6 +29,14 @@ pub enum BadConfig {
     /// A core by no name.
     #[error("sip.core_names: {0}")]
     CoreName(service::tls::BadName),
+    /// A proxy that nobody could prove to be.
+    #[error(
+        "https.proxy_ca_file and https.proxy_names belong together: whose certificates, under which CA"
+    )]
+    HalfAProxy,
+    /// A proxy by no name.
+    #[error("https.proxy_names: {0}")]
+    ProxyName(service::tls::BadName),
     /// An operator's API that nobody could use.
     #[error("nobody could use [admin]; name a token_file, a client_ca_file, or both")]
     NoOperator,
@@ -75,6 +83,13 @@ impl Config {
         Names::parse(&self.sip.core_names).map_err(BadConfig::CoreName)?;
         if self.sip.core_ca_file.is_some() == self.sip.core_names.is_empty() {
             return Err(BadConfig::HalfACore);
+        }
+        Names::parse(&self.https.proxy_names).map_err(BadConfig::ProxyName)?;
+        if self.https.proxy_ca_file.is_some() == self.https.proxy_names.is_empty() {
+            return Err(BadConfig::HalfAProxy);
+        }
+        if self.numbers.lookup_secs == 0 {
+            return Err(BadConfig::NoTime("numbers.lookup_secs"));
         }
         let unusable = |admin: &Admin| admin.token_file.is_none() && admin.client_ca_file.is_none();
         if self.admin.as_ref().is_some_and(unusable) {

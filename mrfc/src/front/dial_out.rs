@@ -91,11 +91,14 @@ impl Front {
     pub(super) fn dial(&mut self, conference: &ConferenceId, who: &Aor, by: &Aor) {
         let bindings = self.registrar.newest(who, clock::now());
         let level = self.desks.level(conference).unwrap_or(self.config.conferences.level);
+        let willing = self.may_be_called(who, by);
         let called: Vec<Called> = bindings
             .iter()
+            .filter(|_| willing)
             .filter_map(|binding| self.called(conference, level, (who, by), binding))
             .collect();
         let status = match () {
+            () if !willing => Status::FORBIDDEN,
             () if !bindings.is_empty() => Status::OK,
             () if self.users.knows(who) => Status::TEMPORARILY_UNAVAILABLE,
             () => Status::NOT_FOUND,

@@ -17,7 +17,6 @@ use super::Front;
 use super::answers::overloaded;
 use super::message::with_protection;
 use super::message_policy::Content;
-use super::privacy::Privacy;
 use crate::config::Consent;
 
 /// The extension a request for many is known by (RFC 5365, 4).
@@ -65,7 +64,7 @@ impl Front {
         request: &Request,
         author: &Aor,
     ) -> Result<Response, Response> {
-        let privacy = Privacy::of(request)?;
+        let privacy = self.privacy_of(request, author)?;
         let letter = take_apart(request, self.config.messages.list_recipients_max)
             .map_err(|why| why.response(request, &self.domain))?;
         let people = self.willing(request, &letter.recipients)?;
@@ -79,7 +78,7 @@ impl Front {
             return Err(overloaded(request));
         }
         let now = clock::now();
-        for person in &people {
+        for person in &self.takers(people, author) {
             let mut outgoing = template.clone();
             let to = NameAddr::new(SipUri::from(person));
             outgoing.headers.set(Name::To, to.to_string());

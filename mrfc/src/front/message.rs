@@ -113,7 +113,8 @@ impl Front {
         let content = Content::of(request)?;
         self.admit(request, author, &content)?;
         self.terminate(request, &recipient, &content)?;
-        let privacy = Privacy::of(request)?;
+        self.welcome(request, author, &recipient)?;
+        let privacy = self.privacy_of(request, author)?;
         let now = clock::now();
         let ways = self.ways(flow, request, &recipient, now);
         if ways.is_empty() {

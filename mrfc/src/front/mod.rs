@@ -34,6 +34,7 @@ mod registering;
 mod screen;
 mod sip_core;
 mod target;
+mod wishes;
 
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
@@ -58,6 +59,7 @@ use crate::config::{Config, Limits};
 use crate::desk::{Desks, SipEffect};
 use crate::filter::Rules;
 use crate::metrics::Metrics;
+use crate::people::Policies;
 use crate::registrar::{Binding, Bounds, Registrar};
 use crate::relays::Relays;
 use crate::users::Users;
@@ -85,6 +87,7 @@ pub(crate) struct FrontParts {
     pub(crate) events: mpsc::Receiver<EdgeEvent>,
     pub(crate) effects: mpsc::Receiver<SipEffect>,
     pub(crate) questions: mpsc::Receiver<Question>,
+    pub(crate) policies: Policies,
     pub(crate) desks: Desks,
     pub(crate) relays: Relays,
     pub(crate) metrics: Metrics,
@@ -108,6 +111,7 @@ pub(crate) struct Front {
     events: mpsc::Receiver<EdgeEvent>,
     effects: mpsc::Receiver<SipEffect>,
     questions: mpsc::Receiver<Question>,
+    policies: Policies,
     desks: Desks,
     relays: Relays,
     metrics: Metrics,
@@ -174,6 +178,7 @@ impl Front {
     /// A front without connections.
     pub(crate) fn new(parts: FrontParts) -> Result<Self, NoRandomness> {
         let FrontParts { config, users, edge, events, effects, questions, .. } = parts;
+        let policies = parts.policies;
         let (desks, relays, metrics, port) = (parts.desks, parts.relays, parts.metrics, parts.port);
         let limits = &config.limits;
         let bounds = Bounds {
@@ -224,6 +229,7 @@ impl Front {
             events,
             effects,
             questions,
+            policies,
             desks,
             relays,
             metrics,

@@ -31,6 +31,11 @@ const ANONYMOUS: &str = "sip:anonymous@anonymous.invalid";
 const ANONYMOUS_CPIM: &[u8] = b"From: Anonymous <sip:anonymous@anonymous.invalid>";
 
 impl Privacy {
+    /// Nothing names the person.
+    pub(super) const fn whole() -> Self {
+        Self { id: true, user: true }
+    }
+
     /// What this request asks for. A level that we do not have is ignored, unless it is `critical`: then the request
     /// must fail (RFC 3323, 5).
     pub(super) fn of(request: &Request) -> Result<Self, Response> {

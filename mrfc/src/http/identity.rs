@@ -18,7 +18,7 @@ use sha2::{Digest, Sha256};
 use store::{Certificate, NewKeyPackage};
 
 use super::Api;
-use super::login::Person;
+use super::login::{Person, PersonHere};
 use super::problem::Problem;
 
 /// The whole body, or why there is none.
@@ -27,7 +27,7 @@ pub(super) type Body = Result<Bytes, BytesRejection>;
 /// `POST /v1/certificates`: a certificate for one of the person's devices.
 pub(super) async fn issue(
     State(api): State<Api>,
-    Person(person): Person,
+    PersonHere(person): PersonHere,
     body: Body,
 ) -> Result<impl IntoResponse, Problem> {
     let request = whole(body)?;

@@ -1,14 +1,17 @@
 //! The HTTPS API: certificates, KeyPackages, group state. HTTP/1.1 over TLS, digest login, every size and wait bounded,
 //! errors as `application/problem+json`.
 //!
-//! [`listener`] accepts · [`login`] says who asks, [`pace`] how often · [`identity`] and [`group`] answer · [`problem`]
-//! says what went wrong. The operator's API ([`crate::admin`]) uses the same listener code on a port of its own.
+//! [`listener`] accepts · [`login`] says who asks, [`pace`] how often · [`identity`], [`group`] and [`people`] answer, the
+//! latter with versions ([`etag`]) and described by [`openapi`] · [`problem`] says what went wrong. The operator's API ([`crate::admin`]) uses the same listener code on a port of its own.
+mod etag;
 mod group;
 mod identity;
 mod json;
 mod listener;
 mod login;
+mod openapi;
 mod pace;
+mod people;
 mod problem;
 
 use std::net::IpAddr;
@@ -19,12 +22,15 @@ use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post, put};
 use ids::Aor;
 use mls::identity::Issuer;
+use service::tls::Names;
 use store::Store;
 
 use crate::config::Limits;
 use crate::desk::Desks;
 use crate::front::Gatekeeper;
 use crate::metrics::Metrics;
+use crate::numbers::Numbers;
+use crate::people::Policies;
 use crate::users::Users;
 pub(crate) use json::{Json, Query, document, named};
 pub(crate) use listener::{Listening, Peer};
@@ -49,6 +55,18 @@ pub(crate) struct Inner {
     pub(crate) guesses: Pace<IpAddr>,
     /// Claims by who claims and whose KeyPackages.
     pub(crate) claims: Pace<(Aor, Aor)>,
+    /// Look-ups of numbers by who asks.
+    pub(crate) lookups: Pace<Aor>,
+    pub(crate) domain: String,
+    pub(crate) numbers: Numbers,
+    pub(crate) policies: Policies,
+    /// Held while somebody's list or privacy changes, so that [`Policies`] follows in order.
+    pub(crate) changing: tokio::sync::Mutex<()>,
+    pub(crate) contacts_max: usize,
+    /// Lines of the audit, where an operator has said how many.
+    pub(crate) audit_max: Option<u32>,
+    /// Whose word counts about who asks.
+    pub(crate) proxies: Names,
 }
 
 impl From<Inner> for Api {
@@ -79,6 +97,8 @@ pub(crate) fn router(api: Api) -> Router {
         .route("/v1/key-packages", put(identity::upload))
         .route("/v1/key-packages/{aor}", get(identity::claim))
         .route("/v1/conferences/{id}/group", get(group::state))
+        .route("/v1/openapi.json", get(openapi::show))
+        .merge(people::router(&api))
         .layer(DefaultBodyLimit::max(api.limits.http_body_bytes_max))
         .with_state(api)
 }

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex};
 use edge::{Edge, Listen};
 use mls::identity::Issuer;
 use rustls::RootCertStore;
-use service::tls::{self, ClientAuth, Live};
+use rustls::pki_types::CertificateDer;
+use service::tls::{self, ClientAuth, Live, Names};
 use store::Store;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -18,6 +19,8 @@ use crate::desk::Desks;
 use crate::front::{self, Question};
 use crate::http::{self, Api, Listening, Pace};
 use crate::metrics::Metrics;
+use crate::numbers::Numbers;
+use crate::people::Policies;
 use crate::relays::Relays;
 use crate::users::Users;
 
@@ -29,6 +32,7 @@ pub(super) struct Works {
     pub(super) desks: Desks,
     pub(super) relays: Relays,
     pub(super) metrics: Metrics,
+    pub(super) policies: Policies,
 }
 
 impl Works {
@@ -40,7 +44,9 @@ impl Works {
     ) -> Result<(SocketAddr, Listening), StartError> {
         let config = &self.config;
         let (listener, address) = listen("https", config.https.listen).await?;
-        let tls = tls::live_server_config(identity, ClientAuth::None, &[b"http/1.1"])?;
+        let clients = ClientAuth::Optional(believed(config, &issuer)?);
+        let tls = tls::live_server_config(identity, clients, &[b"http/1.1"])?;
+        let numbers = Numbers::new(&config.numbers, Arc::clone(&self.users));
         let api = Api::from(http::Inner {
             gatekeeper: Mutex::new(front::gatekeeper(config)?),
             users: Arc::clone(&self.users),
@@ -52,6 +58,15 @@ impl Works {
             limits: config.limits.clone(),
             guesses: Pace::new(config.limits.http_failures_per_minute_max),
             claims: Pace::new(config.limits.key_package_claims_per_minute_max),
+            lookups: Pace::new(config.numbers.lookups_per_minute_max),
+            domain: config.domain.clone(),
+            numbers: numbers.map_err(StartError::Resolver)?,
+            policies: self.policies.clone(),
+            changing: tokio::sync::Mutex::default(),
+            contacts_max: config.numbers.contacts_max,
+            audit_max: config.admin.as_ref().map(|admin| admin.audit_max),
+            // Checked with the configuration.
+            proxies: Names::parse(&config.https.proxy_names).unwrap_or_default(),
         });
         let listening = Listening {
             listener,
@@ -83,6 +98,17 @@ impl Works {
         };
         admin::open(settings, identity, parts).await.map(Some)
     }
+}
+
+/// Under whom a client of the HTTPS listener may show a certificate: devices under their issuer, and the proxy in front.
+fn believed(config: &Config, issuer: &Issuer) -> Result<Arc<RootCertStore>, StartError> {
+    let mut roots = match &config.https.proxy_ca_file {
+        Some(file) => RootCertStore::clone(&*tls::load_roots(file)?),
+        None => RootCertStore::empty(),
+    };
+    let devices = CertificateDer::from(issuer.certificate().to_vec());
+    roots.add(devices).map_err(tls::TlsError::from)?;
+    Ok(Arc::new(roots))
 }
 
 /// Opens the SIP listeners: TLS, and plain TCP where that is configured.

@@ -5,12 +5,14 @@
 mod calling;
 mod certified;
 mod directory;
+mod enumeration;
 mod joining;
 mod kamailio;
 mod listing;
 mod messaging;
 mod naming;
 mod operator;
+mod people;
 mod phone;
 mod process;
 mod raw;

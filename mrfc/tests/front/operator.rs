@@ -22,7 +22,7 @@ async fn world() -> World {
     .await
 }
 
-fn admin(folder: &Path) -> Admin {
+pub(crate) fn admin(folder: &Path) -> Admin {
     std::fs::write(folder.join("admin.token"), format!("{TOKEN}\n")).unwrap();
     let settings = json!({
         "listen": "127.0.0.1:0",
@@ -40,7 +40,7 @@ async fn call(world: &World, method: &str, path: &str, body: &Value) -> Answer {
     exchange_at(world, world.addresses.admin.unwrap(), None, method, path, &bearer, &body).await
 }
 
-async fn get(world: &World, path: &str) -> Value {
+pub(crate) async fn get(world: &World, path: &str) -> Value {
     let answer = call(world, "GET", path, &Value::Null).await;
     assert_eq!(answer.status, 200, "{path}: {answer:?}");
     answer.json()
