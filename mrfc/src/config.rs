@@ -17,7 +17,7 @@ pub use admin::Admin;
 pub use check::BadConfig;
 pub use people::Numbers;
 pub use registration::Registration;
-pub use services::{Consent, FilterRule, Messages};
+pub use services::{Consent, FilterRule, Messages, Sessions};
 
 use crate::conference::{Nickname, NicknamePolicy};
 
@@ -60,6 +60,9 @@ pub struct Config {
     /// What immediate messages may be.
     #[serde(default)]
     pub messages: Messages,
+    /// How sessions between two people go.
+    #[serde(default)]
+    pub sessions: Sessions,
     /// What is turned away of what is not sealed.
     #[serde(default)]
     pub filters: Vec<FilterRule>,

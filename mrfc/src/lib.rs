@@ -28,6 +28,13 @@
 //! Beside this, `http` gives devices their certificates and keeps their KeyPackages, with the same users and the same
 //! digest as SIP. `server.rs` puts everything together; [`config`] holds every bound.
 //!
+//! # Between two people
+//!
+//! An INVITE to a person goes to `front/pair_invite.rs`, which rings every device, and from its answer on to
+//! `front/pair_dialog.rs`; `front/pairs.rs` is the table. `front/pair_media.rs` puts a relay between the two where the
+//! configuration asks for it, `legs.rs` has the rooms made and hears the relays before the desks do, `charging.rs` keeps
+//! what messages cost. A MESSAGE goes to `front/message.rs`, or by `front/list.rs` to many; [`filter`] may refuse it.
+//!
 //! # Refusals
 //!
 //! A desk refuses with [`desk::Refusal`]; `front/refusal.rs` is the one place where that becomes a SIP status.
@@ -45,12 +52,14 @@
 //! # Ok(()) }
 //! ```
 pub mod admin;
+mod charging;
 pub mod conference;
 pub mod config;
 pub mod desk;
 pub mod filter;
 mod front;
 mod http;
+mod legs;
 mod metrics;
 mod numbers;
 pub mod people;

@@ -30,6 +30,7 @@ use crate::config::{BadConfig, Config, Limits};
 use crate::desk::{DeskLimits, DeskParts, Desks, OpenError};
 use crate::front::{self, Front, FrontParts, NoRandomness};
 use crate::http::Listening;
+use crate::legs::Legs;
 use crate::metrics::Metrics;
 use crate::people::Policies;
 use crate::relays::{Logins, PAUSES, RelayAt, RelayParts, Relays};
@@ -161,7 +162,7 @@ pub fn serve(path: &Path, exit_with_parent: bool) -> Result<(), StartError> {
         if exit_with_parent {
             shutdown.on_stdin_end().map_err(StartError::Runtime)?;
         }
-        run(config, shutdown).await
+        Box::pin(run(config, shutdown)).await
     })
 }
 
@@ -219,6 +220,7 @@ impl Server {
         let logins = Logins::new(Arc::clone(&users), &config.domain, metrics.clone());
         let (relays, heard) = relays(&config, &identities, logins)?;
         let (sip, effects) = mpsc::channel(EFFECTS_MAX);
+        let (legs, heard) = Legs::start(&config, (&store, &relays), heard, sip.clone());
         let desks = Desks::open(DeskParts {
             store: store.clone(),
             relays: relays.clone(),
@@ -268,6 +270,7 @@ impl Server {
             policies,
             desks: desks.clone(),
             relays,
+            legs,
             metrics,
             store,
             known,

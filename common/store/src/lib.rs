@@ -28,6 +28,7 @@
 //! ```
 mod attempts;
 mod certificates;
+mod charging;
 mod counters;
 mod deeds;
 mod documents;
@@ -45,6 +46,7 @@ use sqlx::{ConnectOptions as _, SqlitePool};
 
 pub use attempts::Attempt;
 pub use certificates::Certificate;
+pub use charging::{ChargeRecord, NewCharge};
 pub use deeds::Deed;
 pub use documents::Document;
 pub use error::Error;

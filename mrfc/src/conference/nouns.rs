@@ -207,7 +207,7 @@ pub struct Dial {
 
 impl End {
     /// How the relay reaches it.
-    pub(super) fn reach(&self) -> control::Reach {
+    pub(crate) fn reach(&self) -> control::Reach {
         control::Reach {
             transport: match self.transport {
                 Transport::Tls => control::Transport::Tls,
@@ -220,7 +220,7 @@ impl End {
     }
 
     /// How its requests are found to be its own.
-    pub(super) const fn matching(&self) -> control::Match {
+    pub(crate) const fn matching(&self) -> control::Match {
         if self.by_session_id { control::Match::SessionId } else { control::Match::Strict }
     }
 }

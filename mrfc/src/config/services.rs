@@ -1,5 +1,7 @@
 //! What is done for people outside of conferences: immediate messages, and the rules for what is not sealed. Doc comments
 //! of the keys are the configuration page, like those of `config.rs`.
+use std::path::PathBuf;
+
 use serde::Deserialize;
 
 /// Immediate messages (SIP MESSAGE, RFC 3428): what is passed from one person to another's devices.
@@ -35,6 +37,24 @@ pub enum Consent {
     Domain,
     /// Nobody has.
     Nobody,
+}
+
+/// Sessions between two people (MSRP, RFC 4975).
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Sessions {
+    /// Whether people can call each other. Default true; otherwise 403.
+    pub enabled: bool,
+    /// Whether every session goes through a relay of ours. Default false: from device to device.
+    pub through_relay: bool,
+    /// People (`sip:alice@example.net`) and domains whose sessions go through a relay; in the file only.
+    pub through_relay_for: Vec<String>,
+    /// Whether each message of every session is charged; all of them go through a relay then. Default false.
+    pub charge: bool,
+    /// People and domains whose sessions are charged, and so go through a relay; in the file only.
+    pub charge_for: Vec<String>,
+    /// Where each charge is written as a line of JSON, beside its row in the store. Default: nowhere.
+    pub charge_file: Option<PathBuf>,
 }
 
 /// A rule for content that is not sealed. A message is turned away if everything that the rule names is true of it.
@@ -75,6 +95,19 @@ impl Default for Messages {
             list_service: String::from("list"),
             list_recipients_max: 100,
             list_consent: Consent::Domain,
+        }
+    }
+}
+
+impl Default for Sessions {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            through_relay: false,
+            through_relay_for: Vec::new(),
+            charge: false,
+            charge_for: Vec::new(),
+            charge_file: None,
         }
     }
 }

@@ -76,6 +76,7 @@ impl Front {
         {
             dialog.responded(request, &response);
         }
+        self.pairs.responded(request, &response);
         self.endpoint.respond(now, key, response.with(Name::Server, "conclave"));
     }
 }

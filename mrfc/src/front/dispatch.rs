@@ -24,16 +24,29 @@ impl Front {
     pub(super) fn event(&mut self, event: Event) {
         match event {
             Event::Request { key, flow, request } => self.dispatch(key, flow, request),
-            Event::Ack { key, request, .. } => self.acknowledged(key, &request),
-            Event::Cancelled { key } => self.answer(key, Status::REQUEST_TERMINATED),
+            Event::Ack { key, request, .. } => {
+                if !self.pair_acknowledged(key, &request) {
+                    self.acknowledged(key, &request);
+                }
+            }
+            Event::Cancelled { key } => {
+                self.ring_given_up(key);
+                self.answer(key, Status::REQUEST_TERMINATED);
+            }
             Event::Abandoned { key, .. } => self.abandoned(key),
             Event::Response { key, response } => {
-                if !self.message_answered(key, &response) {
+                if !self.message_answered(key, &response)
+                    && !self.branch_answered(key, &response)
+                    && !self.passed_back(key, &response)
+                {
                     self.dialled(key, &response);
                 }
             }
             Event::Failed { key, why } => {
-                if !self.message_lost(key, why) {
+                if !self.message_lost(key, why)
+                    && !self.branch_lost(key, why)
+                    && !self.passing_lost(key, why)
+                {
                     self.not_dialled(key, why);
                 }
             }
@@ -61,6 +74,9 @@ impl Front {
         screen(request)?;
         if self.is_busy(*flow) {
             return Err(super::answers::overloaded(request));
+        }
+        if let Some(pair) = self.pairs.of_request(request) {
+            return self.in_pair(key, *flow, request, &author, pair);
         }
         let request = &self.for_person(request)?;
         match request.method {
@@ -205,6 +221,7 @@ impl Front {
         for id in self.dialogs.on(flow) {
             self.end(&id, Gone::Away);
         }
+        self.lost_pairs(flow);
         self.referrals.lost(flow);
     }
 
@@ -263,6 +280,9 @@ impl Front {
     /// The desk has ended a seat.
     pub(super) fn hang_up(&mut self, conference: &ConferenceId, seat: SeatId, why: &str) {
         let reason = ReasonValue::new("SIP", 200, why);
+        if self.hang_up_pair(conference, &reason) {
+            return;
+        }
         if let Some(id) = self.dialogs.seated(conference, seat) {
             if let Some(call) = self.forget_dialog(&id) {
                 self.send_bye(call, &reason);
@@ -277,6 +297,7 @@ impl Front {
     fn abandoned(&mut self, key: TransactionKey) {
         self.forget(key);
         self.messages.forget(key);
+        self.pair_abandoned(key);
         if let Some(id) = self.dialogs.awaiting(key) {
             // RFC 3261, 13.3.1.4: a 2xx that nobody acknowledges is followed by BYE.
             self.say_bye(&id, &ReasonValue::new("SIP", 408, "no ACK"), Gone::Away);

@@ -57,6 +57,9 @@ impl Front {
         if in_dialog {
             return self.renew(key, flow, request, person);
         }
+        if let Some(callee) = self.callee(request) {
+            return self.call(key, flow, request, person, callee);
+        }
         let wanted = self.wanted(request)?;
         let limits = &self.config.limits;
         if self.dialogs.len() + self.joining.len() >= limits.dialogs_max

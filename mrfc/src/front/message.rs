@@ -243,12 +243,12 @@ impl Front {
         own.params = sip::header::Params::default();
         let from = privacy.from(own).with_tag(&random_tag(&mut self.rng));
         let hops = request.headers.max_forwards().ok().flatten().unwrap_or(70).saturating_sub(1);
-        let mut copy = Request::new(Method::Message, way.target.clone())
+        let mut copy = Request::new(request.method.clone(), way.target.clone())
             .with(Name::MaxForwards, hops)
             .with(Name::From, from)
             .with(Name::To, request.headers.text(&Name::To)?)
             .with(Name::CallId, random_call_id(&mut self.rng))
-            .with(Name::CSeq, CSeq { number: 1, method: Method::Message });
+            .with(Name::CSeq, CSeq { number: 1, method: request.method.clone() });
         // RFC 3325, 7: inside the trust domain the identity stays, with the wish that it be hidden at its edge.
         let inside = self.is_core(way.flow);
         if let Some(author) = privacy.asserted(author).or_else(|| inside.then_some(author)) {
@@ -261,7 +261,9 @@ impl Front {
         copy = way.path.iter().fold(copy, |copy, hop| copy.with(Name::Route, hop));
         // What protects it is for us to say, and not for its sender.
         let protected = protection::header();
-        copy = copy.with(protected.clone(), Protection::of_request(request).as_str());
+        if request.method == Method::Message {
+            copy = copy.with(protected.clone(), Protection::of_request(request).as_str());
+        }
         for header in request.headers.iter().filter(|header| header.name != protected) {
             if !OURS.contains(&header.name) && privacy.passes(&header.name) {
                 copy.headers.push(header.name.clone(), Bytes::copy_from_slice(header.value()));

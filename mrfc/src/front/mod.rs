@@ -24,6 +24,10 @@ mod message;
 mod message_policy;
 mod offer;
 mod operator;
+mod pair_dialog;
+mod pair_invite;
+mod pair_media;
+mod pairs;
 mod privacy;
 mod protection;
 mod reach;
@@ -58,6 +62,7 @@ use tokio::sync::mpsc;
 use crate::config::{Config, Limits};
 use crate::desk::{Desks, SipEffect};
 use crate::filter::Rules;
+use crate::legs::Legs;
 use crate::metrics::Metrics;
 use crate::people::Policies;
 use crate::registrar::{Binding, Bounds, Registrar};
@@ -73,6 +78,8 @@ use invite::Joining;
 use keeper::Keeper;
 use message::Messages;
 pub(crate) use operator::{Access, Question, Registered};
+use pairs::Pairs;
+pub(crate) use pairs::Side;
 use refer::Referrals;
 pub(crate) use refusal::status as refused_with;
 
@@ -90,6 +97,7 @@ pub(crate) struct FrontParts {
     pub(crate) policies: Policies,
     pub(crate) desks: Desks,
     pub(crate) relays: Relays,
+    pub(crate) legs: Legs,
     pub(crate) metrics: Metrics,
     /// Where registrations are kept.
     pub(crate) store: Store,
@@ -134,6 +142,8 @@ pub(crate) struct Front {
     ringing: HashMap<TransactionKey, Ringing>,
     dials: Dials,
     messages: Messages,
+    pairs: Pairs,
+    legs: Legs,
     filter: Rules,
     referrals: Referrals,
 }
@@ -170,6 +180,7 @@ enum WhatFor {
 enum Done {
     Joined(TransactionKey, invite::Joined),
     Seated(Box<dial_out::Seated>),
+    Opened(Box<pair_invite::Opened>),
     Referred(TransactionKey, refer::Referred),
     Nothing,
 }
@@ -220,6 +231,8 @@ impl Front {
             ringing: HashMap::new(),
             dials: Dials::default(),
             messages: Messages::default(),
+            pairs: Pairs::default(),
+            legs: parts.legs,
             filter: Rules::new(&config.filters),
             referrals: Referrals::default(),
             port,
@@ -345,6 +358,7 @@ impl Front {
         match outcome {
             Outcome::Done(Done::Joined(key, joined)) => self.joined(key, joined),
             Outcome::Done(Done::Seated(seated)) => self.seated(*seated),
+            Outcome::Done(Done::Opened(opened)) => self.opened_pair(*opened),
             Outcome::Done(Done::Referred(key, referred)) => self.referred(key, referred),
             Outcome::Done(Done::Nothing) => {}
             Outcome::Failed(WhatFor::Request(key)) => {
@@ -371,6 +385,7 @@ impl Front {
         self.keep_missed();
         self.stop_ringing(now);
         self.messages_late(now);
+        self.pairs_late(now);
         self.referrals_late(now);
         self.metrics.rooms(self.desks.len(), self.desks.figures(), self.relays.reached());
         self.gauges();
@@ -379,7 +394,7 @@ impl Front {
     fn gauges(&self) {
         let gauge = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         self.metrics.connections.set(gauge(self.flows.len()));
-        self.metrics.dialogs.set(gauge(self.dialogs.len()));
+        self.metrics.dialogs.set(gauge(self.dialogs.len() + self.pairs.dialogs()));
         self.metrics.registrations.set(gauge(self.registrar.len()));
         self.metrics.registrations_parked.set(gauge(self.registrar.parked()));
     }

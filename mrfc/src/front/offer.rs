@@ -7,6 +7,7 @@ use mls::wire;
 use sip::header::{Name, Warning};
 use sip::sdp::{
     self, BadSdp, Direction, Fingerprint, MsrpMedia, Offer, Origin, Proto, Setup, Terms,
+    host_and_port,
 };
 use sip::{Request, Response, Status};
 
@@ -179,16 +180,6 @@ impl Place<'_> {
             version: self.origin.1,
             address: media.address.clone(),
         }
-    }
-}
-
-/// The authority of an MSRP URI; 2855 where no port is written (RFC 4975, 15.5).
-fn host_and_port(path: &str) -> (&str, u16) {
-    let rest = path.split_once("://").map_or(path, |(_, rest)| rest);
-    let authority = rest.split(['/', ';']).next().unwrap_or_default();
-    match authority.rsplit_once(':') {
-        Some((host, port)) if !port.contains(']') => (host, port.parse().unwrap_or(2855)),
-        _ => (authority, 2855),
     }
 }
 

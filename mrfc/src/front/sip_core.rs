@@ -25,8 +25,10 @@ impl Front {
             return None;
         }
         asserted(&request.headers).or_else(|| {
-            let call = self.dialogs.find(&DialogId::of_request(request)?)?;
-            self.is_core(call.flow).then(|| call.person.clone())
+            let id = DialogId::of_request(request)?;
+            let call = self.dialogs.find(&id).map(|call| (&call.person, call.flow));
+            let (person, flow) = call.or_else(|| self.pairs.person(&id))?;
+            self.is_core(flow).then(|| person.clone())
         })
     }
 
@@ -37,6 +39,7 @@ impl Front {
         for id in self.dialogs.on(from) {
             self.dialogs.change(&id, |call| call.flow = other);
         }
+        self.pairs.move_all(from, other);
     }
 }
 

@@ -12,6 +12,7 @@ mod listing;
 mod messaging;
 mod naming;
 mod operator;
+mod pairing;
 mod people;
 mod phone;
 mod process;

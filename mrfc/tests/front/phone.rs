@@ -205,6 +205,17 @@ impl Phone {
         }
     }
 
+    /// The ACK to an answer of this phone.
+    pub(crate) async fn acknowledged(&mut self) -> Request {
+        loop {
+            match self.events.recv().await.expect("the phone goes on") {
+                SipEvent::Ack { request, .. } => return request,
+                SipEvent::Closed { why, .. } => panic!("the connection is closed: {why}"),
+                _ => {}
+            }
+        }
+    }
+
     /// Waits until the caller gives this INVITE up.
     pub(crate) async fn cancelled(&mut self, invite: TransactionKey) {
         loop {

@@ -1,11 +1,13 @@
 //! A control endpoint in the place of a relay: it speaks the real protocol over real QUIC, gives every seat a path, and
 //! tells the test which orders it got. It carries no media.
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
-use control::{Codec, Limits, Notice, Order, RelayLink, RelayName, RoomNotice, RoomOrder, Step};
+use control::{
+    Codec, Level, Limits, Notice, Order, RelayLink, RelayName, RoomNotice, RoomOrder, Step,
+};
 use control::{ToFocus, ToRelay};
-use ids::SeatId;
+use ids::{ConferenceId, SeatId};
 use rustls::RootCertStore;
 use service::quic::{self, Pipe};
 use service::tls::Identity;
@@ -16,6 +18,8 @@ pub(crate) struct Relay {
     pub(crate) address: SocketAddr,
     orders: mpsc::UnboundedReceiver<RoomOrder>,
     go: Arc<Notify>,
+    said: mpsc::UnboundedSender<Notice>,
+    pairs: Arc<Mutex<Vec<ConferenceId>>>,
 }
 
 /// How it behaves.
@@ -41,6 +45,9 @@ impl Relay {
         let (tell, orders) = mpsc::unbounded_channel();
         let go = Arc::new(Notify::new());
         let held = Arc::clone(&go);
+        let (said, mut saying) = mpsc::unbounded_channel();
+        let pairs = Arc::<Mutex<Vec<ConferenceId>>>::default();
+        let made = Arc::clone(&pairs);
         tokio::spawn(async move {
             let name = RelayName {
                 name: "mrfp-0".into(),
@@ -53,16 +60,27 @@ impl Relay {
                 let Ok(connection) = incoming.await else { continue };
                 link.connected();
                 let pipe = quic::open(connection).await.unwrap();
-                talk(&mut link, pipe, &tell, manner, &held).await;
+                let told = (&tell, &*made);
+                talk(&mut link, pipe, told, manner, (&held, &mut saying)).await;
                 link.broken();
             }
         });
-        Self { address, orders, go }
+        Self { address, orders, go, said, pairs }
     }
 
     /// The seats that were held are ready now.
     pub(crate) fn go(&self) {
         self.go.notify_one();
+    }
+
+    /// The relay says this of a room.
+    pub(crate) fn tell(&self, room: &ConferenceId, notice: RoomNotice) {
+        self.said.send(Notice::room(room.clone(), notice)).unwrap();
+    }
+
+    /// The room of the newest session between two.
+    pub(crate) fn last_pair(&self) -> ConferenceId {
+        self.pairs.lock().unwrap().last().unwrap().clone()
     }
 
     /// The next order that `wanted` knows; others are passed over.
@@ -97,9 +115,9 @@ impl Relay {
 async fn talk(
     link: &mut RelayLink,
     mut pipe: Pipe,
-    tell: &mpsc::UnboundedSender<RoomOrder>,
+    (tell, pairs): (&mpsc::UnboundedSender<RoomOrder>, &Mutex<Vec<ConferenceId>>),
     manner: Manner,
-    go: &Notify,
+    (go, saying): (&Notify, &mut mpsc::UnboundedReceiver<Notice>),
 ) {
     let mut codec = Codec::<ToRelay>::new();
     let mut held = Vec::new();
@@ -112,6 +130,13 @@ async fn talk(
         }
         let bytes = tokio::select! {
             bytes = pipe.recv() => bytes,
+            Some(notice) = saying.recv() => {
+                if matches!(notice, Notice::Room { notice: RoomNotice::Charged(_), .. }) {
+                    link.reserve().unwrap();
+                }
+                link.notice(notice).unwrap();
+                continue;
+            }
             () = go.notified() => {
                 held.drain(..).for_each(|notice| link.notice(notice).unwrap());
                 continue;
@@ -125,6 +150,9 @@ async fn talk(
             };
             link.carried_out(ticket);
             let Order::Room { conference, order } = order else { continue };
+            if matches!(&order, RoomOrder::Open(room) if room.level == Level::Pair) {
+                pairs.lock().unwrap().push(conference.clone());
+            }
             if let RoomOrder::Seat(seat) = &order {
                 let path = match seat.reach.transport {
                     control::Transport::Tls => path(seat.seat),

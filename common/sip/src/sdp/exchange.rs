@@ -96,9 +96,9 @@ impl BadSdp {
 /// An offer that has an MSRP line we can talk about.
 #[derive(Clone, Debug)]
 pub struct Offer {
-    session: Session,
-    index: usize,
-    media: MsrpMedia,
+    pub(super) session: Session,
+    pub(super) index: usize,
+    pub(super) media: MsrpMedia,
 }
 
 impl Offer {
@@ -219,4 +219,14 @@ fn write(origin: &Origin, address: &str, times: Vec<Time>, medias: Vec<Media>) -
     let mut sdp = Vec::new();
     session.write(&mut sdp).expect("a Vec takes everything");
     Bytes::from(sdp)
+}
+
+/// The authority of an MSRP URI; 2855 where no port is written (RFC 4975, 15.5).
+pub fn host_and_port(path: &str) -> (&str, u16) {
+    let rest = path.split_once("://").map_or(path, |(_, rest)| rest);
+    let authority = rest.split(['/', ';']).next().unwrap_or_default();
+    match authority.rsplit_once(':') {
+        Some((host, port)) if !port.contains(']') => (host, port.parse().unwrap_or(2855)),
+        _ => (authority, 2855),
+    }
 }

@@ -8,7 +8,10 @@ mod connect;
 mod exchange;
 mod media;
 mod path;
+mod through;
 
 pub use connect::{Agreement, Target, Terms, answer_terms, offer_terms};
+pub use exchange::host_and_port;
 pub use exchange::{BadSdp, Offer, Origin, offer, parse_answer};
 pub use media::{BadFingerprint, Direction, Fingerprint, MsrpMedia, Proto, Setup};
+pub use through::{Ends, Through};
