@@ -77,6 +77,9 @@ pub(crate) enum Operate {
     Audit {
         #[command(flatten)]
         reach: Reach,
+        /// Show who has registered, or tried to, in place of what was changed
+        #[arg(long)]
+        registrations: bool,
         /// Only what this one did: a person, `token`, or `certificate` and its hash
         #[arg(long)]
         actor: Option<String>,

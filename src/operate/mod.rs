@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use hyper::Method;
 use mrfc::admin::shapes::{
-    AuditList, Conference, ConferenceList, ConfigCheck, Dropped, Level, MemberList, NewConference,
-    RegistrationList, RelayList, Status,
+    AttemptList, AuditList, Conference, ConferenceList, ConfigCheck, Dropped, Level, MemberList,
+    NewConference, RegistrationList, RelayList, Status,
 };
 use serde_json::{Value, json};
 
@@ -70,7 +70,18 @@ pub(crate) async fn run(operate: Operate) -> Result<(), Failure> {
             let said = registration(&Line::open(&reach)?, command).await?;
             (reach, said)
         }
-        Operate::Audit { reach, actor, limit } => {
+        Operate::Audit { reach, registrations: true, actor, limit } => {
+            let line = Line::open(&reach)?;
+            let mut path = format!("/v1/audit/registrations?limit={limit}");
+            if let Some(person) = actor {
+                let person = line.person(&person).await?;
+                path.push_str(&format!("&person={}", segment(&person)));
+            }
+            let answer: Answer<AttemptList> = line.get(&path, "").await?;
+            let said = Said::of(&answer, show::attempts);
+            (reach, said)
+        }
+        Operate::Audit { reach, registrations: false, actor, limit } => {
             let actor =
                 actor.map(|actor| format!("&actor={}", segment(&actor))).unwrap_or_default();
             let path = format!("/v1/audit?limit={limit}{actor}");

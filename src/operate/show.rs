@@ -1,7 +1,7 @@
 //! What each answer of the admin API looks like to people.
 use mrfc::admin::shapes::{
-    AuditList, Conference, ConferenceList, Level, MemberList, Presence, RegistrationList,
-    RelayList, Status,
+    AttemptList, AuditList, Conference, ConferenceList, Level, MemberList, Presence,
+    RegistrationList, RelayList, Status,
 };
 
 use super::table::{facts, table};
@@ -141,6 +141,20 @@ pub(super) fn audit(list: &AuditList) -> String {
         })
         .collect();
     table(["AT", "WHO", "WHAT", "OF", "RESULT", "FROM"], &rows)
+}
+
+pub(super) fn attempts(list: &AttemptList) -> String {
+    let rows: Vec<_> = list
+        .attempts
+        .iter()
+        .map(|line| {
+            let device = line.device.clone().unwrap_or_else(|| String::from("-"));
+            let (status, access) = (line.status.to_string(), line.access.clone());
+            let result = format!("{status} {}", line.result);
+            [line.at.clone(), line.person.clone(), device, access, result, line.source.clone()]
+        })
+        .collect();
+    table(["AT", "PERSON", "DEVICE", "ACCESS", "RESULT", "FROM"], &rows)
 }
 
 const fn level(level: Level) -> &'static str {

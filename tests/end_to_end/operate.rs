@@ -75,6 +75,8 @@ fn an_operator_looks_and_acts_beside_a_system_kept_by_dev() {
         audit["audit"].as_array().unwrap().iter().map(|l| l["action"].as_str().unwrap()).collect();
     assert_eq!(actions[0], "DELETE /v1/registrations/{person}");
     assert!(actions.contains(&"DELETE /v1/conferences/{name}/members/{person}"), "{actions:?}");
+    let attempts = shown(here, "audit --registrations --actor alice");
+    assert!(attempts.contains("200 registered"), "{attempts}");
     assert!(shown(here, "audit --limit 1").lines().count() == 2);
 }
 

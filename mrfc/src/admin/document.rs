@@ -16,6 +16,7 @@ use crate::http::document;
         status::show,
         status::check_config,
         status::audit,
+        status::attempts,
         conferences::list,
         conferences::create,
         conferences::show,

@@ -126,6 +126,7 @@ fn router(admin: Admin) -> Router {
         .route("/v1/status", get(status::show))
         .route("/v1/config/check", post(status::check_config))
         .route("/v1/audit", get(status::audit))
+        .route("/v1/audit/registrations", get(status::attempts))
         .route("/v1/conferences", get(conferences::list).post(conferences::create))
         .route("/v1/conferences/{name}", get(conferences::show).delete(conferences::close))
         .route("/v1/conferences/{name}/members", get(members::list))

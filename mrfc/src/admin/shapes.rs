@@ -267,6 +267,32 @@ pub struct AuditLine {
     pub result: String,
 }
 
+/// Attempts to register, newest first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AttemptList {
+    /// As many as were asked for.
+    pub attempts: Vec<AttemptLine>,
+}
+
+/// Somebody registered, or tried to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AttemptLine {
+    /// When (RFC 3339).
+    pub at: String,
+    /// Who it was said to be; proven only if the result says so.
+    pub person: String,
+    /// The device, if it said which it is.
+    pub device: Option<String>,
+    /// From which address.
+    pub source: String,
+    /// What protected the connection.
+    pub access: String,
+    /// The status of the answer.
+    pub status: u16,
+    /// What became of it, in a word.
+    pub result: String,
+}
+
 /// What went wrong (RFC 9457), with what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Wrong {

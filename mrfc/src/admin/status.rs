@@ -2,7 +2,7 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 
-use super::shapes::{AuditLine, AuditList, Commits, ConfigCheck, Status};
+use super::shapes::{AttemptLine, AttemptList, AuditLine, AuditList, Commits, ConfigCheck, Status};
 use super::{Admin, LIST_MAX, rfc3339};
 use crate::http::{Problem, Query};
 
@@ -78,4 +78,32 @@ pub(super) async fn audit(
         AuditLine { at: rfc3339(at), actor, action, subject, source, result }
     };
     Ok(axum::Json(AuditList { audit: deeds.into_iter().map(line).collect() }))
+}
+
+/// Which attempts are wanted.
+#[derive(Clone, Debug, serde::Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct WantedAttempts {
+    /// In the name of this person only, `sip:user@domain`.
+    person: Option<String>,
+    /// At most so many lines; 100 unless said, 20000 at most.
+    limit: Option<usize>,
+}
+
+/// Who has registered or tried to, newest first; nothing where the configuration says that it is not noted.
+#[utoipa::path(get, path = "/v1/audit/registrations", params(WantedAttempts),
+    responses((status = 200, body = AttemptList)))]
+pub(super) async fn attempts(
+    State(admin): State<Admin>,
+    Query(wanted): Query<WantedAttempts>,
+) -> Result<axum::Json<AttemptList>, Problem> {
+    let count = wanted.limit.unwrap_or(AUDIT_DEFAULT).min(LIST_MAX);
+    let count = u32::try_from(count).unwrap_or(u32::MAX);
+    let attempts = admin.store.attempts(wanted.person.as_deref(), count).await;
+    let attempts = attempts.map_err(Problem::unavailable)?;
+    let line = |attempt: store::Attempt| {
+        let store::Attempt { at, aor, device, source, access, status, result } = attempt;
+        AttemptLine { at: rfc3339(at), person: aor, device, source, access, status, result }
+    };
+    Ok(axum::Json(AttemptList { attempts: attempts.into_iter().map(line).collect() }))
 }

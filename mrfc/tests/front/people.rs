@@ -66,7 +66,8 @@ fn asks(config: &mut Config, dns: &Dns) {
 }
 
 #[tokio::test]
-async fn sec_2_s2_ns2_the_server_looks_a_number_up_one_match_is_kept_none_is_404_several_are_409() {
+async fn sec_2_s2_ns2_s2_07_the_server_looks_a_number_up_one_match_is_kept_none_is_404_several_are_409()
+ {
     let bob = format!("sip:bob@{DOMAIN}");
     let (eve, carol) = (String::from("sip:eve@elsewhere.test"), format!("sip:carol@{DOMAIN}"));
     let dns = Dns::knows(&[(BOB, &bob), ("+15551230003", &carol), ("+15551230003", &eve)]).await;
@@ -136,7 +137,7 @@ async fn sec_2_an_address_is_taken_as_it_is_and_nobody_of_this_domain_is_404() {
 }
 
 #[tokio::test]
-async fn sec_2_s2_ns2_a_session_starts_from_a_phonebook_entry_without_a_question() {
+async fn sec_2_s2_ns2_s2_os8_a_session_starts_from_a_phonebook_entry_without_a_question() {
     let world = World::start().await;
     let bobs = number("bob");
     let mut alice = Phone::registered(&world, "alice", 1).await;
