@@ -212,6 +212,7 @@ impl Server {
         let config = Arc::new(config);
         let users = Arc::new(Users::read(&config.users_file, &config.domain)?);
         let issuer = issuer(&config)?;
+        let roots = issuer.roots().clone();
         let identities = Identities::load(&config)?;
         let (registry, health) = (Registry::new(), Health::new());
         let watch = identities.watch(&registry);
@@ -225,7 +226,7 @@ impl Server {
             store: store.clone(),
             relays: relays.clone(),
             heard,
-            roots: issuer.roots().clone(),
+            roots: roots.clone(),
             focus: issuer.focus_key(),
             domain: config.domain.clone(),
             sip,
@@ -236,9 +237,7 @@ impl Server {
         .await?;
 
         let (edge, events) = Edge::new(edge_limits(&config.limits));
-        let (sip_address, sip_protected) =
-            listeners::listen_sip(&edge, &config, &identities.sip).await?;
-        let roots = issuer.roots().clone();
+        let listening = listeners::listen_sip(&edge, &config, &identities.sip).await?;
         let works = Works { config, users, store, desks, relays, metrics, policies };
         let (https_address, https) = works.https(issuer, &identities.https).await?;
         let (questions, asked) = mpsc::channel(admin::QUESTIONS_MAX);
@@ -253,8 +252,8 @@ impl Server {
         let helpers = [https].into_iter().chain(admin).map(serve).chain([ops, renewing]).collect();
         let addresses = Addresses {
             ready: "mrfc",
-            sip: sip_address,
-            sip_protected,
+            sip: listening.0,
+            sip_protected: listening.1,
             https: https_address,
             admin: admin_address,
             ops: ops_address,

@@ -192,7 +192,7 @@ impl Front {
         let Some(request) = self.request(key) else {
             return self.close_media(media.as_ref(), "given up");
         };
-        let privacy = Privacy::of(&request).unwrap_or_default();
+        let privacy = self.privacy_of(&request, &caller).unwrap_or_default();
         let mut outgoing = Request::clone(&request);
         OF_OUR_HOP.iter().for_each(|name| outgoing.headers.remove(name));
         if let Some(media) = &mut media
