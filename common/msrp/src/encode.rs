@@ -322,7 +322,7 @@ pub(crate) fn put_octets(text: &mut BytesMut, name: &[u8], value: &[u8]) {
 }
 
 /// Nothing that comes from elsewhere can end its line: control characters become spaces.
-fn put_value(text: &mut BytesMut, value: &[u8]) {
+pub(crate) fn put_value(text: &mut BytesMut, value: &[u8]) {
     if value.iter().any(|c| c.is_ascii_control() && *c != b'\t') {
         let spaced = value.iter().map(|c| if c.is_ascii_control() { b' ' } else { *c });
         text.extend(spaced);

@@ -9,7 +9,7 @@ use rand::RngCore;
 
 use crate::body::Body;
 use crate::decode::Chunk;
-use crate::encode::{Address, Frame, Payload, put_end, put_octets, put_start};
+use crate::encode::{Address, Frame, Payload, put_end, put_octets, put_start, put_value};
 use crate::head::{Head, Start};
 use crate::ident::TransactionId;
 use crate::range::ByteRange;
@@ -73,7 +73,7 @@ impl Frame {
         _ = write!(text, " {status}");
         if !comment.is_empty() {
             text.put_u8(b' ');
-            text.put_slice(comment);
+            put_value(&mut text, comment);
         }
         text.put_slice(b"\r\n");
         text.put_slice(address.as_bytes());
@@ -207,5 +207,20 @@ mod tests {
              From-Path: msrps://intra.example:9000/jui;tcp msrps://extra.example.com;tcp\r\n\
              WWW-Authenticate: Digest realm=\"extra\", qop=\"auth\", nonce=\"Uumu\"\r\n-------mnbvw$\r\n"
         );
+    }
+
+    #[test]
+    fn s7_2_a_comment_with_control_characters_goes_back_as_one_line() {
+        let text = b"MSRP m2nbvw 413 no\rTo-Path: x\0y\r\nTo-Path: msrps://r.example:1/r;tcp\r\n\
+            From-Path: msrps://b.example:1/b;tcp\r\n-------m2nbvw$\r\n";
+        let mut input = BytesMut::from(&text[..]);
+        let Some(Item::Response(head)) = Decoder::default().next(&mut input).unwrap() else {
+            panic!("no response")
+        };
+        let address = Address::new(head.to_path(), head.from_path());
+
+        let back = Frame::back(&head, head.transaction(), &address).unwrap().to_bytes();
+
+        assert!(back.starts_with(b"MSRP m2nbvw 413 no To-Path: x y\r\nTo-Path: msrps://r.ex"));
     }
 }
