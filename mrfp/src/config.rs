@@ -149,6 +149,9 @@ pub struct Relay {
     pub uris_max: usize,
     /// The same on one connection. Default 64: a device in that many sessions.
     pub uris_per_connection_max: usize,
+    /// The same of one user, on all connections and over all relays; for who comes over another relay it is the only
+    /// bound of the two. Default 256: four such devices.
+    pub uris_per_user_max: usize,
     /// Seconds the next hop has to answer a chunk. Default 30 (RFC 4976, 6.4.1); then its sender gets a REPORT 408.
     pub answer_secs: u64,
     /// Hosts that may be dialled for a client: names, `*.name` for whatever is below one, or `*` for all. Their
@@ -176,6 +179,7 @@ impl Default for Relay {
             asked_max: 1024,
             uris_max: 20_000,
             uris_per_connection_max: 64,
+            uris_per_user_max: 256,
             answer_secs: 30,
             next_hops: Vec::new(),
             private_next_hops: false,
@@ -299,6 +303,9 @@ pub struct Limits {
     pub chunk_timer_secs: u64,
     /// Seconds a complete message waits for its epoch. Default 10: a commit is at most one round trip away.
     pub epoch_wait_secs: u64,
+    /// Notices that wait until the focus has them safe, those of charged messages among them: a charged message takes its
+    /// place before it begins, and gets 413 where there is none. Default 16 384: some seconds of a large deployment.
+    pub notices_waiting_max: usize,
     /// Seconds a NICKNAME waits for the focus. Default 10; then it gets 408.
     pub nickname_secs: u64,
     /// NICKNAME requests of one session without an answer. Default 4.
@@ -342,6 +349,7 @@ impl Default for Limits {
             open_messages_max: 8,
             chunk_timer_secs: 540,
             epoch_wait_secs: 10,
+            notices_waiting_max: 16 * 1024,
             nickname_secs: 10,
             nicknames_waiting_max: 4,
             pair_octets_max: MIB,

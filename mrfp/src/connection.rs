@@ -8,6 +8,7 @@ pub(crate) mod onward;
 mod outgoing;
 #[cfg(test)]
 mod probe;
+mod proof;
 mod requests;
 mod rest;
 mod seated;

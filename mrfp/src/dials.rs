@@ -25,8 +25,10 @@ pub(crate) type Target = (String, Option<u16>);
 const KEPT: Duration = Duration::from_secs(300);
 const LOOK: Duration = Duration::from_secs(20);
 
-/// Hosts that are being dialled at one time, and what may wait for one of them.
+/// Hosts that are being dialled at one time, and those of them for one connection: who names hosts that never answer
+/// leaves others their share. What may wait for one of them.
 const DIALLING_MAX: usize = 256;
+const DIALLING_FOR_ONE_MAX: usize = 16;
 const WAITING_OCTETS_MAX: usize = 16 * 1024 * 1024;
 
 /// Where we have connected to, or are about to.
@@ -40,6 +42,8 @@ enum Dial {
         way: Vec<Passing>,
         octets: usize,
         brake: Arc<Brake>,
+        /// For whom it was begun.
+        by: Hop,
     },
     Open(Hop),
 }
@@ -59,29 +63,30 @@ impl Dials {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn queue(&self, target: Target, mut passing: Passing, plane: &Plane) -> Queued {
+    fn queue(&self, target: Target, by: Hop, mut passing: Passing, plane: &Plane) -> Queued {
         let octets = passing.octets();
         let mut dials = self.lock();
-        let dialling = dials.values().filter(|dial| matches!(dial, Dial::Under { .. })).count();
+        let full = !dials.contains_key(&target) && is_full(&dials, by);
         match dials.entry(target) {
             Entry::Occupied(mut known) => match known.get_mut() {
                 Dial::Open(hop) => Queued::Done(hand_over(plane, *hop, passing)),
                 Dial::Under { octets: waiting, .. } if *waiting + octets > WAITING_OCTETS_MAX => {
                     Queued::Full(passing)
                 }
-                Dial::Under { way, octets: waiting, brake } => {
+                Dial::Under { way, octets: waiting, brake, .. } => {
                     *waiting += octets;
                     passing.wait_for(Some(Arc::clone(brake)));
                     way.push(passing);
                     Queued::Done(Some(Arc::clone(brake)))
                 }
             },
-            Entry::Vacant(_) if dialling >= DIALLING_MAX => Queued::Full(passing),
+            Entry::Vacant(_) if full => Queued::Full(passing),
             Entry::Vacant(place) => {
                 let target = place.key().clone();
                 let brake = Arc::new(Brake::new(plane.limits.pair_marks()));
                 passing.wait_for(Some(Arc::clone(&brake)));
-                place.insert(Dial::Under { way: vec![passing], octets, brake: Arc::clone(&brake) });
+                let (way, waits) = (vec![passing], Arc::clone(&brake));
+                place.insert(Dial::Under { way, octets, brake: waits, by });
                 Queued::Dial(target, brake)
             }
         }
@@ -109,6 +114,18 @@ impl Dials {
     }
 }
 
+/// Whether no other host may be dialled now for this connection.
+fn is_full(dials: &HashMap<Target, Dial>, by: Hop) -> bool {
+    let (mut all, mut own) = (0, 0);
+    for dial in dials.values() {
+        if let Dial::Under { by: other, .. } = dial {
+            all += 1;
+            own += usize::from(*other == by);
+        }
+    }
+    all >= DIALLING_MAX || own >= DIALLING_FOR_ONE_MAX
+}
+
 fn hand_over(plane: &Plane, hop: Hop, mut passing: Passing) -> Option<Arc<Brake>> {
     let brake = plane.transit.as_ref().and_then(|transit| transit.brake_of(hop));
     passing.wait_for(brake.clone());
@@ -117,8 +134,13 @@ fn hand_over(plane: &Plane, hop: Hop, mut passing: Passing) -> Option<Arc<Brake>
     brake
 }
 
-/// Sends something to the host of `uri`, which is dialled if need be, and says whose brake is to be minded.
-pub(crate) fn pass(shard: &Rc<Shard>, uri: &Uri, passing: Passing) -> Option<Arc<Brake>> {
+/// Sends something for a connection to the host of `uri`, which is dialled if need be, and says whose brake is to be
+/// minded.
+pub(crate) fn pass(
+    shard: &Rc<Shard>,
+    (by, uri): (Hop, &Uri),
+    passing: Passing,
+) -> Option<Arc<Brake>> {
     let transit = shard.plane.transit.as_ref()?;
     if let Err(forbidden) = transit.rules.may_dial(uri) {
         let label = forbidden.label();
@@ -128,7 +150,7 @@ pub(crate) fn pass(shard: &Rc<Shard>, uri: &Uri, passing: Passing) -> Option<Arc
         return None;
     }
     let target = (uri.host().to_ascii_lowercase(), uri.port());
-    match transit.dials.queue(target, passing, &shard.plane) {
+    match transit.dials.queue(target, by, passing, &shard.plane) {
         Queued::Done(brake) => brake,
         Queued::Dial(target, brake) => {
             tokio::task::spawn_local(connect(Rc::clone(shard), target, uri.detached()));
@@ -169,5 +191,30 @@ async fn keep(held: Held) {
         if unused.is_none_or(|unused| unused >= KEPT) {
             return;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_names_hosts_that_hang_uses_up_its_own_share_and_no_others() {
+        let hop = |connection| Hop { shard: 0, connection };
+        let mut dials = HashMap::new();
+        let mut dial = |n: usize, by| {
+            if is_full(&dials, by) {
+                return false;
+            }
+            let brake = Arc::new(Brake::new(crate::brake::Marks { high: 1, low: 0 }));
+            let dial = Dial::Under { way: Vec::new(), octets: 0, brake, by };
+            dials.insert((format!("h{n}.example"), None), dial).is_none()
+        };
+
+        let mallory = (0..100).filter(|n| dial(*n, hop(1))).count();
+        let others = (100..600).filter(|n| dial(*n, hop(u64::try_from(*n).unwrap()))).count();
+
+        assert_eq!(mallory, DIALLING_FOR_ONE_MAX);
+        assert_eq!(mallory + others, DIALLING_MAX);
     }
 }

@@ -1,9 +1,11 @@
-//! Stopping in good order: no new seats, sessions go on until they are gone or the deadline has passed. SIGTERM,
+//! Stopping in good order: no new seats, sessions go on until they are gone or the deadline has passed, and so do the
+//! URIs of clients that have logged in: each is taken for a session that goes through it. SIGTERM,
 //! `GET /drain` and an order of the focus lead here alike.
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use control::Notice;
+use service::clock;
 use service::ops::Health;
 use service::shutdown::Shutdown;
 
@@ -41,7 +43,11 @@ impl Drain {
         }
         self.health.drain();
         plane.drain();
-        let sessions = || u64::try_from(plane.metrics.sessions.sum()).unwrap_or(0);
+        let sessions = || {
+            let relayed = plane.transit.as_ref().map_or(0, |it| it.living(clock::now()));
+            let sessions = u64::try_from(plane.metrics.sessions.sum()).unwrap_or(0);
+            sessions.saturating_add(u64::try_from(relayed).unwrap_or(0))
+        };
         tracing::info!(sessions = sessions(), "draining");
         if sessions() > 0 {
             tokio::time::sleep(Duration::from_secs(self.config.delay_secs)).await;

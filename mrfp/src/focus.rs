@@ -20,10 +20,12 @@ pub(crate) struct Focus {
 }
 
 impl Focus {
-    /// The books of a relay that has just started. The name's incarnation is drawn here.
-    pub(crate) fn new(name: RelayName, rng: &mut impl RngCore) -> Self {
+    /// The books of a relay that has just started. The name's incarnation is drawn here. So many notices may
+    /// wait.
+    pub(crate) fn new(name: RelayName, waiting_max: usize, rng: &mut impl RngCore) -> Self {
         let incarnation = msrp::random_session_id(rng);
-        let link = RelayLink::new(RelayName { incarnation, ..name }, Limits::default());
+        let limits = Limits { waiting_max, ..Limits::default() };
+        let link = RelayLink::new(RelayName { incarnation, ..name }, limits);
         let (overrun, renamed) = (AtomicBool::new(false), AtomicBool::new(false));
         Self { link: Mutex::new(link), rung: Notify::new(), overrun, renamed }
     }

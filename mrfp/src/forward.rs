@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use msrp::{
-    Address, ByteRange, FailureReport, Frame, Head, MessageId, Method, Path, Report, Status,
+    ByteRange, FailureReport, Frame, Head, MessageId, Method, Path, Report, Start, Status,
     SuccessReport, TransactionId, Uri,
 };
 use rand::RngCore;
@@ -102,7 +102,7 @@ impl<O> Failure<O> {
         if self.source.method != Method::Send {
             return None;
         }
-        let comment = std::str::from_utf8(&self.comment).unwrap_or_default();
+        let comment = short(&self.comment);
         let report = Report {
             to_path: &self.source.back,
             from_path: &Path::from(self.source.own.clone()),
@@ -115,12 +115,55 @@ impl<O> Failure<O> {
     }
 }
 
-/// The paths of a request behind a relay: its own URI goes from the front of To-Path to the front of From-Path
-/// (RFC 4976, 6.4.1). None: the relay is the end of the path.
-pub fn behind_relay(head: &Head) -> Option<Address> {
+/// To-Path and From-Path of a message behind a relay: its own URI goes from the front of the one to the front of the
+/// other (RFC 4976, 6.4.1). None: the relay is the end of the path.
+pub fn behind_relay(head: &Head) -> Option<(Path, Path)> {
     let to = head.to_path().behind_first()?;
     let from = head.from_path().preceded_by(head.to_path().first().clone());
-    Some(Address::new(&to, &from))
+    Some((to, from))
+}
+
+/// Whether another relay like this one would read a path in a header. A path grows with each hop, and what breaks the
+/// next hop's bounds would end a connection that others use too.
+pub fn is_readable(path: &Path) -> bool {
+    let bounds = msrp::Limits::default();
+    path.len() <= bounds.path_uris_max && path_line(path) <= bounds.line_octets_max
+}
+
+/// The same of a whole head, which has these paths from now on and else what it came with.
+pub fn is_head_readable(head: &Head, (to, from): (&Path, &Path)) -> bool {
+    let bounds = msrp::Limits::default();
+    let line = |(name, value): (&[u8], &[u8])| name.len() + value.len() + ": \r\n".len();
+    let (mut lines, mut octets) = (2 + OWN_HEADERS, path_line(to) + path_line(from) + OWN_OCTETS);
+    for header in head.headers().iter() {
+        lines += 1;
+        octets += line(header);
+    }
+    if let Start::Response(_, comment) = head.start() {
+        octets += comment.len();
+    }
+    is_readable(from) && lines <= bounds.headers_max && octets <= bounds.head_octets_max
+}
+
+/// The longest of the two lines that a path can be in.
+fn path_line(path: &Path) -> usize {
+    let uris: usize = path.iter().map(|uri| uri.as_str().len() + 1).sum();
+    "From-Path:\r\n".len() + uris
+}
+
+/// What a hop may add to a head besides paths: a Byte-Range, and that in three numbers of 20 digits, behind a start line
+/// with a transaction id of 32 octets.
+const OWN_HEADERS: usize = 1;
+const OWN_OCTETS: usize = 256;
+
+/// How many characters of a comment of the next hop go on into a REPORT: every hop of the way back must read it.
+const COMMENT_MAX: usize = 200;
+
+/// The front of a comment; nothing of one that is no text.
+fn short(comment: &[u8]) -> &str {
+    let comment = std::str::from_utf8(comment).unwrap_or_default();
+    let behind = comment.char_indices().nth(COMMENT_MAX);
+    behind.and_then(|(at, _)| comment.get(..at)).unwrap_or(comment)
 }
 
 #[cfg(test)]

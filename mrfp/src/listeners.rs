@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use control::Transport;
+use msrp::Uri;
 use tokio::net::TcpListener;
 
 use crate::config;
@@ -74,6 +75,13 @@ impl Authorities {
             Transport::WebSocket => format!("msrps://{authority}/{session_id};ws"),
             Transport::Tcp => format!("msrp://{authority}/{session_id};tcp"),
         })
+    }
+
+    /// Whether a URI leads to this relay, over this transport.
+    pub(crate) fn has(&self, transport: Transport, uri: &Uri) -> bool {
+        let own = self.uri(transport, uri.session_id().unwrap_or_default());
+        // An IPv6 address has many spellings.
+        own.is_some_and(|own| own.parse::<Uri>().is_ok_and(|own| own == *uri))
     }
 
     #[cfg(test)]

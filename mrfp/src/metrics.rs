@@ -15,6 +15,7 @@ pub(crate) struct Metrics {
     pub(crate) connections: ByTransport,
     pub(crate) sessions_opened: IntCounter,
     pub(crate) sessions_closed: IntCounterVec,
+    pub(crate) misrouted: IntCounter,
     pub(crate) connections_refused: IntCounterVec,
     pub(crate) rate_limited: IntCounterVec,
     pub(crate) chunks_in: IntCounter,
@@ -80,6 +81,10 @@ impl Metrics {
                 "mrfp_sessions_closed_total",
                 "Sessions ended, by what ended them.",
                 &["reason"],
+            ),
+            misrouted: r.counter(
+                "mrfp_misrouted_sessions_total",
+                "First requests for a session of another host or port: a load balancer sends them to the wrong relay.",
             ),
             connections_refused: r.counters(
                 "mrfp_connections_refused_total",

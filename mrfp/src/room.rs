@@ -191,6 +191,12 @@ impl Room {
         Ok(Arc::clone(self.seen.entry(device).or_default()))
     }
 
+    /// What the devices of all other seats have completed.
+    pub fn seen_of_others(&self, seat: SeatId) -> impl Iterator<Item = &Arc<Mutex<Seen>>> {
+        let others = self.roster.people.iter().filter(move |(other, _)| **other != seat);
+        others.filter_map(|(_, person)| self.seen.get(&person.device))
+    }
+
     /// Seats whose participant has not come in time. They are gone when this returns.
     pub fn overdue(&mut self, now: Instant) -> Vec<SeatId> {
         let late = |place: &Place| matches!(place, Place::Expected { until } if *until <= now);

@@ -133,7 +133,11 @@ impl Server {
             identity: Arc::clone(&identity),
             peers: peers.map(Authority::new).transpose()?,
             resolver: Resolver::new(config.msrp.nameserver)?,
-            focus: Arc::new(Focus::new(name, &mut plane::random())),
+            focus: Arc::new(Focus::new(
+                name,
+                config.limits.notices_waiting_max,
+                &mut plane::random(),
+            )),
             metrics: Arc::new(Metrics::new(&registry)),
             transit,
         });

@@ -28,7 +28,7 @@ use crate::brake::Brake;
 use crate::config;
 use crate::dials::Dials;
 use crate::forward;
-use grants::{Barred, Bounds, Grants, Hop, Owner, Previous, TooMany, Way};
+use grants::{Asker, Barred, Bounds, Grants, Hop, Previous, TooMany, Way};
 
 pub(crate) use rules::Rules;
 
@@ -58,6 +58,7 @@ impl Transit {
         let bounds = Bounds {
             uris_max: config.uris_max,
             per_connection_max: config.uris_per_connection_max,
+            per_user_max: config.uris_per_user_max,
         };
         Some(Self {
             auth: Mutex::new(Auth::new(rules.policy(), now, rng)),
@@ -107,7 +108,7 @@ impl Transit {
     /// Hands out a URI nobody can guess: 128 random bits (RFC 4976, 6.3).
     pub(crate) fn grant(
         &self,
-        (owner, hop): (Owner, Hop),
+        asker: Asker,
         now: Instant,
         lifetime: Duration,
         rng: &mut impl RngCore,
@@ -115,7 +116,7 @@ impl Transit {
         let text = format!("msrps://{}/{};tcp", self.rules.authority, random_session_id(rng));
         // The rules have been checked with a session-id of this form.
         let uri: Uri = text.parse().map_err(|_| TooMany)?;
-        self.grants().add(uri.clone(), (owner, hop), now, lifetime)?;
+        self.grants().add(uri.clone(), asker, now, lifetime)?;
         Ok(uri)
     }
 
@@ -160,6 +161,13 @@ impl Transit {
     /// How many URIs there are.
     pub(crate) fn len(&self) -> usize {
         self.grants().len()
+    }
+
+    /// How many of them live.
+    pub(crate) fn living(&self, now: Instant) -> usize {
+        let mut grants = self.grants();
+        grants.sweep(now);
+        grants.len()
     }
 }
 

@@ -24,6 +24,9 @@ impl Config {
         if self.shards > Shards::COUNT_MAX {
             return bad("shards", "at most 64");
         }
+        if limits.notices_waiting_max == 0 {
+            return bad("limits.notices_waiting_max", "at least 1");
+        }
         // RFC 4975, 7.1.1: a piece that is not the last must not be shorter.
         if limits.piece_octets_max < 2048 {
             return bad("limits.piece_octets_max", "at least 2048");

@@ -12,7 +12,7 @@ use super::through::{WAITING_MAX, Waiting};
 use crate::auth::{self, Answer, Judged, Received};
 use crate::shard::Shard;
 use crate::transit::Transit;
-use crate::transit::grants::Owner;
+use crate::transit::grants::{Asker, Owner};
 
 impl Connection {
     pub(super) fn authenticate(
@@ -101,8 +101,9 @@ impl Connection {
         let judged = transit.auth().judge(&question, answer, now, rng);
         let (answer, result) = match judged {
             Judged::Granted(granted) => {
-                let of = (owner, self.hop(shard));
-                match transit.grant(of, now, granted.lifetime, rng) {
+                let user = question.asked.username.clone();
+                let asker = Asker { owner, on: self.hop(shard), user };
+                match transit.grant(asker, now, granted.lifetime, rng) {
                     Ok(own) => {
                         drop(self.half_open.take());
                         self.through.borrow_mut().in_use = true;

@@ -6,7 +6,9 @@ use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
 use control::Ending;
-use msrp::{Chunk, FailureReport, Flag, Frame, Head, Method, Payload, Reply, SendRequest, Status};
+use msrp::{
+    Chunk, FailureReport, Flag, Frame, Head, MessageId, Method, Payload, Reply, SendRequest, Status,
+};
 
 use super::Connection;
 use super::seated::Seated;
@@ -51,14 +53,15 @@ impl Connection {
         Some(Leg::default())
     }
 
-    /// Admits a chunk of a leg and passes it on.
+    /// Admits a chunk of a leg and passes it on. Some octets: it ends a message that was passed on before, and that its
+    /// receiver has reported whole.
     pub(super) fn pass_on(
         &self,
         seated: &mut Seated,
         shard: &Shard,
         chunk: &Chunk,
         now: Instant,
-    ) -> Result<(), Refusal> {
+    ) -> Result<Option<u64>, Refusal> {
         let (relay, seat) = (Arc::clone(&seated.relay), seated.seat());
         let roster = shard.roster(&relay);
         let at = (seat, self.spot(shard));
@@ -75,7 +78,8 @@ impl Connection {
         };
         seated.end_messages(shard, now);
         let (source, complete) = match admitted? {
-            Admitted::Nothing | Admitted::Duplicate => return Ok(()),
+            Admitted::Nothing => return Ok(None),
+            Admitted::Duplicate => return Ok(seated.reported(chunk)),
             Admitted::Pass(source) => (source, None),
             Admitted::Last(source, octets) => (source, Some(octets)),
         };
@@ -109,7 +113,7 @@ impl Connection {
         if chunk.end == Some(Flag::Abort) {
             close(&source, Ending::Aborted);
         }
-        Ok(())
+        Ok(None)
     }
 
     /// Hands a request to the other leg, and pauses if that has too much to read.
@@ -155,6 +159,9 @@ impl Connection {
             let origin = Origin { spot: self.spot(shard), seat, tab: None };
             Arc::new(Source::of(&chunk.head, origin))
         });
+        if let Some(id) = succeeded(&chunk.head) {
+            seated.relay.note_reported(seated.seat(), id, chunk.head.byte_range());
+        }
         let payload = Payload::onward(chunk, &mut *shard.rng.borrow_mut());
         let outgoing = Outgoing { source, payload, range: chunk.range, flag: Flag::End };
         self.cross(seated, shard, outgoing, now)?;
@@ -378,10 +385,15 @@ fn send_back(shard: &Shard, failure: Failure<Origin>) {
     shard.plane.doors.push(to, Errand::Failed(Box::new(failure)));
 }
 
+/// Which message a REPORT says has arrived.
+fn succeeded(head: &Head) -> Option<MessageId> {
+    let good = head.report_status().is_some_and(|told| told.status.is_success());
+    head.message_id().filter(|_| good && head.method() == Some(&Method::Report))
+}
+
 /// The chunk that says that no more of a message will come (RFC 4975, 7.1).
 fn abort(source: &Source<Origin>, at: u64) -> SendRequest {
-    let id =
-        source.message_id.unwrap_or_else(|| msrp::MessageId::random(&mut crate::plane::random()));
+    let id = source.message_id.unwrap_or_else(|| MessageId::random(&mut crate::plane::random()));
     SendRequest {
         range: msrp::ByteRange { start: at, end: Some(at - 1), total: None },
         success_report: source.success_report,
@@ -392,6 +404,13 @@ fn abort(source: &Source<Origin>, at: u64) -> SendRequest {
 }
 
 impl Seated {
+    /// The octets of a message that this chunk ends again, where its receiver has reported it (RFC 4975, 7.1.2: success
+    /// is reported of what comes twice, too).
+    fn reported(&self, chunk: &Chunk) -> Option<u64> {
+        let id = chunk.head.message_id().filter(|_| chunk.end == Some(Flag::End))?;
+        self.seen().reported(id)
+    }
+
     /// A message cannot be passed on after all.
     fn turn_down(&mut self, source: &Source<Origin>, refusal: &Refusal) {
         close(source, Ending::Refused(refusal.status().code()));

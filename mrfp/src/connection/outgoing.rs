@@ -9,7 +9,7 @@ use ids::SeatId;
 use msrp::{Head, MessageId, Path, SendRequest};
 use rustls::pki_types::UnixTime;
 use service::clock;
-use service::tls::Named;
+use service::tls::{Authority, Named};
 use tokio::net::TcpStream;
 
 use super::{Connection, run};
@@ -140,12 +140,16 @@ impl Connection {
     }
 
     /// Whether the far end has proved a name, under the roots of `msrp.peer_ca_file` (RFC 4976, 9.2).
-    pub(crate) fn proves(&self, shard: &Shard, host: &str) -> bool {
+    pub(super) fn has_proved(&self, shard: &Shard, host: &str) -> bool {
         let Some(authority) = &shard.plane.peers else { return false };
-        let since = clock::wall().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        let now = UnixTime::since_unix_epoch(since);
         let wire = self.wire.borrow();
-        wire.certificates().is_some_and(|chain| authority.proves(chain, host, now))
+        let Some(chain) = wire.certificates() else { return false };
+        let trusts = || {
+            let since = clock::wall().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+            authority.trusts(chain, UnixTime::since_unix_epoch(since))
+        };
+        let proof = &mut self.through.borrow_mut().proof;
+        proof.proves(host, trusts, || Authority::names(chain, host))
     }
 
     /// Somebody else than signalling named is at the far end: nothing is said to it (RFC 4975, 14.4).

@@ -89,7 +89,12 @@ impl Connection {
         self.arriving.replace(end.is_none().then(|| Arc::clone(&head)));
         let outcome = self.seated(&mut sessions, shard, &head).and_then(|seated| {
             let carried = match &seated.leg {
-                Some(_) => self.pass_on(seated, shard, &chunk, now).map(|()| Outcome::Accepted),
+                Some(_) => {
+                    self.pass_on(seated, shard, &chunk, now).map(|reported| match reported {
+                        Some(octets) => Outcome::Repeated(Complete { octets, wrapper: None }),
+                        None => Outcome::Accepted,
+                    })
+                }
                 None => carry(seated, shard, &chunk, now),
             };
             carried.map(|outcome| (outcome, seated))
@@ -151,7 +156,13 @@ impl Connection {
         session_id: &str,
         head: &Head,
     ) -> Result<Seated, Refusal> {
-        let ticket = shard.plane.registry.ticket(session_id).ok_or(Refusal::NoSession)?;
+        let plane = &shard.plane;
+        let Some(ticket) = plane.registry.ticket(session_id) else {
+            if !plane.authorities.has(self.transport, head.to_path().first()) {
+                plane.metrics.misrouted.inc();
+            }
+            return Err(Refusal::NoSession);
+        };
         // A seat behind TLS is not there for who comes without, nor the other way round.
         if ticket.transport != self.transport {
             return Err(Refusal::NoSession);

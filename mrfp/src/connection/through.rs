@@ -4,8 +4,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
-use msrp::{Address, Frame, Head, MessageId, TransactionId, Uri};
+use msrp::{Address, Frame, Head, MessageId, Path, TransactionId, Uri};
 
+use super::proof::Proof;
 use crate::auth::Question;
 use crate::brake::Brake;
 use crate::forward::{self, Ledger, Passed, Source};
@@ -26,6 +27,8 @@ pub(super) struct Through {
     pub(super) dialled: Option<(String, Instant)>,
     /// Wrong passwords so far.
     pub(super) failures: u32,
+    /// What the peer's certificate has proved.
+    pub(super) proof: Proof,
     /// What was passed on over this connection and has no answer.
     pub(super) ledger: Option<Ledger<Origin>>,
 }
@@ -54,10 +57,19 @@ pub(crate) struct Course {
     pub(super) source: Arc<Source<Origin>>,
 }
 
+impl Course {
+    /// Who sends it.
+    pub(super) fn sender(&self) -> &Path {
+        &self.source.origin.sender
+    }
+}
+
 /// Where a request came from.
 #[derive(Clone, Debug)]
 pub(crate) struct Origin {
     pub(super) hop: Hop,
+    /// Its From-Path: many senders come over one connection of a relay.
+    pub(super) sender: Arc<Path>,
     /// Its paths behind us.
     pub(super) address: Address,
     /// It is a relay that has proved its name.
@@ -67,10 +79,10 @@ pub(crate) struct Origin {
 }
 
 impl forward::Origin for Origin {
-    type Name = Hop;
+    type Name = (Hop, Arc<Path>);
 
-    fn name(&self) -> Hop {
-        self.hop
+    fn name(&self) -> Self::Name {
+        (self.hop, Arc::clone(&self.sender))
     }
 }
 

@@ -15,7 +15,9 @@ use crate::auth;
 use crate::brake::Brake;
 use crate::dials;
 use crate::doors::Errand;
-use crate::forward::{Answer, Failure, Ledger, Passed, Settled, Source};
+use crate::forward::{
+    Answer, Failure, Ledger, Passed, Settled, Source, behind_relay, is_head_readable,
+};
 use crate::shard::Shard;
 use crate::transit::Transit;
 use crate::transit::grants::{Barred, Hop, Next, Previous};
@@ -79,7 +81,7 @@ impl Connection {
         if let Some(course) = course {
             self.note_open(head, chunk, &course);
             shard.plane.metrics.chunks_in.inc();
-            if let Some(brake) = pass_on(shard, &course, chunk) {
+            if let Some(brake) = pass_on(shard, (self.hop(shard), &course), chunk) {
                 self.mind_brake(brake, shard);
             }
             // RFC 4976, 6.4.1: at once, and to the previous hop only.
@@ -106,7 +108,12 @@ impl Connection {
         let hop = self.hop(shard);
         let relay = self.proved(shard, head);
         let previous = Previous { hop, relay: relay.as_deref() };
-        let way = match transit.way((head.to_path(), head.from_path()), &previous, now) {
+        let way = transit.way((head.to_path(), head.from_path()), &previous, now);
+        let way = way.and_then(|way| match is_head_readable(head, (&way.to, &way.from)) {
+            true => Ok(way),
+            false => Err(Barred::TooLong),
+        });
+        let way = match way {
             Ok(way) => way,
             Err(barred) => {
                 self.bar(shard, head, barred);
@@ -119,7 +126,9 @@ impl Connection {
         let address = Address::new(&way.to, &way.from);
         let send = head.method() == Some(&Method::Send);
         let kept = (!send).then(|| Arc::clone(head));
-        let origin = Origin { hop, address: address.clone(), relay: relay.is_some(), head: kept };
+        let sender = Arc::new(head.from_path().detached());
+        let relay = relay.is_some();
+        let origin = Origin { hop, sender, address: address.clone(), relay, head: kept };
         let source = Arc::new(Source::of(head, origin));
         let via = way.from.first().detached();
         Some(Arc::new(Course { next: way.next, address, via, source }))
@@ -133,6 +142,8 @@ impl Connection {
         let status = match barred {
             Barred::NotOurs | Barred::EndsHere => Status::NO_SUCH_SESSION,
             Barred::NotTheOwners => Status::FORBIDDEN,
+            // What the next hop would say, or end its connection for.
+            Barred::TooLong => Status::BAD_REQUEST,
         };
         // RFC 4976, 6.4.2: what nobody knows is treated like a REPORT, which has no answer.
         if matches!(head.method(), Some(Method::Send | Method::Auth)) {
@@ -145,7 +156,7 @@ impl Connection {
         let name = head.from_path().first().host();
         let dialled = |(host, _): &(String, Instant)| host.eq_ignore_ascii_case(name);
         let ours = self.through.borrow().dialled.as_ref().is_some_and(dialled);
-        (ours || self.proves(shard, name)).then(|| name.to_ascii_lowercase())
+        (ours || self.has_proved(shard, name)).then(|| name.to_ascii_lowercase())
     }
 
     /// Whether the peer has a certificate that may prove a name here.
@@ -158,7 +169,8 @@ impl Connection {
             return;
         };
         let open = &mut self.through.borrow_mut().open;
-        open.retain(|(known, _, _)| *known != id);
+        let sender = course.sender();
+        open.retain(|(known, other, _)| *known != id || other.sender() != sender);
         if chunk.flag() == Flag::More {
             if open.len() == OPEN_MAX {
                 open.pop_front();
@@ -292,7 +304,8 @@ impl Connection {
         // RFC 4975, 7.1: the receivers of what began here are told that it ends.
         for (id, course, at) in through.open {
             let frame = abort(id, at, &course.address, shard);
-            send(shard, &course.next, Passing { frame, passed: None, brake: None });
+            let passing = Passing { frame, passed: None, brake: None };
+            send(shard, (self.hop(shard), &course.next), passing);
         }
     }
 }
@@ -305,7 +318,7 @@ fn abort(id: MessageId, at: u64, address: &Address, shard: &Shard) -> Frame {
 }
 
 /// Sends a request, or a piece of one, on its way.
-fn pass_on(shard: &Rc<Shard>, course: &Course, chunk: &Chunk) -> Option<Arc<Brake>> {
+fn pass_on(shard: &Rc<Shard>, (by, course): (Hop, &Course), chunk: &Chunk) -> Option<Arc<Brake>> {
     let payload = Payload::onward(chunk, &mut *shard.rng.borrow_mut());
     // RFC 4975, 7.1.2: a REPORT has no answer.
     let owed = chunk.head.method() != Some(&Method::Report);
@@ -316,11 +329,11 @@ fn pass_on(shard: &Rc<Shard>, course: &Course, chunk: &Chunk) -> Option<Arc<Brak
         via: course.via.clone(),
     });
     let frame = payload.to(&course.address);
-    send(shard, &course.next, Passing { frame, passed, brake: None })
+    send(shard, (by, &course.next), Passing { frame, passed, brake: None })
 }
 
-/// Sends it, and says whose brake is to be minded.
-fn send(shard: &Rc<Shard>, next: &Next, mut passing: Passing) -> Option<Arc<Brake>> {
+/// Sends it for this connection, and says whose brake is to be minded.
+fn send(shard: &Rc<Shard>, (by, next): (Hop, &Next), mut passing: Passing) -> Option<Arc<Brake>> {
     let transit = shard.plane.transit.as_ref()?;
     match next {
         Next::Hop(hop) => {
@@ -330,7 +343,7 @@ fn send(shard: &Rc<Shard>, next: &Next, mut passing: Passing) -> Option<Arc<Brak
             shard.plane.doors.push(hop.shard, errand);
             brake
         }
-        Next::Dial(uri) => dials::pass(shard, uri, passing),
+        Next::Dial(uri) => dials::pass(shard, (by, uri), passing),
     }
 }
 
@@ -355,11 +368,17 @@ fn tell(shard: &Shard, failure: &Failure<Origin>) {
     }
     let frame = match &source.origin.head {
         None => failure.report(&mut *shard.rng.borrow_mut()),
-        // RFC 4976, 6.4.2: what nobody here knows has no answer of ours.
-        Some(head) if head.method() != Some(&Method::Auth) => None,
-        Some(head) => Reply::new(head, failure.status).and_then(|reply| reply.encode()),
+        Some(head) => unanswered(head, failure.status),
     };
     give_back(shard, source.origin.hop, frame, false);
+}
+
+/// What a request gets whose far end does not answer. RFC 4976, 6.4.2: what nobody here knows has no answer of ours.
+fn unanswered(head: &Head, status: Status) -> Option<Frame> {
+    if head.method() != Some(&Method::Auth) {
+        return None;
+    }
+    Reply::new(head, status).and_then(|reply| reply.encode())
 }
 
 fn tell_all(shard: &Shard, settled: Vec<Settled<Origin>>) {
@@ -374,8 +393,14 @@ fn tell_all(shard: &Shard, settled: Vec<Settled<Origin>>) {
 /// A response that travels the whole way back (RFC 4976, 6.4.3). One to a SEND ends here.
 fn return_answer(shard: &Shard, source: &Source<Origin>, head: &Head) {
     let Some(asked) = &source.origin.head else { return };
-    let Some(address) = crate::forward::behind_relay(head) else { return };
-    let frame = Frame::back(head, source.transaction, &address);
+    let Some((to, from)) = behind_relay(head) else { return };
+    let frame = if is_head_readable(head, (&to, &from)) {
+        Frame::back(head, source.transaction, &Address::new(&to, &from))
+    } else {
+        let label = Barred::TooLong.label();
+        shard.plane.metrics.transit_refusals.with_label_values(&[label]).inc();
+        unanswered(asked, Status::TIMEOUT)
+    };
     let proved = asked.headers().get("Authorization").is_some();
     let stale = || head.challenges().iter().any(|challenge| challenge.stale);
     let unauthorized = head.status() == Some(Status::UNAUTHORIZED);

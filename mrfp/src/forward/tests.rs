@@ -235,13 +235,68 @@ fn s6_4_1_a_relay_goes_from_the_front_of_one_path_to_the_front_of_the_other() {
         ))
     };
 
-    let behind = behind_relay(&head("msrps://r:1/r;tcp msrps://b:2/b;tcp")).unwrap();
+    let (to, from) = behind_relay(&head("msrps://r:1/r;tcp msrps://b:2/b;tcp")).unwrap();
 
-    assert_eq!(
-        behind.as_bytes(),
-        "To-Path: msrps://b:2/b;tcp\r\nFrom-Path: msrps://r:1/r;tcp msrps://ua.example:9/u1;tcp\r\n"
-    );
+    assert_eq!(to.to_wire(), "msrps://b:2/b;tcp");
+    assert_eq!(from.to_wire(), "msrps://r:1/r;tcp msrps://ua.example:9/u1;tcp");
     assert_eq!(behind_relay(&head("msrps://r:1/r;tcp")), None);
+}
+
+/// Whether a decoder like ours takes a head with this many URIs of this length and other headers.
+fn reads(uris: usize, uri_octets: usize, headers: usize, header_octets: usize) -> (bool, bool) {
+    let uri = format!("msrps://a.example:9/{};tcp", "x".repeat(uri_octets - 24));
+    let path = |uris: usize| vec![uri.as_str(); uris].join(" ");
+    let more = format!("X: {}\r\n", "y".repeat(header_octets.saturating_sub(5))).repeat(headers);
+    let text = |to: usize, from: usize| {
+        format!(
+            "MSRP a1b2c3d4e5f6a7b8 SEND\r\nTo-Path: {}\r\nFrom-Path: {}\r\nMessage-ID: message1\r\n\
+             Byte-Range: 1-2/2\r\n{more}-------a1b2c3d4e5f6a7b8$\r\n",
+            path(to),
+            path(from)
+        )
+    };
+    let parse = |text: &str| Decoder::default().next(&mut BytesMut::from(text));
+    let Ok(Some(Item::Request(chunk))) = parse(&text(2, uris)) else { panic!("it must come") };
+    let (to, from) = behind_relay(&chunk.head).unwrap();
+    let next = parse(&text(1, uris + 1));
+    (is_head_readable(&chunk.head, (&to, &from)), matches!(next, Ok(Some(Item::Request(_)))))
+}
+
+#[test]
+fn s6_4_1_what_the_next_hop_would_not_read_is_known_before_it_leaves() {
+    // Many URIs, long ones, and a head that is nearly full.
+    let heads = [(15, 40, 0, 0), (16, 40, 0, 0), (7, 1010, 0, 0), (8, 1015, 0, 0), (1, 40, 59, 40)];
+    let expected = [true, false, true, false, true];
+
+    for ((uris, octets, headers, header), good) in heads.into_iter().zip(expected) {
+        assert_eq!(reads(uris, octets, headers, header), (good, good), "{uris} of {octets}");
+    }
+    // A bound of which nobody knows on which side the next hop's start line falls is kept away from.
+    assert!(!reads(1, 40, 2, 8000).0);
+    assert!(!reads(1, 40, 60, 40).0);
+}
+
+#[test]
+fn s7_2_the_comment_of_a_next_hop_can_neither_end_its_line_nor_outgrow_it() {
+    let source = source(1, "message1", "yes");
+    let report = |comment: &[u8]| {
+        let failure = Failure {
+            source: Arc::clone(&source),
+            range: ByteRange::whole(2),
+            status: Status::STOP_SENDING,
+            comment: Bytes::copy_from_slice(comment),
+            open_at: None,
+        };
+        let frame = failure.report(&mut StdRng::seed_from_u64(1)).unwrap();
+        String::from_utf8(frame.to_bytes().to_vec()).unwrap()
+    };
+
+    let injected = report(b"no\r\nTo-Path: msrps://x.example:1/x;tcp\r\n-------a1b2c3d4$\r\nMSRP");
+    assert!(injected.contains("Status: 000 413 no  To-Path: "), "{injected}");
+    assert_eq!(read(&injected).report_status().unwrap().status, Status::STOP_SENDING);
+    let long = report("\u{e9}".repeat(4000).as_bytes());
+    assert!(long.len() < 700 && long.contains("413 \u{e9}\u{e9}"), "{}", long.len());
+    assert!(report(b"\xff\xfe").contains("Status: 000 413 "));
 }
 
 #[derive(Clone, Debug)]

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use ids::SeatId;
-use msrp::{Chunk, Status};
+use msrp::{ByteRange, Chunk, MessageId, Status};
 
 use super::{Relay, RoomId};
 use crate::brake::Brake;
@@ -58,6 +58,15 @@ impl Relay {
             self.doors.push(shard, Errand::Onward(Box::new(onward)));
         }
         Ok(brake)
+    }
+
+    /// A leg's user has reported a message of the other leg as arrived: its sender is told so again if it asks again.
+    pub(crate) fn note_reported(&self, from: SeatId, id: MessageId, range: ByteRange) {
+        // Whoever holds one of these may wait for the room.
+        let seen: Vec<_> = self.lock().seen_of_others(from).cloned().collect();
+        for seen in seen {
+            seen.lock().unwrap_or_else(PoisonError::into_inner).note_reported(id, range);
+        }
     }
 
     /// Ends what a leg has waited for the other with for too long.

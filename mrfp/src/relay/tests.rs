@@ -38,7 +38,7 @@ fn scene() -> Scene {
         charge: false,
     };
     let doors = Arc::new(Doors::new(2, usize::MAX));
-    let focus = Arc::new(Focus::new(name, &mut rng));
+    let focus = Arc::new(Focus::new(name, 16_384, &mut rng));
     let metrics = Arc::new(Metrics::new(&service::metrics::Metrics::new()));
     let room = Room::new("room7".parse().unwrap(), &order, now);
     let relay = Relay::new(room, &doors, &focus, &metrics, &Limits::default());

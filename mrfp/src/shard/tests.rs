@@ -56,7 +56,7 @@ fn scene(limits: Limits) -> Scene {
         identity: Live::fixed(identity).unwrap(),
         peers: None,
         resolver: crate::resolve::Resolver::new(None).unwrap(),
-        focus: Arc::new(Focus::new(name, &mut rng)),
+        focus: Arc::new(Focus::new(name, 16_384, &mut rng)),
         metrics: Arc::new(Metrics::new(&service::metrics::Metrics::new())),
         transit: None,
     }));

@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 
 use msrp::{Path, Uri};
 
+use crate::forward;
+
 /// A connection: the thread that serves it, and its number there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Hop {
@@ -66,6 +68,8 @@ pub enum Barred {
     EndsHere,
     /// Neither does it come from the URI's owner, nor does it go there.
     NotTheOwners,
+    /// Behind us its From-Path would be more than the next hop reads.
+    TooLong,
 }
 
 impl Barred {
@@ -75,6 +79,7 @@ impl Barred {
             Self::NotOurs => "not_ours",
             Self::EndsHere => "ends_here",
             Self::NotTheOwners => "not_the_owners",
+            Self::TooLong => "too_long",
         }
     }
 }
@@ -84,8 +89,21 @@ impl Barred {
 pub struct Bounds {
     /// In all.
     pub uris_max: usize,
-    /// Of one connection.
+    /// Of the clients of one connection. A relay asks for many users on one, and each of them is bounded.
     pub per_connection_max: usize,
+    /// Of one user, on whatever connections and over whatever relays.
+    pub per_user_max: usize,
+}
+
+/// Who asks for a URI.
+#[derive(Clone, Debug)]
+pub struct Asker {
+    /// Whose it will be.
+    pub owner: Owner,
+    /// The connection that it is asked for on.
+    pub on: Hop,
+    /// Whose password was proved.
+    pub user: String,
 }
 
 /// More URIs than may be.
@@ -104,6 +122,7 @@ struct Grant {
     owner: Owner,
     /// On which connection it was asked for.
     asked_on: Hop,
+    user: String,
     /// The way to its owner: that connection, or a later one of the same relay. None: that has ended.
     through: Option<Hop>,
     until: Instant,
@@ -118,6 +137,8 @@ pub struct Grants {
     grants: HashMap<String, Grant>,
     /// How many were asked for on each connection.
     counts: HashMap<Hop, usize>,
+    /// How many each user has.
+    users: HashMap<String, usize>,
     /// For how many each connection is a way to the far side.
     peers: HashMap<Hop, usize>,
     swept: Option<Instant>,
@@ -127,7 +148,7 @@ impl Grants {
     /// None yet.
     pub fn new(bounds: Bounds) -> Self {
         let (grants, counts, peers) = (HashMap::new(), HashMap::new(), HashMap::new());
-        Self { bounds, grants, counts, peers, swept: None }
+        Self { bounds, grants, counts, users: HashMap::new(), peers, swept: None }
     }
 
     /// How many there are.
@@ -144,20 +165,24 @@ impl Grants {
     pub fn add(
         &mut self,
         uri: Uri,
-        (owner, asked_on): (Owner, Hop),
+        Asker { owner, on: asked_on, user }: Asker,
         now: Instant,
         lifetime: Duration,
     ) -> Result<(), TooMany> {
         self.sweep(now);
         let count = self.counts.get(&asked_on).copied().unwrap_or_default();
-        if self.grants.len() >= self.bounds.uris_max || count >= self.bounds.per_connection_max {
+        let of_user = self.users.get(&user).copied().unwrap_or_default();
+        let crowded = matches!(owner, Owner::Client(_)) && count >= self.bounds.per_connection_max;
+        let full = self.grants.len() >= self.bounds.uris_max;
+        if full || crowded || of_user >= self.bounds.per_user_max {
             return Err(TooMany);
         }
         let id = uri.session_id().unwrap_or_default().to_owned();
         self.counts.insert(asked_on, count + 1);
+        self.users.insert(user.clone(), of_user + 1);
         let until = now + lifetime;
         let through = Some(asked_on);
-        let grant = Grant { uri, owner, asked_on, through, until, peers: Vec::new() };
+        let grant = Grant { uri, owner, asked_on, user, through, until, peers: Vec::new() };
         self.grants.insert(id, grant);
         Ok(())
     }
@@ -208,6 +233,9 @@ impl Grants {
                 true => grant.outwards(rest.first()),
                 false => grant.inwards(rest.first()).ok_or(Barred::NotTheOwners)?,
             };
+            if !forward::is_readable(&from) {
+                return Err(Barred::TooLong);
+            }
             if outside {
                 self.note(&uri, before.first(), (previous.hop, from_owner));
             }
@@ -254,19 +282,20 @@ impl Grants {
     }
 
     fn remove_where(&mut self, ended: impl Fn(&Grant) -> bool) {
-        let Self { grants, counts, peers, .. } = self;
+        let Self { grants, counts, users, peers, .. } = self;
         for (_, grant) in grants.extract_if(|_, grant| ended(grant)) {
-            lower(counts, grant.asked_on);
-            grant.peers.iter().for_each(|(_, hop)| lower(peers, *hop));
+            lower(counts, &grant.asked_on);
+            lower(users, &grant.user);
+            grant.peers.iter().for_each(|(_, hop)| lower(peers, hop));
         }
     }
 }
 
-fn lower(counts: &mut HashMap<Hop, usize>, hop: Hop) {
-    if let Some(count) = counts.get_mut(&hop) {
+fn lower<K: Eq + std::hash::Hash>(counts: &mut HashMap<K, usize>, key: &K) {
+    if let Some(count) = counts.get_mut(key) {
         *count = count.saturating_sub(1);
         if *count == 0 {
-            counts.remove(&hop);
+            counts.remove(key);
         }
     }
 }

@@ -186,6 +186,37 @@ async fn c24_247_a_charge_outlives_a_break_of_the_link_and_comes_again_under_its
 }
 
 #[tokio::test]
+async fn c24_247_with_no_place_for_a_charge_a_message_gets_413_and_passes_once_the_focus_has_the_others()
+ {
+    let mut stage = Stage::with(|config| config.limits.notices_waiting_max = 8).await;
+    let (mut alice, mut bob) = session(&mut stage, true).await;
+    stage.focus.break_link();
+
+    let mut passed = Vec::new();
+    let refused = loop {
+        let name = format!("message{}", passed.len());
+        assert!(passed.len() < 9, "a message passed that nobody can be charged for");
+        if alice.ask(&message(&name, 5)).await == 413 {
+            break name;
+        }
+        bob.message().await;
+        passed.push(name);
+    };
+    assert!(!passed.is_empty() && bob.rest().await.is_empty());
+    // What is not charged passes all the same.
+    assert_eq!(alice.ask(&SendRequest::bodiless(id("alive"))).await, 200);
+
+    stage.focus.connect().await;
+    for name in &passed {
+        assert_eq!(charge(&mut stage).await.message_id, *name);
+    }
+    stage.until("mrfp_control_notices", |waiting| waiting == 0.0).await;
+    assert_eq!(alice.ask(&message(&refused, 5)).await, 200);
+    bob.message().await;
+    assert_eq!(charge(&mut stage).await.message_id, refused);
+}
+
+#[tokio::test]
 async fn c24_247_a_charged_room_tells_each_message_once_with_its_receivers() {
     let mut stage = Stage::new().await;
     stage.order(room(Level::Open)).await;

@@ -271,3 +271,34 @@ async fn m4975_13_a_message_that_is_sent_again_is_acknowledged_and_not_passed_on
 
     assert_eq!(bob.message().await.1, b"other"[..]);
 }
+
+#[tokio::test]
+async fn s7_1_2_success_that_was_reported_is_reported_again_when_the_message_comes_again() {
+    let mut stage = Stage::new().await;
+    let (mut alice, mut bob) = session(&mut stage, false).await;
+    let wants =
+        |name: &str| SendRequest { success_report: SuccessReport::Yes, ..text(name, "hello") };
+    let report = |name: &str, range: &str| {
+        format!(
+            "MSRP repo1234 REPORT\r\nPATHS\r\nMessage-ID: {name}\r\nByte-Range: {range}\r\n\
+             Status: 000 200 OK\r\n-------repo1234$\r\n"
+        )
+    };
+    for (name, range) in [("message1", "1-5/5"), ("message2", "1-3/5")] {
+        alice.send(&wants(name)).await;
+        bob.message().await;
+        bob.says.text(&report(name, range)).await;
+        assert_eq!(alice.report().await, (name.into(), 200, range.into()));
+    }
+
+    // Its connection broke before it heard of it.
+    let whole = wants("message1");
+    alice.send(&whole.chunk(0, 3).0).await;
+    alice.send(&whole.chunk(3, 2).0).await;
+    assert_eq!(alice.report().await, ("message1".into(), 200, "1-5/5".into()));
+    // Of the other one nobody has said that all of it arrived, and who wants no report has none.
+    for repeated in [wants("message2"), text("message1", "hello")] {
+        assert_eq!(alice.ask(&repeated).await, 200);
+    }
+    assert!(alice.rest().await.is_empty() && bob.rest().await.is_empty());
+}

@@ -284,3 +284,23 @@ async fn m4975_44_a_message_of_several_parts_passes_an_open_room_as_it_is() {
         assert_eq!(bob.message().await, body);
     }
 }
+
+#[tokio::test]
+async fn a_session_of_another_relay_is_told_from_one_that_is_gone() {
+    let mut stage = open_room().await;
+    let path = stage.seat(seat(1)).await;
+    let peer = seat(1).peer_path.unwrap();
+    let gone = path.replace(';', "x;");
+    let misrouted = "mrfp_misrouted_sessions_total";
+    let mut person = Person::connect(&stage.ca, stage.msrp).await;
+
+    assert_eq!(ask_at(&mut person, &gone, &peer).await, 481);
+    assert_eq!(stage.metric(misrouted).await, 0.0);
+    for other in
+        [gone.replace("127.0.0.1:", "relay2.example:"), gone.replace("127.0.0.1:", "127.0.0.2:")]
+    {
+        assert_eq!(ask_at(&mut person, &other, &peer).await, 481, "{other}");
+    }
+    assert_eq!(stage.metric(misrouted).await, 2.0);
+    assert_eq!(ask_at(&mut person, &path, &peer).await, 200);
+}

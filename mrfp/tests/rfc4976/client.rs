@@ -24,6 +24,8 @@ pub struct Client {
     stream: TlsStream<TcpStream>,
     decoder: Decoder,
     input: BytesMut,
+    /// Over WebSocket: what has come of the next frame.
+    frames: Option<BytesMut>,
     pub rng: StdRng,
     /// Its own URI.
     pub own: String,
@@ -49,15 +51,47 @@ impl Client {
             stream,
             decoder: Decoder::default(),
             input: BytesMut::new(),
+            frames: None,
             rng: StdRng::seed_from_u64(u64::from(relay.port())),
             own: format!("msrps://{name}.example:9/{name};tcp"),
             last: 0,
         }
     }
 
+    /// The same over WebSocket, as a page of this origin (RFC 7977).
+    pub async fn browser(ca: &DevCa, relay: SocketAddr, name: &str, origin: &str) -> Self {
+        let mut client = Self::connect(ca, relay, name).await;
+        let request = format!(
+            "GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\
+             Sec-WebSocket-Protocol: msrp\r\nOrigin: {origin}\r\n\r\n"
+        );
+        client.raw(request.as_bytes()).await;
+        let (mut response, end) = (Vec::new(), b"\r\n\r\n");
+        while !response.ends_with(end) {
+            response.push(soon("the handshake", client.stream.read_u8()).await.unwrap());
+        }
+        assert!(response.starts_with(b"HTTP/1.1 101 "));
+        client.frames = Some(BytesMut::new());
+        client.own = format!("msrps://df7jal23ls0d.invalid:9/{name};ws");
+        client
+    }
+
     pub async fn raw(&mut self, octets: &[u8]) {
+        if self.frames.is_some() {
+            // RFC 6455, 5.2: one binary message in one frame, masked with zeros.
+            let mut head = vec![0x82, 0xfe];
+            head.extend(u16::try_from(octets.len()).unwrap().to_be_bytes());
+            head.extend([0; 4]);
+            self.stream.write_all(&head).await.unwrap();
+        }
         self.stream.write_all(octets).await.unwrap();
         self.stream.flush().await.unwrap();
+    }
+
+    /// Ends the connection.
+    pub async fn hang_up(mut self) {
+        self.stream.shutdown().await.unwrap();
     }
 
     /// The next message; none when the relay has closed.
@@ -70,12 +104,32 @@ impl Client {
             if let Some(item) = self.decoder.next(&mut self.input).unwrap() {
                 return Some(item);
             }
-            self.input.reserve(64 * 1024);
-            match self.stream.read_buf(&mut self.input).await {
+            if self.unframe() {
+                continue;
+            }
+            let input = self.frames.as_mut().unwrap_or(&mut self.input);
+            input.reserve(64 * 1024);
+            match self.stream.read_buf(input).await {
                 Ok(0) | Err(_) => return None,
                 Ok(_) => {}
             }
         }
+    }
+
+    /// Takes the next frame of the server, which masks nothing.
+    fn unframe(&mut self) -> bool {
+        let Some(frames) = &mut self.frames else { return false };
+        let (head, octets) = match frames.get(..4) {
+            Some([_, length @ 0..=125, ..]) => (2, usize::from(*length)),
+            Some([_, 126, high, low]) => (4, usize::from(u16::from_be_bytes([*high, *low]))),
+            _ => return false,
+        };
+        if frames.len() < head + octets {
+            return false;
+        }
+        drop(frames.split_to(head));
+        self.input.extend_from_slice(&frames.split_to(octets));
+        true
     }
 
     /// The next message, which is a response.

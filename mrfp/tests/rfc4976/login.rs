@@ -271,3 +271,21 @@ async fn m4976_04_credentials_of_another_realm_are_none() {
 
     assert_eq!(alice.response().await.status().unwrap().code(), 401);
 }
+
+#[tokio::test]
+async fn a_drain_waits_for_those_who_have_logged_in_and_takes_nobody_else() {
+    let mut world = World::with(|config| config.drain.timeout_secs = 600).await;
+    let (mut alice, mut bob, paths) = world.pair().await;
+    let left = |notice: &control::Notice| match notice {
+        control::Notice::Draining { sessions } => Some(*sessions),
+        _ => None,
+    };
+
+    world.stage.shutdown.trigger();
+    assert_eq!(crate::common::soon("the notice", world.stage.focus.notice(left)).await, 1);
+    alice.send(&paths.to_bob, &text("msg1", "Hi")).await;
+    assert_eq!(bob.message().await.1, "Hi");
+    alice.hang_up().await;
+
+    crate::common::soon("the end", &mut world.stage.served).await.unwrap().unwrap();
+}

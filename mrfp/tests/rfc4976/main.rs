@@ -8,4 +8,5 @@ mod common;
 mod login;
 mod passing;
 mod reports;
+mod websocket;
 mod world;

@@ -304,3 +304,98 @@ async fn m4976_16_nothing_passes_to_a_uri_of_tls_that_came_without() {
     mallory.read_exact(&mut answer).await.unwrap();
     assert_eq!(String::from_utf8_lossy(&answer), "MSRP tid12345 481");
 }
+
+#[tokio::test]
+async fn m4976_13_a_path_that_is_full_is_refused_here_and_breaks_no_connection_further_on() {
+    let mut world = World::new().await;
+    let (mut alice, mut bob, paths) = world.pair().await;
+    let own = std::mem::take(&mut bob.own);
+
+    for (uris, name) in [(16, "h"), (1, "x".repeat(8130).as_str())] {
+        let hop = format!("msrps://hop.example:9/{name};tcp");
+        bob.own = vec![hop; uris].join(" ");
+        bob.send(&paths.to_alice, &text("msg1", "x")).await;
+        assert_eq!(bob.response().await.status(), Some(Status::BAD_REQUEST));
+    }
+    bob.own = own;
+    bob.send(&paths.to_alice, &text("msg2", "Hi")).await;
+
+    assert_eq!(alice.message().await.1, "Hi");
+    let refused = "mrfp_transit_refusals_total{reason=\"too_long\"}";
+    assert_eq!(world.stage.metric(refused).await, 2.0);
+}
+
+#[tokio::test]
+async fn m4976_14_an_answer_whose_path_is_full_ends_here_and_who_asked_is_told() {
+    let mut world = World::new().await;
+    let (mut alice, mut bob, paths) = world.pair().await;
+
+    alice.ask(&paths.to_bob, &[]).await;
+    let head = bob.request().await.head;
+    let answer = format!(
+        "MSRP {} 200 OK\r\nTo-Path: {}\r\nFrom-Path: {}\r\n-------{0}$\r\n",
+        head.transaction(),
+        head.from_path().to_wire(),
+        vec![bob.own.as_str(); 16].join(" "),
+    );
+    bob.raw(answer.as_bytes()).await;
+
+    assert_eq!(alice.response().await.status(), Some(Status::TIMEOUT));
+    alice.send(&paths.to_bob, &text("msg1", "Hi")).await;
+    assert_eq!(bob.message().await.1, "Hi");
+}
+
+#[tokio::test]
+async fn m4976_11_what_one_sender_may_not_go_on_with_another_behind_the_same_relay_may() {
+    let mut world = World::new().await;
+    let (mut alice, mut hop, paths) = world.pair().await;
+    let from = |name: &str| format!("msrps://hop.example:9/h;tcp msrps://{name}.example:9/u;tcp");
+    let whole = text("msg1", "Hello, world");
+    let (first, _) = whole.chunk(0, 5);
+
+    for (name, status) in [("bob", Status::STOP_SENDING), ("carol", Status::OK)] {
+        hop.own = from(name);
+        hop.send(&paths.to_alice, &first).await;
+        let head = loop {
+            let chunk = alice.request().await;
+            if chunk.end != Some(Flag::Abort) {
+                break chunk.head;
+            }
+        };
+        alice.reply(&head, status).await;
+    }
+    // Bob's refusal has been told, so it is known.
+    while !matches!(hop.next().await, Some(Item::Request(_))) {}
+    hop.send(&paths.to_alice, &whole.chunk(5, 100).0).await;
+
+    let rest = loop {
+        let chunk = alice.request().await;
+        if chunk.end != Some(Flag::Abort) {
+            break chunk;
+        }
+    };
+    assert_eq!(rest.body.gather(), ", world");
+    assert!(rest.head.from_path().to_wire().ends_with(&from("carol")));
+}
+
+#[tokio::test]
+async fn both_of_two_senders_behind_one_relay_that_goes_away_are_ended_whatever_they_call_their_message()
+ {
+    let mut world = World::new().await;
+    let (mut alice, mut hop, paths) = world.pair().await;
+    for name in ["bob", "carol"] {
+        hop.own = format!("msrps://hop.example:9/h;tcp msrps://{name}.example:9/u;tcp");
+        hop.send(&paths.to_alice, &text("msg1", "Hello").chunk(0, 2).0).await;
+        assert_eq!(alice.request().await.flag(), Flag::More);
+    }
+
+    drop(hop);
+
+    let mut ended = HashSet::new();
+    for _ in 0..2 {
+        let chunk = alice.request().await;
+        assert_eq!(chunk.end, Some(Flag::Abort));
+        ended.insert(chunk.head.from_path().to_wire());
+    }
+    assert_eq!(ended.len(), 2);
+}

@@ -20,13 +20,19 @@ struct Scene {
 }
 
 fn scene() -> Scene {
-    let grants = Grants::new(Bounds { uris_max: 4, per_connection_max: 2 });
+    let bounds = Bounds { uris_max: 4, per_connection_max: 2, per_user_max: 3 };
+    let grants = Grants::new(bounds);
     Scene { grants, now: service::clock::now() }
 }
 
 impl Scene {
     fn add(&mut self, uri: &str, owner: Owner, through: Hop) -> Result<(), TooMany> {
-        self.grants.add(uri.parse().unwrap(), (owner, through), self.now, LIFE)
+        self.add_for(&format!("user{}", through.connection), uri, owner, through)
+    }
+
+    fn add_for(&mut self, user: &str, uri: &str, owner: Owner, on: Hop) -> Result<(), TooMany> {
+        let asker = Asker { owner, on, user: user.to_owned() };
+        self.grants.add(uri.parse().unwrap(), asker, self.now, LIFE)
     }
 
     fn with_a_and_b() -> Self {
@@ -189,6 +195,40 @@ fn there_are_only_so_many_uris_in_all_and_on_one_connection() {
     scene.now += LIFE;
     scene.add(&uri(6), Owner::Client(A), A).unwrap();
     assert_eq!(scene.grants.len(), 1);
+}
+
+#[test]
+fn the_users_behind_one_relay_have_their_own_bounds_and_none_has_more_elsewhere() {
+    let mut scene = scene();
+    let relay = || Owner::Relay("r2.example".into());
+    let uri = |n: u64| format!("msrps://r.example:2855/n{n};tcp");
+    for n in 1..=3 {
+        scene.add_for("alice", &uri(n), relay(), R2).unwrap();
+    }
+
+    assert_eq!(scene.add_for("alice", &uri(4), relay(), R2), Err(TooMany));
+    assert_eq!(scene.add_for("alice", &uri(4), Owner::Client(A), A), Err(TooMany));
+    // The connection has three already, and it is a relay's.
+    scene.add_for("bob", &uri(4), relay(), R2).unwrap();
+
+    scene.now += LIFE;
+    scene.grants.sweep(scene.now);
+    assert!(scene.grants.users.is_empty() && scene.grants.counts.is_empty());
+}
+
+#[test]
+fn m4976_13_a_path_that_the_next_hop_would_not_read_goes_nowhere() {
+    let mut scene = Scene::with_a_and_b();
+    let from = |uris: usize| vec![ALICE; uris];
+
+    assert!(scene.way(A, &[UA, BOB], &from(15)).is_ok());
+    assert_eq!(scene.way(A, &[UA, BOB], &from(16)), Err(Barred::TooLong));
+    // It passes two URIs of ours.
+    assert!(scene.way(A, &[UA, UB, BOB], &from(14)).is_ok());
+    assert_eq!(scene.way(A, &[UA, UB, BOB], &from(15)), Err(Barred::TooLong));
+    let long = format!("msrps://alice.example:9/{};tcp", "a".repeat(8130));
+    assert_eq!(scene.way(P, &[UA, ALICE], &[&long]), Err(Barred::TooLong));
+    assert!(!scene.grants.uses(P), "it is remembered for nothing");
 }
 
 #[test]
