@@ -353,7 +353,7 @@ async fn m4976_11_what_one_sender_may_not_go_on_with_another_behind_the_same_rel
     let whole = text("msg1", "Hello, world");
     let (first, _) = whole.chunk(0, 5);
 
-    for (name, status) in [("bob", Status::STOP_SENDING), ("carol", Status::OK)] {
+    for (name, status) in [("carol", Status::OK), ("bob", Status::STOP_SENDING)] {
         hop.own = from(name);
         hop.send(&paths.to_alice, &first).await;
         let head = loop {
@@ -366,6 +366,7 @@ async fn m4976_11_what_one_sender_may_not_go_on_with_another_behind_the_same_rel
     }
     // Bob's refusal has been told, so it is known.
     while !matches!(hop.next().await, Some(Item::Request(_))) {}
+    hop.own = from("carol");
     hop.send(&paths.to_alice, &whole.chunk(5, 100).0).await;
 
     let rest = loop {
