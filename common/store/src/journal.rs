@@ -6,6 +6,7 @@ use ids::{ConferenceId, Seq};
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 
+use crate::writer::Statements;
 use crate::{Error, Store};
 
 /// What one append writes, all or nothing.
@@ -45,7 +46,8 @@ impl Store {
         entry: Entry,
     ) -> Result<Seq, Error> {
         let conference = conference.clone();
-        self.writer.write(move |connection| Box::pin(async move {
+        let statements = if entry.group.is_some() { Statements::Several } else { Statements::One };
+        self.writer.write_so(statements, move |connection| Box::pin(async move {
                 let (at, next) = (number(expected)?, expected.next());
                 let added = sqlx::query(
                     "INSERT INTO conference_events (conference, seq, event) \

@@ -1,6 +1,6 @@
 //! The one writer: collects what is waiting, runs it in one transaction, and answers after the commit.
 //!
-//! A job that fails is rolled back alone; a transaction that cannot be committed fails all its jobs. It retries
+//! A job that fails is rolled back alone, or with its transaction where that is cheaper; a transaction that cannot be committed fails all its jobs. It retries
 //! nothing: the caller knows what a failure means.
 use std::pin::Pin;
 
@@ -19,7 +19,29 @@ pub(crate) type Work<'c, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Se
 
 /// Tells the caller, once it is known whether the transaction was committed.
 type Answer = Box<dyn FnOnce(Outcome) + Send>;
-type Job = Box<dyn for<'c> FnOnce(&'c mut SqliteConnection) -> Work<'c, Answer> + Send>;
+type Ran<'c> = Pin<Box<dyn Future<Output = Result<Answer, Undone>> + Send + 'c>>;
+type Run = Box<dyn for<'c> FnOnce(&'c mut SqliteConnection) -> Ran<'c> + Send>;
+
+struct Job {
+    run: Run,
+    statements: Statements,
+}
+
+/// How many statements a job has. SQLite undoes a statement that fails; several need a savepoint, which is two more
+/// statements, and each costs a hand-over to SQLite's thread and back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Statements {
+    One,
+    Several,
+}
+
+/// Why a job has no answer to wait for. Its caller knows already.
+enum Undone {
+    /// By its own rules: it changed nothing, or is rolled back alone.
+    Refused,
+    /// By the database, which may have ended the transaction.
+    Broken,
+}
 
 #[derive(Clone, Copy)]
 enum Outcome {
@@ -48,8 +70,17 @@ impl Writer {
         T: Send + 'static,
         F: for<'c> FnOnce(&'c mut SqliteConnection) -> Work<'c, T> + Send + 'static,
     {
+        self.write_so(Statements::Several, work).await
+    }
+
+    /// The same for work that is known to have so many statements.
+    pub(crate) async fn write_so<T, F>(&self, statements: Statements, work: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut SqliteConnection) -> Work<'c, T> + Send + 'static,
+    {
         let (answer, answered) = oneshot::channel();
-        let job: Job = Box::new(move |connection| {
+        let run: Run = Box::new(move |connection| {
             Box::pin(async move {
                 match work(connection).await {
                     Ok(done) => Ok(Box::new(move |outcome| {
@@ -60,13 +91,15 @@ impl Writer {
                         drop(answer.send(result));
                     }) as Answer),
                     Err(refused) => {
-                        // The savepoint is rolled back, so the caller may know at once.
+                        let broken = matches!(refused, Error::Database(_));
+                        // Nothing of it stays, so the caller may know at once.
                         drop(answer.send(Err(refused)));
-                        Err(Error::NotCommitted)
+                        Err(if broken { Undone::Broken } else { Undone::Refused })
                     }
                 }
             })
         });
+        let job = Job { run, statements };
         self.0.send(Message::Job(job)).await.map_err(|_| Error::Closed)?;
         answered.await.map_err(|_| Error::Closed)?
     }
@@ -120,9 +153,19 @@ async fn commit(
 ) -> Result<(), sqlx::Error> {
     // Dropping the transaction rolls back, also when a disk error has ended it already.
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
-    for job in jobs {
+    for Job { run, statements } in jobs {
+        if statements == Statements::One {
+            match run(&mut transaction).await {
+                Ok(answer) => answers.push(answer),
+                Err(Undone::Refused) => {}
+                Err(Undone::Broken) => {
+                    return Err(sqlx::Error::Protocol("a statement failed".to_owned()));
+                }
+            }
+            continue;
+        }
         sqlx::query("SAVEPOINT job").execute(&mut *transaction).await?;
-        match job(&mut transaction).await {
+        match run(&mut transaction).await {
             Ok(answer) => answers.push(answer),
             Err(_) => {
                 sqlx::query("ROLLBACK TO SAVEPOINT job").execute(&mut *transaction).await?;
