@@ -289,7 +289,10 @@ impl Server {
         let Self { addresses, front, desks, health, shutdown, helpers } = self;
         health.ready();
         tracing::info!(sip = %addresses.sip, https = %addresses.https, "serving");
-        front.run(shutdown.clone()).await;
+        // As a task, so that what wakes it and what it wakes can be on one thread.
+        if let Err(error) = tokio::spawn(front.run(shutdown.clone())).await {
+            tracing::error!(%error, "the front ended badly");
+        }
         health.drain();
         // Whoever else serves here stops too, also if the front ended by itself.
         shutdown.trigger();
