@@ -46,10 +46,11 @@ fuzz: ## search for faults for SECONDS_MAX (60) in each fuzz target
 load: ## a short load on a system of its own
 	cargo run --release -p loadtest -- quick
 
-soak: ## a million messages with flat memory; ten thousand silent connections; a gibibyte past an idle receiver
+soak: ## a million messages with flat memory; ten thousand silent connections; a gibibyte past an idle receiver; 200 000 calls
 	cargo run --release -p loadtest -- fanout --receivers 5 --octets 300 --messages 1000000 --warmup 1s --growth-max 1024
 	cargo test --release -p mrfp --test program -- --ignored --nocapture
 	cargo test --release -p mrfp --test rfc4975 soak -- --ignored
+	cargo run --release -p loadtest -- sip --calls 200000
 
 bench-peers: ## the relay next to nats-server, mosquitto and haproxy; ROW=name runs one load and writes nothing
 	.ci/bench-peers $(if $(ROW),--row $(ROW) --rounds $(or $(ROUNDS),3),--rounds $(or $(ROUNDS),5) \

@@ -42,6 +42,8 @@ pub struct Plan {
     pub named: bool,
     /// Connections the relay takes from one address: on loopback everybody has the same.
     pub connections_max: usize,
+    /// Seconds a participant has to come to its seat, if not as long as usual.
+    pub bind_secs: Option<u64>,
 }
 
 impl Default for Plan {
@@ -52,6 +54,7 @@ impl Default for Plan {
             level: Level::Sealed,
             named: true,
             connections_max: 10_000,
+            bind_secs: None,
         }
     }
 }
@@ -290,6 +293,11 @@ impl Made {
 
     fn mrfp(&self) -> anyhow::Result<String> {
         let free = format!("{LOOPBACK}:0");
+        let mut limits =
+            serde_json::json!({ "connections_per_address_max": self.plan.connections_max });
+        if let (Some(secs), Some(limits)) = (self.plan.bind_secs, limits.as_object_mut()) {
+            limits.insert("bind_secs".to_owned(), secs.into());
+        }
         let config = serde_json::json!({
             "name": "mrfp-0",
             "msrp": with_identity(&self.server, serde_json::json!({ "listen": free })),
@@ -298,7 +306,7 @@ impl Made {
             })),
             "ops": { "listen": free },
             "drain": { "delay_secs": 0, "timeout_secs": 2 },
-            "limits": { "connections_per_address_max": self.plan.connections_max },
+            "limits": limits,
         });
         Ok(toml::to_string(&config)?)
     }

@@ -19,7 +19,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("common/client", &["ids", "msrp", "sip", "mls", "edge", "service"]),
     ("mrfp", &["ids", "msrp", "control", "record", "service"]),
     ("mrfc", &["ids", "msrp", "sip", "mls", "control", "service", "edge", "store"]),
-    ("loadtest", &["ids", "msrp", "mls", "control", "service", "client", "conclave"]),
+    ("loadtest", &["ids", "msrp", "sip", "mls", "control", "service", "client", "conclave"]),
     (".", &["ids", "sip", "mls", "service", "client", "mrfc", "mrfp"]),
 ];
 

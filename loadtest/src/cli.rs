@@ -8,6 +8,7 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use conclave::servers::{self, ServerCommand};
 
+use crate::calls;
 use crate::fanout::bare::Bare;
 use crate::fanout::cli::Fanout;
 use crate::fanout::peers::Peers;
@@ -35,6 +36,8 @@ pub enum Command {
     Quick(Quick),
     /// Load a relay, or another server, with one sender and many receivers and say what a delivery costs
     Fanout(Box<Fanout>),
+    /// Load a focus with registered phones that call conferences, and say what a call costs
+    Sip(Box<calls::cli::Sip>),
     /// Compare the relay with other servers under the same loads
     Peers(Peers),
     /// Run the smallest switch there can be
@@ -115,6 +118,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Mrfc { command } => servers::mrfc(command),
         Command::Mrfp { command } => servers::mrfp(command),
         Command::Fanout(options) => options.carry_out(),
+        Command::Sip(options) => options.carry_out(),
         Command::Peers(options) => options.carry_out(),
         Command::Bare(options) => options.serve().map(|()| ExitCode::SUCCESS),
         Command::Quick(options) => match options.asked() {

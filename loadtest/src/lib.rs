@@ -15,6 +15,8 @@
 //! What one delivery costs the relay, next to what it costs other servers, is for `fanout` to say: raw MSRP, no devices and no
 //! keys, every octet checked. Its manual is that of [`fanout`].
 //!
+//! What a call costs the focus, while thousands of phones stay registered, is for `sip` to say: its manual is that of [`calls`].
+//!
 //! # What each number of `quick` means
 //!
 //! - **offered**: messages of the schedule, and how many a second. The schedule is *open*: message *n* is meant for the
@@ -63,6 +65,7 @@
 //! | `report`, `summary` | the result as JSON and in words (pure) |
 //! | `live` | progress on standard error |
 //! | `fanout/` | what a delivery costs: see there |
+//! | `calls/` | what a call costs: see there |
 //! | `units` | durations as people write them (pure) |
 //!
 //! The pure part can be had alone:
@@ -89,6 +92,7 @@
 //! # Ok::<(), loadtest::scenario::BadScenario>(())
 //! ```
 pub mod book;
+pub mod calls;
 pub mod cli;
 pub mod fanout;
 mod fleet;
