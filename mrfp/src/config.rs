@@ -275,7 +275,7 @@ pub struct Limits {
     /// Octets that may wait for one connection. Default 16 MiB: a file that comes faster than a phone reads.
     pub outbox_octets_max: usize,
     /// Chunks of one session that a receiver has not answered; others wait in its outbox. Default 16 384: more than a
-    /// receiver that reads falls behind by, at 16 octets each.
+    /// receiver that reads falls behind by, at 16 octets each, and some 40 more for one that answers out of turn.
     pub unanswered_max: usize,
     /// Seconds a receiver may leave a chunk unanswered that is with the operating system. Default 30 (RFC 4975, 7.1.1);
     /// then its session has failed.
