@@ -6,6 +6,7 @@ mod common;
 mod drain;
 mod metrics;
 mod soak;
+mod storm;
 #[expect(dead_code, reason = "its other parts are for abuse.rs")]
 #[path = "../abuse/talk.rs"]
 mod talk;
