@@ -21,6 +21,7 @@
 //! let response = Response::to(&request, Status::OK).with_to_tag("f1");
 //! assert!(response.to_bytes().starts_with(b"SIP/2.0 200 OK\r\n"));
 //! ```
+pub mod conference_info;
 pub mod digest;
 pub mod gruu;
 pub mod header;
