@@ -208,6 +208,21 @@ pub struct Conferences {
     /// How a relay finds the session of a request: `strict`, or `session-id` where border controllers rewrite paths in
     /// SDP and not in MSRP. Default `strict`; a participant behind RFC 6714 is matched by its session-id in any case.
     pub session_match: SessionMatch,
+    /// Who may watch who is in a conference (RFC 4575): its `participants`, or `everybody` who can log in and was not put
+    /// out. Default `participants`.
+    pub watchers: Watchers,
+    /// Seconds between two notifications to one watcher; what happens meanwhile comes in one. 5 (RFC 4575, 3.9).
+    pub notify_secs: u64,
+}
+
+/// Who may watch a conference.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Watchers {
+    /// Who is on its roster.
+    Participants,
+    /// Every user.
+    Everybody,
 }
 
 /// How much of a path must be as SDP said.
@@ -256,6 +271,16 @@ pub struct Limits {
     pub dialogs_max: usize,
     /// Dialogs on one connection. 256: a person in very many rooms.
     pub dialogs_per_connection_max: usize,
+    /// Subscriptions at once. 20 000: one for each dialog.
+    pub subscriptions_max: usize,
+    /// Subscriptions on one connection. 256, as dialogs.
+    pub subscriptions_per_connection_max: usize,
+    /// Shortest subscription, seconds. 60; below it 423 (RFC 6665, 4.2.1.1).
+    pub subscribe_secs_min: u32,
+    /// Subscription length when the client names none, seconds. 3 600 (RFC 4575, 3.3).
+    pub subscribe_secs_default: u32,
+    /// Longest subscription, seconds; more is cut to it. 7 200.
+    pub subscribe_secs_max: u32,
     /// Conferences at once. 10 000.
     pub conferences_max: usize,
     /// Conferences at once that one person has made. 100; above it 486.
@@ -324,6 +349,8 @@ impl Default for Conferences {
             nicknames_reserved: words.map(String::from).to_vec(),
             private_messages: true,
             session_match: SessionMatch::Strict,
+            watchers: Watchers::Participants,
+            notify_secs: 5,
         }
     }
 }
@@ -342,6 +369,11 @@ impl Default for Limits {
             call_secs: 10,
             dialogs_max: 20_000,
             dialogs_per_connection_max: 256,
+            subscriptions_max: 20_000,
+            subscriptions_per_connection_max: 256,
+            subscribe_secs_min: 60,
+            subscribe_secs_default: 3_600,
+            subscribe_secs_max: 7_200,
             conferences_max: 10_000,
             conferences_per_person_max: 100,
             participants_max: 5_000,

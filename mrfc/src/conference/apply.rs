@@ -1,5 +1,5 @@
 //! The second half of the path: following an event that has happened. It cannot fail.
-use ids::SeatId;
+use ids::{Aor, SeatId, Term};
 use mls::wire::{Bundle, ClaimedKeyPackage, CommitRequest, CommitResult, Kind, Reason};
 
 use super::decide::Change;
@@ -9,7 +9,9 @@ use super::group::{Facts, Group};
 use super::nickname::Nickname;
 use super::nicknames::Nicknames;
 use super::nouns::{At, Blob, Level, Participant, Why};
+use super::partings::{Parting, Partings};
 use super::roster::{Roster, Seat};
+use super::rules::Rules;
 use super::{About, Committing, Conference, Decision};
 
 impl Conference {
@@ -41,25 +43,20 @@ impl Conference {
         let at = event.at;
         match &event.what {
             What::Created { creator, level, relay, term } => {
-                self.term = *term;
-                let (creator, relay) = (creator.clone(), relay.clone());
-                self.roster = Roster::default();
-                self.roster.found(&creator);
-                self.group = Group { era: self.group.era, ..Group::default() };
-                self.committing = Committing::default();
-                self.nicknames = Nicknames::default();
-                let (level, term) = (*level, *term);
-                self.about =
-                    Some(About { creator, level, relay, term, created: at, joined: false });
-                vec![Effect::Open]
+                self.created(at, creator, *level, relay, *term)
             }
-            What::Joined { who, seat, identities, peer_path, end } => {
+            What::Joined { who, seat, identities, peer_path, end, came, shown } => {
+                self.roster.show(&who.aor, *shown);
+                self.partings.back(&who.aor, Some(&who.device));
+                self.partings.back(&who.aor, None);
                 let seat = Seat {
                     id: *seat,
                     bound: false,
                     identities: identities.clone(),
                     peer_path: peer_path.clone(),
                     end: end.clone(),
+                    came: *came,
+                    since: at,
                 };
                 self.joined(at, who, seat)
             }
@@ -83,6 +80,8 @@ impl Conference {
                 self.roster.invite(who);
                 vec![Effect::DialOut { who: who.clone(), by: by.clone() }]
             }
+            What::Unreached { who } => self.unreached(at, who),
+            What::Ruled { ruling, .. } => self.ruled(ruling),
             What::Departed { who, why, pending } => self.departed(at, who, *why, pending),
             What::Advanced { .. } => self.advanced(event),
             What::Gathered { of, until } => {
@@ -104,12 +103,42 @@ impl Conference {
         }
     }
 
+    fn created(
+        &mut self,
+        at: At,
+        creator: &Aor,
+        level: Level,
+        relay: &str,
+        term: Term,
+    ) -> Vec<Effect> {
+        self.term = term;
+        self.roster = Roster::default();
+        self.roster.found(creator);
+        self.group = Group { era: self.group.era, ..Group::default() };
+        self.committing = Committing::default();
+        self.nicknames = Nicknames::default();
+        self.partings = Partings::default();
+        self.rules = Rules::default();
+        let (creator, relay) = (creator.clone(), relay.to_owned());
+        self.about = Some(About { creator, level, relay, term, created: at, joined: false });
+        vec![Effect::Open]
+    }
+
+    fn unreached(&mut self, at: At, who: &Aor) -> Vec<Effect> {
+        let hidden = self.roster.hidden(who);
+        self.roster.declined(who);
+        let (aor, device, why) = (who.clone(), None, Why::Unreachable);
+        self.partings.add(Parting { aor, hidden, device, why, at });
+        Vec::new()
+    }
+
     fn joined(&mut self, at: At, who: &Participant, seat: Seat) -> Vec<Effect> {
         if let Some(about) = &mut self.about {
             about.joined = true;
         }
         let id = seat.id;
         let former = self.roster.seat(who, seat);
+        self.roster.succeed();
         self.seats_over(former, at);
         self.committing.forget(who);
         self.find_joiners(at);
@@ -147,14 +176,16 @@ impl Conference {
             return Vec::new();
         };
         self.seats_over([seat], at);
+        self.parted(&who, why, at);
         self.committing.forget(&who);
         // Membership outlives the dialog; who never was a member, or in an open room, is just gone.
         if !self.group.is_member(&who) || self.level() == Some(Level::Open) {
             self.roster.drop_device(&who);
         }
-        if why == Why::Refused {
+        if matches!(why, Why::Refused | Why::Unreachable) {
             self.roster.declined(&who.aor);
         }
+        self.roster.succeed();
         self.find_joiners(at);
         let bye = (!why.dialog_over()).then_some(Effect::Bye(seat, why));
         std::iter::once(Effect::Unseat(seat, why)).chain(bye).collect()
@@ -169,6 +200,17 @@ impl Conference {
         why: Why,
         pending: &[Participant],
     ) -> Vec<Effect> {
+        match who {
+            Departed::Device(device) => self.parted(device, why, at),
+            Departed::Person(aor) => {
+                let devices = self
+                    .roster
+                    .devices_of(aor)
+                    .map(|(device, _)| Participant { aor: aor.clone(), device: device.clone() });
+                let devices: Vec<Participant> = devices.collect();
+                devices.iter().for_each(|device| self.parted(device, why, at));
+            }
+        }
         let (seats, calls): (Vec<SeatId>, _) = match who {
             // A device that leaves has ended its dialog by itself.
             Departed::Device(device) => {
@@ -183,6 +225,13 @@ impl Conference {
                 (seats.clone(), seats)
             }
         };
+        // Who leaves for good decides about nobody any more.
+        if let Departed::Device(device) = who
+            && self.roster.devices_of(&device.aor).next().is_none()
+        {
+            self.roster.drop_person(&device.aor);
+        }
+        self.roster.succeed();
         self.seats_over(seats.iter().copied(), at);
         self.committing.restart();
         if let Some(facts) = self.group.facts.as_mut() {
@@ -268,7 +317,7 @@ impl Conference {
     }
 
     /// The room begins anew elsewhere: no path of the old relay is good any more.
-    fn moved(&mut self, relay: &str, term: ids::Term, at: At) -> Vec<Effect> {
+    fn moved(&mut self, relay: &str, term: Term, at: At) -> Vec<Effect> {
         self.term = term;
         if let Some(about) = &mut self.about {
             relay.clone_into(&mut about.relay);
@@ -296,6 +345,13 @@ impl Conference {
         self.committing = Committing::default();
         self.nicknames = Nicknames::default();
         effects
+    }
+
+    /// Remembers how a device went, for those who watch.
+    fn parted(&mut self, who: &Participant, why: Why, at: At) {
+        let hidden = self.roster.hidden(&who.aor);
+        let (aor, device) = (who.aor.clone(), Some(who.device.clone()));
+        self.partings.add(Parting { aor, hidden, device, why, at });
     }
 
     /// What belongs to seats and not to devices ends with them.

@@ -2,7 +2,8 @@
 use bytes::Bytes;
 use ids::{Aor, SeatId};
 
-use super::nouns::{End, Level, Participant, PeerPath, Why};
+use super::nouns::{Came, End, Level, Participant, PeerPath, Shown, Why};
+use super::rules::Ruling;
 
 /// A device that wants a seat.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +18,10 @@ pub struct Joining {
     pub peer_path: Option<PeerPath>,
     /// What else its SDP says.
     pub end: End,
+    /// How it came.
+    pub came: Came,
+    /// Whether others learn who it is.
+    pub shown: Shown,
 }
 
 /// What somebody asks for.
@@ -73,6 +78,15 @@ pub enum Command {
         by: Aor,
         /// Whom.
         who: Aor,
+    },
+    /// Nobody could be reached of those who were to be called for this person.
+    Unreached(Aor),
+    /// A moderator, or the operator, settles something.
+    Rule {
+        /// Who asks; none: the operator.
+        by: Option<Aor>,
+        /// What.
+        ruling: Ruling,
     },
     /// The operator wants somebody out, with all devices.
     Expel(Aor),

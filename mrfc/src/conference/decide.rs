@@ -9,7 +9,8 @@ use mls::wire::Bundle;
 
 use super::event::{Departed, Event, Task, What};
 use super::nickname::Nickname;
-use super::nouns::{At, Blob, Level, Participant, Why};
+use super::nouns::{At, Blob, Level, Participant, Shown, Why};
+use super::rules::Ruling;
 use super::{About, Command, Conference, Due, Joining, Refusal, Work, policy};
 
 /// An event that may be kept and followed. Only [`Conference::decide`] makes one.
@@ -102,6 +103,23 @@ impl Conference {
                 let why = if by == who { Why::Left } else { Why::Kicked };
                 return self.depart(Departed::Person(who.clone()), why);
             }
+            Command::Unreached(who) => {
+                let waited =
+                    self.roster.is_invited(who) && self.roster.devices_of(who).next().is_none();
+                if !waited {
+                    return Err(Refusal::NothingNew);
+                }
+                What::Unreached { who: who.clone() }
+            }
+            // Somebody who is in is put out, and thereby kept out.
+            Command::Rule { by, ruling: Ruling::Ban(who) } if self.roster.has(who) => {
+                let by = by.as_ref().filter(|by| *by != who);
+                if let Some(by) = by {
+                    policy::may_remove(&self.roster, &about.creator, by, who)?;
+                }
+                return self.depart(Departed::Person(who.clone()), Why::Kicked);
+            }
+            Command::Rule { by, ruling } => self.rule(about, by.as_ref(), ruling)?,
             Command::Expel(who) if self.roster.has(who) => {
                 return self.depart(Departed::Person(who.clone()), Why::Kicked);
             }
@@ -128,13 +146,19 @@ impl Conference {
     }
 
     fn join(&self, joining: &Joining) -> Result<What, Refusal> {
-        policy::may_join(&self.roster, &joining.who, self.terms.bounds.participants_max)?;
+        let max = self.terms.bounds.participants_max;
+        policy::may_join(&self.roster, &self.rules, &joining.who, max)?;
+        if joining.shown == Shown::Hidden && self.level() == Some(Level::Sealed) {
+            return Err(Refusal::NotAnonymous);
+        }
         Ok(What::Joined {
             who: joining.who.clone(),
             seat: joining.seat,
             identities: joining.identities.clone(),
             peer_path: joining.peer_path.clone(),
             end: joining.end.clone(),
+            came: joining.came,
+            shown: joining.shown,
         })
     }
 
@@ -142,7 +166,7 @@ impl Conference {
     fn rename(&self, seat: SeatId, wish: &str, now: At) -> Result<What, Refusal> {
         let (who, _) = self.roster.at(seat).ok_or(Refusal::NoSeat)?;
         let policy = &self.terms.nicknames;
-        if !policy.allowed {
+        if !policy.allowed || !self.rules.nicknames {
             return Err(Refusal::NoNicknames);
         }
         let wish = if wish.is_empty() { None } else { Some(Nickname::parse(wish)?) };

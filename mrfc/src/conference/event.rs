@@ -4,7 +4,8 @@ use bytes::Bytes;
 use ids::{Aor, Epoch, Era, SeatId, Term};
 use serde::{Deserialize, Serialize};
 
-use super::nouns::{At, Blob, End, Level, Participant, PeerPath, Why};
+use super::nouns::{At, Blob, Came, End, Level, Participant, PeerPath, Shown, Why};
+use super::rules::Ruling;
 
 /// The format of the journal. A program reads its own and every earlier one.
 const VERSION: u8 = 1;
@@ -46,6 +47,12 @@ pub enum What {
         /// What else its SDP says.
         #[serde(flatten)]
         end: End,
+        /// How it came.
+        #[serde(default)]
+        came: Came,
+        /// Whether others learn who it is.
+        #[serde(default)]
+        shown: Shown,
     },
     /// The SDP of a seated device became known.
     Answered {
@@ -82,6 +89,18 @@ pub enum What {
         by: Aor,
         /// Who.
         who: Aor,
+    },
+    /// Somebody who was to be called is not reached.
+    Unreached {
+        /// Who.
+        who: Aor,
+    },
+    /// A moderator, or the operator, has settled something.
+    Ruled {
+        /// Who; none: the operator.
+        by: Option<Aor>,
+        /// What.
+        ruling: Ruling,
     },
     /// A device or a person is out of the conference.
     Departed {

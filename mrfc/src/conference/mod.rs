@@ -16,6 +16,8 @@
 //! | `command` `event` `effect` `refusal` | what enters, happens, follows, is turned down |
 //! | `roster` | who belongs to it, on which device, at which seat |
 //! | `policy` | who may do what |
+//! | `rules` | what moderators settle |
+//! | `scene` `partings` | what watchers see, and who has just gone |
 //! | `nickname` `nicknames` | what a nickname may be, and who has which |
 //! | `group` | era, epoch, members, pending Removes; beside them the MLS ledger |
 //! | `committing` | who is asked to change the group, and when |
@@ -33,9 +35,12 @@ mod nickname;
 mod nicknames;
 mod nouns;
 mod overview;
+mod partings;
 mod policy;
 mod refusal;
 mod roster;
+mod rules;
+mod scene;
 mod tail;
 #[cfg(test)]
 mod tests;
@@ -58,10 +63,15 @@ use group::Group;
 pub use nickname::{BadNickname, Nickname};
 pub use nicknames::NicknamePolicy;
 use nicknames::Nicknames;
-pub use nouns::{At, Blob, Dial, End, Level, Participant, PeerPath, Transport, Why};
+pub use nouns::{
+    At, Blob, Came, Dial, End, Flow, Level, Participant, PeerPath, Shown, Transport, Why,
+};
 pub use overview::{Device, Overview, Person, Presence};
+use partings::Partings;
 pub use refusal::Refusal;
 pub use roster::{Roster, Seat};
+pub use rules::{Rules, Ruling, SUBJECT_OCTETS_MAX};
+pub use scene::{Place, Scene, Seen, Stand};
 use tail::Tail;
 
 /// What a conference never changes.
@@ -130,6 +140,8 @@ pub struct Conference {
     group: Group,
     committing: Committing,
     nicknames: Nicknames,
+    rules: Rules,
+    partings: Partings,
 }
 
 /// A conference after its journal was followed.
@@ -167,6 +179,8 @@ impl Conference {
             group: Group::default(),
             committing: Committing::default(),
             nicknames: Nicknames::default(),
+            rules: Rules::default(),
+            partings: Partings::default(),
         }
     }
 
@@ -301,9 +315,16 @@ impl Conference {
     /// A seat of the relay's room as it should be.
     pub fn seat(&self, seat: SeatId) -> Option<control::Seat> {
         let (who, seat) = self.roster.at(seat)?;
+        let hidden = self.roster.hidden(&who.aor);
+        let identities = match hidden {
+            // Others write to the number, and it is what this one writes as.
+            Some(number) => vec![anonymous(number)],
+            None => seat.identities.clone(),
+        };
         Some(control::Seat {
-            identities: seat.identities.clone(),
-            private_messages: seat.end.private_messages,
+            identities,
+            muted: self.roster.is_muted(&who.aor) || !seat.end.flow.sends(),
+            private_messages: seat.end.private_messages && self.rules.private_messages,
             peer_path: seat.peer_path.as_ref().map(|path| path.0.clone()),
             accept_wrapped_types: seat.end.accept_wrapped_types.clone(),
             matching: seat.end.matching(),
@@ -365,6 +386,11 @@ impl Conference {
         let (end, who) = self.group.ledger.as_ref()?.next_expiry()?;
         Some((At::from(end), Due::Expired(who.into())))
     }
+}
+
+/// What others see in place of a name (RFC 4575, 5.6).
+pub fn anonymous(number: u32) -> String {
+    format!("sip:anonymous-{number}@anonymous.invalid")
 }
 
 /// What is due.

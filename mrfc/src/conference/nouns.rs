@@ -75,6 +75,8 @@ pub enum Why {
     Expired,
     /// The conference ended.
     Ended,
+    /// It was called, and no answer came.
+    Unreachable,
 }
 
 impl Why {
@@ -93,12 +95,13 @@ impl Why {
             Self::Kicked => "removed by a moderator",
             Self::Expired => "certificate ended",
             Self::Ended => "conference ended",
+            Self::Unreachable => "not reached",
         }
     }
 
     /// Whether the dialog is over already, so that nobody needs to be told.
     pub(crate) const fn dialog_over(self) -> bool {
-        matches!(self, Self::Away | Self::Refused | Self::Left)
+        matches!(self, Self::Away | Self::Refused | Self::Left | Self::Unreachable)
     }
 }
 
@@ -176,6 +179,58 @@ pub struct End {
     /// What carries it.
     #[serde(skip_serializing_if = "Transport::is_tls")]
     pub transport: Transport,
+    /// Which way its messages flow (RFC 3264, 6.1).
+    #[serde(skip_serializing_if = "Flow::is_both")]
+    pub flow: Flow,
+}
+
+/// Which way messages flow, seen from the participant.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Flow {
+    /// It sends and receives.
+    #[default]
+    SendRecv,
+    /// It only sends.
+    SendOnly,
+    /// It only receives.
+    RecvOnly,
+    /// Neither: it is on hold.
+    Inactive,
+}
+
+impl Flow {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+    fn is_both(&self) -> bool {
+        *self == Self::SendRecv
+    }
+
+    /// Whether it may send.
+    pub const fn sends(self) -> bool {
+        matches!(self, Self::SendRecv | Self::SendOnly)
+    }
+}
+
+/// How a device came to its seat.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Came {
+    /// It called the conference.
+    #[default]
+    DialedIn,
+    /// The conference called it.
+    DialedOut,
+}
+
+/// Whether others learn who somebody is (RFC 3323).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Shown {
+    /// By name.
+    #[default]
+    Named,
+    /// As a number.
+    Hidden,
 }
 
 /// What carries MSRP.

@@ -16,6 +16,18 @@ pub enum Refusal {
     /// A moderator has removed this person, who may come back when invited again.
     #[error("a moderator has removed this person")]
     Barred,
+    /// A moderator has locked the conference.
+    #[error("the conference is locked")]
+    Locked,
+    /// Group keys show every member who the others are.
+    #[error("nobody is anonymous in a sealed conference")]
+    NotAnonymous,
+    /// Without a moderator nobody could be asked any more.
+    #[error("the last moderator cannot give the role up; hand it on first")]
+    LastModerator,
+    /// Whoever asks may not know who is in it.
+    #[error("only participants may watch this conference")]
+    NotWatcher,
     /// Whoever asks, or whom it is about, is not on the roster.
     #[error("{0} is not on the roster")]
     NotOnRoster(Aor),

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ids::{Aor, DeviceId, SeatId};
 
-use super::nouns::{End, Participant, PeerPath};
+use super::nouns::{At, Came, End, Participant, PeerPath, Shown};
 
 /// A participant's place at the relay.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +19,10 @@ pub struct Seat {
     pub peer_path: Option<PeerPath>,
     /// What else its SDP says.
     pub end: End,
+    /// How its device came.
+    pub came: Came,
+    /// Since when it is there.
+    pub since: At,
 }
 
 /// A person on the roster.
@@ -26,6 +30,8 @@ pub struct Seat {
 struct Person {
     moderator: bool,
     invited: bool,
+    /// The number that others see in place of the name.
+    hidden: Option<u32>,
     /// The devices that take part, each with its seat unless it is away.
     devices: BTreeMap<DeviceId, Option<Seat>>,
 }
@@ -35,6 +41,8 @@ struct Person {
 pub struct Roster {
     people: BTreeMap<Aor, Person>,
     barred: BTreeSet<Aor>,
+    muted: BTreeSet<Aor>,
+    hidden: u32,
     seats: BTreeMap<SeatId, Participant>,
 }
 
@@ -112,6 +120,77 @@ impl Roster {
         seats
     }
 
+    /// Others see this person so from now on. Who is known by name to those who are there stays so.
+    pub(super) fn show(&mut self, who: &Aor, shown: Shown) {
+        let known = self.people.get(who).is_some_and(|person| !person.devices.is_empty());
+        if known {
+            return;
+        }
+        let number = self.hidden + 1;
+        let person = self.people.entry(who.clone()).or_default();
+        match shown {
+            Shown::Named => person.hidden = None,
+            Shown::Hidden if person.hidden.is_some() => {}
+            Shown::Hidden => (person.hidden, self.hidden) = (Some(number), number),
+        }
+    }
+
+    /// The number that others see in place of this person's name.
+    pub fn hidden(&self, who: &Aor) -> Option<u32> {
+        self.people.get(who)?.hidden
+    }
+
+    /// Gives or takes the right to decide about others.
+    pub(super) fn appoint(&mut self, who: &Aor, moderator: bool) {
+        if let Some(person) = self.people.get_mut(who) {
+            person.moderator = moderator;
+            if person.devices.is_empty() && !moderator && !person.invited {
+                self.people.remove(who);
+            }
+        }
+    }
+
+    /// Lets a person talk, or not.
+    pub(super) fn mute(&mut self, who: &Aor, muted: bool) {
+        if muted {
+            self.muted.insert(who.clone());
+        } else {
+            self.muted.remove(who);
+        }
+    }
+
+    /// Whether a moderator keeps this person from talking.
+    pub fn is_muted(&self, who: &Aor) -> bool {
+        self.muted.contains(who)
+    }
+
+    /// How many are kept from talking, or out.
+    pub(super) fn listed(&self) -> usize {
+        self.muted.len() + self.barred.len()
+    }
+
+    /// The people who may decide about others.
+    pub fn moderators(&self) -> impl Iterator<Item = &Aor> {
+        self.people.iter().filter(|(_, person)| person.moderator).map(|(aor, _)| aor)
+    }
+
+    /// Where no moderator has a device in the conference, whoever is seated longest becomes one.
+    pub(super) fn succeed(&mut self) {
+        let governed = |person: &Person| person.moderator && !person.devices.is_empty();
+        if self.people.values().any(governed) {
+            return;
+        }
+        let next = self.bound().next().or_else(|| self.seats.values().next());
+        if let Some(next) = next.map(|who| who.aor.clone()) {
+            self.appoint(&next, true);
+        }
+    }
+
+    /// Lets a person in again.
+    pub(super) fn unbar(&mut self, who: &Aor) {
+        self.barred.remove(who);
+    }
+
     /// Keeps a person out until invited again.
     pub(super) fn bar(&mut self, who: &Aor) {
         self.barred.insert(who.clone());
@@ -174,6 +253,11 @@ impl Roster {
         self.barred.iter()
     }
 
+    /// Whether somebody called has not come yet.
+    pub fn is_invited(&self, who: &Aor) -> bool {
+        self.people.get(who).is_some_and(|person| person.invited)
+    }
+
     /// Every seat, in the order of their numbers.
     pub fn seats(&self) -> impl Iterator<Item = SeatId> + '_ {
         self.seats.keys().copied()
@@ -210,6 +294,8 @@ mod tests {
             identities: Vec::new(),
             peer_path: None,
             end: End::default(),
+            came: Came::DialedIn,
+            since: At::default(),
         }
     }
 

@@ -5,4 +5,5 @@ mod joining;
 mod nicknames;
 mod people;
 mod recovery;
+mod ruling;
 mod world;

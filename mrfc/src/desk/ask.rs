@@ -5,7 +5,7 @@ use ids::{Aor, SeatId};
 use tokio::sync::oneshot;
 
 use super::{Gone, Joiner, SeatGiven};
-use crate::conference::{End, Level, Overview, Refusal};
+use crate::conference::{End, Level, Overview, Refusal, Ruling, Scene};
 use crate::relays::Done;
 
 pub(super) type Reply<T> = oneshot::Sender<Result<T, Refusal>>;
@@ -18,6 +18,9 @@ pub(super) enum Ask {
     Gone { seat: SeatId, how: Gone },
     Invite { by: Aor, who: Aor, reply: Reply<()> },
     Kick { by: Aor, who: Aor, reply: Reply<()> },
+    Unreached { who: Aor },
+    Rule { by: Option<Aor>, ruling: Ruling, reply: Reply<()> },
+    Scene { reply: Reply<Scene> },
     Overview { reply: Reply<Overview> },
     Close { reply: Reply<()> },
     Expel { who: Aor, reply: Reply<()> },

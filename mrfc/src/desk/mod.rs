@@ -6,10 +6,12 @@
 //!  time ── tick ──►┘          └─► Refusal
 //! ```
 //!
-//! This file is the handle that others hold; `task` is the desk itself; `registry` finds the desk of a conference;
+//! This file is the handle that others hold; `task` is the desk itself, `asked` what it does with each ask; `registry` finds the desk of a conference;
 //! `recover` brings every conference back after a start. A desk knows no SIP and no MSRP.
 mod ask;
+mod asked;
 mod figures;
+mod govern;
 mod nickname;
 mod overview;
 mod recover;
@@ -18,6 +20,7 @@ mod seating;
 mod task;
 #[cfg(test)]
 mod tests;
+mod watched;
 
 use std::fmt;
 use std::ops::Range;
@@ -38,7 +41,7 @@ use crate::relays::{Heard, Relays};
 use ask::Ask;
 use registry::Registry;
 
-pub use crate::conference::{Dial, End, Refusal, Transport};
+pub use crate::conference::{Came, Dial, End, Flow, Refusal, Ruling, Shown, Transport};
 pub use figures::Figures;
 pub use overview::Listed;
 
@@ -134,6 +137,10 @@ pub struct Joiner {
     pub peer_path: Option<String>,
     /// What else its SDP says.
     pub end: End,
+    /// How it comes.
+    pub came: Came,
+    /// Whether others learn who it is.
+    pub shown: Shown,
 }
 
 /// A seat, ready to be taken.
@@ -160,8 +167,10 @@ pub enum Gone {
     Away,
     /// BYE with `Reason: conclave;cause=1`: the device leaves.
     Left,
-    /// The call was declined or never answered.
+    /// The call was declined.
     Refused,
+    /// The call was never answered.
+    Unreached,
 }
 
 /// What the front has to do.
@@ -175,6 +184,16 @@ pub enum SipEffect {
         who: Aor,
         /// Who asked for it.
         by: Aor,
+    },
+    /// Those who watch this conference may look again.
+    Changed {
+        /// Which.
+        conference: ConferenceId,
+    },
+    /// This conference is no more, and somebody watched it.
+    Deleted {
+        /// Which.
+        conference: ConferenceId,
     },
     /// End the dialog of this seat, if there is one.
     Bye {

@@ -19,6 +19,10 @@ pub(super) const fn status(outcome: &Result<(), Refusal>) -> u16 {
         Refusal::NoNicknames
         | Refusal::Exists
         | Refusal::NotModerator
+        | Refusal::Locked
+        | Refusal::NotAnonymous
+        | Refusal::LastModerator
+        | Refusal::NotWatcher
         | Refusal::Barred
         | Refusal::NotOnRoster(_)
         | Refusal::Founder

@@ -12,22 +12,22 @@ use mls::wire::{self, CommitResult};
 use store::Entry;
 use tracing::{debug, info, warn};
 
-use super::ask::{Ask, FromRelay, Reply};
+use super::Shared;
+use super::ask::FromRelay;
 use super::registry::{Asks, Notices};
 use super::seating::{Seated, Seating};
-use super::{Gone, Shared};
+use super::watched::Watched;
 use crate::conference::{
-    Command, Conference, Effect, Joining, Participant, PeerPath, Recovered, Refusal, Told, What,
-    Why,
+    Command, Conference, Effect, Participant, Recovered, Refusal, Told, What, Why,
 };
 use crate::perform::{Keys, Performer};
 
 /// One conference and everything that belongs to its task.
 pub(super) struct Desk {
-    shared: Arc<Shared>,
-    conference: Conference,
+    pub(super) shared: Arc<Shared>,
+    pub(super) conference: Conference,
     performer: Performer,
-    seating: Seating,
+    pub(super) seating: Seating,
     /// Keys for answers that are not in the journal.
     answers: Keys,
     /// What the last events before the start had said, and may not have reached the relay.
@@ -35,7 +35,9 @@ pub(super) struct Desk {
     /// What was due could not be done: not again before then.
     rest: Option<SystemTime>,
     /// Another owner has appended, or the conference has ended.
-    over: bool,
+    pub(super) over: bool,
+    /// Who watches, as far as the desk knows.
+    pub(super) watched: Watched,
 }
 
 /// Starts the desk of a conference that is to be made.
@@ -77,7 +79,8 @@ impl Desk {
         let performer = Performer::new(shared.relays.clone(), shared.sip.clone());
         let answers = Keys::of_answers(conference.seq());
         let (tail, rest) = (Vec::new(), None);
-        Self { shared, conference, performer, seating, answers, tail, rest, over: false }
+        let watched = Watched::default();
+        Self { shared, conference, performer, seating, answers, tail, rest, over: false, watched }
     }
 
     /// A desk for a conference that was there before the start. Its dialogs are lost.
@@ -185,6 +188,7 @@ impl Desk {
         let claims = self.performer.all(&self.conference, &relay, keys, effects).await;
         self.shared.counting.followed(&self.conference, &what);
         self.noted(&what);
+        self.tell_watchers(&what).await;
         Ok(claims)
     }
 
@@ -234,91 +238,14 @@ impl Desk {
         of.into_iter().zip(packages.chain(std::iter::repeat(None))).collect()
     }
 
-    async fn ask(&mut self, ask: Ask) {
-        match ask {
-            Ask::Create { creator, level, relay, reply } => {
-                let made = self.run(&Command::Create { creator, level, relay }).await;
-                // A desk whose conference was not made has nothing to do.
-                self.over |= !self.conference.is_open();
-                reply.send(made).ok();
-            }
-            Ask::Join { seat, joiner, reply } => {
-                let who = Participant { aor: joiner.aor, device: joiner.device };
-                let joining = Joining {
-                    who,
-                    seat,
-                    identities: joiner.identities,
-                    peer_path: joiner.peer_path.map(PeerPath),
-                    end: joiner.end,
-                };
-                match self.run(&Command::Join(joining)).await {
-                    Ok(()) => {
-                        let until = self.shared.now() + self.shared.limits.seated;
-                        self.seating.wait(seat, reply, until);
-                    }
-                    Err(refusal) => drop(reply.send(Err(refusal))),
-                }
-            }
-            Ask::Answered { seat, peer_path, end } => {
-                let peer_path = PeerPath(peer_path);
-                self.tried(&Command::Answered { seat, peer_path, end }).await;
-            }
-            Ask::Gone { seat, how: Gone::Left } => self.tried(&Command::Leave(seat)).await,
-            Ask::Gone { seat, how: Gone::Away } => self.gone(seat, Why::Away).await,
-            Ask::Gone { seat, how: Gone::Refused } => self.gone(seat, Why::Refused).await,
-            Ask::Invite { by, who, reply } => {
-                reply.send(self.run(&Command::Invite { by, who }).await).ok();
-            }
-            Ask::Kick { by, who, reply } => match self.run(&Command::Kick { by, who }).await {
-                Ok(()) => self.confirmed(reply).await,
-                Err(refusal) => drop(reply.send(Err(refusal))),
-            },
-            Ask::Expel { who, reply } => match self.run(&Command::Expel(who)).await {
-                Ok(()) => self.confirmed(reply).await,
-                Err(refusal) => drop(reply.send(Err(refusal))),
-            },
-            Ask::Close { reply } => drop(reply.send(self.run(&Command::Close).await)),
-            Ask::Overview { reply } => {
-                let overview = self.conference.overview().ok_or(Refusal::NoSuchConference);
-                reply.send(overview).ok();
-            }
-            Ask::GroupState { who, reply } => {
-                let state = self.conference.group_state(&who);
-                reply.send(state.map(|state| state.map(|state| state.to_bytes()))).ok();
-            }
-        }
-    }
-
-    /// Answers when the relay has carried out what it was just ordered, or says that it has not yet. The desk goes
-    /// on meanwhile.
-    async fn confirmed(&self, reply: Reply<()>) {
-        let (shared, id) = (Arc::clone(&self.shared), self.conference.id().clone());
-        let Ok(receipt) = shared.relays.receipt(&self.relay(), &id).await else {
-            return drop(reply.send(Err(Refusal::Unconfirmed)));
-        };
-        let tasks = shared.tasks.clone();
-        tasks.spawn(async move {
-            let receipt = tokio::time::timeout(shared.limits.confirmed, receipt);
-            let confirmed = tokio::select! {
-                receipt = receipt => matches!(receipt, Ok(Ok(()))),
-                () = shared.stopping.cancelled() => false,
-            };
-            if !confirmed {
-                warn!(conference = %id, "the relay has not confirmed a removal");
-            }
-            let answer = if confirmed { Ok(()) } else { Err(Refusal::Unconfirmed) };
-            reply.send(answer).ok();
-        });
-    }
-
     /// Runs a command whose refusal nobody waits for.
-    async fn tried(&mut self, command: &Command) {
+    pub(super) async fn tried(&mut self, command: &Command) {
         if let Err(refusal) = self.run(command).await {
             debug!(conference = %self.conference.id(), %refusal, "refused");
         }
     }
 
-    async fn gone(&mut self, seat: SeatId, why: Why) {
+    pub(super) async fn gone(&mut self, seat: SeatId, why: Why) {
         self.tried(&Command::Gone { seat, why }).await;
     }
 

@@ -18,7 +18,7 @@ use super::offer::{Place, answer_of};
 use super::screen::{ALLOW, SUPPORTED};
 use super::{Done, Front, WhatFor};
 use crate::config::Level;
-use crate::desk::{End, Gone, Joiner, Refusal, SeatGiven};
+use crate::desk::{Came, End, Gone, Joiner, Refusal, SeatGiven, Shown};
 use crate::registrar::Binding;
 
 /// An INVITE of ours.
@@ -150,6 +150,8 @@ impl Front {
                 identities: vec![device.who.to_string()],
                 peer_path: None,
                 end: End::default(),
+                came: Came::DialedOut,
+                shown: Shown::Named,
             };
             let given = desks.join(&device.conference, joiner).await;
             Done::Seated(Box::new(Seated { called: device, given }))

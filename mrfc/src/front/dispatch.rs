@@ -35,7 +35,8 @@ impl Front {
             }
             Event::Abandoned { key, .. } => self.abandoned(key),
             Event::Response { key, response } => {
-                if !self.message_answered(key, &response)
+                if !self.watcher_answered(key, &response)
+                    && !self.message_answered(key, &response)
                     && !self.branch_answered(key, &response)
                     && !self.passed_back(key, &response)
                 {
@@ -43,7 +44,8 @@ impl Front {
                 }
             }
             Event::Failed { key, why } => {
-                if !self.message_lost(key, why)
+                if !self.watcher_lost(key)
+                    && !self.message_lost(key, why)
                     && !self.branch_lost(key, why)
                     && !self.passing_lost(key, why)
                 {
@@ -83,6 +85,7 @@ impl Front {
             Method::Register => self.register(*flow, request, &author).map(Some),
             Method::Options => self.options(request).map(Some),
             Method::Invite => self.invite(key, *flow, request, author),
+            Method::Subscribe => self.subscribe(key, *flow, request, author),
             Method::Refer => self.refer(key, *flow, request, &author),
             Method::Message => self.message(key, *flow, request, &author),
             Method::Bye => self.bye(*flow, request, &author).map(Some),
@@ -223,6 +226,7 @@ impl Front {
         }
         self.lost_pairs(flow);
         self.referrals.lost(flow);
+        self.lost_watchers(flow);
     }
 
     /// The ACK to a 2xx of ours. Behind an INVITE without an offer it holds the answer to ours (RFC 3261, 13.2.2.4).

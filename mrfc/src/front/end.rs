@@ -2,10 +2,10 @@
 //! shown. Pure, but for names that stand against addresses, which [`Names::agree`] resolves.
 use std::net::IpAddr;
 
-use sip::sdp::{Agreement, BadSdp, Fingerprint, MsrpMedia, Proto, Target, Terms};
+use sip::sdp::{Agreement, BadSdp, Direction, Fingerprint, MsrpMedia, Proto, Target, Terms};
 
 use crate::config::{Config, SessionMatch};
-use crate::desk::{Dial, End, Transport};
+use crate::desk::{Dial, End, Flow, Transport};
 
 /// What every conference of this focus allows.
 #[derive(Clone, Copy, Debug)]
@@ -54,7 +54,17 @@ impl House {
             fingerprints: media.identity()?.into_iter().map(upper).collect(),
             dial,
             transport: transport(media),
+            flow: flow(media.direction),
         })
+    }
+}
+
+const fn flow(direction: Direction) -> Flow {
+    match direction {
+        Direction::SendRecv => Flow::SendRecv,
+        Direction::SendOnly => Flow::SendOnly,
+        Direction::RecvOnly => Flow::RecvOnly,
+        Direction::Inactive => Flow::Inactive,
     }
 }
 

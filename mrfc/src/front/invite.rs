@@ -19,7 +19,7 @@ use super::screen::with_abilities;
 use super::target::Target;
 use super::{Done, Front, WhatFor, refusal};
 use crate::config::Level;
-use crate::desk::{Gone, Joiner, NewConference, Refusal, SeatGiven};
+use crate::desk::{Came, Gone, Joiner, NewConference, Refusal, SeatGiven, Shown};
 
 /// An INVITE that waits for its seat.
 #[derive(Debug)]
@@ -132,6 +132,8 @@ impl Front {
             identities: vec![person.to_string()],
             peer_path: offer.as_ref().map(|offered| peer_path(offered.offer.media())),
             end: offer.as_ref().map(|offered| offered.end.clone()).unwrap_or_default(),
+            came: Came::DialedIn,
+            shown: Shown::Named,
         };
         let since = clock::now();
         let joining = Joining { flow, person, device, level, offer, renews, since };

@@ -3,7 +3,7 @@
 //!
 //! The way of a request, by file: `edge` cuts it from a connection · `sip::endpoint` makes it a transaction ·
 //! [`authenticate`] says who asks · [`screen`] turns away what nobody here does · [`dispatch`] gives it to
-//! [`register`], [`invite`], [`refer`], [`message`] or the dialog it belongs to ([`dialogs`]) · [`answers`] sends the answer and
+//! [`register`], [`invite`], [`refer`], [`watch`], [`message`] or the dialog it belongs to ([`dialogs`]) · [`answers`] sends the answer and
 //! counts it. What the desks want said to devices ([`crate::desk::SipEffect`]) goes by [`dial_out`] and [`dispatch`].
 //!
 //! It knows no MLS, no journal and no relay: those are the desk's.
@@ -39,6 +39,7 @@ mod screen;
 mod sip_core;
 mod target;
 mod wishes;
+mod watch;
 
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
@@ -59,10 +60,11 @@ use sip::gruu::Temporary;
 use store::Store;
 use tokio::sync::mpsc;
 
+use crate::conference::Scene;
 use crate::config::{Config, Limits};
-use crate::desk::{Desks, SipEffect};
 use crate::filter::Rules;
 use crate::legs::Legs;
+use crate::desk::{Desks, Refusal, SipEffect};
 use crate::metrics::Metrics;
 use crate::people::Policies;
 use crate::registrar::{Binding, Bounds, Registrar};
@@ -82,6 +84,7 @@ use pairs::Pairs;
 pub(crate) use pairs::Side;
 use refer::Referrals;
 pub(crate) use refusal::status as refused_with;
+use watch::Watchers;
 
 /// How often what has expired is looked for.
 const TICK: Duration = Duration::from_secs(1);
@@ -146,6 +149,7 @@ pub(crate) struct Front {
     legs: Legs,
     filter: Rules,
     referrals: Referrals,
+    watchers: Watchers,
 }
 
 /// What is known of a connection.
@@ -172,6 +176,8 @@ enum WhatFor {
     Request(TransactionKey),
     /// A device that is to be called.
     Dial { conference: ConferenceId, who: Aor },
+    /// Watchers that are to be told of a change.
+    Scene(ConferenceId),
     /// Nobody waits.
     Nobody,
 }
@@ -182,6 +188,8 @@ enum Done {
     Seated(Box<dial_out::Seated>),
     Opened(Box<pair_invite::Opened>),
     Referred(TransactionKey, refer::Referred),
+    Subscribed(TransactionKey, Box<(watch::Asked, Result<Scene, Refusal>)>),
+    Looked(Box<watch::Looked>),
     Nothing,
 }
 
@@ -235,6 +243,7 @@ impl Front {
             legs: parts.legs,
             filter: Rules::new(&config.filters),
             referrals: Referrals::default(),
+            watchers: Watchers::default(),
             port,
             config,
             users,
@@ -350,6 +359,8 @@ impl Front {
     fn effect(&mut self, effect: SipEffect) {
         match effect {
             SipEffect::DialOut { conference, who, by } => self.dial(&conference, &who, &by),
+            SipEffect::Changed { conference } => self.scene_changed(&conference),
+            SipEffect::Deleted { conference } => self.scene_gone(&conference),
             SipEffect::Bye { conference, seat, reason } => self.hang_up(&conference, seat, &reason),
         }
     }
@@ -360,6 +371,8 @@ impl Front {
             Outcome::Done(Done::Seated(seated)) => self.seated(*seated),
             Outcome::Done(Done::Opened(opened)) => self.opened_pair(*opened),
             Outcome::Done(Done::Referred(key, referred)) => self.referred(key, referred),
+            Outcome::Done(Done::Subscribed(key, what)) => self.subscribed(key, what.0, what.1),
+            Outcome::Done(Done::Looked(looked)) => self.looked(*looked),
             Outcome::Done(Done::Nothing) => {}
             Outcome::Failed(WhatFor::Request(key)) => {
                 self.joining.remove(&key);
@@ -369,6 +382,7 @@ impl Front {
             Outcome::Failed(WhatFor::Dial { conference, who }) => {
                 self.dial_ended(&conference, &who, sip::Status::SERVER_TIMEOUT);
             }
+            Outcome::Failed(WhatFor::Scene(conference)) => self.not_looked(&conference),
             Outcome::Failed(WhatFor::Nobody) => {
                 tracing::warn!("a desk did not take a word from the front in time");
             }
@@ -387,6 +401,7 @@ impl Front {
         self.messages_late(now);
         self.pairs_late(now);
         self.referrals_late(now);
+        self.watchers_due(now);
         self.metrics.rooms(self.desks.len(), self.desks.figures(), self.relays.reached());
         self.gauges();
     }

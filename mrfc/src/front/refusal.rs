@@ -9,9 +9,15 @@ pub(crate) fn status(refusal: &Refusal) -> Status {
     match refusal {
         Refusal::NoSuchConference | Refusal::NotOnRoster(_) => Status::NOT_FOUND,
         Refusal::NoSeat => Status::NO_SUCH_DIALOG,
-        Refusal::NotModerator | Refusal::Barred | Refusal::Founder | Refusal::NoNicknames => {
-            Status::FORBIDDEN
-        }
+        Refusal::NotModerator
+        | Refusal::Barred
+        | Refusal::Locked
+        | Refusal::LastModerator
+        | Refusal::NotWatcher
+        | Refusal::Founder
+        | Refusal::NoNicknames => Status::FORBIDDEN,
+        // RFC 5079.
+        Refusal::NotAnonymous => Status::ANONYMITY_DISALLOWED,
         Refusal::Full | Refusal::TooManyOwn => Status::BUSY_HERE,
         Refusal::Exists
         | Refusal::NothingNew

@@ -45,6 +45,7 @@ fn method(request: &Request) -> Result<(), Response> {
         | Method::Options
         | Method::Register
         | Method::Refer
+        | Method::Subscribe
         | Method::Message => return Ok(()),
         // We subscribe to nothing, so whatever this tells of is not ours (RFC 6665, 4.1.3).
         Method::Notify => return Err(Response::to(request, Status::NO_SUCH_DIALOG)),
@@ -69,6 +70,7 @@ fn extensions(request: &Request) -> Result<(), Response> {
 pub(crate) fn with_abilities(response: Response) -> Response {
     response
         .with(Name::Allow, ALLOW)
+        .with(Name::AllowEvents, super::watch::ALLOW_EVENTS)
         .with(Name::Supported, SUPPORTED.join(", "))
         .with(Name::Accept, "application/sdp")
 }
@@ -88,7 +90,7 @@ mod tests {
 
     #[test]
     fn s8_2_1_an_unknown_method_is_501_and_an_unserved_one_405_and_both_say_what_is_served() {
-        for (method, code) in [("FROBNICATE", 501), ("PUBLISH", 405), ("SUBSCRIBE", 405)] {
+        for (method, code) in [("FROBNICATE", 501), ("PUBLISH", 405), ("INFO", 405)] {
             let response = refusal(&request(method));
 
             assert_eq!(response.status.code(), code, "{method}");

@@ -40,6 +40,7 @@ impl Front {
             self.dialogs.change(&id, |call| call.flow = other);
         }
         self.pairs.move_all(from, other);
+        self.move_watchers(from, other);
     }
 }
 

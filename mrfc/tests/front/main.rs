@@ -27,5 +27,6 @@ mod sipp;
 mod strangers;
 mod torture;
 mod treated_alike;
+mod watching;
 mod web;
 mod world;

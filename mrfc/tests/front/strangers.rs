@@ -13,7 +13,7 @@ async fn an_unknown_method_is_501_and_a_known_one_405_and_the_connection_goes_on
     let world = World::start().await;
     let mut alice = Phone::registered(&world, "alice", 1).await;
 
-    for (method, code) in [("FROBNICATE", 501), ("SUBSCRIBE", 405), ("PUBLISH", 405)] {
+    for (method, code) in [("FROBNICATE", 501), ("INFO", 405), ("PUBLISH", 405)] {
         let request = alice.request(method, &format!("sip:room7@{DOMAIN}"));
         let response = alice.send(request).await;
 

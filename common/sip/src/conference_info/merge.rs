@@ -1,4 +1,6 @@
 //! What changed between two states of a conference, and a change put upon an earlier state (RFC 4575, 4.5 and 4.6).
+use std::collections::HashMap;
+
 use super::{ConferenceInfo, State, User};
 
 /// A document that does not follow the one before: the whole has to be asked for again (RFC 4575, 4.6).
@@ -10,9 +12,10 @@ impl ConferenceInfo {
     /// What has changed since `earlier`, as a partial document with the next version; a person who changed is told
     /// whole. `None` if nothing has changed.
     pub fn since(&self, earlier: &Self) -> Option<Self> {
-        let changed = |user: &&User| earlier.user(&user.entity) != Some(*user);
+        let (now, before) = (self.by_entity(), earlier.by_entity());
+        let changed = |user: &&User| before.get(user.entity.as_str()) != Some(user);
         let mut users: Vec<User> = self.users.iter().filter(changed).cloned().collect();
-        let gone = earlier.users.iter().filter(|user| self.user(&user.entity).is_none());
+        let gone = earlier.users.iter().filter(|user| !now.contains_key(user.entity.as_str()));
         users.extend(gone.map(|user| User::deleted(&user.entity)));
         let version = earlier.version.wrapping_add(1);
         let partial = Self {
@@ -55,6 +58,10 @@ impl ConferenceInfo {
             self.follow_user(user);
         }
         Ok(())
+    }
+
+    fn by_entity(&self) -> HashMap<&str, &User> {
+        self.users.iter().map(|user| (user.entity.as_str(), user)).collect()
     }
 
     fn follow_user(&mut self, user: User) {

@@ -57,6 +57,7 @@ statuses! {
     SESSION_INTERVAL_TOO_SMALL = 422 "Session Interval Too Small",
     INTERVAL_TOO_BRIEF = 423 "Interval Too Brief",
     FLOW_FAILED = 430 "Flow Failed",
+    ANONYMITY_DISALLOWED = 433 "Anonymity Disallowed",
     FIRST_HOP_LACKS_OUTBOUND = 439 "First Hop Lacks Outbound Support",
     CONSENT_NEEDED = 470 "Consent Needed",
     TEMPORARILY_UNAVAILABLE = 480 "Temporarily Unavailable",

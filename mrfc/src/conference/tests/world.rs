@@ -144,6 +144,8 @@ impl World {
             identities: vec![format!("sip:{person}@example.net")],
             peer_path: None,
             end: End { private_messages: true, ..End::default() },
+            came: Came::DialedIn,
+            shown: Shown::Named,
         };
         self.run(&Command::Join(joining)).map(|()| seat)
     }

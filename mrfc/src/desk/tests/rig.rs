@@ -17,7 +17,7 @@ use tempfile::TempDir;
 use tokio::sync::mpsc;
 
 use super::relay::{FakeRelay, Habits, PATIENCE};
-use crate::conference::{Nickname, NicknamePolicy};
+use crate::conference::{Came, Nickname, NicknamePolicy, Shown};
 use crate::config::Level;
 use crate::desk::{
     DeskLimits, DeskParts, Desks, End, Joiner, NewConference, Refusal, SeatGiven, SipEffect,
@@ -121,6 +121,8 @@ impl Rig {
             device,
             peer_path: Some(String::from("msrps://ue.test:9/s;tcp")),
             end: End { private_messages: true, ..End::default() },
+            came: Came::DialedIn,
+            shown: Shown::Named,
         }
     }
 

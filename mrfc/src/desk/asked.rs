@@ -1,0 +1,110 @@
+//! What a desk does with each ask, and how it answers.
+use std::sync::Arc;
+
+use ids::Aor;
+use tracing::warn;
+
+use super::Gone;
+use super::ask::{Ask, Reply};
+use super::task::Desk;
+use crate::conference::{Command, Joining, Participant, PeerPath, Refusal, Ruling, Scene, Why};
+
+impl Desk {
+    pub(super) async fn ask(&mut self, ask: Ask) {
+        match ask {
+            Ask::Create { creator, level, relay, reply } => {
+                let made = self.run(&Command::Create { creator, level, relay }).await;
+                // A desk whose conference was not made has nothing to do.
+                self.over |= !self.conference.is_open();
+                reply.send(made).ok();
+            }
+            Ask::Join { seat, joiner, reply } => {
+                let who = Participant { aor: joiner.aor, device: joiner.device };
+                let joining = Joining {
+                    who,
+                    seat,
+                    identities: joiner.identities,
+                    peer_path: joiner.peer_path.map(PeerPath),
+                    end: joiner.end,
+                    came: joiner.came,
+                    shown: joiner.shown,
+                };
+                match self.run(&Command::Join(joining)).await {
+                    Ok(()) => {
+                        let until = self.shared.now() + self.shared.limits.seated;
+                        self.seating.wait(seat, reply, until);
+                    }
+                    Err(refusal) => drop(reply.send(Err(refusal))),
+                }
+            }
+            Ask::Answered { seat, peer_path, end } => {
+                let peer_path = PeerPath(peer_path);
+                self.tried(&Command::Answered { seat, peer_path, end }).await;
+            }
+            Ask::Gone { seat, how: Gone::Left } => self.tried(&Command::Leave(seat)).await,
+            Ask::Gone { seat, how: Gone::Away } => self.gone(seat, Why::Away).await,
+            Ask::Gone { seat, how: Gone::Refused } => self.gone(seat, Why::Refused).await,
+            Ask::Gone { seat, how: Gone::Unreached } => self.gone(seat, Why::Unreachable).await,
+            Ask::Unreached { who } => self.tried(&Command::Unreached(who)).await,
+            Ask::Rule { by, ruling, reply } => self.rule(by, ruling, reply).await,
+            Ask::Scene { reply } => drop(reply.send(self.scene())),
+            Ask::Invite { by, who, reply } => {
+                reply.send(self.run(&Command::Invite { by, who }).await).ok();
+            }
+            Ask::Kick { by, who, reply } => match self.run(&Command::Kick { by, who }).await {
+                Ok(()) => self.confirmed(reply).await,
+                Err(refusal) => drop(reply.send(Err(refusal))),
+            },
+            Ask::Expel { who, reply } => match self.run(&Command::Expel(who)).await {
+                Ok(()) => self.confirmed(reply).await,
+                Err(refusal) => drop(reply.send(Err(refusal))),
+            },
+            Ask::Close { reply } => drop(reply.send(self.run(&Command::Close).await)),
+            Ask::Overview { reply } => {
+                let overview = self.conference.overview().ok_or(Refusal::NoSuchConference);
+                reply.send(overview).ok();
+            }
+            Ask::GroupState { who, reply } => {
+                let state = self.conference.group_state(&who);
+                reply.send(state.map(|state| state.map(|state| state.to_bytes()))).ok();
+            }
+        }
+    }
+
+    /// Answers when the relay has carried out what it was just ordered, or says that it has not yet. The desk goes
+    /// on meanwhile.
+    async fn confirmed(&self, reply: Reply<()>) {
+        let (shared, id) = (Arc::clone(&self.shared), self.conference.id().clone());
+        let Ok(receipt) = shared.relays.receipt(&self.relay(), &id).await else {
+            return drop(reply.send(Err(Refusal::Unconfirmed)));
+        };
+        let tasks = shared.tasks.clone();
+        tasks.spawn(async move {
+            let receipt = tokio::time::timeout(shared.limits.confirmed, receipt);
+            let confirmed = tokio::select! {
+                receipt = receipt => matches!(receipt, Ok(Ok(()))),
+                () = shared.stopping.cancelled() => false,
+            };
+            if !confirmed {
+                warn!(conference = %id, "the relay has not confirmed a removal");
+            }
+            let answer = if confirmed { Ok(()) } else { Err(Refusal::Unconfirmed) };
+            reply.send(answer).ok();
+        });
+    }
+
+    /// What is so already is no failure.
+    async fn rule(&mut self, by: Option<Aor>, ruling: Ruling, reply: Reply<()>) {
+        let removes = matches!(&ruling, Ruling::Ban(who) if self.conference.roster().has(who));
+        match self.run(&Command::Rule { by, ruling }).await {
+            Ok(()) if removes => self.confirmed(reply).await,
+            Ok(()) | Err(Refusal::NothingNew) => drop(reply.send(Ok(()))),
+            Err(refusal) => drop(reply.send(Err(refusal))),
+        }
+    }
+
+    fn scene(&mut self) -> Result<Scene, Refusal> {
+        self.watched.looked();
+        self.conference.scene().ok_or(Refusal::NoSuchConference)
+    }
+}
