@@ -80,7 +80,7 @@ impl Conference {
                 self.roster.invite(who);
                 vec![Effect::DialOut { who: who.clone(), by: by.clone() }]
             }
-            What::Unreached { who } => self.unreached(at, who),
+            What::Unreached { who } => self.not_reached(at, who),
             What::Ruled { ruling, .. } => self.ruled(ruling),
             What::Departed { who, why, pending } => self.departed(at, who, *why, pending),
             What::Advanced { .. } => self.advanced(event),
@@ -124,7 +124,7 @@ impl Conference {
         vec![Effect::Open]
     }
 
-    fn unreached(&mut self, at: At, who: &Aor) -> Vec<Effect> {
+    fn not_reached(&mut self, at: At, who: &Aor) -> Vec<Effect> {
         let hidden = self.roster.hidden(who);
         self.roster.declined(who);
         let (aor, device, why) = (who.clone(), None, Why::Unreachable);

@@ -90,6 +90,11 @@ pub enum Command {
     },
     /// The operator wants somebody out, with all devices.
     Expel(Aor),
+    /// A moderator wants the conference to end.
+    Delete {
+        /// Who asks.
+        by: Aor,
+    },
     /// The operator wants the conference to end.
     Close,
     /// A device offers a change of the group ([`mls::wire::Bundle`]).

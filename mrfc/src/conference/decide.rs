@@ -103,14 +103,7 @@ impl Conference {
                 let why = if by == who { Why::Left } else { Why::Kicked };
                 return self.depart(Departed::Person(who.clone()), why);
             }
-            Command::Unreached(who) => {
-                let waited =
-                    self.roster.is_invited(who) && self.roster.devices_of(who).next().is_none();
-                if !waited {
-                    return Err(Refusal::NothingNew);
-                }
-                What::Unreached { who: who.clone() }
-            }
+            Command::Unreached(who) => self.unreached(who)?,
             // Somebody who is in is put out, and thereby kept out.
             Command::Rule { by, ruling: Ruling::Ban(who) } if self.roster.has(who) => {
                 let by = by.as_ref().filter(|by| *by != who);
@@ -124,6 +117,10 @@ impl Conference {
                 return self.depart(Departed::Person(who.clone()), Why::Kicked);
             }
             Command::Expel(who) => return Err(Refusal::NotOnRoster(who.clone())),
+            Command::Delete { by } => {
+                policy::may_invite(&self.roster, by)?;
+                What::Ended
+            }
             Command::Close => What::Ended,
             Command::Bundle { seat, bundle } => return self.bundle(about, now, *seat, bundle),
             Command::Claimed(packages) => self.claimed(now, packages)?,
@@ -143,6 +140,14 @@ impl Conference {
 
     fn known(&self, seat: SeatId) -> Result<(), Refusal> {
         self.roster.at(seat).map(|_| ()).ok_or(Refusal::NoSeat)
+    }
+
+    fn unreached(&self, who: &Aor) -> Result<What, Refusal> {
+        let comes = self.roster.devices_of(who).next().is_some();
+        if comes || !self.roster.is_invited(who) {
+            return Err(Refusal::NothingNew);
+        }
+        Ok(What::Unreached { who: who.clone() })
     }
 
     fn join(&self, joining: &Joining) -> Result<What, Refusal> {

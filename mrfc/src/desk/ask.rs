@@ -20,6 +20,8 @@ pub(super) enum Ask {
     Kick { by: Aor, who: Aor, reply: Reply<()> },
     Unreached { who: Aor },
     Rule { by: Option<Aor>, ruling: Ruling, reply: Reply<()> },
+    Glance { reply: Reply<Scene> },
+    Delete { by: Aor, reply: Reply<()> },
     Scene { reply: Reply<Scene> },
     Overview { reply: Reply<Overview> },
     Close { reply: Reply<()> },

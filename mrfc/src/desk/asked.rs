@@ -47,6 +47,12 @@ impl Desk {
             Ask::Gone { seat, how: Gone::Unreached } => self.gone(seat, Why::Unreachable).await,
             Ask::Unreached { who } => self.tried(&Command::Unreached(who)).await,
             Ask::Rule { by, ruling, reply } => self.rule(by, ruling, reply).await,
+            Ask::Delete { by, reply } => {
+                reply.send(self.run(&Command::Delete { by }).await).ok();
+            }
+            Ask::Glance { reply } => {
+                reply.send(self.conference.scene().ok_or(Refusal::NoSuchConference)).ok();
+            }
             Ask::Scene { reply } => drop(reply.send(self.scene())),
             Ask::Invite { by, who, reply } => {
                 reply.send(self.run(&Command::Invite { by, who }).await).ok();

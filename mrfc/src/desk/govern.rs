@@ -21,6 +21,22 @@ impl Desks {
         self.asked(id, |reply| Ask::Rule { by, ruling, reply }).await
     }
 
+    /// The same for somebody who looks once, and is not told of changes.
+    ///
+    /// # Errors
+    /// There is no such conference.
+    pub async fn glance(&self, id: &ConferenceId) -> Result<Scene, Refusal> {
+        self.asked(id, |reply| Ask::Glance { reply }).await
+    }
+
+    /// Ends a conference for everybody in it, for a moderator.
+    ///
+    /// # Errors
+    /// [`Refusal::NotModerator`], or there is no such conference.
+    pub async fn delete(&self, id: &ConferenceId, by: Aor) -> Result<(), Refusal> {
+        self.asked(id, |reply| Ask::Delete { by, reply }).await
+    }
+
     /// The conference as watchers see it. After the next change [`super::SipEffect::Changed`] follows, once.
     ///
     /// # Errors

@@ -1,9 +1,12 @@
-//! The HTTPS API: certificates, KeyPackages, group state. HTTP/1.1 over TLS, digest login, every size and wait bounded,
+//! The HTTPS API: certificates, KeyPackages, group state, and what moderators settle. HTTP/1.1 over TLS, digest login, every size and wait bounded,
 //! errors as `application/problem+json`.
 //!
 //! [`listener`] accepts · [`login`] says who asks, [`pace`] how often · [`identity`], [`group`] and [`people`] answer, the
 //! latter with versions ([`etag`]) and described by [`openapi`] · [`problem`] says what went wrong. The operator's API ([`crate::admin`]) uses the same listener code on a port of its own.
 mod etag;
+//! [`listener`] accepts · [`login`] says who asks, [`pace`] how often · [`identity`], [`group`] and [`govern`] answer · [`problem`]
+//! says what went wrong. The operator's API ([`crate::admin`]) uses the same listener code on a port of its own.
+mod govern;
 mod group;
 mod identity;
 mod json;
@@ -99,6 +102,11 @@ pub(crate) fn router(api: Api) -> Router {
         .route("/v1/conferences/{id}/group", get(group::state))
         .route("/v1/openapi.json", get(openapi::show))
         .merge(people::router(&api))
+        .route(
+            "/v1/conferences/{id}",
+            get(govern::show).patch(govern::change).delete(govern::delete),
+        )
+        .route("/v1/conferences/{id}/{list}/{person}", put(govern::put).delete(govern::take))
         .layer(DefaultBodyLimit::max(api.limits.http_body_bytes_max))
         .with_state(api)
 }

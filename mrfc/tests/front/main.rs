@@ -11,6 +11,7 @@ mod kamailio;
 mod listing;
 mod messaging;
 mod naming;
+mod moderating;
 mod operator;
 mod pairing;
 mod people;

@@ -54,6 +54,25 @@ pub(crate) async fn ask(
     ask_with(world, &mut login, method, path, body).await
 }
 
+/// The same with a body that says it is JSON.
+pub(crate) async fn ask_json(
+    world: &World,
+    user: &str,
+    method: &str,
+    path: &str,
+    body: &[u8],
+) -> Answer {
+    const JSON: &str = "Content-Type: application/json\r\n";
+    let first = exchange(world, method, path, JSON, body).await;
+    let challenges = first.headers.lines();
+    let challenges: Vec<&str> =
+        challenges.filter_map(|line| line.strip_prefix("www-authenticate: ")).collect();
+    let mut login = Login::new(user, &password(user));
+    login.challenged(challenges, None).unwrap();
+    let proof = login.authorize(method, path, &mut StdRng::seed_from_u64(3)).unwrap();
+    exchange(world, method, path, &format!("{JSON}Authorization: {proof}\r\n"), body).await
+}
+
 pub(crate) async fn ask_with(
     world: &World,
     login: &mut Login,
