@@ -38,8 +38,8 @@ mod registering;
 mod screen;
 mod sip_core;
 mod target;
-mod wishes;
 mod watch;
+mod wishes;
 
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
@@ -62,9 +62,10 @@ use tokio::sync::mpsc;
 
 use crate::conference::Scene;
 use crate::config::{Config, Limits};
+use crate::desk::{Desks, Refusal, SipEffect};
+use crate::filter::Rules;
 use crate::filter::Rules;
 use crate::legs::Legs;
-use crate::desk::{Desks, Refusal, SipEffect};
 use crate::metrics::Metrics;
 use crate::people::Policies;
 use crate::registrar::{Binding, Bounds, Registrar};

@@ -5,7 +5,8 @@ use sip::header::Name;
 use sip::{Method, Request, Response, Status};
 
 /// The methods served here, for Allow.
-pub(crate) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, REFER, MESSAGE, SUBSCRIBE";
+pub(crate) const ALLOW: &str =
+    "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, REFER, MESSAGE, SUBSCRIBE";
 
 /// The extensions understood here, for Supported. A request that requires another one gets 420.
 pub(crate) const SUPPORTED: [&str; 7] =

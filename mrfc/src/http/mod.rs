@@ -1,11 +1,10 @@
-//! The HTTPS API: certificates, KeyPackages, group state, and what moderators settle. HTTP/1.1 over TLS, digest login, every size and wait bounded,
-//! errors as `application/problem+json`.
+//! The HTTPS API: certificates, KeyPackages, group state, what people keep here, and what moderators settle. HTTP/1.1 over
+//! TLS, digest login, every size and wait bounded, errors as `application/problem+json`.
 //!
-//! [`listener`] accepts · [`login`] says who asks, [`pace`] how often · [`identity`], [`group`] and [`people`] answer, the
-//! latter with versions ([`etag`]) and described by [`openapi`] · [`problem`] says what went wrong. The operator's API ([`crate::admin`]) uses the same listener code on a port of its own.
+//! [`listener`] accepts · [`login`] says who asks, [`pace`] how often · [`identity`], [`group`], [`govern`] and [`people`]
+//! answer, the last with versions ([`etag`]) and described by [`openapi`] · [`problem`] says what went wrong. The operator's
+//! API ([`crate::admin`]) uses the same listener code on a port of its own.
 mod etag;
-//! [`listener`] accepts · [`login`] says who asks, [`pace`] how often · [`identity`], [`group`] and [`govern`] answer · [`problem`]
-//! says what went wrong. The operator's API ([`crate::admin`]) uses the same listener code on a port of its own.
 mod govern;
 mod group;
 mod identity;
