@@ -64,7 +64,6 @@ use crate::conference::Scene;
 use crate::config::{Config, Limits};
 use crate::desk::{Desks, Refusal, SipEffect};
 use crate::filter::Rules;
-use crate::filter::Rules;
 use crate::legs::Legs;
 use crate::metrics::Metrics;
 use crate::people::Policies;
