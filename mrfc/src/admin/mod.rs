@@ -2,8 +2,8 @@
 //! token or a certificate of the operators' CA. It decides nothing: desks, front and relays do, and everything that is
 //! changed is in the audit.
 //!
-//! [`guard`] says who asks and notes what they do · [`conferences`], [`members`], [`registrations`], [`relays`] and
-//! [`status`] answer, each with [`shapes`] · [`document`] is the OpenAPI document of all of it.
+//! `guard` says who asks and notes what they do · `conferences`, `members`, `registrations`, `relays` and
+//! `status` answer, each with `shapes` · `document` is the OpenAPI document of all of it.
 mod conferences;
 mod document;
 mod guard;
