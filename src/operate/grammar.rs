@@ -52,14 +52,14 @@ pub(crate) enum Output {
 pub(crate) enum Operate {
     /// Show how a running system is
     Status(Reach),
-    /// Look at conferences, make them, close them
+    /// Look at conferences, make them, lock them, close them
     Room {
         #[command(flatten)]
         reach: Reach,
         #[command(subcommand)]
         command: Room,
     },
-    /// Look at the people of a conference, put them out
+    /// Look at the people of a conference, put them out, keep them from talking
     Member {
         #[command(flatten)]
         reach: Reach,
@@ -132,6 +132,48 @@ pub(crate) enum Room {
         /// Its name
         room: String,
     },
+    /// Let nobody new in, unless a moderator calls them
+    Lock {
+        /// Its name
+        room: String,
+    },
+    /// Let people in again
+    Unlock {
+        /// Its name
+        room: String,
+    },
+    /// Let messages to one participant alone pass, or not
+    PrivateMessages {
+        /// Its name
+        room: String,
+        /// Whether they pass
+        #[arg(value_enum)]
+        switch: Switch,
+    },
+    /// Allow nicknames, or take them all
+    Nicknames {
+        /// Its name
+        room: String,
+        /// Whether there are any
+        #[arg(value_enum)]
+        switch: Switch,
+    },
+    /// Say what a conference is about
+    Subject {
+        /// Its name
+        room: String,
+        /// One line; empty takes it away
+        subject: String,
+    },
+}
+
+/// On or off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Switch {
+    /// From now on
+    On,
+    /// No more
+    Off,
 }
 
 /// What the relay may see of a conference.
@@ -152,6 +194,48 @@ pub(crate) enum Member {
     },
     /// Put somebody out with all devices; only an invitation lets them in again
     Kick {
+        /// The conference
+        room: String,
+        /// Whom: alice, or sip:alice@example.net
+        person: String,
+    },
+    /// Keep somebody out, whether they are in or not
+    Ban {
+        /// The conference
+        room: String,
+        /// Whom: alice, or sip:alice@example.net
+        person: String,
+    },
+    /// Let somebody come again
+    Unban {
+        /// The conference
+        room: String,
+        /// Whom: alice, or sip:alice@example.net
+        person: String,
+    },
+    /// Keep somebody who is in from talking
+    Mute {
+        /// The conference
+        room: String,
+        /// Whom: alice, or sip:alice@example.net
+        person: String,
+    },
+    /// Let somebody talk again
+    Unmute {
+        /// The conference
+        room: String,
+        /// Whom: alice, or sip:alice@example.net
+        person: String,
+    },
+    /// Make somebody who is in a moderator
+    Appoint {
+        /// The conference
+        room: String,
+        /// Whom: alice, or sip:alice@example.net
+        person: String,
+    },
+    /// Take the role from a moderator; the last one keeps it
+    Dismiss {
         /// The conference
         room: String,
         /// Whom: alice, or sip:alice@example.net

@@ -75,6 +75,18 @@ impl Line {
         self.ask(method, path, Bytes::new(), elsewhere).await.map(drop)
     }
 
+    /// The same, with something to be said.
+    pub(super) async fn change_to(
+        &self,
+        method: Method,
+        path: &str,
+        what: &impl Serialize,
+        elsewhere: &str,
+    ) -> Result<(), Failure> {
+        let what = serde_json::to_vec(what).unwrap_or_default().into();
+        self.ask(method, path, what, elsewhere).await.map(drop)
+    }
+
     /// A person as typed: `alice` is somebody of the MRFC's own domain.
     pub(super) async fn person(&self, typed: &str) -> Result<String, Failure> {
         if typed.contains('@') {

@@ -1,11 +1,13 @@
 //! Operating a running MRFC over its admin API: what each command asks, and what it prints.
 //!
-//! [`grammar`] is what can be typed · [`profile`] says where the MRFC is · [`line`] asks it · [`show`] and [`table`] make
+//! [`grammar`] is what can be typed · [`room`] has the commands about conferences and the people in them ·
+//! [`profile`] says where the MRFC is · [`line`] asks it · [`show`] and [`table`] make
 //! columns of the answers · [`failure`] is what went wrong.
 mod failure;
 pub(crate) mod grammar;
 mod line;
 mod profile;
+mod room;
 mod show;
 mod table;
 
@@ -14,19 +16,15 @@ use std::time::Duration;
 
 use hyper::Method;
 use mrfc::admin::shapes::{
-    AttemptList, AuditList, Conference, ConferenceList, ConfigCheck, Dropped, Level, MemberList,
-    NewConference, RegistrationList, RelayList, Status,
+    AttemptList, AuditList, ConfigCheck, Dropped, RegistrationList, RelayList, Status,
 };
 use serde_json::{Value, json};
 
 pub(crate) use failure::Failure;
 use failure::Kind;
-use grammar::{Config, Member, Operate, Output, Reach, Registration, Relay, Room};
+use grammar::{Config, Operate, Output, Reach, Registration, Relay};
 use line::{Answer, Line, segment};
 
-const NO_ROOM: &str = "`conclave room list` shows the conferences there are";
-const NO_PERSON: &str =
-    "`conclave member list ROOM` shows who is in it, `conclave room list` what there is";
 const NO_REGISTRATION: &str = "`conclave registration list` shows who is registered";
 const NO_RELAY: &str = "`conclave relay list` shows the relays there are";
 
@@ -59,11 +57,11 @@ pub(crate) async fn run(operate: Operate) -> Result<(), Failure> {
             (reach, said)
         }
         Operate::Room { reach, command } => {
-            let said = room(&Line::open(&reach)?, command).await?;
+            let said = room::room(&Line::open(&reach)?, command).await?;
             (reach, said)
         }
         Operate::Member { reach, command } => {
-            let said = member(&Line::open(&reach)?, command).await?;
+            let said = room::member(&Line::open(&reach)?, command).await?;
             (reach, said)
         }
         Operate::Registration { reach, command } => {
@@ -103,53 +101,6 @@ pub(crate) async fn run(operate: Operate) -> Result<(), Failure> {
         Output::Json => println!("{:#}", said.json),
     }
     Ok(())
-}
-
-async fn room(line: &Line, command: Room) -> Result<Said, Failure> {
-    match command {
-        Room::List { limit } => {
-            let path = format!("/v1/conferences?limit={limit}");
-            let answer: Answer<ConferenceList> = line.get(&path, "").await?;
-            Ok(Said::of(&answer, show::rooms))
-        }
-        Room::Get { room } => {
-            let path = format!("/v1/conferences/{}", segment(&room));
-            let answer: Answer<Conference> = line.get(&path, NO_ROOM).await?;
-            Ok(Said::of(&answer, show::room))
-        }
-        Room::Create { room, creator, level } => {
-            let level = level.map(|level| match level {
-                grammar::Level::Sealed => Level::Sealed,
-                grammar::Level::Open => Level::Open,
-            });
-            let new = NewConference { name: room, creator: line.person(&creator).await?, level };
-            let answer: Answer<Conference> =
-                line.send(Method::POST, "/v1/conferences", &new, "").await?;
-            Ok(Said::of(&answer, show::room))
-        }
-        Room::Close { room } => {
-            let path = format!("/v1/conferences/{}", segment(&room));
-            line.change(Method::DELETE, &path, NO_ROOM).await?;
-            Ok(Said::done(json!({ "closed": room }), format!("closed {room}")))
-        }
-    }
-}
-
-async fn member(line: &Line, command: Member) -> Result<Said, Failure> {
-    match command {
-        Member::List { room } => {
-            let path = format!("/v1/conferences/{}/members", segment(&room));
-            let answer: Answer<MemberList> = line.get(&path, NO_ROOM).await?;
-            Ok(Said::of(&answer, show::members))
-        }
-        Member::Kick { room, person } => {
-            let person = line.person(&person).await?;
-            let path = format!("/v1/conferences/{}/members/{}", segment(&room), segment(&person));
-            line.change(Method::DELETE, &path, NO_PERSON).await?;
-            let json = json!({ "kicked": person, "room": room });
-            Ok(Said::done(json, format!("{person} is out of {room}")))
-        }
-    }
 }
 
 async fn registration(line: &Line, command: Registration) -> Result<Said, Failure> {

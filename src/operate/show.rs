@@ -58,6 +58,17 @@ pub(super) fn room(room: &Conference) -> String {
         ("group", group),
         ("people", format!("{} on {} devices", room.people, room.participants)),
     ];
+    told.extend(room.subject.clone().map(|subject| ("subject", subject)));
+    let exceptions = [
+        (room.locked, "locked"),
+        (!room.private_messages, "no private messages"),
+        (!room.nicknames, "no nicknames"),
+    ];
+    let exceptions: Vec<_> =
+        exceptions.into_iter().filter_map(|(holds, what)| holds.then_some(what)).collect();
+    if !exceptions.is_empty() {
+        told.push(("rules", exceptions.join(", ")));
+    }
     if !room.barred.is_empty() {
         told.push(("kept out", room.barred.join(", ")));
     }
@@ -67,7 +78,14 @@ pub(super) fn room(room: &Conference) -> String {
 pub(super) fn members(list: &MemberList) -> String {
     let mut rows = Vec::new();
     for member in &list.members {
-        let role = if member.moderator { "moderator" } else { "participant" };
+        let role = match (member.moderator, member.muted) {
+            (true, true) => "moderator, muted",
+            (true, false) => "moderator",
+            (false, true) => "muted",
+            (false, false) => "participant",
+        };
+        // What others see: an anonymous person is known by a handle, unless a device has a nickname.
+        let handle = member.shown_as.as_deref().unwrap_or_default();
         let row = |device: &str, presence: &str, key: &str, nickname: &str| {
             [member.person.as_str(), role, device, presence, key, nickname].map(str::to_owned)
         };
@@ -78,14 +96,14 @@ pub(super) fn members(list: &MemberList) -> String {
                 Presence::Connected => "connected",
             };
             let key = if device.holds_key { "yes" } else { "no" };
-            let nickname = device.nickname.as_deref().unwrap_or_default();
+            let nickname = device.nickname.as_deref().unwrap_or(handle);
             rows.push(row(&device.device, presence, key, nickname));
         }
         if member.devices.is_empty() {
-            rows.push(row("-", "-", "-", ""));
+            rows.push(row("-", "-", "-", handle));
         }
     }
-    table(["PERSON", "ROLE", "DEVICE", "PRESENCE", "KEY", "NICKNAME"], &rows)
+    table(["PERSON", "ROLE", "DEVICE", "PRESENCE", "KEY", "SHOWN AS"], &rows)
 }
 
 pub(super) fn registrations(list: &RegistrationList) -> String {

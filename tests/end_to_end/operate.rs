@@ -57,6 +57,20 @@ fn an_operator_looks_and_acts_beside_a_system_kept_by_dev() {
     assert!(shown(here, "relay list").lines().nth(1).unwrap().contains("serving"));
     assert!(shown(here, "config check").contains("mrfc.toml is good"));
 
+    assert!(shown(here, "room lock hall").contains("hall is locked"));
+    let (_, words) = failed(here, "chat hall --as alice --plain");
+    assert!(words.contains("403"), "{words}");
+    assert_eq!(json(here, "room get hall")["locked"], true);
+    shown(here, "room nicknames hall off");
+    assert!(shown(here, "room get hall").contains("locked, no nicknames"));
+    assert_eq!(shown(here, "room unlock hall"), "hall is not locked\n");
+    assert_eq!(json(here, "member mute hall bob")["muted"], "sip:bob@localhost");
+    assert!(shown(here, "member list hall").contains("moderator, muted"));
+    assert_eq!(shown(here, "member unmute hall bob"), "sip:bob@localhost may talk in hall\n");
+    shown(here, "member ban hall alice");
+    assert!(shown(here, "room get hall").contains("kept out"));
+    assert_eq!(json(here, "member unban hall alice")["unbanned"], "sip:alice@localhost");
+
     let made = json(here, "room create standup --creator bob --level open");
     assert_eq!((&made["creator"], &made["level"]), (&"sip:bob@localhost".into(), &"open".into()));
     assert_eq!(shown(here, "room close standup"), "closed standup\n");
@@ -100,6 +114,8 @@ fn every_failure_says_what_where_and_how_to_mend_it_and_its_kind_is_the_exit_cod
         ("registration drop carol", 3, ["nobody of this name", "conclave registration list"]),
         ("relay drain mrfp-7", 3, ["no such relay", "conclave relay list"]),
         ("member kick nowhere alice", 3, ["there is no such conference", "conclave member list"]),
+        ("room lock nowhere", 3, ["there is no such conference", "conclave room list"]),
+        ("member mute nowhere bob", 3, ["there is no such conference", "conclave member list"]),
         ("room create No! --creator bob", 1, ["a conference id is", "name, https://"]),
         ("status --token-file wrong.token", 4, ["wrong token", "admin.token_file"]),
         ("status --token-file none.token", 1, ["none.token", "--token-file"]),

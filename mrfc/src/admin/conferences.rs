@@ -7,7 +7,7 @@ use ids::{Aor, ConferenceId};
 use super::refusal::problem;
 use super::shapes::{Conference, ConferenceLine, ConferenceList, Group, Level, NewConference};
 use super::{Admin, Page, rfc3339};
-use crate::conference::{self, Overview};
+use crate::conference::{self, Overview, Rules};
 use crate::desk;
 use crate::http::{Json, Problem, Query, named};
 
@@ -80,7 +80,8 @@ pub(super) async fn close(
 }
 
 fn conference(id: &ConferenceId, overview: Overview) -> Conference {
-    let Overview { uri, creator, level, relay, created, group, people, barred } = overview;
+    let Overview { uri, creator, level, relay, created, rules, group, people, barred } = overview;
+    let Rules { locked, private_messages, nicknames, subject } = rules;
     Conference {
         name: id.to_string(),
         uri,
@@ -88,6 +89,10 @@ fn conference(id: &ConferenceId, overview: Overview) -> Conference {
         level: level.into(),
         created: rfc3339(created),
         relay,
+        locked,
+        private_messages,
+        nicknames,
+        subject,
         group: group.map(|(era, epoch)| Group { era: era.0, epoch: epoch.0 }),
         people: people.len(),
         participants: people.iter().map(|person| person.devices.len()).sum(),

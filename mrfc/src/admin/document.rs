@@ -1,7 +1,7 @@
 //! The OpenAPI document of the operator's API, made from the handlers.
 use utoipa::OpenApi;
 
-use super::{conferences, members, registrations, relays, status};
+use super::{conferences, members, registrations, relays, rules, status};
 pub(super) use crate::http::ProblemBody;
 use crate::http::document;
 
@@ -23,6 +23,19 @@ use crate::http::document;
         conferences::close,
         members::list,
         members::kick,
+        members::ban,
+        members::unban,
+        members::mute,
+        members::unmute,
+        members::appoint,
+        members::dismiss,
+        rules::lock,
+        rules::unlock,
+        rules::private_messages,
+        rules::no_private_messages,
+        rules::nicknames,
+        rules::no_nicknames,
+        rules::subject,
         registrations::list,
         registrations::drop_all,
         registrations::drop_one,

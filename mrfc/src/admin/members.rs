@@ -1,11 +1,13 @@
-//! The people of a conference, and the way out for one of them.
+//! The people of a conference: who they are, and what an operator settles about one of them.
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use ids::Aor;
 
 use super::Admin;
 use super::refusal::problem;
 use super::shapes::{Device, Member, MemberList, Presence};
 use crate::conference;
+use crate::desk::Ruling;
 use crate::http::{Problem, named};
 
 /// Who is in a conference, on which devices.
@@ -35,6 +37,67 @@ pub(super) async fn kick(
     gone.map(|()| StatusCode::NO_CONTENT).map_err(|refusal| problem(&refusal))
 }
 
+/// Keeps somebody out, who is put out with all devices if they are in. Only the operator, a moderator who lifts it or
+/// an invitation lets them in again.
+#[utoipa::path(put, path = "/v1/conferences/{name}/banned/{person}",
+    params(("name" = String, Path), ("person" = String, Path, description = "sip:user@domain")),
+    responses((status = 204), (status = 404, body = super::document::ProblemBody),
+        (status = 504, body = super::document::ProblemBody)))]
+pub(super) async fn ban(State(admin): State<Admin>, Path(whom): Path<Whom>) -> Settled {
+    settle(&admin, whom, Ruling::Ban).await
+}
+
+/// Lets somebody come again.
+#[utoipa::path(delete, path = "/v1/conferences/{name}/banned/{person}",
+    params(("name" = String, Path), ("person" = String, Path, description = "sip:user@domain")),
+    responses((status = 204), (status = 404, body = super::document::ProblemBody)))]
+pub(super) async fn unban(State(admin): State<Admin>, Path(whom): Path<Whom>) -> Settled {
+    settle(&admin, whom, Ruling::Unban).await
+}
+
+/// Keeps somebody who is in from talking: the relay takes no message from their seats.
+#[utoipa::path(put, path = "/v1/conferences/{name}/muted/{person}",
+    params(("name" = String, Path), ("person" = String, Path, description = "sip:user@domain")),
+    responses((status = 204), (status = 404, body = super::document::ProblemBody)))]
+pub(super) async fn mute(State(admin): State<Admin>, Path(whom): Path<Whom>) -> Settled {
+    settle(&admin, whom, Ruling::Mute).await
+}
+
+/// Lets somebody talk again.
+#[utoipa::path(delete, path = "/v1/conferences/{name}/muted/{person}",
+    params(("name" = String, Path), ("person" = String, Path, description = "sip:user@domain")),
+    responses((status = 204), (status = 404, body = super::document::ProblemBody)))]
+pub(super) async fn unmute(State(admin): State<Admin>, Path(whom): Path<Whom>) -> Settled {
+    settle(&admin, whom, Ruling::Unmute).await
+}
+
+/// Makes somebody who is in a moderator.
+#[utoipa::path(put, path = "/v1/conferences/{name}/moderators/{person}",
+    params(("name" = String, Path), ("person" = String, Path, description = "sip:user@domain")),
+    responses((status = 204), (status = 404, body = super::document::ProblemBody)))]
+pub(super) async fn appoint(State(admin): State<Admin>, Path(whom): Path<Whom>) -> Settled {
+    settle(&admin, whom, Ruling::Appoint).await
+}
+
+/// Takes the role from a moderator; the last one keeps it.
+#[utoipa::path(delete, path = "/v1/conferences/{name}/moderators/{person}",
+    params(("name" = String, Path), ("person" = String, Path, description = "sip:user@domain")),
+    responses((status = 204), (status = 404, body = super::document::ProblemBody),
+        (status = 409, body = super::document::ProblemBody)))]
+pub(super) async fn dismiss(State(admin): State<Admin>, Path(whom): Path<Whom>) -> Settled {
+    settle(&admin, whom, Ruling::Dismiss).await
+}
+
+/// A conference, and somebody in it or kept out of it.
+type Whom = (String, String);
+
+type Settled = Result<StatusCode, Problem>;
+
+async fn settle(admin: &Admin, (name, person): Whom, ruling: fn(Aor) -> Ruling) -> Settled {
+    let settled = admin.desks.rule(&named(&name)?, None, ruling(named(&person)?)).await;
+    settled.map(|()| StatusCode::NO_CONTENT).map_err(|refusal| problem(&refusal))
+}
+
 fn member(person: conference::Person) -> Member {
     let device = |device: conference::Device| Device {
         device: device.id.to_string(),
@@ -49,6 +112,8 @@ fn member(person: conference::Person) -> Member {
     Member {
         person: person.aor.to_string(),
         moderator: person.moderator,
+        muted: person.muted,
+        shown_as: person.shown_as,
         devices: person.devices.into_iter().map(device).collect(),
     }
 }

@@ -2,8 +2,8 @@
 //! token or a certificate of the operators' CA. It decides nothing: desks, front and relays do, and everything that is
 //! changed is in the audit.
 //!
-//! `guard` says who asks and notes what they do · `conferences`, `members`, `registrations`, `relays` and
-//! `status` answer, each with `shapes` · `document` is the OpenAPI document of all of it.
+//! `guard` says who asks and notes what they do · `conferences`, `rules`, `members`, `registrations`,
+//! `relays` and `status` answer, each with `shapes` · `document` is the OpenAPI document of all of it.
 mod conferences;
 mod document;
 mod guard;
@@ -11,6 +11,7 @@ mod members;
 mod refusal;
 mod registrations;
 mod relays;
+mod rules;
 pub mod shapes;
 mod status;
 
@@ -131,6 +132,22 @@ fn router(admin: Admin) -> Router {
         .route("/v1/conferences/{name}", get(conferences::show).delete(conferences::close))
         .route("/v1/conferences/{name}/members", get(members::list))
         .route("/v1/conferences/{name}/members/{person}", delete(members::kick))
+        .route("/v1/conferences/{name}/banned/{person}", put(members::ban).delete(members::unban))
+        .route("/v1/conferences/{name}/muted/{person}", put(members::mute).delete(members::unmute))
+        .route(
+            "/v1/conferences/{name}/moderators/{person}",
+            put(members::appoint).delete(members::dismiss),
+        )
+        .route("/v1/conferences/{name}/lock", put(rules::lock).delete(rules::unlock))
+        .route(
+            "/v1/conferences/{name}/private-messages",
+            put(rules::private_messages).delete(rules::no_private_messages),
+        )
+        .route(
+            "/v1/conferences/{name}/nicknames",
+            put(rules::nicknames).delete(rules::no_nicknames),
+        )
+        .route("/v1/conferences/{name}/subject", put(rules::subject))
         .route("/v1/registrations", get(registrations::list))
         .route("/v1/registrations/{person}", delete(registrations::drop_all))
         .route("/v1/registrations/{person}/{device}", delete(registrations::drop_one))

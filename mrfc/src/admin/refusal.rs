@@ -11,6 +11,11 @@ pub(super) fn problem(refusal: &Refusal) -> Problem {
         404 | 481 => {
             (StatusCode::NOT_FOUND, "the path", "look at what there is: GET /v1/conferences")
         }
+        _ if *refusal == Refusal::LastModerator => (
+            StatusCode::CONFLICT,
+            "the conference",
+            "appoint somebody else first: PUT …/moderators/{person}",
+        ),
         503 => return Problem::unavailable(refusal),
         504 => (
             StatusCode::GATEWAY_TIMEOUT,

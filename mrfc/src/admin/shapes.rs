@@ -87,6 +87,14 @@ pub struct Conference {
     pub created: String,
     /// The relay that carries its room.
     pub relay: String,
+    /// Nobody new is let in, unless called.
+    pub locked: bool,
+    /// Whether messages to one participant alone pass.
+    pub private_messages: bool,
+    /// Whether there are nicknames.
+    pub nicknames: bool,
+    /// What it is about.
+    pub subject: Option<String>,
     /// Its group, if it has one.
     pub group: Option<Group>,
     /// People on its roster.
@@ -120,6 +128,14 @@ pub struct NewConference {
     pub level: Option<Level>,
 }
 
+/// What a conference is about.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Subject {
+    /// One line of at most 256 octets; empty: nothing.
+    pub subject: String,
+}
+
 /// The people of a conference.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct MemberList {
@@ -134,6 +150,10 @@ pub struct Member {
     pub person: String,
     /// Whether this person may decide about others.
     pub moderator: bool,
+    /// Whether this person may not talk.
+    pub muted: bool,
+    /// What others see in place of the name, if this person is anonymous.
+    pub shown_as: Option<String>,
     /// The devices that take part.
     pub devices: Vec<Device>,
 }

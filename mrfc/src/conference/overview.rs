@@ -4,6 +4,7 @@ use std::time::SystemTime;
 use ids::{Aor, DeviceId, Epoch, Era};
 
 use super::nouns::{Level, Participant};
+use super::rules::Rules;
 use super::{Conference, Seat};
 
 /// A conference as it is now.
@@ -19,6 +20,8 @@ pub struct Overview {
     pub relay: String,
     /// Since when it exists.
     pub created: SystemTime,
+    /// What holds in it.
+    pub rules: Rules,
     /// Where its group is, if it has one.
     pub group: Option<(Era, Epoch)>,
     /// Everybody on the roster.
@@ -34,6 +37,10 @@ pub struct Person {
     pub aor: Aor,
     /// Whether this person may decide about others.
     pub moderator: bool,
+    /// Whether this person may not talk.
+    pub muted: bool,
+    /// What others see in place of the name.
+    pub shown_as: Option<String>,
     /// The devices that take part.
     pub devices: Vec<Device>,
 }
@@ -70,6 +77,8 @@ impl Conference {
         let people = self.roster.people().map(|aor| Person {
             aor: aor.clone(),
             moderator: self.roster.is_moderator(aor),
+            muted: self.roster.is_muted(aor),
+            shown_as: self.roster.hidden(aor).map(super::anonymous),
             devices: self.devices_of(aor),
         });
         Some(Overview {
@@ -78,6 +87,7 @@ impl Conference {
             level: about.level,
             relay: about.relay.clone(),
             created: about.created.into(),
+            rules: self.rules.clone(),
             group,
             people: people.collect(),
             barred: self.roster.barred().cloned().collect(),

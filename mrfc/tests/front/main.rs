@@ -8,6 +8,7 @@ mod directory;
 mod enumeration;
 mod joining;
 mod kamailio;
+mod levers;
 mod listing;
 mod messaging;
 mod moderating;
