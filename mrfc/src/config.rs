@@ -84,6 +84,14 @@ pub struct Sip {
     /// SIP over TLS; port 0 lets the system choose.
     #[serde(default = "default_sip_listen")]
     pub listen: SocketAddr,
+    /// SIP over WebSocket over TLS (RFC 7118), for browsers; usually port 5062. Off unless named. The certificate is that of
+    /// `listen`, and nobody is asked for one.
+    #[serde(default)]
+    pub websocket_listen: Option<SocketAddr>,
+    /// The origins, such as `https://chat.example.org`, whose pages may connect by WebSocket; in the file only. Default:
+    /// every page.
+    #[serde(default)]
+    pub websocket_origins: Vec<String>,
     /// SIP over plain TCP, for a network that is protected by other means. Off unless named.
     #[serde(default)]
     pub protected_listen: Option<SocketAddr>,

@@ -117,6 +117,9 @@ pub struct Addresses {
     ready: &'static str,
     /// SIP over TLS.
     pub sip: SocketAddr,
+    /// SIP over WebSocket, where that is configured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sip_websocket: Option<SocketAddr>,
     /// SIP over plain TCP, where that is configured.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sip_protected: Option<SocketAddr>,
@@ -252,8 +255,9 @@ impl Server {
         let helpers = [https].into_iter().chain(admin).map(serve).chain([ops, renewing]).collect();
         let addresses = Addresses {
             ready: "mrfc",
-            sip: listening.0,
-            sip_protected: listening.1,
+            sip: listening.tls,
+            sip_websocket: listening.websocket,
+            sip_protected: listening.protected,
             https: https_address,
             admin: admin_address,
             ops: ops_address,

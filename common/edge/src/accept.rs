@@ -1,17 +1,18 @@
-//! Accepts connections. A handshake runs in its own task, so that a client that says nothing keeps nobody waiting.
+//! Accepts connections. A handshake, of TLS and of WebSocket inside it, runs in its own task, so that a client that says nothing keeps nobody waiting.
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use crate::edge::{Handshake, Listen, Place, Shared};
+use crate::edge::{Listen, Place, Shared};
 use crate::event::{EdgeEvent, OpenedBy, Peer, Refused, Security};
+use crate::websocket::WebSocket;
 
 /// Wait after `accept` failed: most often for want of file descriptors, which only time can mend.
 const ACCEPT_RETRY: Duration = Duration::from_millis(50);
@@ -43,8 +44,19 @@ fn take(shared: &Arc<Shared>, stream: TcpStream, from: SocketAddr, listen: Liste
     match listen {
         Listen::Protected => drop(tokio::spawn(protected(shared.clone(), place, stream))),
         Listen::Tls(config) => {
-            let handshake = shared.handshake();
-            let task = tls(shared.clone(), place, handshake, stream, from, config);
+            let task = serve(shared.clone(), place, stream, from, async move |stream| {
+                let stream = TlsAcceptor::from(config).accept(stream).await.ok()?;
+                Some((Security::Tls { certificate: certificate(&stream) }, stream))
+            });
+            drop(tokio::spawn(task));
+        }
+        Listen::WebSocket { tls, origins } => {
+            let limits = shared.limits.message_limits;
+            let task = serve(shared.clone(), place, stream, from, async move |stream| {
+                let stream = TlsAcceptor::from(tls).accept(stream).await.ok()?;
+                let stream = WebSocket::accept(stream, &origins, limits).await.ok()?;
+                Some((Security::WebSocket, stream))
+            });
             drop(tokio::spawn(task));
         }
     }
@@ -56,25 +68,24 @@ async fn protected(shared: Arc<Shared>, place: Place, stream: TcpStream) {
     }
 }
 
-async fn tls(
+/// Makes the peers agree, in bounded time, and runs the flow.
+async fn serve<S: AsyncRead + AsyncWrite>(
     shared: Arc<Shared>,
     place: Place,
-    handshake: Handshake,
     stream: TcpStream,
     from: SocketAddr,
-    config: Arc<ServerConfig>,
+    agree: impl AsyncFnOnce(TcpStream) -> Option<(Security, S)>,
 ) {
+    let handshake = shared.handshake();
     let Ok(peer) = Peer::of(&stream, OpenedBy::Them) else { return };
-    let accept = timeout(shared.limits.handshake, TlsAcceptor::from(config).accept(stream));
-    let accepted = tokio::select! {
-        accepted = accept => accepted.map_err(|_| Refused::Slow),
+    let agreed = tokio::select! {
+        agreed = timeout(shared.limits.handshake, agree(stream)) => agreed.map_err(|_| Refused::Slow),
         () = handshake.evicted() => Err(Refused::Slow),
         () = shared.stopped() => return,
     };
     drop(handshake);
-    match accepted.and_then(|accepted| accepted.map_err(|_| Refused::Handshake)) {
-        Ok(stream) => {
-            let security = Security::Tls { certificate: certificate(&stream) };
+    match agreed.and_then(|agreed| agreed.ok_or(Refused::Handshake)) {
+        Ok((security, stream)) => {
             shared.run(shared.next_id(), Peer { security, ..peer }, place, stream).await;
         }
         Err(why) => {

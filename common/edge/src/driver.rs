@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep_until;
 
 use crate::edge::{Edge, Target};
-use crate::event::{Closed, EdgeEvent, Peer, Refused, Security};
+use crate::event::{Closed, EdgeEvent, Peer, Refused};
 
 /// What a driver needs to know.
 #[derive(Clone, Debug, Default)]
@@ -328,12 +328,8 @@ impl Driver {
             };
             (host, Some(peer.local.port()))
         });
-        let transport = match peer.security {
-            Security::Tls { .. } => "TLS",
-            Security::Protected => "TCP",
-        };
         FlowAddresses {
-            transport: transport.to_owned(),
+            transport: peer.security.transport().to_owned(),
             sent_by_host,
             sent_by_port,
             peer_host: peer.address.ip().to_string(),

@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc, watch};
 
-use crate::event::{Closed, EdgeEvent, OpenedBy, Peer};
+use crate::event::{Closed, EdgeEvent, OpenedBy, Peer, Security};
 use crate::flow::{Flow, linger};
 use crate::limits::EdgeLimits;
 use crate::outbox::Outbox;
@@ -24,6 +24,13 @@ use crate::{accept, dial};
 pub enum Listen {
     /// TLS. Whether clients need a certificate is said by the configuration.
     Tls(Arc<ServerConfig>),
+    /// WebSocket over TLS (RFC 7118), for browsers.
+    WebSocket {
+        /// TLS without certificates of clients: a browser would ask a person for one.
+        tls: Arc<ServerConfig>,
+        /// The origins whose pages may connect; none: all.
+        origins: Arc<[String]>,
+    },
     /// Plain TCP, for a network that somebody else protects.
     Protected,
 }
@@ -172,7 +179,10 @@ impl Shared {
         place: Place,
         stream: S,
     ) {
-        let outbox = Arc::new(Outbox::new(self.limits.queue_bytes_max));
+        let outbox = Arc::new(match peer.security {
+            Security::WebSocket => Outbox::of_single_messages(self.limits.queue_bytes_max),
+            Security::Tls { .. } | Security::Protected => Outbox::new(self.limits.queue_bytes_max),
+        });
         self.flows().insert(id, outbox.clone());
         if *self.stopping.borrow() {
             outbox.close();
@@ -248,6 +258,6 @@ impl Peer {
     pub(crate) fn of(stream: &tokio::net::TcpStream, opened_by: OpenedBy) -> io::Result<Self> {
         stream.set_nodelay(true)?;
         let (address, local) = (stream.peer_addr()?, stream.local_addr()?);
-        Ok(Self { address, local, security: crate::Security::Protected, opened_by })
+        Ok(Self { address, local, security: Security::Protected, opened_by })
     }
 }

@@ -69,8 +69,21 @@ pub enum Security {
         /// The peer's own certificate.
         certificate: Option<Bytes>,
     },
+    /// WebSocket over TLS (RFC 7118). Nobody asks a browser for a certificate.
+    WebSocket,
     /// Plain TCP inside a network that somebody else protects.
     Protected,
+}
+
+impl Security {
+    /// What Via calls it (RFC 3261, 20.42; RFC 7118, 5.2.1).
+    pub fn transport(&self) -> &'static str {
+        match self {
+            Self::Tls { .. } => "TLS",
+            Self::WebSocket => "WSS",
+            Self::Protected => "TCP",
+        }
+    }
 }
 
 /// Who opened a flow.
@@ -123,10 +136,10 @@ pub enum Refused {
     /// There are too many connections.
     #[error("too many connections")]
     Full,
-    /// Its TLS handshake took too long, or was the oldest of too many.
-    #[error("the TLS handshake took too long")]
+    /// Its handshake, TLS and WebSocket, took too long, or was the oldest of too many.
+    #[error("the handshake took too long")]
     Slow,
-    /// Its TLS handshake failed.
-    #[error("the TLS handshake failed")]
+    /// Its TLS handshake failed, or what it asked for behind that was no WebSocket for SIP.
+    #[error("the handshake failed")]
     Handshake,
 }

@@ -1,5 +1,6 @@
 //! One open flow: its reader cuts messages from the stream, its writer empties the outbox. Neither ever waits for
 //! another flow, except for a place among the events of the owner, where each flow has one turn.
+use std::io::ErrorKind;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -193,6 +194,7 @@ impl Closed {
 fn received(read: std::io::Result<usize>) -> Result<usize, Closed> {
     match read {
         Ok(read) if read > 0 => Ok(read),
+        Err(error) if error.kind() == ErrorKind::InvalidData => Err(Closed::Malformed),
         _ => Err(Closed::ByPeer),
     }
 }

@@ -1,7 +1,8 @@
-//! SIP on sockets: TLS and protected TCP, accepted and dialled. It frames, bounds and times; what a message means is the
+//! SIP on sockets: TLS, WebSocket over TLS and protected TCP, accepted; TLS and protected TCP, dialled. It frames, bounds and times; what a message means is the
 //! business of `sip`, and who may do what that of its users.
 //!
-//! The way of bytes, by file: `accept` and `dial` make a connection and its TLS · `flow` runs it: the reader cuts
+//! The way of bytes, by file: `accept` and `dial` make a connection and its TLS · `websocket` makes
+//! a stream of WebSocket messages · `flow` runs it: the reader cuts
 //! messages with [`sip::Decoder`] and tells the owner, the writer empties the `outbox` · [`Edge`] is the handle and the
 //! table of flows · [`driver`] joins an edge and a [`sip::endpoint::Endpoint`] in one task and offers requests and
 //! responses to servers and clients.
@@ -35,6 +36,7 @@ mod event;
 mod flow;
 mod limits;
 mod outbox;
+mod websocket;
 
 pub use edge::{Dial, Edge, Listen, Target};
 pub use event::{Closed, EdgeEvent, OpenedBy, Peer, Refused, Security};

@@ -11,6 +11,8 @@ use crate::event::Closed;
 #[derive(Debug)]
 pub(crate) struct Outbox {
     bytes_max: usize,
+    /// Bytes written together.
+    batch_bytes_max: usize,
     inner: Mutex<Inner>,
     /// Something was queued, or the outbox was closed.
     filled: Notify,
@@ -46,11 +48,17 @@ impl Outbox {
     pub(crate) fn new(bytes_max: usize) -> Self {
         Self {
             bytes_max,
+            batch_bytes_max: BATCH_BYTES_MAX,
             inner: Mutex::default(),
             filled: Notify::new(),
             drained: Notify::new(),
             killed: Notify::new(),
         }
+    }
+
+    /// One in which each message is written by itself.
+    pub(crate) fn of_single_messages(bytes_max: usize) -> Self {
+        Self { batch_bytes_max: 0, ..Self::new(bytes_max) }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -103,7 +111,7 @@ impl Outbox {
         loop {
             {
                 let mut inner = self.lock();
-                if let Some(batch) = inner.batch() {
+                if let Some(batch) = inner.batch(self.batch_bytes_max) {
                     return Some(batch);
                 }
                 if inner.closing {
@@ -135,9 +143,9 @@ impl Outbox {
 }
 
 impl Inner {
-    fn batch(&mut self) -> Option<Batch> {
+    fn batch(&mut self, bytes_max: usize) -> Option<Batch> {
         let first = self.queue.pop_front()?;
-        let fits = |size: usize, next: &Bytes| size + next.len() <= BATCH_BYTES_MAX;
+        let fits = |size: usize, next: &Bytes| size + next.len() <= bytes_max;
         let mut cost = first.len() + ENTRY_BYTES;
         if self.queue.front().is_none_or(|next| !fits(first.len(), next)) {
             return Some(Batch { bytes: first, cost });
@@ -163,6 +171,17 @@ mod tests {
         }
 
         assert_eq!(outbox.next().await.unwrap().bytes, "abc");
+    }
+
+    #[tokio::test]
+    async fn rfc7118_s5_two_messages_do_not_leave_as_one() {
+        let outbox = Outbox::of_single_messages(1000);
+        for text in ["a", "b"] {
+            outbox.push(Bytes::from_static(text.as_bytes()));
+        }
+
+        assert_eq!(outbox.next().await.unwrap().bytes, "a");
+        assert_eq!(outbox.next().await.unwrap().bytes, "b");
     }
 
     #[tokio::test]

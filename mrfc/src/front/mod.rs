@@ -301,9 +301,10 @@ impl Front {
     fn edge_event(&mut self, event: EdgeEvent) {
         match event {
             EdgeEvent::Opened { flow, peer } => {
-                let (transport, certificate) = match &peer.security {
-                    Security::Tls { certificate } => ("TLS", certificate.as_deref()),
-                    Security::Protected => ("TCP", None),
+                let transport = peer.security.transport();
+                let certificate = match &peer.security {
+                    Security::Tls { certificate } => certificate.as_deref(),
+                    Security::WebSocket | Security::Protected => None,
                 };
                 let core = certificate.is_some_and(|it| self.core_names.are_proved_by(it));
                 let addresses = FlowAddresses {

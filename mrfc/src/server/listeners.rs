@@ -111,12 +111,19 @@ fn believed(config: &Config, issuer: &Issuer) -> Result<Arc<RootCertStore>, Star
     Ok(Arc::new(roots))
 }
 
-/// Opens the SIP listeners: TLS, and plain TCP where that is configured.
+/// Where SIP is spoken.
+pub(super) struct SipAddresses {
+    pub(super) tls: SocketAddr,
+    pub(super) websocket: Option<SocketAddr>,
+    pub(super) protected: Option<SocketAddr>,
+}
+
+/// Opens the SIP listeners: TLS, and WebSocket and plain TCP where they are configured.
 pub(super) async fn listen_sip(
     edge: &Edge,
     config: &Config,
     identity: &Arc<Live>,
-) -> Result<(SocketAddr, Option<SocketAddr>), StartError> {
+) -> Result<SipAddresses, StartError> {
     let mut files: Vec<&PathBuf> = config.sip.core_ca_file.iter().collect();
     if config.registration.device_certificates {
         files.push(&config.issuer.certificate_file);
@@ -135,6 +142,14 @@ pub(super) async fn listen_sip(
         edge.listen(address, how).await.map_err(wrong)
     };
     let address = open(config.sip.listen, tls).await?;
+    let websocket = match config.sip.websocket_listen {
+        Some(address) => {
+            let tls = tls::live_server_config(identity, ClientAuth::None, &[])?;
+            let origins = config.sip.websocket_origins.as_slice().into();
+            Some(open(address, Listen::WebSocket { tls, origins }).await?)
+        }
+        None => None,
+    };
     let protected = match config.sip.protected_listen {
         Some(address) => {
             let address = open(address, Listen::Protected).await?;
@@ -144,7 +159,7 @@ pub(super) async fn listen_sip(
         }
         None => None,
     };
-    Ok((address, protected))
+    Ok(SipAddresses { tls: address, websocket, protected })
 }
 
 /// Opens a port.

@@ -1,16 +1,14 @@
 //! MSRP over WebSocket over TLS (RFC 7977), for browsers: the upgrade, and then one chunk in each message, both ways.
 //! Framing is tungstenite's; it runs over memory here, between TLS and us. A chunk that goes out is written behind its
 //! frame header as it is, without a copy of its own.
-use std::io::{self, Read, Write};
+use std::io;
 use std::sync::Arc;
 
-use bytes::{Buf, BytesMut};
+use bytes::BytesMut;
 use msrp::{Decoder, Frame, Item};
 use rustls::ServerConfig;
+use service::websocket::{BadUpgrade, Pipe};
 use tokio::net::tcp::OwnedWriteHalf;
-use tungstenite::handshake::machine::TryParse;
-use tungstenite::handshake::server::{Request, create_response, write_response};
-use tungstenite::http::{HeaderValue, Response, StatusCode, header};
 use tungstenite::protocol::frame::coding::{CloseCode, Data, OpCode};
 use tungstenite::protocol::frame::{CloseFrame, FrameHeader};
 use tungstenite::protocol::{Role, WebSocketConfig, WebSocketContext};
@@ -21,9 +19,6 @@ use super::{Incoming, WireError, Written};
 
 /// RFC 7977, 4.1.
 const SUBPROTOCOL: &str = "msrp";
-
-/// Octets of the upgrade request.
-const UPGRADE_OCTETS_MAX: usize = 8 * 1024;
 
 /// Octets of one message, so of one chunk. What a browser sends at once is far below; 1009 ends a longer one.
 const MESSAGE_OCTETS_MAX: usize = 1024 * 1024;
@@ -48,13 +43,6 @@ enum Stage {
     },
     Open(Box<WebSocketContext>),
     Closed,
-}
-
-/// What the framing takes for a socket.
-#[derive(Debug, Default)]
-struct Pipe {
-    input: BytesMut,
-    output: Vec<u8>,
 }
 
 impl WebSocket {
@@ -95,26 +83,14 @@ impl WebSocket {
         Ok(if closed? { Incoming::Closed } else { incoming })
     }
 
-    /// Answers the upgrade request, once it is complete (RFC 6455, 4.2).
+    /// Answers the upgrade request, once it is complete.
     fn upgrade(&mut self, origins: &[String]) -> Result<(), WireError> {
-        let parsed = Request::try_parse(&self.pipe.input).map_err(|_| BadWebSocket::Upgrade);
-        let answer = match parsed {
-            Ok(None) if self.pipe.input.len() <= UPGRADE_OCTETS_MAX => return Ok(()),
-            Ok(None) => Err(BadWebSocket::Upgrade),
-            Ok(Some((octets, request))) => {
-                self.pipe.input.advance(octets);
-                answer(&request, origins)
-            }
-            Err(bad) => Err(bad),
-        };
-        let written = match &answer {
-            Ok(response) => write_response(&mut self.pipe.output, response),
-            Err(bad) => write_response(&mut self.pipe.output, &bad.response()),
-        };
-        // Writing to memory cannot fail.
-        drop(written);
+        let answered = self.pipe.upgrade(SUBPROTOCOL, origins);
+        if answered == Ok(false) {
+            return Ok(());
+        }
         self.send();
-        match answer {
+        match answered {
             Ok(_) => {
                 let config = WebSocketConfig::default()
                     .read_buffer_size(READ_OCTETS)
@@ -126,7 +102,7 @@ impl WebSocket {
             }
             Err(bad) => {
                 self.stage = Stage::Closed;
-                Err(bad.into())
+                Err(BadWebSocket::from(bad).into())
             }
         }
     }
@@ -218,53 +194,12 @@ impl WebSocket {
 /// Why a WebSocket connection ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum BadWebSocket {
-    /// It asks for no WebSocket, or asks badly.
-    #[error("no WebSocket upgrade")]
-    Upgrade,
-    /// It does not offer to speak MSRP.
-    #[error("the sub-protocol msrp is not offered")]
-    Subprotocol,
-    /// A page of an origin that is not allowed.
-    #[error("the origin is not allowed")]
-    Origin,
+    /// It was never one.
+    #[error(transparent)]
+    Upgrade(#[from] BadUpgrade),
     /// A message that is not one chunk (RFC 7977, 5.1).
     #[error("a message that is not one chunk")]
     Chunk,
-}
-
-impl BadWebSocket {
-    fn response(self) -> Response<()> {
-        let mut response = Response::new(());
-        *response.status_mut() = match self {
-            Self::Origin => StatusCode::FORBIDDEN,
-            Self::Upgrade | Self::Subprotocol | Self::Chunk => StatusCode::BAD_REQUEST,
-        };
-        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-        response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
-        response
-    }
-}
-
-/// The answer to an upgrade request.
-fn answer(request: &Request, origins: &[String]) -> Result<Response<()>, BadWebSocket> {
-    let mut response = create_response(request).map_err(|_| BadWebSocket::Upgrade)?;
-    let offered = request.headers().get_all(header::SEC_WEBSOCKET_PROTOCOL);
-    let offers = |value: &HeaderValue| {
-        let list = value.to_str().unwrap_or_default();
-        list.split(',').any(|name| name.trim() == SUBPROTOCOL)
-    };
-    if !offered.iter().any(offers) {
-        return Err(BadWebSocket::Subprotocol);
-    }
-    // RFC 7977, 7: only a browser says where its page is from, and it does not lie.
-    let origin = request.headers().get(header::ORIGIN).map(|origin| origin.to_str());
-    let allowed = |origin: &str| origins.iter().any(|own| own.eq_ignore_ascii_case(origin));
-    if !origins.is_empty() && origin.is_some_and(|origin| !origin.is_ok_and(allowed)) {
-        return Err(BadWebSocket::Origin);
-    }
-    let chosen = HeaderValue::from_static(SUBPROTOCOL);
-    response.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, chosen);
-    Ok(response)
 }
 
 /// Whether a message is one request or response, whole, and nothing more.
@@ -283,31 +218,6 @@ fn is_one_chunk(octets: &[u8]) -> bool {
     }
 }
 
-impl Read for Pipe {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.input.is_empty() {
-            return Err(io::ErrorKind::WouldBlock.into());
-        }
-        let octets = buffer.len().min(self.input.len());
-        self.input.copy_to_slice(buffer.get_mut(..octets).unwrap_or_default());
-        if self.input.is_empty() {
-            self.input = BytesMut::new();
-        }
-        Ok(octets)
-    }
-}
-
-impl Write for Pipe {
-    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
-        self.output.extend_from_slice(octets);
-        Ok(octets.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -315,37 +225,6 @@ mod tests {
     const CHUNK: &str = "MSRP a1b2c3d4 SEND\r\nTo-Path: msrps://r.example:2855/s1;ws\r\n\
         From-Path: msrps://ua.example:9/u1;ws\r\nMessage-ID: mmmm1\r\nByte-Range: 1-2/2\r\n\
         Content-Type: text/plain\r\n\r\nhi\r\n-------a1b2c3d4$\r\n";
-
-    fn request(more: &str) -> Result<Response<()>, BadWebSocket> {
-        let text = format!(
-            "GET / HTTP/1.1\r\nHost: r.example\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{more}\r\n"
-        );
-        let (_, request) = Request::try_parse(text.as_bytes()).unwrap().unwrap();
-        answer(&request, &["https://chat.example".to_owned()])
-    }
-
-    #[test]
-    fn m7977_01_the_sub_protocol_must_be_offered_and_is_echoed() {
-        let chosen = request("Sec-WebSocket-Protocol: chat, msrp\r\n").unwrap();
-
-        assert_eq!(chosen.headers().get("sec-websocket-protocol").unwrap(), "msrp");
-        assert_eq!(chosen.status(), StatusCode::SWITCHING_PROTOCOLS);
-        assert_eq!(request("").unwrap_err(), BadWebSocket::Subprotocol);
-        let other = request("Sec-WebSocket-Protocol: msrpx\r\n");
-        assert_eq!(other.unwrap_err(), BadWebSocket::Subprotocol);
-    }
-
-    #[test]
-    fn m7977_08_a_page_of_another_origin_may_not_connect() {
-        let from = |origin: &str| {
-            request(&format!("Sec-WebSocket-Protocol: msrp\r\nOrigin: {origin}\r\n"))
-        };
-
-        assert!(from("https://chat.example").is_ok());
-        assert_eq!(from("https://evil.example").unwrap_err(), BadWebSocket::Origin);
-        assert_eq!(BadWebSocket::Origin.response().status(), StatusCode::FORBIDDEN);
-    }
 
     #[test]
     fn m7977_03_a_message_is_one_chunk_and_never_two_nor_a_half() {

@@ -4,5 +4,6 @@ mod bounds;
 mod calls;
 mod harm;
 mod tls;
+mod websocket;
 mod wire;
 mod world;
