@@ -248,8 +248,7 @@ impl Server {
             works.admin(questions, identities.admin.as_ref()).await?.unzip();
         let Works { config, users, store, desks, relays, metrics, policies } = works;
         let (ops, ops_address) = listen("ops", config.ops.listen).await?;
-        let every = Duration::from_secs(config.sip.reload_secs);
-        let renewing = tokio::spawn(watch.run(every, shutdown.clone(), |_| {}));
+        let renewing = renewing(watch, &config, &shutdown);
         let ops = tokio::spawn(ops::serve(ops, registry, health.clone(), shutdown.clone()));
         let serve = |listening: Listening| tokio::spawn(listening.serve(shutdown.clone()));
         let helpers = [https].into_iter().chain(admin).map(serve).chain([ops, renewing]).collect();
@@ -320,6 +319,12 @@ async fn open_store(path: &Path) -> Result<(Store, Policies, Known), StartError>
     let policies = Policies::load(&store).await.map_err(wrong)?;
     let known = store.registrations(clock::wall()).await.map_err(wrong)?;
     Ok((store, policies, known))
+}
+
+/// Looks after the certificates as long as the server runs.
+fn renewing(watch: tls::Watch, config: &Config, shutdown: &Shutdown) -> JoinHandle<()> {
+    let every = Duration::from_secs(config.sip.reload_secs);
+    tokio::spawn(watch.run(every, shutdown.clone(), |_| {}))
 }
 
 fn issuer(config: &Config) -> Result<Issuer, StartError> {

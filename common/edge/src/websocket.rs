@@ -249,7 +249,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for WebSocket<S> {
 mod tests {
     use super::*;
 
-    const HEAD: &str = "OPTIONS sip:example.net SIP/2.0\r\nVia: SIP/2.0/WSS d.invalid;branch=z9hG4bK1\r\n";
+    const HEAD: &str =
+        "OPTIONS sip:example.net SIP/2.0\r\nVia: SIP/2.0/WSS d.invalid;branch=z9hG4bK1\r\n";
 
     fn one(more: &str) -> Option<Bytes> {
         one_message(Bytes::from(format!("{HEAD}{more}")))
@@ -263,7 +264,8 @@ mod tests {
 
     #[test]
     fn rfc7118_s5_a_message_is_one_sip_message_and_never_two_nor_a_half() {
-        for whole in ["Content-Length: 2\r\n\r\nhi", "l : 2\r\n\r\nhi", "CONTENT-LENGTH:0\r\n\r\n"] {
+        for whole in ["Content-Length: 2\r\n\r\nhi", "l : 2\r\n\r\nhi", "CONTENT-LENGTH:0\r\n\r\n"]
+        {
             assert_eq!(one(whole).unwrap(), format!("{HEAD}{whole}"));
         }
         for wrong in ["", "Content-Length: 3\r\n\r\nhi", "l:0\r\n\r\nOPTIONS", "l:two\r\n\r\nhi"] {

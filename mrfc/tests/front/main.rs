@@ -2,6 +2,7 @@
 //! other. What the relay does with messages is tested in `mrfp`, the whole system in the root's `tests/`.
 #![expect(clippy::unwrap_used, reason = "a fixture that cannot be built should fail its test")]
 #![expect(clippy::indexing_slicing, reason = "a missing element should fail its test")]
+mod browser;
 mod calling;
 mod certified;
 mod directory;

@@ -202,11 +202,9 @@ async fn rfc7118_s5_two_messages_in_one_or_a_half_end_the_connection_and_harm_no
 #[tokio::test]
 async fn rfc7118_s4_1_who_does_not_offer_sip_or_comes_from_another_page_is_turned_away() {
     let mut world = world(EdgeLimits::default()).await;
-    for (origin, protocol, status) in [
-        (PAGE, None, 400),
-        (PAGE, Some("msrp"), 400),
-        ("https://evil.example", Some("sip"), 403),
-    ] {
+    for (origin, protocol, status) in
+        [(PAGE, None, 400), (PAGE, Some("msrp"), 400), ("https://evil.example", Some("sip"), 403)]
+    {
         let refused = Browser::page(&world, origin, protocol).await;
 
         assert_eq!(refused.err(), Some(status));
