@@ -201,6 +201,26 @@ async fn f2_who_joins_by_the_conference_uri_is_let_in_by_a_member_and_both_talk(
     assert_eq!(named.entered().await, Entry::Created);
 }
 
+#[tokio::test]
+async fn f3_everybody_on_the_list_of_a_new_conference_is_called_and_holds_its_key() {
+    let house = House::open();
+    let alice = house.guest("alice").await;
+    let (mut bob, mut carol) = (house.guest("bob").await, house.guest("carol").await);
+
+    // Twice on the list is called once.
+    let guests = [bob.aor.clone(), carol.aor.clone(), bob.aor.clone()];
+    let mut chair =
+        Seat::of(soon(alice.device.create_with(Level::Sealed, &guests)).await.unwrap());
+
+    let (mut one, mut other) = (bob.invited().await, carol.invited().await);
+    one.entered().await;
+    other.entered().await;
+    assert_eq!(one.conference.id(), chair.conference.id());
+    one.say("all of us are here").await;
+    chair.hears(&bob.aor, "all of us are here").await;
+    other.hears(&bob.aor, "all of us are here").await;
+}
+
 /// S3-44.
 #[tokio::test]
 async fn f4_and_f5_a_referral_makes_the_focus_call_every_device_of_the_invited() {

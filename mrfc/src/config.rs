@@ -221,6 +221,11 @@ pub struct Conferences {
     pub watchers: Watchers,
     /// Seconds between two notifications to one watcher; what happens meanwhile comes in one. 5 (RFC 4575, 3.9).
     pub notify_secs: u64,
+    /// People in the list of an INVITE that makes a conference and calls them (RFC 5366). 100; above it 413.
+    pub list_recipients_max: usize,
+    /// Who may be called so (RFC 5360): `domain`, every user of this domain, or `nobody`. Default `domain`; for a list
+    /// with anybody else its sender gets 470, and no conference.
+    pub list_consent: Consent,
 }
 
 /// Who may watch a conference.
@@ -359,6 +364,8 @@ impl Default for Conferences {
             session_match: SessionMatch::Strict,
             watchers: Watchers::Participants,
             notify_secs: 5,
+            list_recipients_max: 100,
+            list_consent: Consent::Domain,
         }
     }
 }

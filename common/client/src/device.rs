@@ -123,7 +123,20 @@ impl Device {
     /// # Errors
     /// The focus refused, or the room has another level than asked for.
     pub async fn create(&self, level: Level) -> Result<(Conference, Events), Error> {
-        self.shared.join("conference-factory", level).await
+        self.create_with(level, &[]).await
+    }
+
+    /// Creates a conference that calls these people as soon as it is made (RFC 5366). What becomes of each call the
+    /// answer does not say.
+    ///
+    /// # Errors
+    /// As for [`Device::create`]; also if one of them cannot be called so.
+    pub async fn create_with(
+        &self,
+        level: Level,
+        guests: &[Aor],
+    ) -> Result<(Conference, Events), Error> {
+        self.shared.join("conference-factory", level, guests).await
     }
 
     /// Joins a conference.
@@ -135,7 +148,7 @@ impl Device {
         id: &ConferenceId,
         level: Level,
     ) -> Result<(Conference, Events), Error> {
-        self.shared.join(id.as_str(), level).await
+        self.shared.join(id.as_str(), level, &[]).await
     }
 
     /// Unregisters and ends.
@@ -197,13 +210,18 @@ async fn answer(
 }
 
 impl Shared {
-    async fn join(&self, user: &str, level: Level) -> Result<(Conference, Events), Error> {
+    async fn join(
+        &self,
+        user: &str,
+        level: Level,
+        guests: &[Aor],
+    ) -> Result<(Conference, Events), Error> {
         let target: Aor = format!("sip:{user}@{}", self.profile.system.domain).parse().map_err(
             |error: ids::BadId| Error::Answer { what: "a conference", why: error.to_string() },
         )?;
         let media = self.media(level)?;
         let offer = sdp::offer(&origin(&media.address), &media);
-        let (call, answer) = self.phone.call(&target, media.clone(), offer).await?;
+        let (call, answer) = self.phone.call(&target, media.clone(), offer, guests).await?;
         let theirs = sdp::parse_answer(&answer).map_err(|error| Error::Answer {
             what: "joining the conference",
             why: error.to_string(),

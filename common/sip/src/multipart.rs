@@ -101,6 +101,19 @@ pub fn read(content_type: &MediaType, body: &Bytes) -> Result<Vec<Part>, BadMult
     }
 }
 
+/// What a body holds of this type: all of it, or its first part of this type.
+pub fn find(headers: &Headers, body: &Bytes, essence: &str) -> Option<Bytes> {
+    let kind = headers.content_type().ok().flatten()?;
+    if kind.is(essence) {
+        return Some(body.clone());
+    }
+    if !kind.is("multipart/mixed") {
+        return None;
+    }
+    let is = |part: &Part| part.content_type().is_some_and(|kind| kind.is(essence));
+    read(&kind, body).ok()?.into_iter().find(is).map(|part| part.body)
+}
+
 /// Where the next boundary begins and ends. Behind it come white space and a line break, or two hyphens; with anything
 /// else it is a longer word that only begins alike.
 fn boundary_behind(

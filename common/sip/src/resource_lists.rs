@@ -32,6 +32,17 @@ pub enum CopyControl {
     Bcc,
 }
 
+impl CopyControl {
+    /// As the list has it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::To => "to",
+            Self::Cc => "cc",
+            Self::Bcc => "bcc",
+        }
+    }
+}
+
 /// One recipient.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
@@ -54,6 +65,13 @@ pub struct Bounds {
     pub depth_max: usize,
     /// Entries, duplicates counted.
     pub entries_max: usize,
+}
+
+impl Entry {
+    /// Somebody who is named to the others.
+    pub fn to(uri: impl Into<Uri>) -> Self {
+        Self { uri: uri.into(), copy: CopyControl::To, anonymize: false, display_name: None }
+    }
 }
 
 impl Default for Bounds {
@@ -259,6 +277,31 @@ pub fn distinct(entries: Vec<Entry>) -> Vec<Entry> {
     once
 }
 
+/// A list of these (RFC 4826, 3.2; RFC 5364), for a request to many.
+pub fn write(entries: &[Entry]) -> String {
+    let mut lines = String::new();
+    for Entry { uri, copy, anonymize, display_name } in entries {
+        let uri = uri.to_string();
+        let hidden = if *anonymize { " cp:anonymize=\"true\"" } else { "" };
+        let name = display_name.as_ref().map_or_else(String::new, |name| {
+            format!("<display-name>{}</display-name>", escape(name.as_str()))
+        });
+        lines.push_str(&format!(
+            "<entry uri=\"{}\" cp:copyControl=\"{}\"{hidden}>{name}</entry>",
+            escape(uri.as_str()),
+            copy.as_str(),
+        ));
+    }
+    document(&lines)
+}
+
+fn document(lines: &str) -> String {
+    format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\r\n<resource-lists xmlns=\"{LISTS}\" \
+         xmlns:cp=\"{COPY_CONTROL}\"><list>{lines}</list></resource-lists>\r\n"
+    )
+}
+
 /// What every recipient may know of the others (RFC 5364, 4): nobody who got a blind copy, and whoever wants to be
 /// anonymous as a number. `None` if that is nobody at all.
 pub fn history(entries: &[Entry]) -> Option<String> {
@@ -266,7 +309,7 @@ pub fn history(entries: &[Entry]) -> Option<String> {
     for copy in [CopyControl::To, CopyControl::Cc] {
         let shown = entries.iter().filter(|entry| entry.copy == copy);
         let (hidden, named): (Vec<_>, Vec<_>) = shown.partition(|entry| entry.anonymize);
-        let control = if copy == CopyControl::To { "to" } else { "cc" };
+        let control = copy.as_str();
         for entry in named {
             let uri = entry.uri.to_string();
             lines.push_str(&format!(
@@ -281,10 +324,5 @@ pub fn history(entries: &[Entry]) -> Option<String> {
             ));
         }
     }
-    (!lines.is_empty()).then(|| {
-        format!(
-            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\r\n<resource-lists xmlns=\"{LISTS}\" \
-             xmlns:cp=\"{COPY_CONTROL}\"><list>{lines}</list></resource-lists>\r\n"
-        )
-    })
+    (!lines.is_empty()).then(|| document(&lines))
 }

@@ -9,6 +9,7 @@ use service::clock;
 use sip::dialog::{Dialog, DialogId, random_call_id, random_tag};
 use sip::endpoint::{Failure, FlowId, TransactionKey};
 use sip::header::{CSeq, Name, NameAddr, ReasonValue};
+use sip::multipart::Part;
 use sip::{Method, Request, Response, SipUri, Status, Uri};
 
 use super::dialogs::Call;
@@ -54,6 +55,8 @@ struct Called {
     target: Uri,
     /// Route: the Path of its registration.
     path: Vec<String>,
+    /// What it is shown of the list that its person was on (RFC 5366, 5).
+    history: Option<Part>,
 }
 
 /// A place for a device that is to be called.
@@ -89,6 +92,7 @@ const LATE: Duration = Duration::from_secs(32);
 impl Front {
     /// The desk wants somebody called.
     pub(super) fn dial(&mut self, conference: &ConferenceId, who: &Aor, by: &Aor) {
+        let history = self.guest_lists.take(conference, who);
         let bindings = self.registrar.newest(who, clock::now());
         let level = self.desks.level(conference).unwrap_or(self.config.conferences.level);
         let willing = self.may_be_called(who, by);
@@ -110,7 +114,7 @@ impl Front {
         }
         self.dials.begin(conference, who, called.len());
         for called in called {
-            self.seat_for(called);
+            self.seat_for(Called { history: history.clone(), ..called });
         }
     }
 
@@ -136,7 +140,8 @@ impl Front {
         }
         let (conference, who, by) = (conference.clone(), who.clone(), by.clone());
         let (flow, path) = (binding.flow, binding.path.clone());
-        Some(Called { conference, level, who, by, device, flow, target, path })
+        let history = None;
+        Some(Called { conference, level, who, by, device, flow, target, path, history })
     }
 
     fn seat_for(&mut self, called: Called) {
@@ -206,8 +211,15 @@ impl Front {
             .with(Name::PAssertedIdentity, NameAddr::new(focus))
             .with(Name::ReferredBy, by)
             .with(Name::Allow, ALLOW)
-            .with(Name::Supported, SUPPORTED.join(", "))
-            .with_body("application/sdp", description);
+            .with(Name::Supported, SUPPORTED.join(", "));
+        let request = match called.history.clone() {
+            None => request.with_body("application/sdp", description),
+            Some(history) => {
+                let parts = [Part::new("application/sdp", description), history];
+                let (content_type, body) = self.wrapped(&parts);
+                request.with_body(&content_type, body)
+            }
+        };
         let route = called.path.iter();
         Some(route.fold(request, |request, hop| request.with(Name::Route, hop)))
     }

@@ -12,6 +12,7 @@ use super::authenticate::Stranger;
 use super::dialogs::Call;
 use super::end::House;
 use super::offer::{Answered, Unacceptable, answer_of, body_of};
+use super::recipients;
 use super::screen::{screen, with_abilities};
 use super::target::Target;
 use super::{Done, Front, WhatFor};
@@ -150,14 +151,19 @@ impl Front {
             // RFC 3261, 8.2.2.1.
             return Err(Response::to(request, Status::UNSUPPORTED_URI_SCHEME));
         }
-        let there = match target {
-            Target::Domain | Target::Factory => true,
-            Target::Conference(_) if self.is_list_service(request) => true,
-            Target::Conference(conference) => self.desks.exists(&conference),
-            Target::Nobody | Target::Elsewhere | Target::NotSip => false,
+        // RFC 5366, 5.1: lists of people are for some resources only.
+        let (there, list) = match target {
+            Target::Domain => (true, None),
+            Target::Factory => (true, Some(recipients::FOR_INVITE)),
+            Target::Conference(_) if self.is_list_service(request) => {
+                (true, Some(recipients::FOR_MESSAGE))
+            }
+            Target::Conference(conference) => (self.desks.exists(&conference), None),
+            Target::Nobody | Target::Elsewhere | Target::NotSip => (false, None),
         };
         let status = if there { Status::OK } else { Status::NOT_FOUND };
         let response = with_abilities(Response::to(request, status));
+        let response = list.into_iter().fold(response, |it, tag| it.with(Name::Supported, tag));
         if there { Ok(response) } else { Err(response) }
     }
 

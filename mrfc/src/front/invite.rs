@@ -14,7 +14,9 @@ use super::answers::overloaded;
 use super::dialogs::Call;
 use super::dispatch::Reply;
 use super::end::{House, Names};
+use super::guests::{Guests, no_list_here, unpacked};
 use super::offer::{Answered, Offered, Place, offer_of, peer_path};
+use super::recipients::FOR_INVITE;
 use super::screen::with_abilities;
 use super::target::Target;
 use super::{Done, Front, WhatFor, refusal};
@@ -31,6 +33,8 @@ pub(super) struct Joining {
     offer: Option<Offered>,
     /// The dialog it changes; `None` if it begins one.
     renews: Option<DialogId>,
+    /// Who is called once it is answered.
+    guests: Guests,
     since: Instant,
 }
 
@@ -54,13 +58,29 @@ impl Front {
         person: Aor,
     ) -> Reply {
         let in_dialog = request.headers.to().is_ok_and(|to| to.tag().is_some());
-        if in_dialog {
-            return self.renew(key, flow, request, person);
-        }
-        if let Some(callee) = self.callee(request) {
+        let callee = if in_dialog { None } else { self.callee(request) };
+        if let Some(callee) = callee {
+            if request.headers.lists(&Name::Require, FOR_INVITE) {
+                return Err(no_list_here(request));
+            }
             return self.call(key, flow, request, person, callee);
         }
+        let entries_max = self.config.conferences.list_recipients_max;
+        let unpacked = unpacked(request, entries_max);
+        let (request, entries) = unpacked.map_err(|why| why.response(request, &self.domain))?;
+        let request = &*request;
+        if in_dialog {
+            return match entries.is_empty() {
+                true => self.renew(key, flow, request, person),
+                false => Err(no_list_here(request)),
+            };
+        }
         let wanted = self.wanted(request)?;
+        // RFC 5366, 5.1: a list is for who makes a conference.
+        if !entries.is_empty() && matches!(wanted, Wanted::Known(_)) {
+            return Err(no_list_here(request));
+        }
+        let guests = self.guests(request, &person, &entries)?;
         let limits = &self.config.limits;
         if self.dialogs.len() + self.joining.len() >= limits.dialogs_max
             || self.dialogs.len_on(flow) >= limits.dialogs_per_connection_max
@@ -72,7 +92,8 @@ impl Front {
             Wanted::New(_) => None,
         };
         let level = level.unwrap_or(self.config.conferences.level);
-        let (joining, joiner) = self.joiner(flow, request, person, level, None)?;
+        let (mut joining, joiner) = self.joiner(flow, request, person, level, None)?;
+        joining.guests = guests;
         let desks = self.desks.clone();
         self.join(key, request, joining, async move {
             let conference = match wanted {
@@ -136,7 +157,8 @@ impl Front {
             shown: Shown::Named,
         };
         let since = clock::now();
-        let joining = Joining { flow, person, device, level, offer, renews, since };
+        let guests = Guests::default();
+        let joining = Joining { flow, person, device, level, offer, renews, guests, since };
         Ok((joining, joiner))
     }
 
@@ -259,7 +281,8 @@ impl Front {
         conference: ConferenceId,
         given: &SeatGiven,
     ) {
-        let Joining { flow, person, device, level, offer, renews, since: _ } = joining;
+        let Joining { flow, person, device, level, offer, renews, guests, since: _ } = joining;
+        let (room, by) = (conference.clone(), person.clone());
         let before = renews.as_ref().and_then(|id| self.dialogs.find(id)).map(|call| call.origin);
         // RFC 3264, 8: a changed description is the same session, one version on.
         let origin = before.map_or((given.seat.0, 1), |(session, version)| (session, version + 1));
@@ -316,6 +339,7 @@ impl Front {
             },
         }
         self.respond(key, response);
+        self.call_guests(&room, &by, guests);
     }
 
     /// A device that begins anew has lost its former dialog, whose seat the desk has ended already.

@@ -16,6 +16,7 @@ mod dialogs;
 mod dispatch;
 mod end;
 mod fork;
+mod guests;
 mod in_dialog;
 mod invite;
 mod keeper;
@@ -31,6 +32,7 @@ mod pairs;
 mod privacy;
 mod protection;
 mod reach;
+mod recipients;
 mod refer;
 mod refusal;
 mod register;
@@ -76,6 +78,7 @@ pub(crate) use authenticate::{Gatekeeper, Stranger};
 use calls::{Calls, Outcome};
 use dial_out::{Dials, Ringing};
 use dialogs::Dialogs;
+use guests::GuestLists;
 use invite::Joining;
 use keeper::Keeper;
 use message::Messages;
@@ -144,6 +147,7 @@ pub(crate) struct Front {
     ended_early: HashSet<(ConferenceId, SeatId)>,
     ringing: HashMap<TransactionKey, Ringing>,
     dials: Dials,
+    guest_lists: GuestLists,
     messages: Messages,
     pairs: Pairs,
     legs: Legs,
@@ -176,6 +180,8 @@ enum WhatFor {
     Request(TransactionKey),
     /// A device that is to be called.
     Dial { conference: ConferenceId, who: Aor },
+    /// People of a list that are to be called into this conference.
+    Guests(ConferenceId),
     /// Watchers that are to be told of a change.
     Scene(ConferenceId),
     /// Nobody waits.
@@ -190,6 +196,8 @@ enum Done {
     Referred(TransactionKey, refer::Referred),
     Subscribed(TransactionKey, Box<(watch::Asked, Result<Scene, Refusal>)>),
     Looked(Box<watch::Looked>),
+    /// Who of a list is not called.
+    Invited(ConferenceId, Vec<Aor>),
     Nothing,
 }
 
@@ -238,6 +246,7 @@ impl Front {
             ended_early: HashSet::new(),
             ringing: HashMap::new(),
             dials: Dials::default(),
+            guest_lists: GuestLists::default(),
             messages: Messages::default(),
             pairs: Pairs::default(),
             legs: parts.legs,
@@ -374,6 +383,9 @@ impl Front {
             Outcome::Done(Done::Referred(key, referred)) => self.referred(key, referred),
             Outcome::Done(Done::Subscribed(key, what)) => self.subscribed(key, what.0, what.1),
             Outcome::Done(Done::Looked(looked)) => self.looked(*looked),
+            Outcome::Done(Done::Invited(conference, refused)) => {
+                self.uninvited(&conference, &refused);
+            }
             Outcome::Done(Done::Nothing) => {}
             Outcome::Failed(WhatFor::Request(key)) => {
                 self.joining.remove(&key);
@@ -383,6 +395,7 @@ impl Front {
             Outcome::Failed(WhatFor::Dial { conference, who }) => {
                 self.dial_ended(&conference, &who, sip::Status::SERVER_TIMEOUT);
             }
+            Outcome::Failed(WhatFor::Guests(conference)) => self.guest_lists.forget(&conference),
             Outcome::Failed(WhatFor::Scene(conference)) => self.not_looked(&conference),
             Outcome::Failed(WhatFor::Nobody) => {
                 tracing::warn!("a desk did not take a word from the front in time");

@@ -34,7 +34,7 @@ impl Front {
     }
 
     /// What a URI of ours stands for, if it is not what it says.
-    fn meant(&self, uri: &Uri) -> Result<Option<SipUri>, Status> {
+    pub(super) fn meant(&self, uri: &Uri) -> Result<Option<SipUri>, Status> {
         let of_ours = uri.sip().is_none_or(|uri| uri.host().eq_ignore_ascii_case(&self.domain));
         if !of_ours {
             return Ok(None);

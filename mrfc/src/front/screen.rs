@@ -4,13 +4,16 @@
 use sip::header::Name;
 use sip::{Method, Request, Response, Status};
 
+use super::recipients::{FOR_INVITE, FOR_MESSAGE};
+
 /// The methods served here, for Allow.
 pub(crate) const ALLOW: &str =
     "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, REFER, MESSAGE, SUBSCRIBE";
 
 /// The extensions understood here, for Supported. A request that requires another one gets 420.
-pub(crate) const SUPPORTED: [&str; 7] =
-    ["path", "outbound", "gruu", "sec-agree", "norefersub", "tdialog", "recipient-list-message"];
+/// Lists of people are for single resources, and named in [`extensions`].
+pub(crate) const SUPPORTED: [&str; 6] =
+    ["path", "outbound", "gruu", "sec-agree", "norefersub", "tdialog"];
 
 /// The request goes on, or this is its answer.
 pub(crate) fn screen(request: &Request) -> Result<(), Response> {
@@ -58,7 +61,15 @@ fn method(request: &Request) -> Result<(), Response> {
 
 /// RFC 3261, 8.2.2.3.
 fn extensions(request: &Request) -> Result<(), Response> {
-    let known = |tag: &String| SUPPORTED.iter().any(|ours| ours.eq_ignore_ascii_case(tag));
+    // RFC 5366, 5.1: nothing says what a list in a re-INVITE would mean.
+    let begins = request.headers.to().is_ok_and(|to| to.tag().is_none());
+    let list = match request.method {
+        Method::Message => FOR_MESSAGE,
+        Method::Invite if begins => FOR_INVITE,
+        _ => "",
+    };
+    let known =
+        |tag: &String| SUPPORTED.iter().chain([&list]).any(|ours| ours.eq_ignore_ascii_case(tag));
     let unknown: Vec<String> =
         request.headers.elements(&Name::Require).filter(|tag| !known(tag)).collect();
     if unknown.is_empty() {
@@ -108,6 +119,26 @@ mod tests {
         let response = refusal(&unknown);
         assert_eq!(response.status, Status::BAD_EXTENSION);
         assert_eq!(response.headers.text(&Name::Unsupported).unwrap(), "100rel, teleport");
+    }
+
+    #[test]
+    fn curi_04_a_list_of_people_is_known_to_the_method_it_is_for_and_to_no_re_invite() {
+        let to = |method: &str, to: &str, tag: &str| {
+            request(method).with(Name::To, to).with(Name::Require, tag)
+        };
+
+        assert!(screen(&to("INVITE", "<sip:f@example.net>", FOR_INVITE)).is_ok());
+        assert!(screen(&to("MESSAGE", "<sip:list@example.net>", FOR_MESSAGE)).is_ok());
+        for (method, whom, tag) in [
+            ("INVITE", "<sip:f@example.net>", FOR_MESSAGE),
+            ("MESSAGE", "<sip:list@example.net>", FOR_INVITE),
+            ("INVITE", "<sip:f@example.net>;tag=1", FOR_INVITE),
+            ("REFER", "<sip:f@example.net>", FOR_INVITE),
+        ] {
+            let response = refusal(&to(method, whom, tag));
+            assert_eq!(response.status, Status::BAD_EXTENSION, "{method} {tag}");
+            assert_eq!(response.headers.text(&Name::Unsupported).unwrap(), tag);
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::phone::Phone;
 use crate::relay::Manner;
 use crate::world::{DOMAIN, World};
 
-fn list(entries: &str) -> Part {
+pub(crate) fn list(entries: &str) -> Part {
     let xml = format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\r\n<resource-lists \
          xmlns=\"urn:ietf:params:xml:ns:resource-lists\" \
@@ -18,7 +18,7 @@ fn list(entries: &str) -> Part {
     Part::new(resource_lists::MEDIA_TYPE, xml).with(Name::ContentDisposition, "recipient-list")
 }
 
-fn entry(user: &str, control: &str) -> String {
+pub(crate) fn entry(user: &str, control: &str) -> String {
     format!("<entry uri=\"sip:{user}@{DOMAIN}\" {control}/>")
 }
 

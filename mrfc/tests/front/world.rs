@@ -115,6 +115,12 @@ impl World {
         }
     }
 
+    /// Every conference that was ever made and is not forgotten.
+    pub(crate) async fn conferences(&self) -> Vec<ids::ConferenceId> {
+        let store = store::Store::open(&self.files.path("mrfc.sqlite")).await.unwrap();
+        store.conferences().await.unwrap()
+    }
+
     /// The octets of the database, whatever they mean.
     pub(crate) fn octets_on_disk(&self) -> Vec<u8> {
         let of = |name| std::fs::read(self.files.path(name)).unwrap_or_default();

@@ -3,8 +3,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use ids::Aor;
+use rand::Rng as _;
 use sip::dialog::{Dialog, DialogId};
-use sip::{Method, Name, NameAddr, Request, Uri};
+use sip::multipart::{self, Part};
+use sip::resource_lists::{self, Entry};
+use sip::{Method, Name, NameAddr, Request, SipUri, Uri};
 use tokio::sync::oneshot;
 
 use super::{Phone, uri};
@@ -38,20 +41,35 @@ pub(crate) struct Call {
     hangup: Option<oneshot::Receiver<String>>,
 }
 
+/// A description, and a list of people beside it.
+fn with_list(offer: Bytes, guests: &[Aor]) -> (String, Bytes) {
+    let entries: Vec<Entry> = guests.iter().map(|who| Entry::to(SipUri::from(who))).collect();
+    let list = Part::new(resource_lists::MEDIA_TYPE, resource_lists::write(&entries))
+        .with(Name::ContentDisposition, "recipient-list");
+    multipart::write(&[Part::new("application/sdp", offer), list], rand::rng().random())
+}
+
 impl Phone {
-    /// Calls `target` with an offer: the call and the answer.
+    /// Calls `target` with an offer, and with people that it is to call (RFC 5366, 3): the call and the answer.
     pub(crate) async fn call(
         &self,
         target: &Aor,
         media: sip::sdp::MsrpMedia,
         offer: Bytes,
+        guests: &[Aor],
     ) -> Result<(Call, Bytes), Error> {
         let what = "joining the conference";
         let request = self
             .request(Method::Invite, uri(target.as_str())?, target)?
             .with(Name::Supported, "norefersub, outbound")
-            .with(Name::Allow, super::incoming::ALLOW)
-            .with_body("application/sdp", offer);
+            .with(Name::Allow, super::incoming::ALLOW);
+        let request = match guests {
+            [] => request.with_body("application/sdp", offer),
+            guests => {
+                let (kind, body) = with_list(offer, guests);
+                request.with(Name::Require, "recipient-list-invite").with_body(&kind, body)
+            }
+        };
         let (request, response) = self.send(what, request).await?;
         let bad = |why: String| Error::Answer { what, why };
         let dialog = Dialog::uac(&request, &response).map_err(|error| bad(error.to_string()))?;

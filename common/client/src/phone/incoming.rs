@@ -6,6 +6,7 @@ use edge::driver::SipEvent;
 use ids::Aor;
 use sip::dialog::{Dialog, DialogId, random_tag};
 use sip::endpoint::TransactionKey;
+use sip::multipart;
 use sip::sdp::{self, MsrpMedia};
 use sip::{Method, Name, Request, Response, Status};
 use tokio::sync::mpsc;
@@ -84,7 +85,10 @@ fn called(
     // We talk in conferences only (RFC 4579, 5.1).
     let conference = contact.uri.aor().filter(|_| contact.params.has("isfocus"));
     let conference = conference.ok_or_else(|| refuse(Status::NOT_ACCEPTABLE_HERE))?;
-    let offer = sdp::Offer::parse_conference(&request.body);
+    // Who else was called may stand beside it (RFC 5366, 5).
+    let body = multipart::find(&request.headers, &request.body, "application/sdp");
+    let body = body.ok_or_else(|| refuse(Status::UNSUPPORTED_MEDIA_TYPE))?;
+    let offer = sdp::Offer::parse_conference(&body);
     let offer = offer.map_err(|bad| refuse(bad.status()))?;
     let busy = refuse(Status::BUSY_HERE);
     let request = Some(request);
