@@ -228,13 +228,13 @@ fn what_is_written_is_read_again_whatever_the_octets_are() {
 
 #[test]
 fn a_list_that_is_written_is_read_as_it_was() {
-    let mut hidden = Entry::to("sip:carol@example.net".parse::<Uri>().unwrap());
+    let mut hidden = Entry::to("sip:carol@example.net".parse::<sip::Uri>().unwrap());
     hidden.anonymize = true;
     hidden.display_name = Some("Carol <& Co>".into());
     let blind = Entry { copy: CopyControl::Bcc, ..hidden.clone() };
-    let entries = [Entry::to("sip:bob@example.net".parse::<Uri>().unwrap()), hidden, blind];
+    let entries = [Entry::to("sip:bob@example.net".parse::<sip::Uri>().unwrap()), hidden, blind];
 
-    let read = resource_lists::read(resource_lists::write(&entries).as_bytes(), Bounds::default());
+    let written = sip::resource_lists::write(&entries);
 
-    assert_eq!(read.unwrap(), entries);
+    assert_eq!(read(written.as_bytes(), Bounds::default()).unwrap(), entries);
 }
