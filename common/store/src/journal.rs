@@ -6,7 +6,6 @@ use ids::{ConferenceId, Seq};
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 
-use crate::writer::Statements;
 use crate::{Error, Store};
 
 /// What one append writes, all or nothing.
@@ -45,38 +44,7 @@ impl Store {
         expected: Seq,
         entry: Entry,
     ) -> Result<Seq, Error> {
-        let conference = conference.clone();
-        let statements = if entry.group.is_some() { Statements::Several } else { Statements::One };
-        self.writer.write_so(statements, move |connection| Box::pin(async move {
-                let (at, next) = (number(expected)?, expected.next());
-                let added = sqlx::query(
-                    "INSERT INTO conference_events (conference, seq, event) \
-                     SELECT $1, $2, $3 WHERE $4 = \
-                     (SELECT COALESCE(MAX(seq), 0) FROM conference_events WHERE conference = $1) \
-                     ON CONFLICT DO NOTHING",
-                )
-                .bind(conference.as_str())
-                .bind(at + 1)
-                .bind(&entry.event[..])
-                .bind(at)
-                .execute(&mut *connection)
-                .await?;
-                if added.rows_affected() == 0 {
-                    return Err(Error::Conflict { conference, expected });
-                }
-                if let Some(group) = entry.group {
-                    sqlx::query(
-                        "INSERT INTO conference_groups (conference, seq, state) VALUES ($1, $2, $3) \
-                         ON CONFLICT (conference) DO UPDATE SET seq = excluded.seq, state = excluded.state",
-                    )
-                    .bind(conference.as_str())
-                    .bind(at + 1)
-                    .bind(&group[..])
-                    .execute(&mut *connection)
-                    .await?;
-                }
-                Ok(next)
-            })).await
+        self.writer.append(conference.clone(), expected, entry).await
     }
 
     /// Everything kept about a conference; empty if nothing is.
@@ -125,8 +93,4 @@ impl Store {
 
 pub(crate) fn blob(row: &SqliteRow, column: &str) -> Result<Bytes, sqlx::Error> {
     row.try_get::<Vec<u8>, _>(column).map(Bytes::from)
-}
-
-fn number(seq: Seq) -> Result<i64, Error> {
-    i64::try_from(seq.0).map_err(|_| Error::Foreign { what: "a sequence beyond any journal" })
 }

@@ -26,6 +26,7 @@
 //! # Ok(()) }
 //! # tokio::runtime::Runtime::new().unwrap().block_on(example()).unwrap();
 //! ```
+mod appends;
 mod attempts;
 mod certificates;
 mod charging;

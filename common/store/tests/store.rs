@@ -102,6 +102,38 @@ async fn two_owners_append_and_one_of_them_loses() {
 }
 
 #[tokio::test]
+async fn of_many_appends_that_share_a_transaction_each_is_judged_by_itself() {
+    let (_dir, store) = open().await;
+    store.append(&room("r7"), Seq(0), Entry::event("first")).await.unwrap();
+    // 100 rooms at once, of which one has moved on, and one is appended to three times in a row.
+    let mut expected: Vec<(String, u64)> = (0..100).map(|n| (format!("r{n}"), 0)).collect();
+    expected.extend([("r3".to_owned(), 1), ("r3".to_owned(), 2), ("r3".to_owned(), 2)]);
+    let appends = expected.iter().map(|(name, seq)| {
+        let (store, room, seq) = (store.clone(), room(name), Seq(*seq));
+        let entry = Entry::event(format!("{room} at {seq}"));
+        tokio::spawn(async move { store.append(&room, seq, entry).await })
+    });
+
+    // All are handed over, in this order, before the writer has a turn.
+    let appends: Vec<_> = appends.collect();
+    let mut answers = Vec::new();
+    for append in appends {
+        answers.push(append.await.unwrap());
+    }
+
+    for ((name, seq), answer) in expected.iter().zip(&answers).take(102) {
+        match answer {
+            Err(Error::Conflict { .. }) => assert_eq!(name, "r7"),
+            answer => assert_eq!(answer.as_ref().unwrap(), &Seq(seq + 1), "{name}"),
+        }
+    }
+    assert!(matches!(answers.last().unwrap(), Err(Error::Conflict { .. })));
+    assert_eq!(store.read(&room("r7")).await.unwrap().events, ["first"]);
+    assert_eq!(store.read(&room("r3")).await.unwrap().events.len(), 3);
+    assert_eq!(store.conferences().await.unwrap().len(), 100);
+}
+
+#[tokio::test]
 async fn a_refused_append_leaves_the_group_alone() {
     let (dir, store) = open().await;
     let entry = |event: &'static str, group: &'static str| Entry {
