@@ -69,6 +69,7 @@ impl Handshake {
                         Ok(Message::KeyUpdate { requested: *requested == 1 })
                     }
                     [0 | 1] => Err(Error::Unexpected),
+                    [_] => Err(Error::Illegal),
                     _ => Err(Error::Malformed),
                 };
             }
@@ -94,7 +95,7 @@ mod tests {
         assert_eq!(handshake.read(&KEY_UPDATE), Ok(Message::KeyUpdate { requested: false }));
 
         assert_eq!(handshake.read(&[&REQUEST[..], &[24]].concat()), Err(Error::Unexpected));
-        assert_eq!(Handshake::new(false).read(&[24, 0, 0, 1, 2]), Err(Error::Malformed));
+        assert_eq!(Handshake::new(false).read(&[24, 0, 0, 1, 2]), Err(Error::Illegal));
         assert_eq!(Handshake::new(false).read(&[24, 0, 0, 2]), Err(Error::Malformed));
     }
 

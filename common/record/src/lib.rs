@@ -19,9 +19,12 @@
 //! | KeyUpdate, with or without a request | the next key; the answer leaves before whatever is sealed next |
 //! | close_notify | [`Incoming::Closed`]; what follows is not looked at |
 //! | NewSessionTicket | dropped by a client, an error for a server |
+//! | records that carry nothing for the application | an error if more than 32 come in a row |
 //! | anything else, or a record that does not open | an [`Error`], whose alert [`Records::alert`] seals |
 //!
-//! A key seals at most 2^24 records with AES-GCM (RFC 8446, 5.5); then this end sends a KeyUpdate by itself.
+//! Behind an error nothing is opened any more, and of the record that it is about nothing is handed out. A key seals at
+//! most 2^24 records with AES-GCM (RFC 8446, 5.5); then this end sends a KeyUpdate by itself. Whether a stream may end
+//! without close_notify is for the application: MSRP's messages say themselves where they end.
 mod handshake;
 mod key;
 
@@ -47,8 +50,8 @@ const HEADER_OCTETS: usize = 5;
 /// Octets behind the header: content, its type and padding, and at most 256 of expansion (RFC 8446, 5.2).
 const SEALED_OCTETS_MAX: usize = FRAGMENT_OCTETS_MAX + 256;
 
-/// KeyUpdates of a peer that says nothing between them.
-const UPDATES_MAX: u8 = 32;
+/// Records in a row that carry nothing for the application: each costs as much as one that does.
+const WORDLESS_MAX: u8 = 32;
 
 const ALERT: u8 = 21;
 const HANDSHAKE: u8 = 22;
@@ -64,9 +67,11 @@ pub struct Records {
     handshake: Handshake,
     /// The peer wants this end to change its key, too.
     owes_update: bool,
-    /// KeyUpdates since it last said something.
-    updates: u8,
+    /// Records since the peer last said something.
+    wordless: u8,
     closed: bool,
+    /// Why nothing is opened any more.
+    failed: Option<Error>,
 }
 
 /// Who derives the next keys: rustls, at either end.
@@ -98,9 +103,12 @@ pub enum Error {
     /// What may not come at this point.
     #[error("a record that is out of place")]
     Unexpected,
-    /// A KeyUpdate or alert that is none.
+    /// A handshake message or alert that is not as long as it must be.
     #[error("a malformed handshake message or alert")]
     Malformed,
+    /// A KeyUpdate that asks for what there is not.
+    #[error("a value that no KeyUpdate has")]
+    Illegal,
     /// The peer gave up.
     #[error("the peer ended it with alert {0}")]
     Alert(u8),
@@ -119,7 +127,8 @@ impl Error {
             Self::Forged => Some(AlertDescription::BadRecordMac),
             Self::TooLong => Some(AlertDescription::RecordOverflow),
             Self::Unexpected => Some(AlertDescription::UnexpectedMessage),
-            Self::Malformed => Some(AlertDescription::IllegalParameter),
+            Self::Malformed => Some(AlertDescription::DecodeError),
+            Self::Illegal => Some(AlertDescription::IllegalParameter),
             Self::Exhausted | Self::Suite => Some(AlertDescription::InternalError),
             Self::Alert(_) => None,
         }
@@ -154,17 +163,27 @@ impl Records {
             renewal,
             partial: Vec::new(),
             owes_update: false,
-            updates: 0,
+            wordless: 0,
             closed: false,
+            failed: None,
         })
     }
 
     /// Opens `sealed`, as it came from the socket, and adds what was inside to `opened`.
-    pub fn open(&mut self, mut sealed: &[u8], opened: &mut BytesMut) -> Result<Incoming, Error> {
+    pub fn open(&mut self, sealed: &[u8], opened: &mut BytesMut) -> Result<Incoming, Error> {
+        if let Some(error) = self.failed {
+            return Err(error);
+        }
+        let read = self.read(sealed, opened);
+        self.failed = read.err();
+        read.map(|()| if self.closed { Incoming::Closed } else { Incoming::Open })
+    }
+
+    fn read(&mut self, mut sealed: &[u8], opened: &mut BytesMut) -> Result<(), Error> {
         if !self.partial.is_empty() {
             sealed = self.complete(sealed)?;
             if whole(&self.partial)?.is_none() {
-                return Ok(self.incoming());
+                return Ok(());
             }
             let record = std::mem::take(&mut self.partial);
             self.record(&record, opened)?;
@@ -180,11 +199,7 @@ impl Records {
             self.partial.reserve_exact(wanted(sealed)?);
             self.partial.extend_from_slice(sealed);
         }
-        Ok(self.incoming())
-    }
-
-    fn incoming(&self) -> Incoming {
-        if self.closed { Incoming::Closed } else { Incoming::Open }
+        Ok(())
     }
 
     /// Adds to the partial record what it lacks. What is left of `sealed`.
@@ -202,45 +217,66 @@ impl Records {
         }
     }
 
-    /// Opens one record.
+    /// Opens one record. `opened` keeps only what is for the application.
     fn record(&mut self, record: &[u8], opened: &mut BytesMut) -> Result<(), Error> {
+        let at = opened.len();
+        let heeded = self.unseal(record, at, opened).and_then(|(kind, octets)| {
+            if kind == APPLICATION_DATA && octets > 0 {
+                self.wordless = 0;
+                return Ok(octets);
+            }
+            self.wordless += 1;
+            if self.wordless > WORDLESS_MAX {
+                return Err(Error::Unexpected);
+            }
+            let said = opened.get(at..at + octets).unwrap_or_default();
+            match kind {
+                APPLICATION_DATA => Ok(()),
+                ALERT => self.heed(said),
+                _ => self.agree(said),
+            }
+            .map(|()| 0)
+        });
+        opened.truncate(at + heeded.unwrap_or_default());
+        heeded.map(|_| ())
+    }
+
+    /// Opens one record into `opened`, from `at` on. Which kind it is, and how many octets of content it has.
+    fn unseal(
+        &mut self,
+        record: &[u8],
+        at: usize,
+        opened: &mut BytesMut,
+    ) -> Result<(u8, usize), Error> {
         let Some((header, sealed)) = record.split_first_chunk::<HEADER_OCTETS>() else {
             return Err(Error::Forged);
         };
         let Some(tag_at) = sealed.len().checked_sub(TAG_OCTETS) else {
             return Err(Error::Forged);
         };
-        let at = opened.len();
         opened.resize(at + tag_at, 0);
         let plain = opened.get_mut(at..).unwrap_or_default();
         self.rx.open(header, sealed.split_at(tag_at), plain)?;
-        // Padding is zeros behind the type.
+        // RFC 8446, 5.4: content, its type, and padding, which counts too.
+        if tag_at > FRAGMENT_OCTETS_MAX + 1 {
+            return Err(Error::TooLong);
+        }
         let Some(end) = plain.iter().rposition(|octet| *octet != 0) else {
             return Err(Error::Unexpected);
         };
-        if end > FRAGMENT_OCTETS_MAX {
-            return Err(Error::TooLong);
-        }
-        let kind = plain.get(end).copied();
-        if kind == Some(APPLICATION_DATA) && self.handshake.is_empty() {
-            opened.truncate(at + end);
-            if end > 0 {
-                self.updates = 0;
-            }
-            return Ok(());
-        }
-        let said = plain.get(..end).unwrap_or_default().to_vec();
-        opened.truncate(at);
-        match kind {
-            Some(ALERT) if self.handshake.is_empty() => self.heed(&said),
-            Some(HANDSHAKE) => self.agree(&said),
+        match plain.get(end).copied() {
+            Some(kind @ (ALERT | APPLICATION_DATA)) if self.handshake.is_empty() => Ok((kind, end)),
+            Some(HANDSHAKE) => Ok((HANDSHAKE, end)),
             _ => Err(Error::Unexpected),
         }
     }
 
     /// RFC 8446, 6: whatever its level says, every alert but two ends the connection.
     fn heed(&mut self, alert: &[u8]) -> Result<(), Error> {
-        let [_level, description] = *alert else { return Err(Error::Malformed) };
+        let [_level, description] = *alert else {
+            // RFC 8446, 5.4: an empty one is out of place.
+            return Err(if alert.is_empty() { Error::Unexpected } else { Error::Malformed });
+        };
         match AlertDescription::from(description) {
             AlertDescription::CloseNotify => self.closed = true,
             AlertDescription::UserCanceled => {}
@@ -253,10 +289,6 @@ impl Records {
         match self.handshake.read(octets)? {
             Message::Nothing => {}
             Message::KeyUpdate { requested } => {
-                self.updates += 1;
-                if self.updates > UPDATES_MAX {
-                    return Err(Error::Unexpected);
-                }
                 self.rx = self.renewal.next(Direction::In)?;
                 self.owes_update |= requested;
             }
