@@ -33,7 +33,7 @@ enum Stage {
     Agreeing(Box<Agreeing>),
     /// Behind the handshake of TLS 1.3.
     Agreed(Box<Records>),
-    /// It could not be sealed what was to be: nothing may leave any more.
+    /// Nothing is sealed or opened any more: somebody gave up, or no key is left.
     Broken,
 }
 
@@ -75,36 +75,49 @@ impl Tls {
         // One allocation of the right size for the batch: it is shared by all frames made of it, and keeps nothing
         // else alive while they wait.
         opened.reserve(sealed.len());
-        match &mut self.stage {
-            Stage::Agreeing(_) => Ok(self.agree(sealed, opened)?),
-            Stage::Agreed(records) => match records.open(sealed, opened) {
-                Ok(record::Incoming::Open) => Ok(Incoming::Open),
-                Ok(record::Incoming::Closed) => Ok(Incoming::Closed),
-                Err(error) => {
-                    let alert = records.alert(error, &mut self.out);
-                    self.unless_broken(alert);
-                    Err(error.into())
-                }
-            },
-            Stage::Broken => Ok(Incoming::Closed),
+        let mut sealed = sealed;
+        if matches!(self.stage, Stage::Agreeing(_)) {
+            let incoming;
+            (incoming, sealed) = self.agree(sealed, opened)?;
+            if sealed.is_empty() {
+                return Ok(incoming);
+            }
+        }
+        let Stage::Agreed(records) = &mut self.stage else { return Ok(Incoming::Closed) };
+        match records.open(sealed, opened) {
+            Ok(record::Incoming::Open) => Ok(Incoming::Open),
+            Ok(record::Incoming::Closed) => Ok(Incoming::Closed),
+            Err(error) => {
+                // RFC 8446, 6.2: nothing follows an alert, sent or received.
+                let alert = records.alert(error, &mut self.out);
+                self.stage = Stage::Broken;
+                Err(alert.err().unwrap_or(error).into())
+            }
         }
     }
 
-    fn agree(&mut self, sealed: &[u8], opened: &mut BytesMut) -> Result<Incoming, rustls::Error> {
-        let Stage::Agreeing(agreeing) = &mut self.stage else { return Ok(Incoming::Open) };
-        let progress = agreeing.open(sealed, opened, &mut self.out)?;
+    /// Lets the handshake go on. What is left of `sealed` lies behind it.
+    fn agree<'a>(
+        &mut self,
+        sealed: &'a [u8],
+        opened: &mut BytesMut,
+    ) -> Result<(Incoming, &'a [u8]), rustls::Error> {
+        let Stage::Agreeing(agreeing) = &mut self.stage else {
+            return Ok((Incoming::Open, sealed));
+        };
+        let (progress, rest) = agreeing.open(sealed, opened, &mut self.out)?;
         if self.certificates.is_none() && !agreeing.is_handshaking() {
             self.certificates = agreeing.certificates().map(Into::into);
         }
         match progress {
-            Progress::Closed => Ok(Incoming::Closed),
-            Progress::Open => Ok(Incoming::Open),
+            Progress::Closed => Ok((Incoming::Closed, &[])),
+            Progress::Open => Ok((Incoming::Open, rest)),
             Progress::Complete => {
                 let agreeing = std::mem::replace(&mut self.stage, Stage::Broken);
                 if let Stage::Agreeing(agreeing) = agreeing {
                     self.stage = Stage::Agreed(Box::new(agreeing.into_records()?));
                 }
-                Ok(Incoming::Open)
+                Ok((Incoming::Open, rest))
             }
         }
     }
@@ -165,9 +178,23 @@ impl Tls {
 
     /// Writes what is sealed, in as few calls as the socket allows. Adds the number of calls to `writes`.
     pub(crate) fn write(&mut self, to: &OwnedWriteHalf, writes: &mut u64) -> io::Result<Written> {
-        if matches!(&self.stage, Stage::Agreed(records) if records.wants_seal()) {
+        loop {
+            if self.write_out(to, writes)? == Written::Blocked {
+                return Ok(Written::Blocked);
+            }
+            // Only now, or a peer that asks for it again and again, and does not read, would fill the room.
+            if !matches!(&self.stage, Stage::Agreed(records) if records.wants_seal()) {
+                break;
+            }
             self.seal(&[]);
         }
+        match self.stage {
+            Stage::Broken => Err(io::ErrorKind::BrokenPipe.into()),
+            _ => Ok(Written::All),
+        }
+    }
+
+    fn write_out(&mut self, to: &OwnedWriteHalf, writes: &mut u64) -> io::Result<Written> {
         while let Some(waiting) = self.out.get(self.left..).filter(|waiting| !waiting.is_empty()) {
             match to.try_write(waiting) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
@@ -183,12 +210,21 @@ impl Tls {
         }
         self.out.clear();
         self.left = 0;
-        match self.stage {
-            Stage::Broken => Err(io::ErrorKind::BrokenPipe.into()),
-            _ => Ok(Written::All),
-        }
+        Ok(Written::All)
+    }
+
+    #[cfg(test)]
+    pub(super) fn take_out(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.out)
+    }
+
+    /// Sealed octets that have not left.
+    pub(super) fn waiting(&self) -> usize {
+        self.out.len() - self.left
     }
 }
 
+#[cfg(test)]
+mod interop;
 #[cfg(test)]
 mod tests;

@@ -23,6 +23,9 @@ const SUBPROTOCOL: &str = "msrp";
 /// Octets of one message, so of one chunk. What a browser sends at once is far below; 1009 ends a longer one.
 const MESSAGE_OCTETS_MAX: usize = 1024 * 1024;
 
+/// Sealed octets that may wait for a peer that goes on asking: a flush of frames is at most half of it.
+const WAITING_OCTETS_MAX: usize = 256 * 1024;
+
 /// Octets that the framing reads at once; more only costs memory where nobody speaks.
 const READ_OCTETS: usize = 4 * 1024;
 
@@ -80,6 +83,9 @@ impl WebSocket {
         }
         let closed = self.unframe(opened);
         self.send();
+        if self.tls.waiting() > WAITING_OCTETS_MAX {
+            return Err(BadWebSocket::Unread.into());
+        }
         Ok(if closed? { Incoming::Closed } else { incoming })
     }
 
@@ -200,6 +206,9 @@ pub(crate) enum BadWebSocket {
     /// A message that is not one chunk (RFC 7977, 5.1).
     #[error("a message that is not one chunk")]
     Chunk,
+    /// It asks, and does not read the answers.
+    #[error("too many answers wait for it")]
+    Unread,
 }
 
 /// Whether a message is one request or response, whole, and nothing more.
@@ -220,11 +229,64 @@ fn is_one_chunk(octets: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+
+    use rustls::ClientConnection;
+    use rustls::pki_types::ServerName;
+    use service::tls::{self, ClientAuth, DevCa, Trust};
+
     use super::*;
 
     const CHUNK: &str = "MSRP a1b2c3d4 SEND\r\nTo-Path: msrps://r.example:2855/s1;ws\r\n\
         From-Path: msrps://ua.example:9/u1;ws\r\nMessage-ID: mmmm1\r\nByte-Range: 1-2/2\r\n\
         Content-Type: text/plain\r\n\r\nhi\r\n-------a1b2c3d4$\r\n";
+
+    #[test]
+    fn a_page_that_pings_and_does_not_read_is_ended_before_pongs_fill_memory() {
+        let ca = DevCa::new("test", service::clock::wall()).unwrap();
+        let identity = ca.issue(&["localhost"]).unwrap();
+        let server = tls::server_config(&identity, ClientAuth::None, &[]).unwrap();
+        let client = tls::client_config(Trust::Roots(ca.roots().unwrap()), None, &[]).unwrap();
+        let mut ours = WebSocket::server(server, Arc::default()).unwrap();
+        let name = ServerName::try_from("localhost").unwrap();
+        let mut theirs = ClientConnection::new(client, name).unwrap();
+        let mut exchange = |text: &[u8], reads: bool| {
+            theirs.writer().write_all(text).unwrap();
+            let mut wire = Vec::new();
+            while theirs.wants_write() {
+                theirs.write_tls(&mut wire).unwrap();
+            }
+            let opened = ours.open(&wire, &mut BytesMut::new());
+            let out = if reads { ours.tls.take_out() } else { Vec::new() };
+            let mut rest = &*out;
+            while !rest.is_empty() {
+                theirs.read_tls(&mut rest).unwrap();
+                theirs.process_new_packets().unwrap();
+            }
+            opened.map(|_| ours.tls.waiting())
+        };
+        for _ in 0..3 {
+            exchange(b"", true).unwrap();
+        }
+        let upgrade = "GET / HTTP/1.1\r\nHost: r.example\r\nConnection: Upgrade\r\n\
+            Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+            Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: msrp\r\n\r\n";
+        exchange(upgrade.as_bytes(), true).unwrap();
+        // Masked with zeros, as a client must.
+        let ping = [&[0x89, 0x80 | 125, 0, 0, 0, 0][..], &[7; 125]].concat();
+
+        let mut waiting = 0;
+        let ended = (0..10_000).find_map(|_| match exchange(&ping, false) {
+            Ok(octets) => {
+                waiting = octets;
+                None
+            }
+            Err(error) => Some(error),
+        });
+
+        assert!(matches!(ended, Some(WireError::WebSocket(BadWebSocket::Unread))), "{ended:?}");
+        assert!((1..=WAITING_OCTETS_MAX).contains(&waiting), "{waiting}");
+    }
 
     #[test]
     fn m7977_03_a_message_is_one_chunk_and_never_two_nor_a_half() {

@@ -1,5 +1,6 @@
 //! TLS as rustls does it: the handshake, and with TLS 1.2 all of a connection. Octets wait here until rustls has used
-//! them. When to go over to `record` is said here, and done by `tls`.
+//! them. When to go over to `record` is said here, and done by `tls`: at the end of the record that ends the handshake,
+//! for what rustls made of the next one it would keep to itself (the answer to a KeyUpdate, for one).
 use std::fmt;
 use std::sync::Arc;
 
@@ -16,9 +17,18 @@ use rustls::{ClientConfig, CommonState, ProtocolVersion, ServerConfig};
 /// More than any record adds to what it carries: header, explicit nonce and tag of TLS 1.2, and a KeyUpdate before it.
 const OVERHEAD_OCTETS_MAX: usize = 256;
 
+/// Octets of a record's header (RFC 8446, 5.1).
+const HEADER_OCTETS: usize = 5;
+
 pub(super) struct Agreeing {
     end: End,
+    /// What rustls has not used yet, behind the first `used` octets.
     incoming: Vec<u8>,
+    used: usize,
+    /// The front of a header that is not all here.
+    header: Vec<u8>,
+    /// Octets that the record lacks whose header is here.
+    lacks: usize,
     /// rustls gives the keys away, if the version is the right one.
     gives_keys: bool,
     /// It has ended with an error.
@@ -58,7 +68,7 @@ impl Agreeing {
     pub(super) fn server(config: Arc<ServerConfig>) -> Result<Self, rustls::Error> {
         let gives_keys = config.enable_secret_extraction;
         let end = End::Server(UnbufferedServerConnection::new(config)?);
-        Ok(Self { end, incoming: Vec::new(), gives_keys, failed: false })
+        Ok(Self::new(end, gives_keys))
     }
 
     pub(super) fn client(
@@ -67,7 +77,12 @@ impl Agreeing {
     ) -> Result<Self, rustls::Error> {
         let gives_keys = config.enable_secret_extraction;
         let end = End::Client(UnbufferedClientConnection::new(config, name)?);
-        Ok(Self { end, incoming: Vec::new(), gives_keys, failed: false })
+        Ok(Self::new(end, gives_keys))
+    }
+
+    fn new(end: End, gives_keys: bool) -> Self {
+        let (incoming, header) = (Vec::new(), Vec::new());
+        Self { end, incoming, used: 0, header, lacks: 0, gives_keys, failed: false }
     }
 
     fn state(&self) -> &CommonState {
@@ -85,17 +100,57 @@ impl Agreeing {
         self.state().peer_certificates()
     }
 
-    /// Opens what came in; what rustls wants to say is added to `out`.
-    pub(super) fn open(
+    /// Opens what came in; what rustls wants to say is added to `out`. What is left is for whoever goes on.
+    pub(super) fn open<'a>(
         &mut self,
-        sealed: &[u8],
+        mut sealed: &'a [u8],
+        opened: &mut BytesMut,
+        out: &mut Vec<u8>,
+    ) -> Result<(Progress, &'a [u8]), rustls::Error> {
+        if self.failed {
+            return Ok((Progress::Closed, &[]));
+        }
+        loop {
+            sealed = self.take(sealed);
+            let progress = self.advance(opened, out)?;
+            if sealed.is_empty() || progress != Progress::Open {
+                return Ok((progress, sealed));
+            }
+        }
+    }
+
+    /// Takes what rustls is to see next: in the handshake a record at a time. What is left.
+    fn take<'a>(&mut self, sealed: &'a [u8]) -> &'a [u8] {
+        let octets = if self.gives_keys && self.is_handshaking() {
+            self.rest_of_record(sealed)
+        } else {
+            sealed.len()
+        };
+        let (now, rest) = sealed.split_at(octets);
+        self.incoming.extend_from_slice(now);
+        rest
+    }
+
+    /// How much of `sealed` belongs to one record, the one that has begun or the next.
+    fn rest_of_record(&mut self, sealed: &[u8]) -> usize {
+        let mut octets = 0;
+        if self.lacks == 0 {
+            octets = (HEADER_OCTETS - self.header.len()).min(sealed.len());
+            self.header.extend_from_slice(sealed.get(..octets).unwrap_or_default());
+            let [_, _, _, high, low] = *self.header else { return octets };
+            self.lacks = usize::from(u16::from_be_bytes([high, low]));
+            self.header.clear();
+        }
+        let body = self.lacks.min(sealed.len() - octets);
+        self.lacks -= body;
+        octets + body
+    }
+
+    fn advance(
+        &mut self,
         opened: &mut BytesMut,
         out: &mut Vec<u8>,
     ) -> Result<Progress, rustls::Error> {
-        if self.failed {
-            return Ok(Progress::Closed);
-        }
-        self.incoming.extend_from_slice(sealed);
         let ran = self.run(Errand::Nothing, opened, out);
         if ran.is_err() {
             // It wants to say why. After that it must not be asked again: it would stumble over the same.
@@ -110,7 +165,7 @@ impl Agreeing {
         let complete = self.gives_keys && thirteen && !self.is_handshaking();
         Ok(match closed {
             Step::Closed => Progress::Closed,
-            // Otherwise something is half read: a record, or what was in several.
+            // Otherwise something is half read.
             _ if complete && self.incoming.is_empty() => Progress::Complete,
             _ => Progress::Open,
         })
@@ -149,14 +204,18 @@ impl Agreeing {
         out: &mut Vec<u8>,
     ) -> Result<Step, rustls::Error> {
         let mut closed = false;
-        loop {
-            match self.once(&mut errand, opened, out)? {
-                Step::Again => {}
-                Step::Closed => closed = true,
-                Step::Wait if closed => return Ok(Step::Closed),
-                Step::Wait => return Ok(Step::Wait),
+        let ran = loop {
+            match self.once(&mut errand, opened, out) {
+                Ok(Step::Again) => {}
+                Ok(Step::Closed) => closed = true,
+                Ok(Step::Wait) => break Ok(if closed { Step::Closed } else { Step::Wait }),
+                Err(error) => break Err(error),
             }
-        }
+        };
+        // Once, and not for each of what may be thousands of records.
+        self.incoming.drain(..self.used);
+        self.used = 0;
+        ran
     }
 
     fn once(
@@ -165,12 +224,12 @@ impl Agreeing {
         opened: &mut BytesMut,
         out: &mut Vec<u8>,
     ) -> Result<Step, rustls::Error> {
-        let incoming = &mut *self.incoming;
+        let incoming = self.incoming.get_mut(self.used..).unwrap_or_default();
         let (discard, step) = match &mut self.end {
             End::Server(end) => step(end.process_tls_records(incoming), errand, opened, out),
             End::Client(end) => step(end.process_tls_records(incoming), errand, opened, out),
         };
-        self.incoming.drain(..discard);
+        self.used += discard;
         step
     }
 

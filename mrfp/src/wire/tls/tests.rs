@@ -121,6 +121,83 @@ fn what_the_client_says_with_its_last_flight_is_not_lost_wherever_the_stream_is_
 }
 
 #[test]
+fn s4_6_3_a_new_key_right_behind_the_handshake_is_taken_and_answered() {
+    for step in [1, 100_000] {
+        let (server, client) = configs(&version::TLS13, true);
+        let name = ServerName::try_from("localhost").unwrap();
+        let mut theirs = ClientConnection::new(client, name).unwrap();
+        let (mut ours, mut opened) = (Tls::server(server).unwrap(), BytesMut::new());
+        while ours.is_handshaking() {
+            let mut wire = Vec::new();
+            if !theirs.is_handshaking() {
+                theirs.refresh_traffic_keys().unwrap();
+                theirs.writer().write_all(b"with the next key").unwrap();
+            }
+            while theirs.wants_write() {
+                theirs.write_tls(&mut wire).unwrap();
+            }
+            for piece in wire.chunks(step) {
+                ours.open(piece, &mut opened).unwrap();
+            }
+            theirs.read_tls(&mut &*std::mem::take(&mut ours.out)).unwrap();
+            theirs.process_new_packets().unwrap();
+        }
+        assert_eq!(opened, "with the next key");
+
+        ours.seal_slices(std::iter::once(&b"answer"[..]));
+        theirs.read_tls(&mut &*ours.out).unwrap();
+        theirs.process_new_packets().unwrap();
+        let mut answer = [0; 6];
+        theirs.reader().read_exact(&mut answer).unwrap();
+        assert_eq!(&answer, b"answer");
+    }
+}
+
+#[test]
+fn s6_2_nothing_follows_the_alert() {
+    let mut pair = Pair::new(&version::TLS13, true);
+    pair.ours.out = Vec::new();
+    assert!(pair.ours.open(b"GET / HTTP/1.1", &mut pair.opened).is_err());
+    let alert = pair.ours.out.len();
+    assert!(alert > 0);
+
+    pair.ours.seal_slices(std::iter::once(&b"secret"[..]));
+    pair.ours.close();
+
+    assert_eq!(pair.ours.out.len(), alert);
+    assert_eq!(pair.ours.open(b"x", &mut pair.opened).unwrap(), Incoming::Closed);
+}
+
+#[tokio::test]
+async fn a_peer_that_asks_for_new_keys_and_does_not_read_fills_no_room() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (socket, _unread) =
+        tokio::join!(tokio::net::TcpStream::connect(address), listener.accept());
+    let (_read, socket) = socket.unwrap().into_split();
+    let mut pair = Pair::new(&version::TLS13, true);
+    let (block, mut writes) = (vec![0; 64 * 1024], 0);
+    while pair.ours.write(&socket, &mut writes).unwrap() == Written::All {
+        pair.ours.seal_slices(std::iter::once(&*block));
+    }
+    let waiting = pair.ours.waiting();
+
+    for _ in 0..1000 {
+        pair.theirs.refresh_traffic_keys().unwrap();
+        pair.theirs.writer().write_all(b"x").unwrap();
+        let mut wire = Vec::new();
+        while pair.theirs.wants_write() {
+            pair.theirs.write_tls(&mut wire).unwrap();
+        }
+        pair.ours.open(&wire, &mut pair.opened).unwrap();
+        assert_eq!(pair.ours.write(&socket, &mut writes).unwrap(), Written::Blocked);
+    }
+
+    assert!(pair.ours.waiting() <= waiting);
+    assert_eq!(pair.opened.len(), 1000);
+}
+
+#[test]
 fn what_no_longer_can_be_sealed_does_not_leave() {
     let mut pair = Pair::new(&version::TLS13, true);
     pair.ours.unless_broken(Err(record::Error::Exhausted));
