@@ -25,8 +25,8 @@ pub(crate) type Target = (String, Option<u16>);
 const KEPT: Duration = Duration::from_secs(300);
 const LOOK: Duration = Duration::from_secs(20);
 
-/// Hosts that are being dialled at one time, and those of them for one connection: who names hosts that never answer
-/// leaves others their share. What may wait for one of them.
+/// Hosts that are being dialled at one time, and those of them for one user, on however many connections: who names hosts
+/// that never answer leaves others their share. What may wait for one of them.
 const DIALLING_MAX: usize = 256;
 const DIALLING_FOR_ONE_MAX: usize = 16;
 const WAITING_OCTETS_MAX: usize = 16 * 1024 * 1024;
@@ -42,8 +42,8 @@ enum Dial {
         way: Vec<Passing>,
         octets: usize,
         brake: Arc<Brake>,
-        /// For whom it was begun.
-        by: Hop,
+        /// For which user it was begun.
+        by: Arc<str>,
     },
     Open(Hop),
 }
@@ -63,7 +63,7 @@ impl Dials {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn queue(&self, target: Target, by: Hop, mut passing: Passing, plane: &Plane) -> Queued {
+    fn queue(&self, target: Target, by: &Arc<str>, mut passing: Passing, plane: &Plane) -> Queued {
         let octets = passing.octets();
         let mut dials = self.lock();
         let full = !dials.contains_key(&target) && is_full(&dials, by);
@@ -86,7 +86,7 @@ impl Dials {
                 let brake = Arc::new(Brake::new(plane.limits.pair_marks()));
                 passing.wait_for(Some(Arc::clone(&brake)));
                 let (way, waits) = (vec![passing], Arc::clone(&brake));
-                place.insert(Dial::Under { way, octets, brake: waits, by });
+                place.insert(Dial::Under { way, octets, brake: waits, by: Arc::clone(by) });
                 Queued::Dial(target, brake)
             }
         }
@@ -114,13 +114,13 @@ impl Dials {
     }
 }
 
-/// Whether no other host may be dialled now for this connection.
-fn is_full(dials: &HashMap<Target, Dial>, by: Hop) -> bool {
+/// Whether no other host may be dialled now for this user.
+fn is_full(dials: &HashMap<Target, Dial>, by: &str) -> bool {
     let (mut all, mut own) = (0, 0);
     for dial in dials.values() {
         if let Dial::Under { by: other, .. } = dial {
             all += 1;
-            own += usize::from(*other == by);
+            own += usize::from(**other == *by);
         }
     }
     all >= DIALLING_MAX || own >= DIALLING_FOR_ONE_MAX
@@ -134,11 +134,11 @@ fn hand_over(plane: &Plane, hop: Hop, mut passing: Passing) -> Option<Arc<Brake>
     brake
 }
 
-/// Sends something for a connection to the host of `uri`, which is dialled if need be, and says whose brake is to be
+/// Sends something for a user to the host of `uri`, which is dialled if need be, and says whose brake is to be
 /// minded.
 pub(crate) fn pass(
     shard: &Rc<Shard>,
-    (by, uri): (Hop, &Uri),
+    (by, uri): (&Arc<str>, &Uri),
     passing: Passing,
 ) -> Option<Arc<Brake>> {
     let transit = shard.plane.transit.as_ref()?;
@@ -200,19 +200,18 @@ mod tests {
 
     #[test]
     fn who_names_hosts_that_hang_uses_up_its_own_share_and_no_others() {
-        let hop = |connection| Hop { shard: 0, connection };
         let mut dials = HashMap::new();
-        let mut dial = |n: usize, by| {
+        let mut dial = |n: usize, by: &str| {
             if is_full(&dials, by) {
                 return false;
             }
             let brake = Arc::new(Brake::new(crate::brake::Marks { high: 1, low: 0 }));
-            let dial = Dial::Under { way: Vec::new(), octets: 0, brake, by };
+            let dial = Dial::Under { way: Vec::new(), octets: 0, brake, by: by.into() };
             dials.insert((format!("h{n}.example"), None), dial).is_none()
         };
 
-        let mallory = (0..100).filter(|n| dial(*n, hop(1))).count();
-        let others = (100..600).filter(|n| dial(*n, hop(u64::try_from(*n).unwrap()))).count();
+        let mallory = (0..100).filter(|n| dial(*n, "mallory")).count();
+        let others = (100..600).filter(|n| dial(*n, &format!("user{n}"))).count();
 
         assert_eq!(mallory, DIALLING_FOR_ONE_MAX);
         assert_eq!(mallory + others, DIALLING_MAX);

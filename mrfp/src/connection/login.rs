@@ -101,7 +101,7 @@ impl Connection {
         let judged = transit.auth().judge(&question, answer, now, rng);
         let (answer, result) = match judged {
             Judged::Granted(granted) => {
-                let user = question.asked.username.clone();
+                let user = question.asked.username.as_str().into();
                 let asker = Asker { owner, on: self.hop(shard), user };
                 match transit.grant(asker, now, granted.lifetime, rng) {
                     Ok(own) => {

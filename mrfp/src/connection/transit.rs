@@ -81,7 +81,7 @@ impl Connection {
         if let Some(course) = course {
             self.note_open(head, chunk, &course);
             shard.plane.metrics.chunks_in.inc();
-            if let Some(brake) = pass_on(shard, (self.hop(shard), &course), chunk) {
+            if let Some(brake) = pass_on(shard, &course, chunk) {
                 self.mind_brake(brake, shard);
             }
             // RFC 4976, 6.4.1: at once, and to the previous hop only.
@@ -305,7 +305,7 @@ impl Connection {
         for (id, course, at) in through.open {
             let frame = abort(id, at, &course.address, shard);
             let passing = Passing { frame, passed: None, brake: None };
-            send(shard, (self.hop(shard), &course.next), passing);
+            send(shard, &course.next, passing);
         }
     }
 }
@@ -318,7 +318,7 @@ fn abort(id: MessageId, at: u64, address: &Address, shard: &Shard) -> Frame {
 }
 
 /// Sends a request, or a piece of one, on its way.
-fn pass_on(shard: &Rc<Shard>, (by, course): (Hop, &Course), chunk: &Chunk) -> Option<Arc<Brake>> {
+fn pass_on(shard: &Rc<Shard>, course: &Course, chunk: &Chunk) -> Option<Arc<Brake>> {
     let payload = Payload::onward(chunk, &mut *shard.rng.borrow_mut());
     // RFC 4975, 7.1.2: a REPORT has no answer.
     let owed = chunk.head.method() != Some(&Method::Report);
@@ -329,11 +329,11 @@ fn pass_on(shard: &Rc<Shard>, (by, course): (Hop, &Course), chunk: &Chunk) -> Op
         via: course.via.clone(),
     });
     let frame = payload.to(&course.address);
-    send(shard, (by, &course.next), Passing { frame, passed, brake: None })
+    send(shard, &course.next, Passing { frame, passed, brake: None })
 }
 
-/// Sends it for this connection, and says whose brake is to be minded.
-fn send(shard: &Rc<Shard>, (by, next): (Hop, &Next), mut passing: Passing) -> Option<Arc<Brake>> {
+/// Sends it, and says whose brake is to be minded.
+fn send(shard: &Rc<Shard>, next: &Next, mut passing: Passing) -> Option<Arc<Brake>> {
     let transit = shard.plane.transit.as_ref()?;
     match next {
         Next::Hop(hop) => {
@@ -343,7 +343,7 @@ fn send(shard: &Rc<Shard>, (by, next): (Hop, &Next), mut passing: Passing) -> Op
             shard.plane.doors.push(hop.shard, errand);
             brake
         }
-        Next::Dial(uri) => dials::pass(shard, (by, uri), passing),
+        Next::Dial(uri, user) => dials::pass(shard, (user, uri), passing),
     }
 }
 

@@ -6,6 +6,7 @@
 //!  owner ─────► [uri, peer, …] ─► peer        only its owner can go further with it
 //! ```
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use msrp::{Path, Uri};
@@ -55,8 +56,9 @@ pub struct Way {
 pub enum Next {
     /// This connection.
     Hop(Hop),
-    /// Whoever the first URI of To-Path names: no connection with it is known.
-    Dial(Uri),
+    /// Whoever this URI, the first of To-Path, names: no connection with it is known. It is dialled for the user whose URI
+    /// the request came by.
+    Dial(Uri, Arc<str>),
 }
 
 /// Why a request may not pass.
@@ -103,7 +105,7 @@ pub struct Asker {
     /// The connection that it is asked for on.
     pub on: Hop,
     /// Whose password was proved.
-    pub user: String,
+    pub user: Arc<str>,
 }
 
 /// More URIs than may be.
@@ -122,7 +124,7 @@ struct Grant {
     owner: Owner,
     /// On which connection it was asked for.
     asked_on: Hop,
-    user: String,
+    user: Arc<str>,
     /// The way to its owner: that connection, or a later one of the same relay. None: that has ended.
     through: Option<Hop>,
     until: Instant,
@@ -138,7 +140,7 @@ pub struct Grants {
     /// How many were asked for on each connection.
     counts: HashMap<Hop, usize>,
     /// How many each user has.
-    users: HashMap<String, usize>,
+    users: HashMap<Arc<str>, usize>,
     /// For how many each connection is a way to the far side.
     peers: HashMap<Hop, usize>,
     swept: Option<Instant>,
@@ -179,7 +181,7 @@ impl Grants {
         }
         let id = uri.session_id().unwrap_or_default().to_owned();
         self.counts.insert(asked_on, count + 1);
-        self.users.insert(user.clone(), of_user + 1);
+        self.users.insert(Arc::clone(&user), of_user + 1);
         let until = now + lifetime;
         let through = Some(asked_on);
         let grant = Grant { uri, owner, asked_on, user, through, until, peers: Vec::new() };
@@ -313,7 +315,11 @@ impl Grant {
     /// From the owner to the far side.
     fn outwards(&self, next: &Uri) -> Next {
         let known = self.peers.iter().find(|(peer, _)| peer == next);
-        known.map_or_else(|| Next::Dial(next.detached()), |(_, hop)| Next::Hop(*hop))
+        known.map_or_else(|| self.dial(next), |(_, hop)| Next::Hop(*hop))
+    }
+
+    fn dial(&self, next: &Uri) -> Next {
+        Next::Dial(next.detached(), Arc::clone(&self.user))
     }
 
     /// To the owner: a client has its connection, a relay the one the URI was asked for on, or another.
@@ -321,7 +327,7 @@ impl Grant {
         match &self.owner {
             Owner::Client(hop) => Some(Next::Hop(*hop)),
             Owner::Relay(name) => {
-                let known = || self.through.map_or_else(|| Next::Dial(next.detached()), Next::Hop);
+                let known = || self.through.map_or_else(|| self.dial(next), Next::Hop);
                 next.host().eq_ignore_ascii_case(name).then(known)
             }
         }

@@ -31,7 +31,7 @@ impl Scene {
     }
 
     fn add_for(&mut self, user: &str, uri: &str, owner: Owner, on: Hop) -> Result<(), TooMany> {
-        let asker = Asker { owner, on, user: user.to_owned() };
+        let asker = Asker { owner, on, user: user.into() };
         self.grants.add(uri.parse().unwrap(), asker, self.now, LIFE)
     }
 
@@ -65,7 +65,11 @@ impl Scene {
 }
 
 fn dial(uri: &str) -> Next {
-    Next::Dial(uri.parse().unwrap())
+    dial_for("user1", uri)
+}
+
+fn dial_for(user: &str, uri: &str) -> Next {
+    Next::Dial(uri.parse().unwrap(), user.into())
 }
 
 #[test]
@@ -161,7 +165,7 @@ fn s6_3_a_uri_of_a_relay_is_good_on_any_connection_on_which_it_proves_its_name()
     scene.add(UA, Owner::Relay("r2.example".into()), R2).unwrap();
     let proved = |hop| Previous { hop, relay: Some("R2.example") };
 
-    assert_eq!(scene.way_of(&proved(B), &[UA, BOB], &[AT_R2]).unwrap().2, dial(BOB));
+    assert_eq!(scene.way_of(&proved(B), &[UA, BOB], &[AT_R2]).unwrap().2, dial_for("user9", BOB));
     assert_eq!(scene.way(P, &[UA, AT_R2, ALICE], &[BOB]).unwrap().2, Next::Hop(R2));
     // Without the proof it is somebody else, and towards another name it is not the way back.
     assert_eq!(scene.way(B, &[UA, BOB], &[AT_R2]), Err(Barred::NotTheOwners));
@@ -175,7 +179,7 @@ fn s6_3_a_uri_of_a_relay_outlives_its_connection_and_finds_the_next() {
 
     scene.grants.lose(R2);
 
-    assert_eq!(scene.way(P, &[UA, AT_R2, ALICE], &[BOB]).unwrap().2, dial(AT_R2));
+    assert_eq!(scene.way(P, &[UA, AT_R2, ALICE], &[BOB]).unwrap().2, dial_for("user9", AT_R2));
     let proved = Previous { hop: B, relay: Some("r2.example") };
     scene.way_of(&proved, &[UA, BOB], &[AT_R2]).unwrap();
     assert_eq!(scene.way(P, &[UA, AT_R2, ALICE], &[BOB]).unwrap().2, Next::Hop(B));
