@@ -23,6 +23,9 @@ const SUBPROTOCOL: &str = "sip";
 /// Read at once.
 const READ_BYTES: usize = 4 << 10;
 
+/// Pongs that may wait for a peer that does not read, besides one message.
+const PONG_BYTES_MAX: usize = 64 << 10;
+
 const END_OF_HEAD: &[u8] = b"\r\n\r\n";
 
 /// A WebSocket connection, our end of it.
@@ -34,6 +37,8 @@ pub(crate) struct WebSocket<S> {
     /// Messages that nobody has read.
     messages: BytesMut,
     stage: Stage,
+    /// Octets that may wait for the peer.
+    waiting_bytes_max: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,7 +87,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             .max_message_size(Some(octets_max))
             .max_frame_size(Some(octets_max));
         let context = Box::new(WebSocketContext::new(Role::Server, Some(config)));
-        Ok(Self { stream, context, pipe, messages: BytesMut::new(), stage: Stage::Open })
+        let (messages, stage) = (BytesMut::new(), Stage::Open);
+        let waiting_bytes_max = octets_max + PONG_BYTES_MAX;
+        Ok(Self { stream, context, pipe, messages, stage, waiting_bytes_max })
     }
 
     /// Takes frames out of what came, until it is used up or a message is there.
@@ -179,6 +186,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for WebSocket<S> {
             drop(this.context.flush(&mut this.pipe));
             if let Poll::Ready(Err(lost)) = this.poll_drain(context) {
                 return Poll::Ready(Err(lost));
+            }
+            // It pings and does not read.
+            if this.pipe.output.len() > this.waiting_bytes_max {
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
             }
             if !this.messages.is_empty() {
                 let octets = buffer.remaining().min(this.messages.len());
@@ -280,5 +291,36 @@ mod tests {
         assert_eq!(of("\r\n\r\n").unwrap(), "\r\n\r\n");
         assert_eq!(of("\r\n").unwrap(), "");
         assert_eq!(of("").unwrap(), "");
+    }
+
+    #[tokio::test]
+    async fn a_page_that_pings_and_does_not_read_is_ended_before_pongs_fill_memory() {
+        let (mut page, ours) = tokio::io::duplex(READ_BYTES);
+        let upgrade = "GET / HTTP/1.1\r\nHost: s.example\r\nConnection: Upgrade\r\n\
+            Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+            Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: sip\r\n\r\n";
+        // Masked with zeros, as a client must.
+        let ping = [&[0x89, 0x80 | 125, 0, 0, 0, 0][..], &[7; 125]].concat();
+        let pings = async {
+            page.write_all(upgrade.as_bytes()).await.unwrap();
+            for _ in 0..10_000 {
+                if page.write_all(&ping).await.is_err() {
+                    return false;
+                }
+            }
+            true
+        };
+        let limits = Limits { head_bytes_max: 1000, body_bytes_max: 1000, ..Limits::default() };
+        let serve = async {
+            let mut socket = WebSocket::accept(ours, &[], limits).await.unwrap();
+            let read = socket.read(&mut [0; 100]).await;
+            (read.unwrap_err().kind(), socket.pipe.output.len())
+        };
+
+        let (all_went, (ended, waits)) = tokio::join!(pings, serve);
+
+        assert!(!all_went);
+        assert_eq!(ended, io::ErrorKind::TimedOut);
+        assert!(waits < 2000 + PONG_BYTES_MAX + 2 * READ_BYTES, "{waits}");
     }
 }
