@@ -4,18 +4,26 @@
 //!
 //! F12, deferred delivery, waits for the mailbox.
 #![expect(clippy::unwrap_used, reason = "a test whose system does not start should fail")]
+#[path = "flows/calling.rs"]
+mod calling;
 #[expect(dead_code, reason = "the lines that other tests say to a command")]
 mod common;
+#[path = "flows/messages.rs"]
+mod messages;
 
 use std::future::Future;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::time::Duration;
 
 use bytes::Bytes;
-use client::{Conference, Device, Entry, Error, Event, Events, Invitations, Level};
+use client::{
+    Conference, Device, Entry, Error, Event, Events, Invitations, Level, Limits, Profile,
+};
 use common::Talk;
 use conclave::system::Directions;
 use ids::Aor;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::timeout;
 
 /// The longest anything may take before the test fails.
@@ -25,23 +33,48 @@ const PATIENCE: Duration = Duration::from_secs(60);
 struct House {
     _dev: Talk,
     directions: Directions,
+    /// Where the relay shows its figures.
+    relay: SocketAddr,
     _folder: tempfile::TempDir,
 }
 
 impl House {
     fn open() -> Self {
+        Self::with(&[])
+    }
+
+    /// The same where the focus has these settings, each by its variable.
+    fn with(settings: &[(&str, &str)]) -> Self {
         service::tls::install_provider();
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("dev");
-        let mut dev =
-            Talk::start(&["dev", "--sip", "127.0.0.1:0", "--folder", &path.display().to_string()]);
+        let arguments = ["dev", "--sip", "127.0.0.1:0", "--folder", &path.display().to_string()];
+        let mut dev = Talk::start_with(&arguments, settings);
+        let line = dev.until("mrfp    metrics http://");
+        let relay = line.split('/').nth(2).unwrap().parse().unwrap();
         dev.until("ready in");
-        Self { _dev: dev, directions: Directions::read(&path).unwrap(), _folder: folder }
+        Self { _dev: dev, directions: Directions::read(&path).unwrap(), relay, _folder: folder }
+    }
+
+    /// A figure of the relay; 0 before there was anything to count.
+    async fn relayed(&self, name: &str) -> f64 {
+        let mut stream = tokio::net::TcpStream::connect(self.relay).await.unwrap();
+        let request = b"GET /metrics HTTP/1.1\r\nHost: relay\r\nConnection: close\r\n\r\n";
+        stream.write_all(request).await.unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).await.unwrap();
+        let is = |line: &&str| line.split([' ', '{']).next() == Some(name);
+        let value = |line: &str| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap();
+        text.lines().filter(is).map(value).sum()
     }
 
     /// A new device of a user, registered.
     async fn guest(&self, user: &str) -> Guest {
-        let profile = self.directions.profile(user).unwrap();
+        self.guest_with(user, Limits::default()).await
+    }
+
+    async fn guest_with(&self, user: &str, limits: Limits) -> Guest {
+        let profile = Profile { limits, ..self.directions.profile(user).unwrap() };
         let aor = profile.aor.clone();
         let (device, invitations) = soon(Device::start(profile)).await.unwrap();
         Guest { aor, device, invitations }

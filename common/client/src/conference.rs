@@ -12,8 +12,8 @@ use crate::directory::Directory;
 use crate::event::{Error, Event, Level, Outgoing};
 use crate::phone::{Call, Hangup};
 use crate::session::{Session, Standing};
-pub(crate) use seat::Command;
 use seat::Seat;
+pub(crate) use seat::{Command, sleep_until, write};
 
 /// Events that wait for the person.
 const EVENTS_MAX: usize = 1024;

@@ -1,44 +1,59 @@
-//! The MSRP connection of a seat: TLS to the relay that the SDP named, decoded on the way in. What the messages mean
-//! is the session's business.
+//! The MSRP connection of a seat or of a one-to-one session: TLS to where the SDP named, or from who was told where we
+//! listen; decoded on the way in. What the messages mean is the session's business.
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::BytesMut;
 use msrp::{Decoder, Item, Limits, Uri};
 use rustls::pki_types::ServerName;
+use service::tls::Named;
 use tokio::io::{AsyncReadExt, ReadHalf, WriteHalf};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
-use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
+use tokio::task::JoinSet;
+use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 
 use crate::event::Error;
 
 /// Items that wait for the session; reading stops when it is behind by so many.
 const ITEMS_MAX: usize = 256;
-/// What a person is told when the relay hangs up.
-const CLOSED: &str = "the relay closed the connection";
+/// What a person is told when the other side hangs up.
+const CLOSED: &str = "the other side closed the connection";
+/// Handshakes at the same time, of all who come to one session.
+const SHAKING_MAX: usize = 8;
+/// The longest one may take.
+const SHAKING: Duration = Duration::from_secs(10);
 /// How much is read at a time.
 const READ_OCTETS: usize = 64 * 1024;
 
 /// Both directions of a connection.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    /// What the relay sends, decoded. It ends with the connection; the last item says why.
+    /// What the other side sends, decoded. It ends with the connection; the last item says why.
     pub(crate) items: mpsc::Receiver<Result<Item, String>>,
     /// Where frames are written.
     pub(crate) writer: WriteHalf<TlsStream<TcpStream>>,
 }
 
-/// Connects to the host of `uri`, whose certificate must prove that name (RFC 4975, 14.2).
+/// Connects to the host of `uri`. Whom `tls` believes decides who may be there: the holder of a certificate for that name
+/// (RFC 4975, 14.2), or of one that signalling named (RFC 8122).
 pub(crate) async fn connect(
     uri: &Uri,
     tls: Arc<rustls::ClientConfig>,
 ) -> Result<Connection, Error> {
-    let broken = |why: String| Error::Network { what: "connecting to the relay", why };
     let host = uri.host().trim_start_matches('[').trim_end_matches(']').to_owned();
     let port = uri.port().ok_or_else(|| broken("its path has no port".to_owned()))?;
+    connect_to(host, port, tls).await
+}
+
+/// Connects to a host.
+pub(crate) async fn connect_to(
+    host: String,
+    port: u16,
+    tls: Arc<rustls::ClientConfig>,
+) -> Result<Connection, Error> {
     let name = ServerName::try_from(host.clone()).map_err(|error| broken(error.to_string()))?;
     let addresses =
         tokio::net::lookup_host((host, port)).await.map_err(|error| broken(error.to_string()))?;
@@ -53,6 +68,10 @@ pub(crate) async fn connect(
     Err(broken(last))
 }
 
+fn broken(why: String) -> Error {
+    Error::Network { what: "connecting for MSRP", why }
+}
+
 async fn dial(
     address: SocketAddr,
     name: ServerName<'static>,
@@ -60,7 +79,51 @@ async fn dial(
 ) -> std::io::Result<TlsStream<TcpStream>> {
     let socket = TcpStream::connect(address).await?;
     socket.set_nodelay(true)?;
-    TlsConnector::from(tls).connect(name, socket).await
+    Ok(TlsConnector::from(tls).connect(name, socket).await?.into())
+}
+
+/// Waits for whoever shows one of these certificates; everybody else who comes is turned away.
+pub(crate) async fn expect(
+    listener: TcpListener,
+    tls: Arc<rustls::ServerConfig>,
+    known: Named,
+) -> Result<Connection, Error> {
+    let broken = |error: std::io::Error| Error::Network {
+        what: "waiting for the other side",
+        why: error.to_string(),
+    };
+    let mut shaking = JoinSet::new();
+    loop {
+        tokio::select! {
+            socket = listener.accept(), if shaking.len() < SHAKING_MAX => {
+                let (socket, _address) = socket.map_err(broken)?;
+                let greet = greet(socket, Arc::clone(&tls), known.clone());
+                shaking.spawn(tokio::time::timeout(SHAKING, greet));
+            }
+            Some(shaken) = shaking.join_next(), if !shaking.is_empty() => {
+                match shaken {
+                    Ok(Ok(Ok(stream))) => return Ok(split(stream)),
+                    Ok(Ok(Err(error))) => tracing::debug!(%error, "a stranger has come"),
+                    Ok(Err(_)) | Err(_) => tracing::debug!("somebody has come and said nothing"),
+                }
+            }
+        }
+    }
+}
+
+async fn greet(
+    socket: TcpStream,
+    tls: Arc<rustls::ServerConfig>,
+    known: Named,
+) -> std::io::Result<TlsStream<TcpStream>> {
+    socket.set_nodelay(true)?;
+    let stream = TlsAcceptor::from(tls).accept(socket).await?;
+    let shown = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
+    // RFC 8122, 6.2: whoever does not prove to be the one that signalling named is nobody.
+    if shown.is_some_and(|certificate| known.has(certificate)) {
+        return Ok(stream.into());
+    }
+    Err(std::io::Error::other("its certificate is not the one that signalling named"))
 }
 
 fn split(stream: TlsStream<TcpStream>) -> Connection {
@@ -90,18 +153,63 @@ async fn read(mut reader: ReadHalf<TlsStream<TcpStream>>, to: mpsc::Sender<Resul
                 match read {
                     Ok(0) => break CLOSED.to_owned(),
                     Ok(_octets) => {}
-                    // Without a TLS goodbye: the relay is gone rather than done.
+                    // Without a TLS goodbye: the other side is gone rather than done.
                     Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
                         break CLOSED.to_owned();
                     }
                     Err(error) => break error.to_string(),
                 }
             }
-            Err(fault) if fault.is_fatal() => break "the relay does not speak MSRP".to_owned(),
-            // A request that makes no sense is skipped; the relay owes us better ones.
+            Err(fault) if fault.is_fatal() => {
+                break "the other side does not speak MSRP".to_owned();
+            }
+            // A request that makes no sense is skipped; the other side owes us better ones.
             Err(_fault) => {}
         }
     };
     // Nobody may be listening any more; then nobody needs the reason.
     drop(to.send(Err(end)).await);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use service::tls::{self, ClientAuth, Identity, Trust};
+
+    fn known(identity: &Identity) -> Named {
+        Named::from(vec![identity.fingerprint()])
+    }
+
+    fn dialer(trust: &Identity, own: Option<&Identity>) -> Arc<rustls::ClientConfig> {
+        tls::client_config(Trust::Named(known(trust)), own, &[]).unwrap()
+    }
+
+    #[tokio::test]
+    async fn s6_2_rfc8122_each_side_takes_only_the_certificate_that_the_other_has_named() {
+        tls::install_provider();
+        let own = |_| Identity::self_signed(service::clock::wall()).unwrap();
+        let [caller, callee, stranger] = [0, 1, 2].map(own);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let server = tls::server_config(&caller, ClientAuth::Any, &[]).unwrap();
+        let mut expected = tokio::spawn(expect(listener, server, known(&callee)));
+        let host = || String::from("127.0.0.1");
+        let silent = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+
+        // The wrong server, a client without a certificate, and one with another one.
+        let wrong = connect_to(host(), port, dialer(&stranger, Some(&callee))).await;
+        assert!(matches!(wrong, Err(Error::Network { .. })), "{wrong:?}");
+        for shown in [None, Some(&stranger)] {
+            // In TLS 1.3 a client learns of it only when it reads.
+            if let Ok(mut turned_away) = connect_to(host(), port, dialer(&caller, shown)).await {
+                assert!(matches!(turned_away.items.recv().await, Some(Err(_))));
+            }
+        }
+        assert!(!expected.is_finished());
+        let callee = connect_to(host(), port, dialer(&caller, Some(&callee))).await;
+
+        callee.unwrap();
+        (&mut expected).await.unwrap().unwrap();
+        drop(silent);
+    }
 }

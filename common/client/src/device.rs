@@ -1,5 +1,7 @@
 //! A device: started once, in as many conferences as its user likes. It gets its credential, fills the directory,
-//! registers, and takes calls from conferences that invite it.
+//! registers, and takes calls from conferences that invite it. Calls between people are in `calling`.
+mod calling;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,8 +9,7 @@ use ids::{Aor, ConferenceId};
 use mls::identity::{DeviceKey, Roots, request};
 use mls::member::Keyring;
 use mls::wire::{self, DeviceName};
-use msrp::{Path, Uri};
-use service::tls::{Trust, client_config};
+use service::tls::{Identity, Trust, client_config};
 use sip::sdp::{self, MsrpMedia, Origin, Setup as Side};
 use tokio::sync::mpsc;
 use zeroize::Zeroizing;
@@ -19,7 +20,9 @@ use crate::directory::Directory;
 use crate::event::{Error, Level};
 use crate::phone::{Call, Incoming, Phone};
 use crate::profile::Profile;
+use crate::session::leg::ends::path;
 use crate::session::{Session, Setup};
+pub use calling::{Arrival, Inbox, Ring};
 
 /// The port of an end that does the connecting itself (RFC 4145, 4.1).
 const NO_PORT: u16 = 9;
@@ -59,6 +62,8 @@ struct Shared {
     keyring: Keyring,
     credential: Credential,
     tls: Arc<rustls::ClientConfig>,
+    /// Who we are to other devices, as our descriptions say.
+    identity: Identity,
 }
 
 /// Conferences that invited this device, already joined.
@@ -107,7 +112,10 @@ impl Device {
         directory.publish(&upload.map_err(group)?.replacing()).await?;
         let (phone, incoming) = Phone::connect(&profile, Arc::clone(&tls)).await?;
         phone.register().await?;
-        let shared = Arc::new(Shared { profile, phone, directory, keyring, credential, tls });
+        let identity = Identity::self_signed(service::clock::wall())
+            .map_err(|error| Error::Group(error.to_string()))?;
+        let shared = Shared { profile, phone, directory, keyring, credential, tls, identity };
+        let shared = Arc::new(shared);
         let (to, invitations) = mpsc::channel(INVITATIONS_MAX);
         let listening = tokio::spawn(answer(Arc::clone(&shared), incoming, to)).abort_handle();
         Ok((Self { shared, listening }, Invitations(invitations)))
@@ -253,7 +261,7 @@ impl Shared {
         if level == Level::Sealed && level_of(theirs) != Level::Sealed {
             return Err(Error::NotSealed(id));
         }
-        let to_path = path(&theirs.path)?;
+        let to_path = path(theirs)?;
         let late = self.profile.limits.request;
         let connecting = connection::connect(to_path.first(), Arc::clone(&self.tls));
         let connected = tokio::time::timeout(late, connecting).await;
@@ -263,7 +271,7 @@ impl Shared {
             uri: call.conference().to_string(),
             level,
             to_path,
-            from_path: path(&ours.path)?,
+            from_path: path(ours)?,
             limits: self.profile.limits,
         };
         let session = Session::new(&setup, self.keyring.clone(), &mut rand::rng());
@@ -318,15 +326,6 @@ fn level_of(media: &MsrpMedia) -> Level {
 fn conference_id(aor: &Aor) -> Result<ConferenceId, Error> {
     let id = aor.user().parse();
     id.map_err(|error: ids::BadId| Error::Answer { what: "a conference", why: error.to_string() })
-}
-
-fn path(uris: &[String]) -> Result<Path, Error> {
-    let bad = |why: String| Error::Answer { what: "an MSRP path", why };
-    let uris: Result<Vec<Uri>, _> =
-        uris.iter().map(|uri| Uri::parse(uri.clone().into_bytes().into())).collect();
-    let mut uris = uris.map_err(|error| bad(error.to_string()))?.into_iter();
-    let first = uris.next().ok_or_else(|| bad("it is empty".to_owned()))?;
-    Ok(Path::new(first, uris.collect()))
 }
 
 /// The origin of a session description of ours; sessions are told apart by time.

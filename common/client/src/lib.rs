@@ -4,12 +4,13 @@
 //! | file | what it is |
 //! |---|---|
 //! | `profile` | who the device is, where its system is, and its bounds |
-//! | `device` | the device: start, create, join, be invited |
-//! | `phone` | its SIP side: registration, calls out and in, REFER |
+//! | `device` | the device: start, create, join, be invited; call people and be called by them |
+//! | `phone` | its SIP side: registration, calls out and in, REFER, immediate messages |
 //! | `directory` | its HTTPS side: certificate, KeyPackages, group state |
 //! | `conference` | a seat: the handle a person holds, and the task behind it |
-//! | `connection` | the MSRP connection of a seat |
-//! | `session` | the pure part: MSRP, CPIM and the group, told bytes and time |
+//! | `leg` | one side of a one-to-one session: the handle, and the task behind it |
+//! | `connection` | the MSRP connection of a seat or a leg |
+//! | `session` | the pure part: MSRP, CPIM and the group, told bytes and time; `session::leg` without a group |
 //!
 //! ```no_run
 //! # async fn example(profile: client::Profile) -> Result<(), client::Error> {
@@ -23,19 +24,25 @@
 //! # Ok(()) }
 //! ```
 //!
+//! People call each other without a conference too: [`Device::call`] and [`Device::inbox`]. Nothing but TLS protects what
+//! they say then, from device to device or to a relay.
+//!
 //! It keeps no state on disk: a device that starts anew enters its groups again by external commit.
 mod conference;
 mod connection;
 mod device;
 mod directory;
 mod event;
+mod leg;
 mod phone;
 mod profile;
 pub mod session;
 
 pub use conference::{Conference, Events, Tap};
-pub use device::{Credential, Device, Invitations};
+pub use device::{Arrival, Credential, Device, Inbox, Invitations, Ring};
 pub use event::{Entry, Error, Event, File, Level, Message, Outgoing};
+pub use leg::{Leg, LegEvent, LegEvents, Received};
+pub use phone::{Immediate, Protection, Taken};
 pub use profile::{Limits, Profile, System};
 pub use session::Standing;
 

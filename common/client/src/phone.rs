@@ -1,8 +1,11 @@
 //! The SIP side of a device: one TLS flow to the MRFC, on which it registers, calls conferences and is called by them.
 //! It answers every challenge, comes back by itself when its flow is lost, and what a call is about is decided by `device`.
 mod call;
+mod giving_up;
 mod incoming;
+mod pager;
 mod recovery;
+mod ringing;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -15,7 +18,7 @@ use ids::Aor;
 use rustls::pki_types::ServerName;
 use sip::dialog::{DialogId, random_call_id, random_tag};
 use sip::digest::Login;
-use sip::endpoint::{Failure, FlowId};
+use sip::endpoint::{Failure, FlowId, TransactionKey};
 use sip::header::CSeq;
 use sip::{Method, Name, NameAddr, Request, Response, SipUri, Status, Uri};
 use tokio::sync::mpsc;
@@ -24,6 +27,8 @@ use crate::event::Error;
 use crate::profile::Profile;
 pub(crate) use call::{Call, Hangup};
 pub(crate) use incoming::Incoming;
+pub use pager::{Immediate, Protection, Taken};
+pub(crate) use ringing::{Arrived, Ringing};
 
 /// How long a registration is asked for, in seconds.
 const REGISTER_SECS: u32 = 3600;
@@ -50,6 +55,12 @@ struct Shared {
     failures: AtomicU32,
     login: tokio::sync::Mutex<Login>,
     calls: Mutex<HashMap<DialogId, call::Line>>,
+    /// Who takes calls and messages of people, if anybody does.
+    inbox: Mutex<Option<mpsc::Sender<Arrived>>>,
+    /// Calls of people that ring here, and whom to tell that they were given up.
+    ringing: Mutex<HashMap<TransactionKey, ringing::Unanswered>>,
+    /// INVITEs of ours that we gave up, for a 2xx that comes all the same.
+    given_up: Mutex<HashMap<TransactionKey, Request>>,
     registration: Registration,
 }
 
@@ -87,11 +98,23 @@ impl Phone {
             tag: random_tag(&mut rand::rng()),
             refresh: Mutex::default(),
         };
-        let calls = Mutex::default();
         let profile = profile.clone();
         let gone = AtomicBool::new(false);
         let failures = AtomicU32::new(0);
-        let shared = Shared { profile, sip, tls, line, gone, failures, login, calls, registration };
+        let shared = Shared {
+            profile,
+            sip,
+            tls,
+            line,
+            gone,
+            failures,
+            login,
+            calls: Mutex::default(),
+            inbox: Mutex::default(),
+            ringing: Mutex::default(),
+            given_up: Mutex::default(),
+            registration,
+        };
         let phone = Self { shared: Arc::new(shared) };
         let (to, incoming) = mpsc::channel(INCOMING_MAX);
         tokio::spawn(incoming::listen(phone.clone(), events, to));
@@ -183,7 +206,16 @@ impl Phone {
     async fn send(
         &self,
         what: &'static str,
+        request: Request,
+    ) -> Result<(Request, Response), Error> {
+        self.send_within(what, request, self.shared.profile.limits.request).await
+    }
+
+    async fn send_within(
+        &self,
+        what: &'static str,
         mut request: Request,
+        patience: Duration,
     ) -> Result<(Request, Response), Error> {
         request.headers.set(Name::MaxForwards, "70");
         let number = request.headers.cseq().map_or(1, |cseq| cseq.number);
@@ -195,9 +227,7 @@ impl Phone {
             if let Some(value) = &authorization {
                 request.headers.set(Name::Authorization, value.clone());
             }
-            let patience = self.shared.profile.limits.request;
-            let exchange = self.shared.sip.request(self.flow(), request.clone());
-            let response = tokio::time::timeout(patience, exchange).await;
+            let response = tokio::time::timeout(patience, self.exchange(request.clone())).await;
             let response = response.map_err(|_elapsed| Error::Late(what))?;
             let response = response.map_err(|failure| failed(what, failure))?;
             if response.status != Status::UNAUTHORIZED {

@@ -71,6 +71,8 @@ pub struct Limits {
     pub keep_alive: Duration,
     /// How long connecting, registering or joining may take.
     pub request: Duration,
+    /// How long a person whom we call may take to answer. Longer than the focus lets them ring.
+    pub ring: Duration,
     /// How many KeyPackages the directory should hold for this device.
     pub key_packages: usize,
 }
@@ -86,6 +88,7 @@ impl Default for Limits {
             message: Duration::from_secs(60),
             keep_alive: Duration::from_secs(60),
             request: Duration::from_secs(20),
+            ring: Duration::from_secs(120),
             key_packages: 50,
         }
     }

@@ -9,6 +9,7 @@ mod live;
 mod named;
 mod names;
 mod not_after;
+mod self_signed;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

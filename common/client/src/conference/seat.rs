@@ -280,7 +280,7 @@ fn settle(waiting: &mut HashMap<Ticket, Waiting>, ticket: Ticket, outcome: Resul
 }
 
 /// Writes what there is to write, or flushes what was written. Dropped halfway, it has lost nothing.
-async fn write(
+pub(crate) async fn write(
     writer: &mut (impl AsyncWrite + Unpin),
     unwritten: &mut BytesMut,
     unflushed: &mut bool,
@@ -316,7 +316,8 @@ async fn fetched(fetch: &mut Option<Fetch>) -> Result<Option<GroupState>, Error>
     }
 }
 
-async fn sleep_until(due: Option<Instant>) {
+/// Waits until something is due, which may be never.
+pub(crate) async fn sleep_until(due: Option<Instant>) {
     let due = due.unwrap_or_else(|| service::clock::now() + FOREVER);
     tokio::time::sleep_until(tokio::time::Instant::from_std(due)).await;
 }

@@ -1,15 +1,14 @@
-//! A call to or from a conference: its dialog, how it ends, and what is asked of the focus meanwhile.
+//! A call to or from a conference or a person: its dialog, how it ends, and what is asked of the focus meanwhile.
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use ids::Aor;
-use rand::Rng as _;
 use sip::dialog::{Dialog, DialogId};
-use sip::multipart::{self, Part};
-use sip::resource_lists::{self, Entry};
-use sip::{Method, Name, NameAddr, Request, SipUri, Uri};
+use sip::{Method, Name, NameAddr, Request, Response, Uri};
 use tokio::sync::oneshot;
 
+use super::pager::with_list;
 use super::{Phone, uri};
 use crate::event::Error;
 
@@ -29,6 +28,23 @@ pub(super) struct Line {
     pub(super) ended: Option<oneshot::Sender<String>>,
     /// Our last session description, for a re-INVITE.
     pub(super) media: sip::sdp::MsrpMedia,
+    pub(super) with: With,
+}
+
+/// Who is at the other end.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) enum With {
+    /// A conference focus.
+    Focus,
+    /// A person, whose device has this path.
+    Person(Vec<String>),
+}
+
+impl std::fmt::Debug for With {
+    /// Leaves out the path, which is secret.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if *self == Self::Focus { "a focus" } else { "a person" })
+    }
 }
 
 /// A call from the conference's side. Dropping it hangs up, away.
@@ -41,16 +57,8 @@ pub(crate) struct Call {
     hangup: Option<oneshot::Receiver<String>>,
 }
 
-/// A description, and a list of people beside it.
-fn with_list(offer: Bytes, guests: &[Aor]) -> (String, Bytes) {
-    let entries: Vec<Entry> = guests.iter().map(|who| Entry::to(SipUri::from(who))).collect();
-    let list = Part::new(resource_lists::MEDIA_TYPE, resource_lists::write(&entries))
-        .with(Name::ContentDisposition, "recipient-list");
-    multipart::write(&[Part::new("application/sdp", offer), list], rand::rng().random())
-}
-
 impl Phone {
-    /// Calls `target` with an offer, and with people that it is to call (RFC 5366, 3): the call and the answer.
+    /// Calls a conference with an offer, and with people that it is to call (RFC 5366, 3): the call and the answer.
     pub(crate) async fn call(
         &self,
         target: &Aor,
@@ -59,6 +67,44 @@ impl Phone {
         guests: &[Aor],
     ) -> Result<(Call, Bytes), Error> {
         let what = "joining the conference";
+        let patience = self.shared.profile.limits.request;
+        let (dialog, response) = self.invite(what, target, (offer, guests), patience).await?;
+        let bad = |why: String| Error::Answer { what, why };
+        let contact = response.headers.contact().map_err(|error| bad(error.to_string()))?;
+        if !contact.params.has("isfocus") {
+            return Err(bad("the contact is no conference focus (RFC 4579, 5.1)".to_owned()));
+        }
+        let conference =
+            contact.uri.aor().ok_or_else(|| bad("the contact has no name".to_owned()))?;
+        Ok((self.open(dialog, media, conference, With::Focus), response.body.clone()))
+    }
+
+    /// Calls a person: the call and the answer. Dropped meanwhile, the call is given up.
+    pub(crate) async fn ring(
+        &self,
+        target: &Aor,
+        media: sip::sdp::MsrpMedia,
+        offer: Bytes,
+    ) -> Result<(Call, Bytes), Error> {
+        let patience = self.shared.profile.limits.ring;
+        let (dialog, response) = self.invite("the call", target, (offer, &[]), patience).await?;
+        let call = self.open(dialog, media, target.clone(), With::Person(Vec::new()));
+        if response.headers.contact().is_ok_and(|contact| contact.params.has("isfocus")) {
+            // Dropped, it hangs up.
+            let why = String::from("a conference has answered");
+            return Err(Error::Answer { what: "the call", why });
+        }
+        Ok((call, response.body.clone()))
+    }
+
+    /// Sends an INVITE with an offer and a list of guests, and acknowledges the answer to it.
+    async fn invite(
+        &self,
+        what: &'static str,
+        target: &Aor,
+        (offer, guests): (Bytes, &[Aor]),
+        patience: Duration,
+    ) -> Result<(Dialog, Response), Error> {
         let request = self
             .request(Method::Invite, uri(target.as_str())?, target)?
             .with(Name::Supported, "norefersub, outbound")
@@ -66,11 +112,11 @@ impl Phone {
         let request = match guests {
             [] => request.with_body("application/sdp", offer),
             guests => {
-                let (kind, body) = with_list(offer, guests);
+                let (kind, body) = with_list("application/sdp", offer, guests)?;
                 request.with(Name::Require, "recipient-list-invite").with_body(&kind, body)
             }
         };
-        let (request, response) = self.send(what, request).await?;
+        let (request, response) = self.send_within(what, request, patience).await?;
         let bad = |why: String| Error::Answer { what, why };
         let dialog = Dialog::uac(&request, &response).map_err(|error| bad(error.to_string()))?;
         let cseq = request.headers.cseq().map_err(|error| bad(error.to_string()))?.number;
@@ -78,20 +124,20 @@ impl Phone {
         // RFC 3261, 22.1: the ACK carries the credentials of its INVITE.
         ack.headers.copy(&Name::Authorization, &request.headers);
         self.shared.sip.acknowledge(self.flow(), ack).await;
-        let contact = response.headers.contact().map_err(|error| bad(error.to_string()))?;
-        if !contact.params.has("isfocus") {
-            return Err(bad("the contact is no conference focus (RFC 4579, 5.1)".to_owned()));
-        }
-        let conference =
-            contact.uri.aor().ok_or_else(|| bad("the contact has no name".to_owned()))?;
-        Ok((self.open(dialog, media, conference), response.body.clone()))
+        Ok((dialog, response))
     }
 
     /// Takes a dialog as a call.
-    pub(super) fn open(&self, dialog: Dialog, media: sip::sdp::MsrpMedia, conference: Aor) -> Call {
+    pub(super) fn open(
+        &self,
+        dialog: Dialog,
+        media: sip::sdp::MsrpMedia,
+        conference: Aor,
+        with: With,
+    ) -> Call {
         let (ended, hangup) = oneshot::channel();
         let (id, focus) = (dialog.id().clone(), dialog.target().clone());
-        let line = Line { dialog: Arc::new(Mutex::new(dialog)), ended: Some(ended), media };
+        let line = Line { dialog: Arc::new(Mutex::new(dialog)), ended: Some(ended), media, with };
         self.lines().insert(id.clone(), line);
         Call { phone: self.clone(), id, focus, conference, hangup: Some(hangup) }
     }
@@ -111,12 +157,20 @@ impl Phone {
 }
 
 impl Call {
-    /// The conference.
+    /// The conference, or the person.
     pub(crate) fn conference(&self) -> &Aor {
         &self.conference
     }
 
-    /// Resolves with the reason when the focus ends the call. Given once.
+    /// What both sides have said of their ends, for when the peer asks again.
+    pub(crate) fn described(&self, ours: sip::sdp::MsrpMedia, theirs: &sip::sdp::MsrpMedia) {
+        if let Some(line) = self.phone.lines().get_mut(&self.id) {
+            line.media = ours;
+            line.with = With::Person(theirs.path.clone());
+        }
+    }
+
+    /// Resolves with the reason when the other side ends the call. Given once.
     pub(crate) fn hangup(&mut self) -> oneshot::Receiver<String> {
         self.hangup.take().unwrap_or_else(|| oneshot::channel().1)
     }

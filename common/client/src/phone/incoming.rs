@@ -1,4 +1,5 @@
-//! What comes in over SIP: calls from a focus, the end of calls, progress nobody asked for. Everything is answered.
+//! What comes in over SIP: calls from a focus, the end of calls, progress nobody asked for. Everything is answered. What
+//! people want is in `ringing` and `pager`.
 use std::sync::PoisonError;
 
 use bytes::Bytes;
@@ -11,11 +12,12 @@ use sip::sdp::{self, MsrpMedia};
 use sip::{Method, Name, Request, Response, Status};
 use tokio::sync::mpsc;
 
+use super::call::{Line, With};
 use super::{Call, Phone};
 use crate::event::Error;
 
 /// The methods a device takes.
-pub(super) const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, OPTIONS, NOTIFY";
+pub(super) const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, OPTIONS, NOTIFY, MESSAGE";
 
 /// A focus calls: to be answered by [`Incoming::accept`] or by being dropped, which declines.
 #[derive(Debug)]
@@ -38,6 +40,9 @@ pub(super) async fn listen(
     while let Some(event) = events.recv().await {
         match event {
             SipEvent::Request { key, request, .. } => take(&phone, key, request, &to).await,
+            SipEvent::Cancelled { key } => phone.cancelled(key).await,
+            SipEvent::Abandoned { key, .. } => phone.abandoned(key),
+            SipEvent::Stray { key, response } => phone.too_late(key, &response).await,
             SipEvent::Closed { flow, .. } if flow != phone.flow() => {}
             SipEvent::Closed { why, .. } => {
                 let lines: Vec<_> = phone.lines().drain().collect();
@@ -58,10 +63,11 @@ pub(super) async fn listen(
 async fn take(phone: &Phone, key: TransactionKey, request: Request, to: &mpsc::Sender<Incoming>) {
     let in_dialog = request.headers.to().is_ok_and(|to| to.tag().is_some());
     let response = match (&request.method, in_dialog) {
-        (Method::Invite, false) => match called(phone, key, request, to) {
+        (Method::Invite, false) => match called(phone, key, request, to).await {
             Ok(()) => return,
             Err(response) => *response,
         },
+        (Method::Message, _) => phone.told(&request),
         (Method::Options, false) => answer(&request, Status::OK).with(Name::Allow, ALLOW),
         (Method::Invite | Method::Bye | Method::Notify | Method::Options, true) => {
             within(phone, &request)
@@ -74,7 +80,7 @@ async fn take(phone: &Phone, key: TransactionKey, request: Request, to: &mpsc::S
     phone.shared.sip.respond(key, response).await;
 }
 
-fn called(
+async fn called(
     phone: &Phone,
     key: TransactionKey,
     request: Request,
@@ -82,9 +88,11 @@ fn called(
 ) -> Result<(), Box<Response>> {
     let refuse = |status| Box::new(answer(&request, status));
     let contact = request.headers.contact().map_err(|_bad| refuse(Status::BAD_REQUEST))?;
-    // We talk in conferences only (RFC 4579, 5.1).
-    let conference = contact.uri.aor().filter(|_| contact.params.has("isfocus"));
-    let conference = conference.ok_or_else(|| refuse(Status::NOT_ACCEPTABLE_HERE))?;
+    if !contact.params.has("isfocus") {
+        return phone.rings(key, request).await;
+    }
+    // RFC 4579, 5.1: the contact of a focus is the conference.
+    let conference = contact.uri.aor().ok_or_else(|| refuse(Status::BAD_REQUEST))?;
     // Who else was called may stand beside it (RFC 5366, 5).
     let body = multipart::find(&request.headers, &request.body, "application/sdp");
     let body = body.ok_or_else(|| refuse(Status::UNSUPPORTED_MEDIA_TYPE))?;
@@ -118,24 +126,41 @@ fn within(phone: &Phone, request: &Request) -> Response {
     }
     let mut response = answer(request, Status::OK);
     if request.method == Method::Invite {
-        response = match sdp::Offer::parse_conference(&request.body) {
-            Ok(offer) => response.with(Name::Contact, phone.contact()).with_body(
-                "application/sdp",
-                offer.answer(&crate::device::origin(&line.media.address), &line.media),
-            ),
-            Err(bad) => answer(request, bad.status()),
+        response = match again(line, request) {
+            Ok(sdp) => {
+                response.with(Name::Contact, phone.contact()).with_body("application/sdp", sdp)
+            }
+            Err(status) => answer(request, status),
         };
         dialog.responded(request, &response);
     }
     drop(dialog);
     if request.method == Method::Bye {
         let reason = request.headers.text(&Name::Reason).unwrap_or_default().into_owned();
-        let reason = if reason.is_empty() { "the focus ended the call".to_owned() } else { reason };
+        let reason =
+            if reason.is_empty() { "the other side ended the call".to_owned() } else { reason };
         let ended = line.ended.take().map(|ended| ended.send(reason));
         drop(ended);
         id.and_then(|id| lines.remove(&id));
     }
     response
+}
+
+/// Our description, when the peer asks for it again. A person who has moved elsewhere would need a new connection.
+fn again(line: &Line, request: &Request) -> Result<Bytes, Status> {
+    let origin = crate::device::origin(&line.media.address);
+    if request.body.is_empty() {
+        return Ok(sdp::offer(&origin, &line.media));
+    }
+    let offer = match &line.with {
+        With::Focus => sdp::Offer::parse_conference(&request.body),
+        With::Person(_) => sdp::Offer::parse(&request.body),
+    };
+    let offer = offer.map_err(|bad| bad.status())?;
+    match &line.with {
+        With::Person(path) if *path != offer.media().path => Err(Status::NOT_ACCEPTABLE_HERE),
+        _ => Ok(offer.answer(&origin, &line.media)),
+    }
 }
 
 impl Incoming {
@@ -155,7 +180,7 @@ impl Incoming {
         let mut dialog =
             Dialog::uas(&request, &response).map_err(|error| bad(error.to_string()))?;
         dialog.responded(&request, &response);
-        let call = self.phone.open(dialog, media, self.conference.clone());
+        let call = self.phone.open(dialog, media, self.conference.clone(), With::Focus);
         self.phone.shared.sip.respond(self.key, response).await;
         Ok(call)
     }
@@ -174,7 +199,7 @@ impl Drop for Incoming {
 }
 
 /// A response with a To tag of ours where there is none yet.
-fn answer(request: &Request, status: Status) -> Response {
+pub(super) fn answer(request: &Request, status: Status) -> Response {
     let response = Response::to(request, status);
     let tagged = request.headers.to().is_ok_and(|to| to.tag().is_some());
     if tagged { response } else { response.with_to_tag(&random_tag(&mut rand::rng())) }

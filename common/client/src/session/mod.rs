@@ -6,9 +6,12 @@
 //! receive ──► incoming (reassembly) ──► letter + group ──► poll_output
 //! say, share ──► outgoing (chunks, 200s, sealing again) ──► poll_frame
 //! ```
+//!
+//! [`leg`] is one side of a one-to-one session, on the same parts but the group.
 mod alive;
 mod files;
 mod group;
+pub mod leg;
 mod letter;
 mod outgoing;
 mod renames;

@@ -1,0 +1,254 @@
+//! People on their own: calling somebody and being called, and messages outside of any session. Media goes from device to
+//! device over TLS, each certificate known by what the other side's description says of it (RFC 8122), or through a relay
+//! if the MRFC wants that; a device cannot tell, and need not.
+use std::sync::Arc;
+
+use bytes::Bytes;
+use ids::Aor;
+use service::tls::{ClientAuth, Named, Trust, client_config, server_config};
+use sip::Status;
+use sip::sdp::{self, BadSdp, MsrpMedia, Setup, Target, Terms, host_and_port};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+
+use super::{Device, Shared, origin};
+use crate::connection::{self, Connection};
+use crate::event::Error;
+use crate::leg::{self, Leg, LegEvents};
+use crate::phone::{Arrived, Call, Immediate, Protection, Ringing, Taken};
+use crate::session::leg::ends::{self, Place, path};
+use crate::session::leg::{First, Setup as Ends};
+
+/// Calls and messages that wait to be looked at.
+const INBOX_MAX: usize = 64;
+
+/// Calls and messages of people. While nobody has asked for one, a device takes neither.
+#[derive(Debug)]
+pub struct Inbox {
+    shared: Arc<Shared>,
+    arrived: mpsc::Receiver<Arrived>,
+}
+
+/// What people want of a device.
+#[derive(Debug)]
+pub enum Arrival {
+    /// A session; it rings.
+    Call(Ring),
+    /// A message is here.
+    Message(Immediate),
+}
+
+impl Inbox {
+    /// The next thing that somebody wants.
+    pub async fn next(&mut self) -> Option<Arrival> {
+        Some(match self.arrived.recv().await? {
+            Arrived::Call(ringing) => {
+                Arrival::Call(Ring { shared: Arc::clone(&self.shared), ringing })
+            }
+            Arrived::Message(message) => Arrival::Message(message),
+        })
+    }
+}
+
+/// A person calls. Dropping it says that this device is busy; other devices of its user ring on.
+#[derive(Debug)]
+pub struct Ring {
+    shared: Arc<Shared>,
+    ringing: Box<Ringing>,
+}
+
+impl Ring {
+    /// Who calls.
+    pub fn from(&self) -> &Aor {
+        &self.ringing.from
+    }
+
+    /// Resolves when the caller has given up.
+    pub async fn given_up(&mut self) {
+        self.ringing.given_up().await;
+    }
+
+    /// Takes the call, and returns once the session stands.
+    ///
+    /// # Errors
+    /// The caller has given up or offers no session that is safe, or no connection came about.
+    pub async fn accept(self) -> Result<(Leg, LegEvents), Error> {
+        let Self { shared, ringing } = self;
+        shared.accept(*ringing).await
+    }
+
+    /// Says no, for all devices of the user.
+    pub async fn decline(self) {
+        self.ringing.refuse(Status::DECLINE).await;
+    }
+}
+
+impl Device {
+    /// Calls a person, and returns once the session stands. Dropped before, the call is given up.
+    ///
+    /// # Errors
+    /// They are not there, do not want to, or offer no session that is safe.
+    pub async fn call(&self, who: &Aor) -> Result<(Leg, LegEvents), Error> {
+        self.shared.call(who).await
+    }
+
+    /// Calls and messages of people, from now on. A second inbox takes the place of the first.
+    pub fn inbox(&self) -> Inbox {
+        let (to, arrived) = mpsc::channel(INBOX_MAX);
+        self.shared.phone.open_inbox(to);
+        Inbox { shared: Arc::clone(&self.shared), arrived }
+    }
+
+    /// Sends a message to a person, outside of any session (RFC 3428), and how far it was protected.
+    ///
+    /// # Errors
+    /// They are not there, there is nobody of that name, or a server does not pass it on.
+    pub async fn message(
+        &self,
+        to: &Aor,
+        content_type: &str,
+        body: Bytes,
+    ) -> Result<(Taken, Option<Protection>), Error> {
+        self.shared.phone.message(to, content_type, body).await
+    }
+
+    /// Sends a message to each of these people, who see each other's names (RFC 5365).
+    ///
+    /// # Errors
+    /// One of them cannot be sent messages so, or a server does not pass it on.
+    pub async fn message_all(
+        &self,
+        to: &[Aor],
+        content_type: &str,
+        body: Bytes,
+    ) -> Result<(Taken, Option<Protection>), Error> {
+        self.shared.phone.message_all(to, content_type, body).await
+    }
+}
+
+/// What is known when both sides have described their ends.
+struct Agreed {
+    call: Call,
+    ours: MsrpMedia,
+    theirs: MsrpMedia,
+    terms: Terms,
+    listener: Option<TcpListener>,
+}
+
+fn unsafe_session(bad: BadSdp) -> Error {
+    Error::Answer { what: "the other side's description", why: bad.to_string() }
+}
+
+fn broken(error: std::io::Error) -> Error {
+    Error::Network { what: "listening for the other side", why: error.to_string() }
+}
+
+impl Shared {
+    async fn call(&self, who: &Aor) -> Result<(Leg, LegEvents), Error> {
+        let (listener, port) = self.listen().await?;
+        let ours = self.end(Some(port), Setup::ActPass, true)?;
+        let offer = sdp::offer(&origin(&ours.address), &ours);
+        let (call, answer) = self.phone.ring(who, ours.clone(), offer).await?;
+        let theirs = sdp::parse_answer(&answer).map_err(unsafe_session)?;
+        let terms = ends::answered(&theirs).map_err(unsafe_session)?;
+        self.meet(Agreed { call, ours, theirs, terms, listener: Some(listener) }).await
+    }
+
+    async fn accept(&self, ringing: Ringing) -> Result<(Leg, LegEvents), Error> {
+        let theirs = ringing.offer.media().clone();
+        let terms = match ends::answering(&theirs) {
+            Ok(terms) => terms,
+            Err(bad) => {
+                ringing.refuse(bad.status()).await;
+                return Err(unsafe_session(bad));
+            }
+        };
+        let (listener, port) = match terms.setup {
+            Setup::Active => (None, None),
+            _ => {
+                let (listener, port) = self.listen().await?;
+                (Some(listener), Some(port))
+            }
+        };
+        let ours = self.end(port, terms.setup, terms.cema)?;
+        let answer = ringing.offer.answer(&origin(&ours.address), &ours);
+        let call = ringing.accept(ours.clone(), answer).await?;
+        self.meet(Agreed { call, ours, theirs, terms, listener }).await
+    }
+
+    async fn listen(&self) -> Result<(TcpListener, u16), Error> {
+        let listener =
+            TcpListener::bind((self.phone.address().as_str(), 0)).await.map_err(broken)?;
+        let port = listener.local_addr().map_err(broken)?.port();
+        Ok((listener, port))
+    }
+
+    fn end(&self, port: Option<u16>, setup: Setup, cema: bool) -> Result<MsrpMedia, Error> {
+        let place = Place {
+            address: &self.phone.address(),
+            port,
+            session: &msrp::random_session_id(&mut rand::rng()),
+            fingerprint: &self.identity.fingerprint().to_string(),
+            message_octets_max: self.profile.limits.message_octets_max as u64,
+        };
+        place.media(setup, cema).map_err(unsafe_session)
+    }
+
+    /// Connects, or waits for the other side to, and starts the session.
+    async fn meet(&self, agreed: Agreed) -> Result<(Leg, LegEvents), Error> {
+        let Agreed { call, ours, theirs, terms, listener } = agreed;
+        let ours = MsrpMedia { setup: Some(terms.setup), cema: terms.cema, ..ours };
+        call.described(ours.clone(), &theirs);
+        let patience = self.profile.limits.request;
+        let connecting = self.connect(&theirs, &terms, listener);
+        let connected = tokio::time::timeout(patience, connecting).await;
+        let connection = connected.map_err(|_elapsed| Error::Late("connecting"))??;
+        let peer = call.conference().clone();
+        let first = if terms.dial.is_some() { First::Us } else { First::Peer };
+        let ends = Ends {
+            me: self.profile.aor.clone(),
+            peer: peer.clone(),
+            own: path(&ours)?,
+            to: path(&theirs)?,
+            ours,
+            theirs,
+            first,
+            by_session_id: terms.anchored,
+            limits: self.profile.limits,
+        };
+        let session = crate::session::leg::Leg::new(ends, &mut rand::rng());
+        let unsettled_max = self.profile.limits.unanswered_max;
+        let parts = leg::Parts { peer, call, session, connection, unsettled_max, patience };
+        Leg::start(parts).await
+    }
+
+    async fn connect(
+        &self,
+        theirs: &MsrpMedia,
+        terms: &Terms,
+        listener: Option<TcpListener>,
+    ) -> Result<Connection, Error> {
+        let tls = |error: service::tls::TlsError| Error::Network {
+            what: "TLS with the other side",
+            why: error.to_string(),
+        };
+        let prints = theirs.identity().map_err(unsafe_session)?;
+        let prints: Vec<String> = prints.iter().map(ToString::to_string).collect();
+        let known = Named::parse(prints.iter().map(String::as_str))
+            .map_err(|_bad| unsafe_session(BadSdp::Fingerprint))?;
+        let Some(target) = &terms.dial else {
+            let listener = listener.ok_or_else(|| unsafe_session(BadSdp::Setup))?;
+            let config = server_config(&self.identity, ClientAuth::Any, &[]).map_err(tls)?;
+            return connection::expect(listener, config, known).await;
+        };
+        let config = client_config(Trust::Named(known), Some(&self.identity), &[]).map_err(tls)?;
+        match target {
+            Target::Path => connection::connect(path(theirs)?.first(), config).await,
+            Target::Line(line) => {
+                let (host, port) = host_and_port(line);
+                let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+                connection::connect_to(host, port, config).await
+            }
+        }
+    }
+}

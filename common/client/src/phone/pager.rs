@@ -1,0 +1,131 @@
+//! Immediate messages (RFC 3428): to a person, to many at once by a list service (RFC 5365), and from people.
+use bytes::Bytes;
+use ids::Aor;
+use rand::Rng as _;
+use sip::multipart::{self, Part};
+use sip::resource_lists::{self, Entry};
+use sip::{Method, Name, Request, Response, Status};
+
+use super::incoming::answer;
+use super::ringing::{Arrived, author};
+use super::{Phone, uri};
+use crate::event::Error;
+
+/// The user part of the URI of the list service.
+const LIST_SERVICE: &str = "list";
+/// Says how far a message is protected.
+const PROTECTION: &str = "Conclave-Protection";
+
+/// A message outside of any session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Immediate {
+    /// Who sent it.
+    pub from: Aor,
+    /// The MIME type.
+    pub content_type: String,
+    /// The content, byte for byte as sent.
+    pub body: Bytes,
+    /// How far it was protected, if the server says so.
+    pub protection: Option<Protection>,
+}
+
+/// How far a message is protected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protection {
+    /// TLS to the server, which can read it.
+    FirstHop,
+    /// Only the recipient's device can read it.
+    EndToEnd,
+}
+
+/// How far a message of ours has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// A device of the recipient has it (200).
+    Delivered,
+    /// A server has it (202), and nothing is known yet of whom it is for.
+    Accepted,
+}
+
+impl Phone {
+    /// Sends a message to a person.
+    pub(crate) async fn message(
+        &self,
+        to: &Aor,
+        content_type: &str,
+        body: Bytes,
+    ) -> Result<(Taken, Option<Protection>), Error> {
+        let request = self.request(Method::Message, uri(to.as_str())?, to)?;
+        self.page(request.with_body(content_type, body)).await
+    }
+
+    /// Sends a message to each of these, who see each other's names.
+    pub(crate) async fn message_all(
+        &self,
+        to: &[Aor],
+        content_type: &str,
+        body: Bytes,
+    ) -> Result<(Taken, Option<Protection>), Error> {
+        let (content_type, body) = with_list(content_type, body, to)?;
+        let service = format!("sip:{LIST_SERVICE}@{}", self.shared.profile.system.domain);
+        let service: Aor = service.parse().map_err(|error: ids::BadId| Error::Answer {
+            what: "the list service",
+            why: error.to_string(),
+        })?;
+        let request = self.request(Method::Message, uri(service.as_str())?, &service)?;
+        let request = request.with(Name::Require, "recipient-list-message");
+        self.page(request.with_body(&content_type, body)).await
+    }
+
+    async fn page(&self, mut request: Request) -> Result<(Taken, Option<Protection>), Error> {
+        // RFC 3428, 10: a MESSAGE makes no dialog, so it has no Contact.
+        request.headers.remove(&Name::Contact);
+        let (_sent, response) = self.send("the message", request).await?;
+        let taken = match response.status {
+            Status::ACCEPTED => Taken::Accepted,
+            _ => Taken::Delivered,
+        };
+        Ok((taken, protection(&response.headers)))
+    }
+
+    /// A message has come.
+    pub(super) fn told(&self, request: &Request) -> Response {
+        let Some(inbox) = self.inbox() else {
+            return answer(request, Status::TEMPORARILY_UNAVAILABLE);
+        };
+        let content_type = request.headers.text(&Name::ContentType).unwrap_or_default();
+        let message = Immediate {
+            from: author(request),
+            content_type: content_type.into_owned(),
+            body: request.body.clone(),
+            protection: protection(&request.headers),
+        };
+        match inbox.try_send(Arrived::Message(message)) {
+            Ok(()) => answer(request, Status::OK),
+            Err(_full) => answer(request, Status::BUSY_HERE),
+        }
+    }
+}
+
+/// A content, and a list of people beside it.
+pub(super) fn with_list(
+    content_type: &str,
+    content: Bytes,
+    people: &[Aor],
+) -> Result<(String, Bytes), Error> {
+    let entry = |aor: &Aor| Ok(Entry::to(uri(aor.as_str())?));
+    let entries = people.iter().map(entry).collect::<Result<Vec<_>, Error>>()?;
+    let list = Part::new(resource_lists::MEDIA_TYPE, resource_lists::write(&entries))
+        .with(Name::ContentDisposition, "recipient-list");
+    let parts = [Part::new(content_type, content), list];
+    Ok(multipart::write(&parts, rand::rng().random()))
+}
+
+fn protection(headers: &sip::Headers) -> Option<Protection> {
+    let name: Name = PROTECTION.parse().ok()?;
+    match &*headers.text(&name)? {
+        "first-hop" => Some(Protection::FirstHop),
+        "end-to-end" => Some(Protection::EndToEnd),
+        _ => None,
+    }
+}

@@ -1,0 +1,427 @@
+//! One side of a one-to-one session (RFC 4975), without sockets: decoded MSRP comes in, frames and events come out. It
+//! says what it takes and sends only what its peer takes, reports what has arrived whole, and knows what has become of
+//! what it sent. Who connects to whom is in [`ends`]; SIP and TLS are somebody else's.
+mod delivery;
+pub mod ends;
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use bytes::Bytes;
+use ids::Aor;
+use msrp::cpim;
+use msrp::{
+    Address, Body, ByteRange, Chunk, Frame, Head, Item, MessageId, Method, Outcome, Path, Quota,
+    Reassembly, Reply, Report, SendRequest, Status, SuccessReport, TransactionId, Uri, Whole,
+};
+use rand::CryptoRng;
+use sip::sdp::MsrpMedia;
+
+use super::alive::{Alive, Pulse};
+use super::outgoing::{Content, Outgoing, Sealing, Settled};
+use super::seen::Seen;
+use super::{Now, Ticket};
+use crate::event::Error;
+use crate::profile::Limits;
+use delivery::Deliveries;
+
+/// Who speaks first on the connection (RFC 4975, 5.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum First {
+    /// We connected, so our first request says which session it is for.
+    Us,
+    /// The peer did.
+    Peer,
+}
+
+/// What a session is made of, once both sides have described their ends.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// Who we are, as in CPIM From.
+    pub me: Aor,
+    /// Whom we talk to.
+    pub peer: Aor,
+    /// Our own path.
+    pub own: Path,
+    /// The peer's path.
+    pub to: Path,
+    /// What we said of our end.
+    pub ours: MsrpMedia,
+    /// What the peer said of theirs.
+    pub theirs: MsrpMedia,
+    /// Who speaks first.
+    pub first: First,
+    /// Somebody between us has changed the addresses (RFC 6714): only the session-ids of URIs are compared.
+    pub by_session_id: bool,
+    /// Bounds.
+    pub limits: Limits,
+}
+
+/// What happens in a one-to-one session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LegEvent {
+    /// The peer says something.
+    Message(Received),
+    /// A message of ours has arrived whole at the peer's device.
+    Delivered {
+        /// Its Message-ID.
+        id: String,
+    },
+    /// A message of ours that was accepted has come no further.
+    Undelivered {
+        /// Its Message-ID.
+        id: String,
+        /// The status of MSRP that says why.
+        status: u16,
+        /// The words of whoever reports it.
+        reason: String,
+    },
+    /// Something came that we do not take.
+    Unreadable {
+        /// Why, for a person.
+        why: String,
+    },
+    /// The session is over: hung up, refused, or its connection is lost.
+    Ended {
+        /// Why, for a person.
+        reason: String,
+    },
+}
+
+/// What the peer said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Received {
+    /// Its Message-ID.
+    pub id: String,
+    /// The MIME type; of `message/cpim` that of what it holds.
+    pub content_type: String,
+    /// The octets.
+    pub body: Bytes,
+}
+
+/// What a session wants done or has to tell.
+#[derive(Debug)]
+pub enum Output {
+    /// Tell the person.
+    Event(LegEvent),
+    /// The session is bound to its connection, or refused.
+    Bound(Result<(), Error>),
+    /// A message is settled: accepted to the last octet, or failed.
+    Settled(Ticket, Result<(), Error>),
+    /// The peer does not answer any more: end the session.
+    Dead,
+}
+
+/// One side of a one-to-one session.
+#[derive(Debug)]
+pub struct Leg {
+    setup: Setup,
+    incoming: Reassembly,
+    outgoing: Outgoing,
+    deliveries: Deliveries,
+    seen: Seen,
+    alive: Alive,
+    /// The transaction of our first request, until it is answered.
+    binding: Option<TransactionId>,
+    bound: bool,
+    /// The request of which we take no more.
+    refused: Option<TransactionId>,
+    replies: VecDeque<Frame>,
+    outputs: VecDeque<Output>,
+}
+
+impl Leg {
+    /// A session on its connection. If we speak first, our first frame binds it.
+    pub fn new(setup: Setup, rng: &mut impl CryptoRng) -> Self {
+        let address = Address::new(&setup.to, &setup.own);
+        let limits = setup.limits;
+        let quota = Quota {
+            message_octets_max: limits.message_octets_max as u64,
+            messages_max: limits.incoming_max,
+            ..Quota::default()
+        };
+        let mut replies = VecDeque::new();
+        let binding = (setup.first == First::Us).then(|| {
+            let bind = SendRequest::bodiless(MessageId::random(rng)).encode(rng);
+            replies.push_back(bind.to(&address));
+            bind.transaction()
+        });
+        Self {
+            incoming: Reassembly::new(quota),
+            outgoing: Outgoing::new(address.clone(), &limits),
+            deliveries: Deliveries::default(),
+            seen: Seen::default(),
+            alive: Alive::new(address, limits),
+            binding,
+            bound: false,
+            refused: None,
+            replies,
+            outputs: VecDeque::new(),
+            setup,
+        }
+    }
+
+    /// Messages that are not settled.
+    pub fn unsettled(&self) -> usize {
+        self.outgoing.len()
+    }
+
+    /// The next thing to do or to tell.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// The next frame to write: responses and reports first, then a chunk of each message in turn.
+    pub fn poll_frame(&mut self, now: Now, rng: &mut impl CryptoRng) -> Option<Frame> {
+        if let Some(reply) = self.replies.pop_front() {
+            return Some(reply);
+        }
+        // Nothing is sent before the session is bound: the peer would not know what it is for.
+        if !self.bound {
+            return None;
+        }
+        let mut settled = Vec::new();
+        // Nothing is sealed here: what is said in a session is ready to be sent.
+        let seal = |_id: &str, _inner: &Bytes| Err(Sealing::Wait);
+        let frame = self.outgoing.poll(now.instant, rng, seal, None, &mut settled);
+        self.settle(settled);
+        frame
+    }
+
+    /// Says something: its Message-ID, and the ticket it is settled under.
+    ///
+    /// # Errors
+    /// The peer does not take such content, or not so much of it.
+    pub fn say(
+        &mut self,
+        now: Now,
+        rng: &mut impl CryptoRng,
+        content_type: &str,
+        content: Bytes,
+    ) -> Result<(String, Ticket), Error> {
+        let id = MessageId::random(rng);
+        let essence = content_type.split(';').next().unwrap_or_default().trim();
+        let theirs = &self.setup.theirs;
+        let (content_type, body) = if theirs.accepts(essence) {
+            (content_type.to_owned(), Body::from(content))
+        } else if theirs.accepts_wrapped(essence) {
+            let letter = cpim::Builder::new(self.setup.me.as_str(), self.setup.peer.as_str())
+                .date_time(&crate::date_time(now.wall));
+            (cpim::MEDIA_TYPE.to_owned(), letter.content(content_type, content))
+        } else {
+            let reason = format!("the other side takes no {essence}");
+            return Err(Error::Refused { what: "a message", status: 415, reason });
+        };
+        let max = theirs.max_size.unwrap_or(u64::MAX);
+        if body.octets() > max {
+            let max = usize::try_from(max).unwrap_or(usize::MAX);
+            return Err(Error::TooLarge { octets: body.len(), max });
+        }
+        self.deliveries.wait_for(id, body.octets());
+        let content = Content::Reported { id, content_type, body };
+        Ok((id.as_str().to_owned(), self.outgoing.push(now.instant, content)))
+    }
+
+    /// Gives a message up that nobody waits for any more; its receiver is told if it has some of it.
+    pub fn cancel(&mut self, ticket: Ticket, rng: &mut impl CryptoRng) {
+        self.replies.extend(self.outgoing.cancel(ticket, rng));
+    }
+
+    /// Takes what the decoder gave.
+    pub fn receive(&mut self, now: Now, rng: &mut impl CryptoRng, item: &Item) {
+        self.alive.heard(now.instant);
+        match item {
+            Item::Response(head) if self.binding == Some(head.transaction()) => {
+                self.binding = None;
+                self.bind(head.status().filter(|status| !status.is_success()), head);
+            }
+            Item::Response(head) => {
+                let mut settled = Vec::new();
+                self.outgoing.answered(now.instant, head, &mut settled);
+                self.settle(settled);
+            }
+            Item::Request(chunk) => self.requested(now, rng, chunk),
+        }
+    }
+
+    fn bind(&mut self, refused: Option<Status>, head: &Head) {
+        if std::mem::replace(&mut self.bound, refused.is_none()) {
+            return;
+        }
+        let refused = refused.map(|status| Error::Refused {
+            what: "the session",
+            status: status.code(),
+            reason: head.comment().unwrap_or_default().to_owned(),
+        });
+        self.outputs.push_back(Output::Bound(refused.map_or(Ok(()), Err)));
+    }
+
+    fn requested(&mut self, now: Now, rng: &mut impl CryptoRng, chunk: &Chunk) {
+        let transaction = chunk.head.transaction();
+        if self.refused == Some(transaction) {
+            return;
+        }
+        let before = self.replies.len();
+        let status = if self.is_for_us(&chunk.head) {
+            if !self.bound && self.setup.first == First::Peer {
+                self.bind(None, &chunk.head);
+            }
+            self.take(now, rng, chunk)
+        } else {
+            // RFC 4975, 7.3: also when it comes from somebody else than it should.
+            Some(Status::NO_SUCH_SESSION)
+        };
+        let Some(status) = status else { return };
+        // A long chunk comes in pieces and is answered once: at its end, or where it is refused.
+        let refused = !status.is_success();
+        self.refused = (refused && chunk.end.is_none()).then_some(transaction);
+        let reply = Reply::new(&chunk.head, status).filter(|_| chunk.end.is_some() || refused);
+        if let Some(reply) = reply.and_then(|reply| reply.encode()) {
+            // The answer goes before the report on the same message.
+            self.replies.insert(before, reply);
+        }
+    }
+
+    /// RFC 4975, 6.1 and 7.3: the last URIs are those of the two descriptions.
+    fn is_for_us(&self, head: &Head) -> bool {
+        let same = |one: &Uri, other: &Uri| match self.setup.by_session_id {
+            true => one.session_id().is_some() && one.session_id() == other.session_id(),
+            false => one == other,
+        };
+        same(head.to_path().last(), self.setup.own.last())
+            && same(head.from_path().last(), self.setup.to.last())
+    }
+
+    /// The status of a request; `None` where there is no answer.
+    fn take(&mut self, now: Now, rng: &mut impl CryptoRng, chunk: &Chunk) -> Option<Status> {
+        match chunk.head.method() {
+            Some(Method::Send) if !chunk.head.has_body() => Some(Status::OK),
+            Some(Method::Send) if !self.takes(&chunk.head) => Some(Status::UNSUPPORTED_TYPE),
+            Some(Method::Send) => Some(match self.incoming.add(now.instant, chunk) {
+                Ok(Outcome::Whole(whole)) => {
+                    self.arrived(rng, whole);
+                    Status::OK
+                }
+                Ok(Outcome::Open | Outcome::Aborted(_)) => Status::OK,
+                Err(refusal) => {
+                    self.unreadable(&format!("a message was not taken: {refusal}"));
+                    refusal.status()
+                }
+            }),
+            Some(Method::Report) => {
+                self.reported(&chunk.head);
+                None
+            }
+            _ => Some(Status::UNKNOWN_METHOD),
+        }
+    }
+
+    fn takes(&self, head: &Head) -> bool {
+        let Some(content_type) = head.content_type() else { return false };
+        let content_type = String::from_utf8_lossy(content_type);
+        let essence = content_type.split(';').next().unwrap_or_default().trim();
+        self.setup.ours.accepts(essence)
+    }
+
+    fn arrived(&mut self, rng: &mut impl CryptoRng, whole: Whole) {
+        let Whole { message_id, head, body } = whole;
+        if head.success_report() == SuccessReport::Yes {
+            let report = Report {
+                to_path: head.from_path(),
+                from_path: &self.setup.own,
+                message_id,
+                range: ByteRange::whole(body.octets()),
+                status: Status::OK,
+                comment: Status::OK.comment(),
+            };
+            self.replies.push_back(report.encode(TransactionId::random(rng)));
+        }
+        // RFC 4975, 5.4: after a broken connection it may have been sent again.
+        if !self.seen.note(&self.setup.peer, message_id.as_str()) {
+            return;
+        }
+        let (content_type, body) = if head.is_type(cpim::MEDIA_TYPE) {
+            let Ok(letter) = cpim::Message::read(&body) else {
+                return self.unreadable("not a CPIM message");
+            };
+            let kind = letter.envelope.content_type().unwrap_or(b"text/plain").to_vec();
+            (kind, letter.content.gather())
+        } else {
+            (head.content_type().unwrap_or_default().to_vec(), body.gather())
+        };
+        let content_type = String::from_utf8_lossy(&content_type).into_owned();
+        let received = Received { id: message_id.as_str().to_owned(), content_type, body };
+        self.outputs.push_back(Output::Event(LegEvent::Message(received)));
+    }
+
+    /// RFC 4975, 7.1.2. Reports of other namespaces are ignored.
+    fn reported(&mut self, head: &Head) {
+        let told = head.message_id().zip(head.report_status().filter(|told| told.namespace == 0));
+        let Some((id, told)) = told else { return };
+        let name = id.as_str().to_owned();
+        if told.status.is_success() {
+            if self.deliveries.confirmed(id, head.byte_range()) {
+                self.outputs.push_back(Output::Event(LegEvent::Delivered { id: name }));
+            }
+            return;
+        }
+        if !self.deliveries.failed(id) {
+            return;
+        }
+        let (status, reason) =
+            (told.status.code(), String::from_utf8_lossy(&told.comment).into_owned());
+        let mut settled = Vec::new();
+        let refused = Error::Refused { what: "a message", status, reason: reason.clone() };
+        self.outgoing.failed(&id, refused, &mut settled);
+        if settled.is_empty() {
+            let event = LegEvent::Undelivered { id: name, status, reason };
+            self.outputs.push_back(Output::Event(event));
+        }
+        self.settle(settled);
+    }
+
+    fn unreadable(&mut self, why: &str) {
+        let event = LegEvent::Unreadable { why: why.to_owned() };
+        self.outputs.push_back(Output::Event(event));
+    }
+
+    /// Gives up what was not answered or not completed in time.
+    pub fn timeout(&mut self, now: Now, rng: &mut impl CryptoRng) {
+        let mut settled = Vec::new();
+        self.outgoing.timeout(now.instant, &mut settled);
+        self.settle(settled);
+        self.incoming.expire(now.instant);
+        match self.alive.timeout(now.instant, rng) {
+            Some(Pulse::Ask(frame)) => self.replies.push_back(*frame),
+            Some(Pulse::Dead) => self.outputs.push_back(Output::Dead),
+            None => {}
+        }
+    }
+
+    /// When [`Leg::timeout`] wants to be called next.
+    pub fn next_timeout(&self) -> Option<Instant> {
+        let due = [self.outgoing.next_timeout(), self.incoming.next_expiry(), self.alive.due()];
+        due.into_iter().flatten().min()
+    }
+
+    /// The session is over: everything unsettled fails.
+    pub fn end(&mut self, reason: &str) {
+        let mut settled = Vec::new();
+        self.outgoing.end(reason, &mut settled);
+        self.settle(settled);
+        if !std::mem::replace(&mut self.bound, true) {
+            let over = Error::Ended(reason.to_owned());
+            self.outputs.push_back(Output::Bound(Err(over)));
+        }
+        let event = LegEvent::Ended { reason: reason.to_owned() };
+        self.outputs.push_back(Output::Event(event));
+    }
+
+    fn settle(&mut self, settled: Vec<Settled>) {
+        let outputs = settled.into_iter().map(|(ticket, outcome)| Output::Settled(ticket, outcome));
+        self.outputs.extend(outputs);
+    }
+}
+
+#[cfg(test)]
+mod tests;

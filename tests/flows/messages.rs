@@ -1,0 +1,88 @@
+//! F11 and F13: immediate messages to a person and to many, as the clients see them.
+use bytes::Bytes;
+use client::{Arrival, Error, Immediate, Inbox, Protection, Taken};
+use ids::Aor;
+
+use crate::{House, soon};
+
+async fn message(inbox: &mut Inbox) -> Immediate {
+    match soon(inbox.next()).await.unwrap() {
+        Arrival::Message(message) => message,
+        Arrival::Call(ring) => panic!("a call of {}", ring.from()),
+    }
+}
+
+fn status(outcome: Result<(Taken, Option<Protection>), Error>) -> u16 {
+    match outcome {
+        Err(Error::Refused { status, .. }) => status,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn of(user: &str) -> Aor {
+    format!("sip:{user}@localhost").parse().unwrap()
+}
+
+/// S3-24, MSG-01.
+#[tokio::test]
+async fn f11_a_message_reaches_every_device_of_a_person_and_its_sender_knows_how_well_protected() {
+    let house = House::open();
+    let (alice, bob, tablet) =
+        (house.guest("alice").await, house.guest("bob").await, house.guest("bob").await);
+    let (mut inbox, mut other) = (bob.device.inbox(), tablet.device.inbox());
+    let noise: Bytes = (0..=255_u8).collect();
+
+    for (kind, protection) in
+        [("application/octet-stream", Protection::FirstHop), ("message/mls", Protection::EndToEnd)]
+    {
+        let sent = soon(alice.device.message(&bob.aor, kind, noise.clone())).await.unwrap();
+
+        assert_eq!(sent, (Taken::Delivered, Some(protection)));
+        for inbox in [&mut inbox, &mut other] {
+            let message = message(inbox).await;
+            assert_eq!((&message.from, &message.content_type[..]), (&alice.aor, kind));
+            assert_eq!((message.body, message.protection), (noise.clone(), Some(protection)));
+        }
+    }
+}
+
+#[tokio::test]
+async fn f11_who_is_not_there_gets_nothing_and_who_is_nobody_is_not_known() {
+    let house = House::with(&[("MRFC_CONFERENCES__NAMED", "false")]);
+    let alice = house.guest("alice").await;
+    let text = || Bytes::from_static(b"are you there?");
+
+    assert_eq!(status(soon(alice.device.message(&of("bob"), "text/plain", text())).await), 480);
+    assert_eq!(status(soon(alice.device.message(&of("nobody"), "text/plain", text())).await), 404);
+    // His program takes no messages.
+    let bob = house.guest("bob").await;
+    assert_eq!(status(soon(alice.device.message(&bob.aor, "text/plain", text())).await), 480);
+    let large = Bytes::from(vec![b'x'; 100_000]);
+    assert_eq!(status(soon(alice.device.message(&bob.aor, "text/plain", large)).await), 413);
+}
+
+#[tokio::test]
+async fn f13_a_message_for_many_reaches_each_and_one_who_cannot_agree_keeps_it_from_all() {
+    let house = House::open();
+    let (alice, bob, carol) =
+        (house.guest("alice").await, house.guest("bob").await, house.guest("carol").await);
+    let (mut to_bob, mut to_carol) = (bob.device.inbox(), carol.device.inbox());
+    let text = Bytes::from_static(b"we meet at eight");
+
+    let stranger = [bob.aor.clone(), "sip:eve@example.org".parse().unwrap()];
+    let refused = soon(alice.device.message_all(&stranger, "text/plain", text.clone())).await;
+    assert_eq!(status(refused), 470);
+    let both = [bob.aor.clone(), carol.aor.clone()];
+    let sent = soon(alice.device.message_all(&both, "text/plain", text.clone())).await.unwrap();
+
+    assert_eq!(sent.0, Taken::Accepted);
+    for inbox in [&mut to_bob, &mut to_carol] {
+        let message = message(inbox).await;
+        assert_eq!(message.from, alice.aor);
+        // The names of both come along.
+        let body = String::from_utf8(message.body.to_vec()).unwrap();
+        assert!(message.content_type.starts_with("multipart/mixed"), "{}", message.content_type);
+        assert!(body.contains("we meet at eight"), "{body}");
+        assert!(body.contains(bob.aor.as_str()) && body.contains(carol.aor.as_str()), "{body}");
+    }
+}
