@@ -242,8 +242,7 @@ async fn f3_everybody_on_the_list_of_a_new_conference_is_called_and_holds_its_ke
 
     // Twice on the list is called once.
     let guests = [bob.aor.clone(), carol.aor.clone(), bob.aor.clone()];
-    let mut chair =
-        Seat::of(soon(alice.device.create_with(Level::Sealed, &guests)).await.unwrap());
+    let mut chair = Seat::of(soon(alice.device.create_with(Level::Sealed, &guests)).await.unwrap());
 
     let (mut one, mut other) = (bob.invited().await, carol.invited().await);
     one.entered().await;

@@ -2,6 +2,7 @@
 //! once, by [`Config::check`] (in `config/check.rs`); nothing is read from files here except by name.
 mod admin;
 mod check;
+mod conferences;
 mod people;
 mod registration;
 mod services;
@@ -15,11 +16,10 @@ use service::telemetry::Format;
 
 pub use admin::Admin;
 pub use check::BadConfig;
+pub use conferences::{Conferences, Leaves, Level, SessionMatch, StandingConference, Watchers};
 pub use people::Numbers;
 pub use registration::Registration;
 pub use services::{Consent, FilterRule, Messages, Sessions};
-
-use crate::conference::{Nickname, NicknamePolicy};
 
 /// The whole configuration file. Unknown keys are errors.
 #[derive(Clone, Debug, Deserialize)]
@@ -194,70 +194,6 @@ pub struct Relay {
     pub server_name: String,
 }
 
-/// How conferences come to be.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Conferences {
-    /// The user part of the factory URI (RFC 4579, 5.4).
-    pub factory: String,
-    /// Whether an INVITE to an unused name makes a conference of that name. Default false: 404.
-    pub named: bool,
-    /// Whether new conferences are sealed (end-to-end keys) or open.
-    pub level: Level,
-    /// Whether participants may take nicknames (RFC 7701, 7). Default true; otherwise NICKNAME gets 403.
-    pub nicknames: bool,
-    /// Seconds a nickname is kept for its person after its last seat is over. 600: as long as a seat outlives a lost
-    /// dialog.
-    pub nickname_quarantine_secs: u64,
-    /// Words that nobody gets as a nickname, compared as nicknames are; in the file only.
-    pub nicknames_reserved: Vec<String>,
-    /// Whether a message may go to one participant alone (RFC 7701, 6.2). Default true; otherwise it gets 428.
-    pub private_messages: bool,
-    /// How a relay finds the session of a request: `strict`, or `session-id` where border controllers rewrite paths in
-    /// SDP and not in MSRP. Default `strict`; a participant behind RFC 6714 is matched by its session-id in any case.
-    pub session_match: SessionMatch,
-    /// Who may watch who is in a conference (RFC 4575): its `participants`, or `everybody` who can log in and was not put
-    /// out. Default `participants`.
-    pub watchers: Watchers,
-    /// Seconds between two notifications to one watcher; what happens meanwhile comes in one. 5 (RFC 4575, 3.9).
-    pub notify_secs: u64,
-    /// People in the list of an INVITE that makes a conference and calls them (RFC 5366). 100; above it 413.
-    pub list_recipients_max: usize,
-    /// Who may be called so (RFC 5360): `domain`, every user of this domain, or `nobody`. Default `domain`; for a list
-    /// with anybody else its sender gets 470, and no conference.
-    pub list_consent: Consent,
-}
-
-/// Who may watch a conference.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Watchers {
-    /// Who is on its roster.
-    Participants,
-    /// Every user.
-    Everybody,
-}
-
-/// How much of a path must be as SDP said.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum SessionMatch {
-    /// All that RFC 4975, 6.1 compares.
-    Strict,
-    /// The session-id, which is the secret of it.
-    SessionId,
-}
-
-/// What a new conference lets the relay see.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Level {
-    /// Group keys; the relay sees ciphertext only.
-    Sealed,
-    /// TLS hop by hop, for plain MSRP clients.
-    Open,
-}
-
 /// Every bound of the MRFC. At a bound the peer gets a status of its protocol, and nobody else notices.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -350,26 +286,6 @@ impl Default for Ops {
     }
 }
 
-impl Default for Conferences {
-    fn default() -> Self {
-        let words = ["admin", "administrator", "moderator", "focus", "system"];
-        Self {
-            factory: String::from("conference-factory"),
-            named: false,
-            level: Level::Sealed,
-            nicknames: true,
-            nickname_quarantine_secs: 600,
-            nicknames_reserved: words.map(String::from).to_vec(),
-            private_messages: true,
-            session_match: SessionMatch::Strict,
-            watchers: Watchers::Participants,
-            notify_secs: 5,
-            list_recipients_max: 100,
-            list_consent: Consent::Domain,
-        }
-    }
-}
-
 impl Default for Limits {
     fn default() -> Self {
         Self {
@@ -431,21 +347,6 @@ fn default_https_listen() -> SocketAddr {
 
 const fn default_certificate_days() -> u32 {
     30
-}
-
-impl Conferences {
-    /// What participants may be called.
-    ///
-    /// # Errors
-    /// A reserved word is no nickname.
-    pub(crate) fn nickname_policy(&self) -> Result<NicknamePolicy, BadConfig> {
-        let quarantine = Duration::from_secs(self.nickname_quarantine_secs);
-        let bad = |word: &String| BadConfig::Reserved(word.clone());
-        let words = self.nicknames_reserved.iter();
-        let reserved = words.map(|word| Nickname::parse(word).map_err(|_| bad(word)));
-        let reserved = reserved.collect::<Result<Vec<_>, _>>()?;
-        Ok(NicknamePolicy::new(self.nicknames, quarantine, reserved))
-    }
 }
 
 impl Limits {

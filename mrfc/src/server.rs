@@ -2,6 +2,7 @@
 //! front. It decides nothing.
 mod identities;
 mod listeners;
+mod standing;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -79,6 +80,14 @@ pub enum StartError {
     /// A conference cannot be recovered.
     #[error(transparent)]
     Desks(#[from] OpenError),
+    /// A conference that should always be there cannot be made.
+    #[error("conferences.standing: {name}: {why}")]
+    Standing {
+        /// Which.
+        name: String,
+        /// Why.
+        why: crate::desk::Refusal,
+    },
     /// Numbers cannot be looked up.
     #[error("the resolver: {0}; name the servers in numbers.dns_servers")]
     Resolver(std::io::Error),
@@ -215,8 +224,7 @@ impl Server {
         let config = Arc::new(config);
         let users = Arc::new(Users::read(&config.users_file, &config.domain)?);
         let issuer = issuer(&config)?;
-        let roots = issuer.roots().clone();
-        let identities = Identities::load(&config)?;
+        let (roots, identities) = (issuer.roots().clone(), Identities::load(&config)?);
         let (registry, health) = (Registry::new(), Health::new());
         let watch = identities.watch(&registry);
         let metrics = Metrics::new(&registry);
@@ -234,10 +242,11 @@ impl Server {
             domain: config.domain.clone(),
             sip,
             wall: clock::wall,
-            limits: desk_limits(&config.limits),
+            limits: desk_limits(&config),
             nicknames: config.conferences.nickname_policy()?,
         })
         .await?;
+        standing::make(&desks, &config.conferences).await?;
 
         let (edge, events) = Edge::new(edge_limits(&config.limits));
         let listening = listeners::listen_sip(&edge, &config, &identities.sip).await?;
@@ -373,16 +382,18 @@ fn relays(
     }))
 }
 
-fn desk_limits(limits: &Limits) -> DeskLimits {
-    let defaults = DeskLimits::default();
+fn desk_limits(config: &Config) -> DeskLimits {
+    let (defaults, limits) = (DeskLimits::default(), &config.limits);
     DeskLimits {
         conferences_max: limits.conferences_max,
         conferences_per_person_max: limits.conferences_per_person_max,
         conference: Bounds {
             participants_max: limits.participants_max,
             message_octets_max: limits.message_bytes_max,
+            life: config.conferences.life(),
             ..defaults.conference
         },
+        remembered: Duration::from_secs(config.conferences.gone_secs),
         ..defaults
     }
 }

@@ -116,7 +116,7 @@ pub(crate) enum Room {
         /// Its name: the user part of its URI
         room: String,
     },
-    /// Make a conference; it ends after a minute if nobody comes
+    /// Make a conference; it ends after a minute if nobody comes, unless it is to stay
     Create {
         /// Its name; without one it gets a name that nobody guesses
         room: Option<String>,
@@ -126,6 +126,9 @@ pub(crate) enum Room {
         /// What the relay may see [default: as conferences.level says]
         #[arg(long, value_enum)]
         level: Option<Level>,
+        /// It stays when nobody is in it
+        #[arg(long)]
+        standing: bool,
     },
     /// End a conference for everybody in it
     Close {

@@ -24,12 +24,13 @@ pub(super) async fn room(line: &Line, command: Room) -> Result<Said, Failure> {
             let answer: Answer<Conference> = line.get(&path, NO_ROOM).await?;
             Ok(Said::of(&answer, show::room))
         }
-        Room::Create { room, creator, level } => {
+        Room::Create { room, creator, level, standing } => {
             let level = level.map(|level| match level {
                 grammar::Level::Sealed => Level::Sealed,
                 grammar::Level::Open => Level::Open,
             });
-            let new = NewConference { name: room, creator: line.person(&creator).await?, level };
+            let creator = line.person(&creator).await?;
+            let new = NewConference { name: room, creator, level, standing };
             let answer: Answer<Conference> =
                 line.send(Method::POST, "/v1/conferences", &new, "").await?;
             Ok(Said::of(&answer, show::room))

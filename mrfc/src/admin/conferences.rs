@@ -42,7 +42,7 @@ pub(super) async fn show(
     Ok(axum::Json(conference(&id, overview)))
 }
 
-/// Makes a conference. Nobody is in it yet: its creator is the first moderator, and it ends soon if nobody comes.
+/// Makes a conference. Nobody is in it yet: its creator is the first moderator, and it ends soon if nobody comes, unless it is to stay.
 #[utoipa::path(post, path = "/v1/conferences", request_body = NewConference,
     responses((status = 201, body = Conference), (status = 409, body = super::document::ProblemBody)))]
 pub(super) async fn create(
@@ -61,7 +61,10 @@ pub(super) async fn create(
         return Err(Problem::new(StatusCode::CONFLICT, what, "name", "choose another name"));
     }
     let level = new.level.map_or(admin.config.conferences.level, Into::into);
-    let new = desk::NewConference { id: name, creator, level };
+    let new = {
+        let standing = new.standing.then(desk::Standing::default);
+        desk::NewConference { id: name, creator, level, standing }
+    };
     let made = admin.desks.create(new).await.map_err(|refusal| problem(&refusal))?;
     let overview = admin.desks.overview(&made).await.map_err(|refusal| problem(&refusal))?;
     let location = [(header::LOCATION, format!("/v1/conferences/{made}"))];
@@ -80,7 +83,8 @@ pub(super) async fn close(
 }
 
 fn conference(id: &ConferenceId, overview: Overview) -> Conference {
-    let Overview { uri, creator, level, relay, created, rules, group, people, barred } = overview;
+    let Overview { uri, creator, level, relay, created, rules, group, people, barred, standing } =
+        overview;
     let Rules { locked, private_messages, nicknames, subject } = rules;
     Conference {
         name: id.to_string(),
@@ -89,6 +93,7 @@ fn conference(id: &ConferenceId, overview: Overview) -> Conference {
         level: level.into(),
         created: rfc3339(created),
         relay,
+        standing,
         locked,
         private_messages,
         nicknames,

@@ -16,6 +16,7 @@ pub(super) fn problem(refusal: &Refusal) -> Problem {
             "the conference",
             "appoint somebody else first: PUT …/moderators/{person}",
         ),
+        410 => (StatusCode::GONE, "the path", "look at what there is: GET /v1/conferences"),
         503 => return Problem::unavailable(refusal),
         504 => (
             StatusCode::GATEWAY_TIMEOUT,

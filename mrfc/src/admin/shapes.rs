@@ -85,8 +85,11 @@ pub struct Conference {
     pub level: Level,
     /// Since when it exists (RFC 3339).
     pub created: String,
-    /// The relay that carries its room.
+    /// The relay that carries its room; empty while nobody is in one that stays.
     pub relay: String,
+    /// Whether it stays when nobody is in it.
+    #[serde(default)]
+    pub standing: bool,
     /// Nobody new is let in, unless called.
     pub locked: bool,
     /// Whether messages to one participant alone pass.
@@ -126,6 +129,9 @@ pub struct NewConference {
     /// What the relay may see; none: what the configuration says.
     #[serde(default)]
     pub level: Option<Level>,
+    /// It stays when nobody is in it.
+    #[serde(default)]
+    pub standing: bool,
 }
 
 /// What a conference is about.

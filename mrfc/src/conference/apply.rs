@@ -40,11 +40,15 @@ impl Conference {
     /// Follows an event and lists what to carry out.
     pub(super) fn apply(&mut self, event: &Event) -> Vec<Effect> {
         self.seq = self.seq.next();
+        let effects = self.follow(event);
+        self.note_vacancy(event.at);
+        effects
+    }
+
+    fn follow(&mut self, event: &Event) -> Vec<Effect> {
         let at = event.at;
         match &event.what {
-            What::Created { creator, level, relay, term } => {
-                self.created(at, creator, *level, relay, *term)
-            }
+            What::Created { .. } => self.created(at, &event.what),
             What::Joined { who, seat, identities, peer_path, end, came, shown } => {
                 self.roster.show(&who.aor, *shown);
                 self.partings.back(&who.aor, Some(&who.device));
@@ -56,6 +60,7 @@ impl Conference {
                     peer_path: peer_path.clone(),
                     end: end.clone(),
                     came: *came,
+                    alerting: false,
                     since: at,
                 };
                 self.joined(at, who, seat)
@@ -74,6 +79,7 @@ impl Conference {
                 }
                 Vec::new()
             }
+            What::Alerting { seat } => self.rings(*seat),
             What::Bound { seat } => self.bound(at, *seat),
             What::Unseated { seat, why } => self.unseated(at, *seat, *why),
             What::Invited { by, who } => {
@@ -98,30 +104,60 @@ impl Conference {
                 Vec::new()
             }
             What::Moved { relay, term } => self.moved(relay, *term, at),
+            What::Inherited { creator } => self.inherited(creator),
+            What::Rested => self.rested(),
             What::Adopted => Vec::new(),
             What::Ended => self.ended(),
         }
     }
 
-    fn created(
-        &mut self,
-        at: At,
-        creator: &Aor,
-        level: Level,
-        relay: &str,
-        term: Term,
-    ) -> Vec<Effect> {
+    fn created(&mut self, at: At, what: &What) -> Vec<Effect> {
+        let What::Created { creator, level, relay, term, standing, moderators, subject } = what
+        else {
+            return Vec::new();
+        };
+        let (level, term, standing) = (*level, *term, *standing);
         self.term = term;
+        self.vacant = Some(at);
         self.roster = Roster::default();
-        self.roster.found(creator);
+        moderators.iter().chain([creator]).for_each(|who| self.roster.found(who));
         self.group = Group { era: self.group.era, ..Group::default() };
         self.committing = Committing::default();
         self.nicknames = Nicknames::default();
         self.partings = Partings::default();
-        self.rules = Rules::default();
-        let (creator, relay) = (creator.clone(), relay.to_owned());
-        self.about = Some(About { creator, level, relay, term, created: at, joined: false });
-        vec![Effect::Open]
+        self.rules = Rules { subject: subject.clone(), ..Rules::default() };
+        let (creator, relay, created) = (creator.clone(), relay.clone(), at);
+        let (joined, came, opens) = (false, false, relay.is_some());
+        self.about = Some(About { creator, level, relay, term, created, joined, came, standing });
+        if opens { vec![Effect::Open] } else { Vec::new() }
+    }
+
+    /// Nobody is left. Who may do what stays, and so do its rules; its era, terms and keys go on when somebody comes.
+    fn rested(&mut self) -> Vec<Effect> {
+        if let Some(about) = &mut self.about {
+            about.relay = None;
+        }
+        self.roster.rest();
+        self.group = Group { era: self.group.era, ..Group::default() };
+        self.committing = Committing::default();
+        self.nicknames = Nicknames::default();
+        self.partings = Partings::default();
+        vec![Effect::Close(Why::Ended)]
+    }
+
+    fn inherited(&mut self, creator: &Aor) -> Vec<Effect> {
+        if let Some(about) = &mut self.about {
+            about.creator.clone_from(creator);
+        }
+        self.roster.appoint(creator, true);
+        Vec::new()
+    }
+
+    fn rings(&mut self, seat: SeatId) -> Vec<Effect> {
+        if let Some(place) = self.roster.seat_mut(seat) {
+            place.alerting = true;
+        }
+        Vec::new()
     }
 
     fn not_reached(&mut self, at: At, who: &Aor) -> Vec<Effect> {
@@ -135,10 +171,11 @@ impl Conference {
     fn joined(&mut self, at: At, who: &Participant, seat: Seat) -> Vec<Effect> {
         if let Some(about) = &mut self.about {
             about.joined = true;
+            about.came |= who.aor == about.creator;
         }
         let id = seat.id;
         let former = self.roster.seat(who, seat);
-        self.roster.succeed();
+        self.succeed();
         self.seats_over(former, at);
         self.committing.forget(who);
         self.find_joiners(at);
@@ -182,10 +219,10 @@ impl Conference {
         if !self.group.is_member(&who) || self.level() == Some(Level::Open) {
             self.roster.drop_device(&who);
         }
-        if matches!(why, Why::Refused | Why::Unreachable) {
+        if why.did_not_come() {
             self.roster.declined(&who.aor);
         }
-        self.roster.succeed();
+        self.succeed();
         self.find_joiners(at);
         let bye = (!why.dialog_over()).then_some(Effect::Bye(seat, why));
         std::iter::once(Effect::Unseat(seat, why)).chain(bye).collect()
@@ -211,6 +248,8 @@ impl Conference {
                 devices.iter().for_each(|device| self.parted(device, why, at));
             }
         }
+        // In a standing conference roles outlive those who come and go.
+        let keeps = self.is_standing() && why != Why::Kicked;
         let (seats, calls): (Vec<SeatId>, _) = match who {
             // A device that leaves has ended its dialog by itself.
             Departed::Device(device) => {
@@ -218,7 +257,11 @@ impl Conference {
                 (seats.clone(), if why.dialog_over() { Vec::new() } else { seats })
             }
             Departed::Person(aor) => {
+                let keeps = keeps && self.roster.is_moderator(aor);
                 let seats = self.roster.drop_person(aor);
+                if keeps {
+                    self.roster.found(aor);
+                }
                 if why == Why::Kicked {
                     self.roster.bar(aor);
                 }
@@ -227,11 +270,12 @@ impl Conference {
         };
         // Who leaves for good decides about nobody any more.
         if let Departed::Device(device) = who
+            && !keeps
             && self.roster.devices_of(&device.aor).next().is_none()
         {
             self.roster.drop_person(&device.aor);
         }
-        self.roster.succeed();
+        self.succeed();
         self.seats_over(seats.iter().copied(), at);
         self.committing.restart();
         if let Some(facts) = self.group.facts.as_mut() {
@@ -320,7 +364,7 @@ impl Conference {
     fn moved(&mut self, relay: &str, term: Term, at: At) -> Vec<Effect> {
         self.term = term;
         if let Some(about) = &mut self.about {
-            relay.clone_into(&mut about.relay);
+            about.relay = Some(relay.to_owned());
             about.term = term;
         }
         let seats: Vec<SeatId> = self.roster.seats().collect();
@@ -344,6 +388,7 @@ impl Conference {
         self.group.ledger = None;
         self.committing = Committing::default();
         self.nicknames = Nicknames::default();
+        self.partings = Partings::default();
         effects
     }
 

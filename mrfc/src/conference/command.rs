@@ -2,6 +2,7 @@
 use bytes::Bytes;
 use ids::{Aor, SeatId};
 
+use super::life::Standing;
 use super::nouns::{Came, End, Level, Participant, PeerPath, Shown, Why};
 use super::rules::Ruling;
 
@@ -33,8 +34,10 @@ pub enum Command {
         creator: Aor,
         /// What the relay may see.
         level: Level,
-        /// The relay that carries its room.
-        relay: String,
+        /// The relay that carries its room; a standing one may rest until somebody comes.
+        relay: Option<String>,
+        /// What makes it outlive emptiness.
+        standing: Option<Standing>,
     },
     /// A device asks for a seat, the first time or again.
     Join(Joining),
@@ -47,6 +50,8 @@ pub enum Command {
         /// What else it says.
         end: End,
     },
+    /// The device that is called rings.
+    Alerting(SeatId),
     /// The participant has connected to its seat.
     Bound(SeatId),
     /// The seat is over; the person stays.
@@ -115,6 +120,11 @@ pub enum Command {
     },
     /// Another relay is to carry the room.
     Move {
+        /// Which.
+        relay: String,
+    },
+    /// Somebody comes to a conference that rests: this relay is to carry its room.
+    Wake {
         /// Which.
         relay: String,
     },

@@ -8,8 +8,9 @@ use mls::ledger::{CheckedCommit, CheckedRemoval, Ledger, Policy, Verdict, Whom};
 use mls::wire::Bundle;
 
 use super::event::{Departed, Event, Task, What};
+use super::life::Standing;
 use super::nickname::Nickname;
-use super::nouns::{At, Blob, Level, Participant, Shown, Why};
+use super::nouns::{At, Blob, Came, Level, Participant, Shown, Why};
 use super::rules::Ruling;
 use super::{About, Command, Conference, Due, Joining, Refusal, Work, policy};
 
@@ -59,9 +60,13 @@ impl Conference {
     pub fn decide(&self, now: SystemTime, command: &Command) -> Result<Decision, Refusal> {
         let (what, change) = match (command, &self.about) {
             (Command::Create { .. }, Some(_)) => return Err(Refusal::Exists),
-            (Command::Create { creator, level, relay }, None) => {
+            (Command::Create { creator, level, relay, standing }, None) => {
                 let (creator, relay, term) = (creator.clone(), relay.clone(), self.term.next());
-                (What::Created { creator, level: *level, relay, term }, Change::None)
+                let Standing { moderators, subject } = standing.clone().unwrap_or_default();
+                let (level, standing) = (*level, standing.is_some());
+                let what =
+                    What::Created { creator, level, relay, term, standing, moderators, subject };
+                (what, Change::None)
             }
             (_, None) => return Err(Refusal::NoSuchConference),
             (command, Some(about)) => self.decide_open(about, now, command)?,
@@ -79,13 +84,8 @@ impl Conference {
                 What::Answered { seat: *seat, peer_path, end }
             }
             Command::Rename { seat, nickname } => self.rename(*seat, nickname, now.into())?,
-            Command::Bound(seat) => {
-                let (_, place) = self.roster.at(*seat).ok_or(Refusal::NoSeat)?;
-                if place.bound {
-                    return Err(Refusal::NothingNew);
-                }
-                What::Bound { seat: *seat }
-            }
+            Command::Alerting(seat) => self.alerting(*seat)?,
+            Command::Bound(seat) => self.connected(*seat)?,
             Command::Gone { seat, why } => {
                 self.known(*seat)?;
                 What::Unseated { seat: *seat, why: *why }
@@ -130,8 +130,13 @@ impl Conference {
                 }
                 What::GaveUp { spoiled: spoiled.clone() }
             }
-            Command::Move { relay } if *relay == about.relay => return Err(Refusal::NothingNew),
-            Command::Move { relay } => What::Moved { relay: relay.clone(), term: self.term.next() },
+            Command::Wake { .. } if about.relay.is_some() => return Err(Refusal::NothingNew),
+            Command::Move { relay } if about.relay.as_ref().is_none_or(|known| known == relay) => {
+                return Err(Refusal::NothingNew);
+            }
+            Command::Wake { relay } | Command::Move { relay } => {
+                What::Moved { relay: relay.clone(), term: self.term.next() }
+            }
             Command::Adopt => What::Adopted,
             Command::Tick => return self.tick(now),
         };
@@ -140,6 +145,19 @@ impl Conference {
 
     fn known(&self, seat: SeatId) -> Result<(), Refusal> {
         self.roster.at(seat).map(|_| ()).ok_or(Refusal::NoSeat)
+    }
+
+    fn connected(&self, seat: SeatId) -> Result<What, Refusal> {
+        let (_, place) = self.roster.at(seat).ok_or(Refusal::NoSeat)?;
+        if place.bound { Err(Refusal::NothingNew) } else { Ok(What::Bound { seat }) }
+    }
+
+    fn alerting(&self, seat: SeatId) -> Result<What, Refusal> {
+        let (_, place) = self.roster.at(seat).ok_or(Refusal::NoSeat)?;
+        if place.alerting || place.came != Came::DialedOut || place.peer_path.is_some() {
+            return Err(Refusal::NothingNew);
+        }
+        Ok(What::Alerting { seat })
     }
 
     fn unreached(&self, who: &Aor) -> Result<What, Refusal> {
@@ -151,6 +169,9 @@ impl Conference {
     }
 
     fn join(&self, joining: &Joining) -> Result<What, Refusal> {
+        if self.is_resting() {
+            return Err(Refusal::NoRelay);
+        }
         let max = self.terms.bounds.participants_max;
         policy::may_join(&self.roster, &self.rules, &joining.who, max)?;
         if joining.shown == Shown::Hidden && self.level() == Some(Level::Sealed) {
@@ -285,6 +306,8 @@ impl Conference {
         let what = match self.work() {
             Some((due, work)) if due <= now => match work {
                 Due::End => What::Ended,
+                Due::Rest => What::Rested,
+                Due::Inherit(creator) => What::Inherited { creator },
                 Due::Expired(who) => return self.depart(Departed::Device(who), Why::Expired),
                 Due::Committing(Work::GiveUp) => What::GaveUp { spoiled: None },
                 Due::Committing(Work::Gather(of)) => {

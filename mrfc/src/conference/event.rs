@@ -29,10 +29,20 @@ pub enum What {
         creator: Aor,
         /// What the relay may see.
         level: Level,
-        /// The relay appointed.
-        relay: String,
+        /// The relay appointed; none if it rests.
+        #[serde(default)]
+        relay: Option<String>,
         /// Its appointment.
         term: Term,
+        /// It outlives emptiness.
+        #[serde(default, skip_serializing_if = "is_false")]
+        standing: bool,
+        /// Who moderates it beside its creator.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        moderators: Vec<Aor>,
+        /// What it is about.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        subject: Option<String>,
     },
     /// A device was given a seat. A former seat of the device is over.
     Joined {
@@ -70,6 +80,11 @@ pub enum What {
         seat: SeatId,
         /// As others see it; none: no more.
         nickname: Option<String>,
+    },
+    /// The device that is called rings.
+    Alerting {
+        /// Whose seat.
+        seat: SeatId,
     },
     /// The participant connected to its seat.
     Bound {
@@ -161,6 +176,13 @@ pub enum What {
         /// Its appointment.
         term: Term,
     },
+    /// The creator has left, and somebody else stands in that place.
+    Inherited {
+        /// Who.
+        creator: Aor,
+    },
+    /// Nobody is left, and the conference stays: its room and its group are over.
+    Rested,
     /// A focus took the conference over. It makes the journal grow, so that a former owner notices.
     Adopted,
     /// The conference is over.
@@ -201,6 +223,11 @@ pub enum BadEvent {
     /// It is no event.
     #[error("the journal holds what is no event")]
     Malformed(#[from] serde_json::Error),
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 #[derive(Serialize, Deserialize)]

@@ -22,6 +22,7 @@
 //! | `group` | era, epoch, members, pending Removes; beside them the MLS ledger |
 //! | `committing` | who is asked to change the group, and when |
 //! | `decide` `apply` | the two halves of the path |
+//! | `life` | when it ends, rests, or passes to another founder |
 //! | `tail` | what is said again after a start |
 //! | `overview` | what an operator may know |
 mod apply;
@@ -31,6 +32,7 @@ mod decide;
 mod effect;
 mod event;
 mod group;
+mod life;
 mod nickname;
 mod nicknames;
 mod nouns;
@@ -60,6 +62,7 @@ pub use decide::Decision;
 pub use effect::{Announced, Effect, Told};
 pub use event::{BadEvent, Departed, Event, Task, What};
 use group::Group;
+pub use life::{CreatorLeaves, Life, Standing};
 pub use nickname::{BadNickname, Nickname};
 pub use nicknames::NicknamePolicy;
 use nicknames::Nicknames;
@@ -101,6 +104,8 @@ pub struct Bounds {
     pub message_octets_max: u64,
     /// How long a conference that nobody has joined yet is kept. 60 s.
     pub empty: Duration,
+    /// When it ends although somebody could still come.
+    pub life: Life,
     /// How long the group's changes are waited for.
     pub patience: Patience,
 }
@@ -111,6 +116,7 @@ impl Default for Bounds {
             participants_max: 5_000,
             message_octets_max: 4 << 30,
             empty: Duration::from_secs(60),
+            life: Life::default(),
             patience: Patience::default(),
         }
     }
@@ -121,10 +127,15 @@ impl Default for Bounds {
 struct About {
     creator: Aor,
     level: Level,
-    relay: String,
+    /// None while it rests.
+    relay: Option<String>,
     term: Term,
     created: At,
     joined: bool,
+    /// Its creator has had a seat.
+    came: bool,
+    /// It outlives emptiness.
+    standing: bool,
 }
 
 /// The state of one conference.
@@ -142,6 +153,8 @@ pub struct Conference {
     nicknames: Nicknames,
     rules: Rules,
     partings: Partings,
+    /// Since when nobody has a seat.
+    vacant: Option<At>,
 }
 
 /// A conference after its journal was followed.
@@ -181,6 +194,7 @@ impl Conference {
             nicknames: Nicknames::default(),
             rules: Rules::default(),
             partings: Partings::default(),
+            vacant: None,
         }
     }
 
@@ -247,9 +261,9 @@ impl Conference {
         self.about.as_ref().map(|about| &about.creator)
     }
 
-    /// The relay that carries its room, while it exists.
+    /// The relay that carries its room, while it exists and does not rest.
     pub fn relay(&self) -> Option<&str> {
-        self.about.as_ref().map(|about| about.relay.as_str())
+        self.about.as_ref()?.relay.as_deref()
     }
 
     /// Who is in it.
@@ -298,7 +312,7 @@ impl Conference {
 
     /// The relay's room as it should be.
     pub fn room(&self) -> Option<control::Room> {
-        let about = self.about.as_ref()?;
+        let about = self.about.as_ref().filter(|about| about.relay.is_some())?;
         Some(control::Room {
             uri: self.uri(),
             term: about.term,
@@ -340,7 +354,7 @@ impl Conference {
 
     /// Everything the relay should have, as effects.
     pub fn wanted(&self) -> Vec<Effect> {
-        if self.about.is_none() {
+        if self.relay().is_none() {
             return Vec::new();
         }
         std::iter::once(Effect::Open).chain(self.roster.seats().map(Effect::Seat)).collect()
@@ -358,16 +372,9 @@ impl Conference {
 
     fn work(&self) -> Option<(At, Due)> {
         let about = self.about.as_ref()?;
-        if self.roster.is_deserted() {
-            let at = if about.joined {
-                At::default()
-            } else {
-                about.created.after(self.terms.bounds.empty)
-            };
-            return Some((at, Due::End));
-        }
-        if about.level == Level::Open {
-            return None;
+        let life = self.life(about);
+        if self.roster.is_deserted() || about.level == Level::Open {
+            return life;
         }
         let (founder, others): (Vec<_>, Vec<_>) =
             self.roster.bound().partition(|who| who.aor == about.creator);
@@ -377,7 +384,7 @@ impl Conference {
         };
         let work = self.committing.work(&view, &self.terms.bounds.patience);
         let work = work.map(|(at, work)| (at, Due::Committing(work)));
-        self.expiry().into_iter().chain(work).min_by_key(|(at, _)| *at)
+        life.into_iter().chain(self.expiry()).chain(work).min_by_key(|(at, _)| *at)
     }
 
     /// Whose certificate ends next. The device is removed then, as if it had left: it can change nothing any more,
@@ -395,8 +402,12 @@ pub fn anonymous(number: u32) -> String {
 
 /// What is due.
 enum Due {
-    /// Nobody is left.
+    /// Nobody is left, or its time is over.
     End,
+    /// Nobody is left, and it stays.
+    Rest,
+    /// Its creator has left, and this one follows.
+    Inherit(Aor),
     /// The certificate of this member has ended.
     Expired(Participant),
     /// The group has to change.

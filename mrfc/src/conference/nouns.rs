@@ -77,6 +77,8 @@ pub enum Why {
     Ended,
     /// It was called, and no answer came.
     Unreachable,
+    /// It was called, and was busy.
+    Busy,
 }
 
 impl Why {
@@ -96,12 +98,18 @@ impl Why {
             Self::Expired => "certificate ended",
             Self::Ended => "conference ended",
             Self::Unreachable => "not reached",
+            Self::Busy => "busy",
         }
     }
 
     /// Whether the dialog is over already, so that nobody needs to be told.
     pub(crate) const fn dialog_over(self) -> bool {
-        matches!(self, Self::Away | Self::Refused | Self::Left | Self::Unreachable)
+        matches!(self, Self::Away | Self::Left) || self.did_not_come()
+    }
+
+    /// Whether it was called and has not come.
+    pub(crate) const fn did_not_come(self) -> bool {
+        matches!(self, Self::Refused | Self::Unreachable | Self::Busy)
     }
 }
 

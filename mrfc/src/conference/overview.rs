@@ -16,8 +16,10 @@ pub struct Overview {
     pub creator: Aor,
     /// What the relay may see.
     pub level: Level,
-    /// The relay that carries its room.
+    /// The relay that carries its room; empty while it rests.
     pub relay: String,
+    /// Whether it outlives emptiness.
+    pub standing: bool,
     /// Since when it exists.
     pub created: SystemTime,
     /// What holds in it.
@@ -85,7 +87,8 @@ impl Conference {
             uri: self.uri(),
             creator: about.creator.clone(),
             level: about.level,
-            relay: about.relay.clone(),
+            relay: about.relay.clone().unwrap_or_default(),
+            standing: about.standing,
             created: about.created.into(),
             rules: self.rules.clone(),
             group,

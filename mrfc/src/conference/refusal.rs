@@ -7,6 +7,9 @@ pub enum Refusal {
     /// There is none of this name, or no more.
     #[error("there is no such conference")]
     NoSuchConference,
+    /// There was one of this name a while ago.
+    #[error("this conference is over")]
+    Over,
     /// There is one of this name.
     #[error("there is a conference of this name")]
     Exists,

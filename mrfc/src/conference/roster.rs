@@ -21,6 +21,8 @@ pub struct Seat {
     pub end: End,
     /// How its device came.
     pub came: Came,
+    /// Its device, which is called, rings.
+    pub alerting: bool,
     /// Since when it is there.
     pub since: At,
 }
@@ -186,6 +188,14 @@ impl Roster {
         }
     }
 
+    /// Nobody is there: only those who moderate stay on the roster.
+    pub(super) fn rest(&mut self) {
+        self.seats.clear();
+        self.people.retain(|_, person| person.moderator);
+        let moderator = || Person { moderator: true, ..Person::default() };
+        self.people.values_mut().for_each(|person| *person = moderator());
+    }
+
     /// Lets a person in again.
     pub(super) fn unbar(&mut self, who: &Aor) {
         self.barred.remove(who);
@@ -295,6 +305,7 @@ mod tests {
             peer_path: None,
             end: End::default(),
             came: Came::DialedIn,
+            alerting: false,
             since: At::default(),
         }
     }

@@ -63,6 +63,8 @@ pub enum Place {
         came: Came,
         /// Since when.
         since: SystemTime,
+        /// It is called, and rings.
+        alerting: bool,
         /// Its end of the session is known: it has come, and does not only ring.
         arrived: bool,
         /// Which way its messages flow.
@@ -86,6 +88,11 @@ impl Scene {
         }
         let belongs = self.people.iter().any(|seen| seen.aor == *who);
         if belongs || open { Ok(()) } else { Err(Refusal::NotWatcher) }
+    }
+
+    /// Whether this person could come in: who belongs to it, or anybody, unless it is locked or they were put out.
+    pub fn lets_in(&self, who: &Aor) -> bool {
+        self.admits(who, !self.rules.locked).is_ok()
     }
 
     /// Whether this person may decide about others.
@@ -126,6 +133,7 @@ impl Conference {
             Some(seat) => Place::Here {
                 came: seat.came,
                 since: seat.since.into(),
+                alerting: seat.alerting,
                 arrived: seat.peer_path.is_some() || seat.bound,
                 flow: seat.end.flow,
             },

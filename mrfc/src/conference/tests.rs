@@ -2,6 +2,7 @@
 mod changes;
 mod expiry;
 mod joining;
+mod life;
 mod nicknames;
 mod people;
 mod recovery;

@@ -15,6 +15,11 @@ pub enum BadConfig {
     /// A reserved word that could be no nickname in any case.
     #[error("conferences.nicknames_reserved: {0:?} can be no nickname; leave it out")]
     Reserved(String),
+    /// A standing conference that nobody could call, or that is named twice.
+    #[error(
+        "conferences.standing: {0:?} is the factory's name, no name of a-z 0-9 . _ -, or there twice"
+    )]
+    Standing(String),
     /// Nothing could carry a room.
     #[error("no relay is named; add a [[relays]] table with name, control and server_name")]
     NoRelay,
@@ -69,6 +74,7 @@ impl Config {
             return Err(BadConfig::Factory(self.conferences.factory.clone()));
         }
         self.conferences.nickname_policy()?;
+        self.check_standing()?;
         if self.filters.iter().any(|rule| !rule.is_useful()) {
             return Err(BadConfig::Filter);
         }
@@ -99,6 +105,18 @@ impl Config {
             return Err(BadConfig::NoTime("messages.answer_secs"));
         }
         self.limits.check()
+    }
+
+    fn check_standing(&self) -> Result<(), BadConfig> {
+        let standing = &self.conferences.standing;
+        for (at, one) in standing.iter().enumerate() {
+            let twice = standing.iter().take(at).any(|other| other.name == one.name);
+            let bad = one.name.parse::<ids::ConferenceId>().is_err();
+            if bad || twice || one.name == self.conferences.factory {
+                return Err(BadConfig::Standing(one.name.clone()));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -205,7 +223,14 @@ mod tests {
     #[test]
     fn contradictions_are_refused_with_their_name() {
         type Break = fn(&mut Config);
-        let breaks: [(Break, BadConfig); 8] = [
+        let breaks: [(Break, BadConfig); 9] = [
+            (
+                |c| {
+                    let text = "name = 'conference-factory'\ncreator = 'sip:a@example.net'";
+                    c.conferences.standing.push(toml::from_str(text).unwrap());
+                },
+                BadConfig::Standing(String::from("conference-factory")),
+            ),
             (|c| c.filters.push(toml::from_str("status = 403").unwrap()), BadConfig::Filter),
             (
                 |c| c.conferences.nicknames_reserved.push(String::from(" ")),

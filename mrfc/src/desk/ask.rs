@@ -5,15 +5,25 @@ use ids::{Aor, SeatId};
 use tokio::sync::oneshot;
 
 use super::{Gone, Joiner, SeatGiven};
-use crate::conference::{End, Level, Overview, Refusal, Ruling, Scene};
+use crate::conference::{End, Level, Overview, Refusal, Ruling, Scene, Standing};
 use crate::relays::Done;
+
+/// A conference that is to be made here.
+pub(super) struct Made {
+    pub(super) creator: Aor,
+    pub(super) level: Level,
+    /// None: it rests until somebody comes.
+    pub(super) relay: Option<String>,
+    pub(super) standing: Option<Standing>,
+}
 
 pub(super) type Reply<T> = oneshot::Sender<Result<T, Refusal>>;
 
 /// From the front, and from the operator.
 pub(super) enum Ask {
-    Create { creator: Aor, level: Level, relay: String, reply: Reply<()> },
+    Create { new: Made, reply: Reply<()> },
     Join { seat: SeatId, joiner: Joiner, reply: Reply<SeatGiven> },
+    Alerting { seat: SeatId },
     Answered { seat: SeatId, peer_path: String, end: End },
     Gone { seat: SeatId, how: Gone },
     Invite { by: Aor, who: Aor, reply: Reply<()> },

@@ -5,15 +5,17 @@ use ids::Aor;
 use tracing::warn;
 
 use super::Gone;
-use super::ask::{Ask, Reply};
+use super::ask::{Ask, Made, Reply};
+use super::registry::Asks;
 use super::task::Desk;
 use crate::conference::{Command, Joining, Participant, PeerPath, Refusal, Ruling, Scene, Why};
 
 impl Desk {
     pub(super) async fn ask(&mut self, ask: Ask) {
         match ask {
-            Ask::Create { creator, level, relay, reply } => {
-                let made = self.run(&Command::Create { creator, level, relay }).await;
+            Ask::Create { new, reply } => {
+                let Made { creator, level, relay, standing } = new;
+                let made = self.run(&Command::Create { creator, level, relay, standing }).await;
                 // A desk whose conference was not made has nothing to do.
                 self.over |= !self.conference.is_open();
                 reply.send(made).ok();
@@ -29,7 +31,7 @@ impl Desk {
                     came: joiner.came,
                     shown: joiner.shown,
                 };
-                match self.run(&Command::Join(joining)).await {
+                match self.join(joining).await {
                     Ok(()) => {
                         let until = self.shared.now() + self.shared.limits.seated;
                         self.seating.wait(seat, reply, until);
@@ -37,14 +39,18 @@ impl Desk {
                     Err(refusal) => drop(reply.send(Err(refusal))),
                 }
             }
+            Ask::Alerting { seat } => self.tried(&Command::Alerting(seat)).await,
             Ask::Answered { seat, peer_path, end } => {
                 let peer_path = PeerPath(peer_path);
                 self.tried(&Command::Answered { seat, peer_path, end }).await;
             }
-            Ask::Gone { seat, how: Gone::Left } => self.tried(&Command::Leave(seat)).await,
-            Ask::Gone { seat, how: Gone::Away } => self.gone(seat, Why::Away).await,
-            Ask::Gone { seat, how: Gone::Refused } => self.gone(seat, Why::Refused).await,
-            Ask::Gone { seat, how: Gone::Unreached } => self.gone(seat, Why::Unreachable).await,
+            Ask::Gone { seat, how } => match how {
+                Gone::Left => self.tried(&Command::Leave(seat)).await,
+                Gone::Away => self.gone(seat, Why::Away).await,
+                Gone::Refused => self.gone(seat, Why::Refused).await,
+                Gone::Busy => self.gone(seat, Why::Busy).await,
+                Gone::Unreached => self.gone(seat, Why::Unreachable).await,
+            },
             Ask::Unreached { who } => self.tried(&Command::Unreached(who)).await,
             Ask::Rule { by, ruling, reply } => self.rule(by, ruling, reply).await,
             Ask::Delete { by, reply } => {
@@ -73,6 +79,26 @@ impl Desk {
             Ask::GroupState { who, reply } => {
                 let state = self.conference.group_state(&who);
                 reply.send(state.map(|state| state.map(|state| state.to_bytes()))).ok();
+            }
+        }
+    }
+
+    /// Somebody comes. A conference that rests gets a room first.
+    async fn join(&mut self, joining: Joining) -> Result<(), Refusal> {
+        if self.conference.is_resting() {
+            let relay = self.shared.relays.place().ok_or(Refusal::NoRelay)?;
+            self.run(&Command::Wake { relay }).await?;
+        }
+        self.run(&Command::Join(joining)).await
+    }
+
+    /// What is still asked of a conference that has just ended.
+    pub(super) async fn answer_rest(&mut self, mut asks: Asks) {
+        asks.close();
+        while let Ok(ask) = asks.try_recv() {
+            // Whoever would make it anew asks the next desk.
+            if !matches!(ask, Ask::Create { .. }) {
+                self.ask(ask).await;
             }
         }
     }

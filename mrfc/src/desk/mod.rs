@@ -10,9 +10,11 @@
 //! `recover` brings every conference back after a start. A desk knows no SIP and no MSRP.
 mod ask;
 mod asked;
+mod ended;
 mod figures;
 mod govern;
 mod nickname;
+mod nouns;
 mod overview;
 mod recover;
 mod registry;
@@ -28,7 +30,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use ids::{Aor, ConferenceId, DeviceId, SeatId};
+use ids::{Aor, ConferenceId, SeatId};
 use mls::identity::{FocusKey, Roots};
 use store::Store;
 use tokio::sync::{Mutex, mpsc, oneshot};
@@ -38,11 +40,14 @@ use tokio_util::task::TaskTracker;
 use crate::conference::{self, Bounds, NicknamePolicy, Terms};
 use crate::config::Level;
 use crate::relays::{Heard, Relays};
-use ask::Ask;
-use registry::Registry;
+use ask::{Ask, Made};
+use registry::{DeskHandle, Registry};
 
-pub use crate::conference::{Came, Dial, End, Flow, Refusal, Ruling, Shown, Transport};
+pub use crate::conference::{
+    Came, CreatorLeaves, Dial, End, Flow, Life, Refusal, Ruling, Shown, Standing, Transport,
+};
 pub use figures::Figures;
+pub use nouns::{Gone, Joiner, NewConference, SeatGiven, SipEffect};
 pub use overview::Listed;
 
 /// Seat numbers taken from the store at once. A start wastes fewer than this many.
@@ -94,6 +99,9 @@ pub struct DeskLimits {
     pub seated: Duration,
     /// How long whoever removes somebody waits for the relay to have carried it out. 5 s, as above.
     pub confirmed: Duration,
+    /// How long whoever asks for a conference that has ended is told so; after that there never was one. 1 h. As many are
+    /// remembered as there may be at once.
+    pub remembered: Duration,
     /// How long a seat outlives a restart of this focus, which forgets its dialog. 10 minutes.
     pub orphaned: Duration,
     /// The bounds of each conference.
@@ -107,103 +115,11 @@ impl Default for DeskLimits {
             conferences_per_person_max: 100,
             seated: Duration::from_secs(5),
             confirmed: Duration::from_secs(5),
+            remembered: Duration::from_secs(3600),
             orphaned: Duration::from_secs(600),
             conference: Bounds::default(),
         }
     }
-}
-
-/// A conference to be made.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NewConference {
-    /// Its name; none: a random one.
-    pub id: Option<ConferenceId>,
-    /// Its first moderator.
-    pub creator: Aor,
-    /// What the relay may see.
-    pub level: Level,
-}
-
-/// A device that wants a seat.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Joiner {
-    /// The person.
-    pub aor: Aor,
-    /// The device.
-    pub device: DeviceId,
-    /// URIs it may use as CPIM From.
-    pub identities: Vec<String>,
-    /// `a=path` of its SDP; none if it is called, or has yet to answer.
-    pub peer_path: Option<String>,
-    /// What else its SDP says.
-    pub end: End,
-    /// How it comes.
-    pub came: Came,
-    /// Whether others learn who it is.
-    pub shown: Shown,
-}
-
-/// A seat, ready to be taken.
-#[derive(Clone, PartialEq, Eq)]
-pub struct SeatGiven {
-    /// Its name.
-    pub seat: SeatId,
-    /// The MSRP URI for the SDP, with the relay's host and port. Whoever knows it may take the seat.
-    pub path: String,
-    /// The hash of the relay's certificate, for `a=fingerprint`.
-    pub fingerprint: String,
-}
-
-impl fmt::Debug for SeatGiven {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SeatGiven({})", self.seat)
-    }
-}
-
-/// How a dialog ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Gone {
-    /// BYE without a word of leaving, a lost flow, an expired session: the device stays a member.
-    Away,
-    /// BYE with `Reason: conclave;cause=1`: the device leaves.
-    Left,
-    /// The call was declined.
-    Refused,
-    /// The call was never answered.
-    Unreached,
-}
-
-/// What the front has to do.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SipEffect {
-    /// Call every registered device of this person.
-    DialOut {
-        /// Into which conference.
-        conference: ConferenceId,
-        /// Whom.
-        who: Aor,
-        /// Who asked for it.
-        by: Aor,
-    },
-    /// Those who watch this conference may look again.
-    Changed {
-        /// Which.
-        conference: ConferenceId,
-    },
-    /// This conference is no more, and somebody watched it.
-    Deleted {
-        /// Which.
-        conference: ConferenceId,
-    },
-    /// End the dialog of this seat, if there is one.
-    Bye {
-        /// Whose seat.
-        conference: ConferenceId,
-        /// Which.
-        seat: SeatId,
-        /// For the Reason header.
-        reason: String,
-    },
 }
 
 /// Why the desks could not be opened.
@@ -276,7 +192,7 @@ impl Desks {
             wall,
             limits,
             nicknames,
-            registry: Registry::default(),
+            registry: Registry::new(limits.remembered, limits.conferences_max),
             counting: figures::Counting::default(),
             seats: Mutex::new(0..0),
             tasks: TaskTracker::new(),
@@ -294,7 +210,7 @@ impl Desks {
     /// # Errors
     /// [`Refusal::Exists`], [`Refusal::Full`], [`Refusal::TooManyOwn`], [`Refusal::NoRelay`], or the store failed.
     pub async fn create(&self, new: NewConference) -> Result<ConferenceId, Refusal> {
-        let NewConference { id, creator, level } = new;
+        let NewConference { id, creator, level, standing } = new;
         let id = id.unwrap_or_else(|| random_name(&mut rand::rng()));
         if self.0.registry.len() >= self.0.limits.conferences_max {
             return Err(Refusal::Full);
@@ -302,14 +218,19 @@ impl Desks {
         if self.0.registry.made_by(&creator) >= self.0.limits.conferences_per_person_max {
             return Err(Refusal::TooManyOwn);
         }
-        let relay = self.0.relays.place().ok_or(Refusal::NoRelay)?;
+        // A standing one needs a relay when somebody comes.
+        let relay = match &standing {
+            Some(_) => None,
+            None => Some(self.0.relays.place().ok_or(Refusal::NoRelay)?),
+        };
         for _ in 0..CREATE_TRIES {
             let desk = self.0.registry.desk(&id, &creator, |asks, notices| {
                 task::spawn_new(&self.0, id.clone(), asks, notices);
             });
             let (reply, answer) = oneshot::channel();
-            let (creator, relay) = (creator.clone(), relay.clone());
-            let ask = Ask::Create { creator, level: level.into(), relay, reply };
+            let (creator, level) = (creator.clone(), level.into());
+            let (relay, standing) = (relay.clone(), standing.clone());
+            let ask = Ask::Create { new: Made { creator, level, relay, standing }, reply };
             if desk.ask(ask).await.is_ok()
                 && let Ok(made) = answer.await
             {
@@ -326,11 +247,16 @@ impl Desks {
     /// # Errors
     /// Why not; [`Refusal::RelaySilent`] if the relay did not answer in time.
     pub async fn join(&self, id: &ConferenceId, joiner: Joiner) -> Result<SeatGiven, Refusal> {
-        let desk = self.0.registry.find(id).ok_or(Refusal::NoSuchConference)?;
+        self.find(id)?;
         let seat = self.0.next_seat().await?;
-        let (reply, answer) = oneshot::channel();
-        desk.ask(Ask::Join { seat, joiner, reply }).await?;
-        answer.await.map_err(|_| Refusal::NotOwner)?
+        self.asked(id, |reply| Ask::Join { seat, joiner, reply }).await
+    }
+
+    /// The device that is called for this seat rings.
+    pub async fn alerting(&self, id: &ConferenceId, seat: SeatId) {
+        if let Some(desk) = self.0.registry.find(id) {
+            desk.ask(Ask::Alerting { seat }).await.ok();
+        }
     }
 
     /// The SDP of a seated device came.
@@ -387,10 +313,34 @@ impl Desks {
         id: &ConferenceId,
         ask: impl FnOnce(oneshot::Sender<Result<T, Refusal>>) -> Ask,
     ) -> Result<T, Refusal> {
-        let desk = self.0.registry.find(id).ok_or(Refusal::NoSuchConference)?;
+        let desk = self.find(id)?;
         let (reply, answer) = oneshot::channel();
-        desk.ask(ask(reply)).await?;
-        answer.await.map_err(|_| Refusal::NotOwner)?
+        let answer = match desk.ask(ask(reply)).await {
+            Ok(()) => answer.await.map_err(|_| Refusal::NotOwner)?,
+            Err(refusal) => Err(refusal),
+        };
+        // It may have ended while this waited.
+        answer.map_err(|refusal| match refusal {
+            Refusal::NoSuchConference => self.missing(id),
+            other => other,
+        })
+    }
+
+    fn find(&self, id: &ConferenceId) -> Result<DeskHandle, Refusal> {
+        self.0.registry.find(id).ok_or_else(|| self.missing(id))
+    }
+
+    /// Why there is no such conference.
+    fn missing(&self, id: &ConferenceId) -> Refusal {
+        match self.was_here(id) {
+            true => Refusal::Over,
+            false => Refusal::NoSuchConference,
+        }
+    }
+
+    /// Whether there was such a conference, not long ago.
+    pub fn was_here(&self, id: &ConferenceId) -> bool {
+        self.0.registry.was_here(id, self.0.now())
     }
 
     /// Whether there is such a conference now.

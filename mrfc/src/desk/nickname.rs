@@ -11,7 +11,7 @@ pub(super) const fn status(outcome: &Result<(), Refusal>) -> u16 {
         Refusal::NothingNew => 200,
         Refusal::Nickname(_) => 424,
         Refusal::NicknameTaken => 425,
-        Refusal::NoSeat | Refusal::NoSuchConference | Refusal::NotOwner => 481,
+        Refusal::NoSeat | Refusal::NoSuchConference | Refusal::Over | Refusal::NotOwner => 481,
         // Nothing was decided: as if nobody had answered.
         Refusal::StoreFailed | Refusal::NoRelay | Refusal::RelaySilent | Refusal::Unconfirmed => {
             408

@@ -39,7 +39,7 @@ async fn one(shared: Arc<Shared>, id: ConferenceId) -> Result<(), OpenError> {
     let adopt = |why| OpenError::Adopt { conference: id.clone(), why };
     desk.run(&Command::Adopt).await.map_err(adopt)?;
     let relay = desk.relay();
-    if !shared.relays.has(&relay) {
+    if !relay.is_empty() && !shared.relays.has(&relay) {
         // The configuration does not name it any more.
         let relay = shared.relays.place().ok_or_else(|| adopt(super::Refusal::NoRelay))?;
         desk.run(&Command::Move { relay }).await.map_err(adopt)?;

@@ -1,5 +1,6 @@
 //! Finds the desk of a conference. The map is touched only here, and only for a moment: what leaves is a clone.
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
 
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
@@ -9,6 +10,7 @@ use tokio::sync::mpsc;
 use tracing::debug;
 
 use super::ask::{Ask, FromRelay};
+use super::ended::Ended;
 use super::overview::Listed;
 use super::{ASKS_MAX, Shared};
 use crate::conference::{Level, Refusal};
@@ -34,11 +36,40 @@ impl DeskHandle {
 pub(super) type Asks = mpsc::Receiver<Ask>;
 pub(super) type Notices = mpsc::UnboundedReceiver<(Arc<str>, FromRelay)>;
 
-/// Every desk by its conference.
-#[derive(Default)]
-pub(super) struct Registry(DashMap<ConferenceId, DeskHandle>);
+/// Every desk by its conference, and the conferences that were here a while ago.
+pub(super) struct Registry {
+    desks: DashMap<ConferenceId, DeskHandle>,
+    ended: Mutex<Ended>,
+}
 
 impl Registry {
+    pub(super) fn new(remembered: Duration, remembered_max: usize) -> Self {
+        let ended = Mutex::new(Ended::new(remembered, remembered_max));
+        Self { desks: DashMap::new(), ended }
+    }
+
+    fn ended_ones(&self) -> MutexGuard<'_, Ended> {
+        self.ended.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The conference is over. Later asks find no desk.
+    pub(super) fn ended(&self, id: &ConferenceId, now: SystemTime) {
+        self.ended_ones().add(id, now);
+        self.remove(id);
+    }
+
+    /// Whether there was such a conference, not long ago.
+    pub(super) fn was_here(&self, id: &ConferenceId, now: SystemTime) -> bool {
+        self.ended_ones().has(id, now)
+    }
+
+    /// The conference counts as this person's.
+    pub(super) fn inherited(&self, id: &ConferenceId, creator: &Aor) {
+        if let Some(mut desk) = self.desks.get_mut(id) {
+            desk.creator.clone_from(creator);
+        }
+    }
+
     /// The desk of this conference; a new one if there is none.
     pub(super) fn desk(
         &self,
@@ -46,7 +77,7 @@ impl Registry {
         creator: &Aor,
         start: impl FnOnce(Asks, Notices),
     ) -> DeskHandle {
-        match self.0.entry(id.clone()) {
+        match self.desks.entry(id.clone()) {
             Entry::Occupied(there) => there.get().clone(),
             Entry::Vacant(place) => {
                 let (asks, asked) = mpsc::channel(ASKS_MAX);
@@ -60,19 +91,20 @@ impl Registry {
     }
 
     pub(super) fn find(&self, id: &ConferenceId) -> Option<DeskHandle> {
-        self.0.get(id).map(|desk| desk.clone())
+        self.desks.get(id).map(|desk| desk.clone())
     }
 
     /// The conference is made: others may see it.
     pub(super) fn opened(&self, id: &ConferenceId, level: Level) {
-        if let Some(mut desk) = self.0.get_mut(id) {
+        self.ended_ones().remove(id);
+        if let Some(mut desk) = self.desks.get_mut(id) {
             desk.level = Some(level);
         }
     }
 
     /// The level of a conference that is made.
     pub(super) fn level(&self, id: &ConferenceId) -> Option<Level> {
-        self.0.get(id).and_then(|desk| desk.level)
+        self.desks.get(id).and_then(|desk| desk.level)
     }
 
     /// Every conference that is made; how many are in it is not known here.
@@ -81,29 +113,29 @@ impl Registry {
             let (id, creator, level) = (desk.key().clone(), desk.creator.clone(), desk.level?);
             Some(Listed { id, creator, level, participants: 0, members: 0 })
         };
-        self.0.iter().filter_map(listed).collect()
+        self.desks.iter().filter_map(listed).collect()
     }
 
     /// The desk ends. Later asks find none.
     pub(super) fn remove(&self, id: &ConferenceId) {
-        self.0.remove(id);
+        self.desks.remove(id);
     }
 
     pub(super) fn clear(&self) {
-        self.0.clear();
+        self.desks.clear();
     }
 
     pub(super) fn len(&self) -> usize {
-        self.0.len()
+        self.desks.len()
     }
 
     /// How many of them this person has made.
     pub(super) fn made_by(&self, creator: &Aor) -> usize {
-        self.0.iter().filter(|desk| desk.creator == *creator).count()
+        self.desks.iter().filter(|desk| desk.creator == *creator).count()
     }
 
     fn all(&self) -> Vec<DeskHandle> {
-        self.0.iter().map(|desk| desk.clone()).collect()
+        self.desks.iter().map(|desk| desk.clone()).collect()
     }
 }
 

@@ -36,6 +36,8 @@ pub(super) struct Desk {
     rest: Option<SystemTime>,
     /// Another owner has appended, or the conference has ended.
     pub(super) over: bool,
+    /// The conference has ended.
+    ended: bool,
     /// Who watches, as far as the desk knows.
     pub(super) watched: Watched,
 }
@@ -79,8 +81,8 @@ impl Desk {
         let performer = Performer::new(shared.relays.clone(), shared.sip.clone());
         let answers = Keys::of_answers(conference.seq());
         let (tail, rest) = (Vec::new(), None);
-        let watched = Watched::default();
-        Self { shared, conference, performer, seating, answers, tail, rest, over: false, watched }
+        let (watched, over, ended) = (Watched::default(), false, false);
+        Self { shared, conference, performer, seating, answers, tail, rest, over, ended, watched }
     }
 
     /// A desk for a conference that was there before the start. Its dialogs are lost.
@@ -117,7 +119,11 @@ impl Desk {
             self.late().await;
             self.due().await;
         }
-        shared.registry.remove(self.conference.id());
+        if self.ended {
+            self.answer_rest(asks).await;
+        } else {
+            shared.registry.remove(self.conference.id());
+        }
     }
 
     /// How long nothing is due; `None` until something else happens.
@@ -201,12 +207,16 @@ impl Desk {
             }
             What::Ended => {
                 self.over = true;
+                // At once, so that nobody who asks from now on waits for a desk that ends.
+                self.shared.registry.ended(conference, self.shared.now());
+                self.ended = true;
                 info!(%conference, "ended");
             }
             What::Advanced { by, era, epoch, added, removed, .. } => {
                 let (added, removed) = (added.len(), removed.len());
                 info!(%conference, %era, %epoch, %by, added, removed, "new epoch");
             }
+            What::Inherited { creator } => self.shared.registry.inherited(conference, creator),
             What::Departed { why, .. } => info!(%conference, why = why.as_str(), "departed"),
             _ => {}
         }

@@ -55,6 +55,9 @@ const fn is_seen(what: &What) -> bool {
         | What::Answered { .. }
         | What::Renamed { .. }
         | What::Bound { .. }
+        | What::Alerting { .. }
+        | What::Inherited { .. }
+        | What::Rested
         | What::Unseated { .. }
         | What::Invited { .. }
         | What::Unreached { .. }

@@ -30,6 +30,8 @@ pub(super) struct Ringing {
     seat: SeatId,
     description: Bytes,
     state: State,
+    /// It has said that it rings.
+    alerting: bool,
     since: Instant,
 }
 
@@ -74,6 +76,11 @@ impl Dials {
         self.0.entry((conference.clone(), who.clone())).or_default().add(devices);
     }
 
+    /// Somebody has declined for every device.
+    fn is_refused(&self, conference: &ConferenceId, who: &Aor) -> bool {
+        self.0.get(&(conference.clone(), who.clone())).is_some_and(Fork::is_refused)
+    }
+
     /// One device's call ended like this: what there is to tell whoever asked, if anything.
     fn ended(&mut self, conference: &ConferenceId, who: &Aor, status: Status) -> Option<Status> {
         let key = (conference.clone(), who.clone());
@@ -110,7 +117,8 @@ impl Front {
         if called.is_empty() {
             // Nobody to call: unknown, not registered, or already in with every device.
             self.metrics.dial_out(if status.is_success() { "present" } else { "unreachable" });
-            return self.tell_referrers(conference, who, status);
+            self.came_to(conference, who, status);
+            return;
         }
         self.dials.begin(conference, who, called.len());
         for called in called {
@@ -180,6 +188,10 @@ impl Front {
             }
         };
         let seat = given.seat;
+        if self.dials.is_refused(&called.conference, &called.who) {
+            self.release(&called.conference, seat, Gone::Unreached);
+            return self.dial_ended(&called.conference, &called.who, Status::REQUEST_TERMINATED);
+        }
         if self.ended_early.remove(&(called.conference.clone(), seat)) {
             return self.dial_ended(&called.conference, &called.who, Status::REQUEST_TERMINATED);
         }
@@ -192,7 +204,9 @@ impl Front {
         let since = clock::now();
         let key = self.endpoint.request(since, called.flow, request.clone());
         let state = State::Ringing;
-        self.ringing.insert(key, Ringing { request, called, seat, description, state, since });
+        let alerting = false;
+        let ringing = Ringing { request, called, seat, description, state, alerting, since };
+        self.ringing.insert(key, ringing);
     }
 
     fn invitation(&mut self, called: &Called, description: Bytes) -> Option<Request> {
@@ -228,7 +242,7 @@ impl Front {
     pub(super) fn dialled(&mut self, key: TransactionKey, response: &Response) {
         let Some(ringing) = self.ringing.get(&key) else { return };
         if response.status.is_provisional() {
-            return;
+            return self.rings(key, response.status);
         }
         if !response.status.is_success() {
             return self.declined(key, response.status);
@@ -301,17 +315,64 @@ impl Front {
         if matches!(ringing.state, State::Answered(_)) {
             return;
         }
+        let given_up = ringing.state == State::GivenUp;
         let Called { conference, who, .. } = ringing.called;
         self.metrics.dial_out("declined");
-        self.release(&conference, ringing.seat, Gone::Refused);
+        let gone = if given_up { Gone::Unreached } else { how(status) };
+        self.release(&conference, ringing.seat, gone);
+        // RFC 3261, 16.7: who declines for good does so on every device.
+        if (600..=699).contains(&status.code()) {
+            self.stop_all(&conference, &who);
+        }
         self.dial_ended(&conference, &who, status);
+    }
+
+    /// A device that is called rings (RFC 4575, 5.7.3), and whoever asked for it hears that.
+    fn rings(&mut self, key: TransactionKey, status: Status) {
+        let Some(ringing) = self.ringing.get_mut(&key) else { return };
+        if status.code() <= 100 || ringing.alerting || ringing.state != State::Ringing {
+            return;
+        }
+        ringing.alerting = true;
+        let (conference, who) = (ringing.called.conference.clone(), ringing.called.who.clone());
+        let (desks, id, seat) = (self.desks.clone(), conference.clone(), ringing.seat);
+        self.calls.must(self.config.limits.call(), WhatFor::Nobody, async move {
+            desks.alerting(&id, seat).await;
+            Done::Nothing
+        });
+        self.tell_progress(&conference, &who, status);
+    }
+
+    /// Every other call of this person into this conference is given up.
+    fn stop_all(&mut self, conference: &ConferenceId, who: &Aor) {
+        let theirs = |ringing: &Ringing| {
+            let called = &ringing.called;
+            ringing.state == State::Ringing
+                && (&called.conference, &called.who) == (conference, who)
+        };
+        let keys: Vec<TransactionKey> =
+            self.ringing.iter().filter(|(_, it)| theirs(it)).map(|(key, _)| *key).collect();
+        keys.into_iter().for_each(|key| self.cancel(key));
     }
 
     /// One device's call is over: whoever asked for it hears when the person is in, or when nobody is left to try.
     pub(super) fn dial_ended(&mut self, conference: &ConferenceId, who: &Aor, status: Status) {
         if let Some(status) = self.dials.ended(conference, who, status) {
-            self.tell_referrers(conference, who, status);
+            self.came_to(conference, who, status);
         }
+    }
+
+    /// What a call of somebody came to, all devices together: the desk hears of nobody reached, and whoever asked hears
+    /// it in any case.
+    fn came_to(&mut self, conference: &ConferenceId, who: &Aor, status: Status) {
+        if !status.is_success() {
+            let (desks, id, person) = (self.desks.clone(), conference.clone(), who.clone());
+            self.calls.must(self.config.limits.call(), WhatFor::Nobody, async move {
+                desks.unreached(&id, person).await;
+                Done::Nothing
+            });
+        }
+        self.tell_referrers(conference, who, status);
     }
 
     /// The seat that a device is being called for is gone. Whether there is such a call.
@@ -363,6 +424,18 @@ impl Front {
             ringing.state = State::GivenUp;
             self.endpoint.cancel(clock::now(), key);
         }
+    }
+}
+
+/// What a refusal of a call means for the seat that waited.
+fn how(status: Status) -> Gone {
+    match status {
+        Status::BUSY_HERE | Status::BUSY_EVERYWHERE => Gone::Busy,
+        Status::REQUEST_TIMEOUT
+        | Status::TEMPORARILY_UNAVAILABLE
+        | Status::REQUEST_TERMINATED
+        | Status::SERVICE_UNAVAILABLE => Gone::Unreached,
+        _ => Gone::Refused,
     }
 }
 

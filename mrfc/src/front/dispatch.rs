@@ -12,8 +12,7 @@ use super::authenticate::Stranger;
 use super::dialogs::Call;
 use super::end::House;
 use super::offer::{Answered, Unacceptable, answer_of, body_of};
-use super::recipients;
-use super::screen::{screen, with_abilities};
+use super::screen::screen;
 use super::target::Target;
 use super::{Done, Front, WhatFor};
 use crate::desk::Gone;
@@ -84,7 +83,7 @@ impl Front {
         let request = &self.for_person(request)?;
         match request.method {
             Method::Register => self.register(*flow, request, &author).map(Some),
-            Method::Options => self.options(request).map(Some),
+            Method::Options => self.options(key, request, author),
             Method::Invite => self.invite(key, *flow, request, author),
             Method::Subscribe => self.subscribe(key, *flow, request, author),
             Method::Refer => self.refer(key, *flow, request, &author),
@@ -143,28 +142,6 @@ impl Front {
 
     pub(super) fn target(&self, request: &Request) -> Target {
         Target::of(&request.uri, &self.domain, &self.config.conferences.factory)
-    }
-
-    fn options(&self, request: &Request) -> Result<Response, Response> {
-        let target = self.target(request);
-        if target == Target::NotSip {
-            // RFC 3261, 8.2.2.1.
-            return Err(Response::to(request, Status::UNSUPPORTED_URI_SCHEME));
-        }
-        // RFC 5366, 5.1: lists of people are for some resources only.
-        let (there, list) = match target {
-            Target::Domain => (true, None),
-            Target::Factory => (true, Some(recipients::FOR_INVITE)),
-            Target::Conference(_) if self.is_list_service(request) => {
-                (true, Some(recipients::FOR_MESSAGE))
-            }
-            Target::Conference(conference) => (self.desks.exists(&conference), None),
-            Target::Nobody | Target::Elsewhere | Target::NotSip => (false, None),
-        };
-        let status = if there { Status::OK } else { Status::NOT_FOUND };
-        let response = with_abilities(Response::to(request, status));
-        let response = list.into_iter().fold(response, |it, tag| it.with(Name::Supported, tag));
-        if there { Ok(response) } else { Err(response) }
     }
 
     /// The dialog this request belongs to, if it is the author's and in order. It moves to the connection the request

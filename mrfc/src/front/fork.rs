@@ -25,6 +25,11 @@ impl Fork {
         self.best.filter(|_| tell)
     }
 
+    /// Whether the person has declined for all devices (RFC 3261, 21.6).
+    pub(super) fn is_refused(&self) -> bool {
+        self.best.is_some_and(|best| (600..=699).contains(&best.code()))
+    }
+
     /// Whether every device has answered.
     pub(super) fn is_over(&self) -> bool {
         self.left == 0

@@ -100,7 +100,10 @@ impl Front {
                 Wanted::Known(conference) => conference,
                 Wanted::New(id) => {
                     let name = id.clone();
-                    let new = NewConference { id, creator: joiner.aor.clone(), level };
+                    let new = {
+                        let creator = joiner.aor.clone();
+                        NewConference { id, creator, level, standing: None }
+                    };
                     match (desks.create(new).await, name) {
                         // Somebody else was faster: then it is there to be joined.
                         (Err(Refusal::Exists), Some(name)) => name,
@@ -123,6 +126,9 @@ impl Front {
                 Ok(Wanted::New(Some(conference)))
             }
             Target::NotSip => Err(Response::to(request, Status::UNSUPPORTED_URI_SCHEME)),
+            Target::Conference(conference) if self.desks.was_here(&conference) => {
+                Err(Response::to(request, Status::GONE))
+            }
             Target::Conference(_) | Target::Domain | Target::Nobody | Target::Elsewhere => {
                 Err(Response::to(request, Status::NOT_FOUND))
             }

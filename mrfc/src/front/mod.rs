@@ -25,6 +25,7 @@ mod message;
 mod message_policy;
 mod offer;
 mod operator;
+mod options;
 mod pair_dialog;
 mod pair_invite;
 mod pair_media;
@@ -196,6 +197,7 @@ enum Done {
     Referred(TransactionKey, refer::Referred),
     Subscribed(TransactionKey, Box<(watch::Asked, Result<Scene, Refusal>)>),
     Looked(Box<watch::Looked>),
+    Shown(TransactionKey, Box<options::Shown>),
     /// Who of a list is not called.
     Invited(ConferenceId, Vec<Aor>),
     Nothing,
@@ -383,6 +385,7 @@ impl Front {
             Outcome::Done(Done::Referred(key, referred)) => self.referred(key, referred),
             Outcome::Done(Done::Subscribed(key, what)) => self.subscribed(key, what.0, what.1),
             Outcome::Done(Done::Looked(looked)) => self.looked(*looked),
+            Outcome::Done(Done::Shown(key, shown)) => self.shown(key, *shown),
             Outcome::Done(Done::Invited(conference, refused)) => {
                 self.uninvited(&conference, &refused);
             }

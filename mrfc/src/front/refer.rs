@@ -54,9 +54,17 @@ struct Referral {
     since: Instant,
 }
 
+/// Where notifications are sent.
+#[derive(Debug)]
+struct Subscription {
+    dialog: In,
+    /// The number of a REFER in a dialog that may have had others (RFC 3515, 2.4.6).
+    id: Option<u32>,
+}
+
 /// The dialog that notifications are sent in.
 #[derive(Debug)]
-enum Subscription {
+enum In {
     /// One that the REFER made.
     Own(Box<Dialog>),
     /// The participant's own.
@@ -83,22 +91,27 @@ impl Referrals {
 
     /// The dialog is about to be forgotten: notifications still to come keep its tags and counters.
     pub(super) fn inherit(&mut self, id: &DialogId, call: &Call) {
-        for referral in &mut self.0 {
-            if matches!(&referral.subscription, Some(Subscription::Shared(shared)) if shared == id)
-            {
-                referral.subscription = Some(Subscription::Own(Box::new(call.dialog.clone())));
+        for subscription in self.0.iter_mut().filter_map(|one| one.subscription.as_mut()) {
+            if matches!(&subscription.dialog, In::Shared(shared) if shared == id) {
+                subscription.dialog = In::Own(Box::new(call.dialog.clone()));
             }
         }
     }
 
-    /// The subscribers of a call that ended like this; those whose REFER is not answered yet learn it then.
-    fn ended(&mut self, conference: &ConferenceId, who: &Aor, status: Status) -> Vec<Referral> {
-        let (over, rest): (Vec<_>, Vec<_>) =
+    /// The subscribers of a call.
+    fn take(&mut self, conference: &ConferenceId, who: &Aor) -> Vec<Referral> {
+        let (theirs, rest): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.0).into_iter().partition(|referral| {
                 let theirs = referral.conference == *conference && referral.who == *who;
                 theirs && referral.subscription.is_some()
             });
         self.0 = rest;
+        theirs
+    }
+
+    /// The subscribers of a call that ended like this; those whose REFER is not answered yet learn it then.
+    fn ended(&mut self, conference: &ConferenceId, who: &Aor, status: Status) -> Vec<Referral> {
+        let over = self.take(conference, who);
         for referral in &mut self.0 {
             if referral.conference == *conference && referral.who == *who {
                 referral.ended = Some(status);
@@ -132,7 +145,11 @@ impl Front {
             let referral = Referral { key, conference, who, flow, subscription, ended, since };
             self.referrals.0.push(referral);
         }
-        let (desks, by) = (self.desks.clone(), author.clone());
+        let by = self.known_dialog(request, &conference).unwrap_or_else(|| author.clone());
+        if by != *author {
+            tracing::info!(%conference, %author, %by, "a REFER by the dialog that it names");
+        }
+        let desks = self.desks.clone();
         let work = async move {
             let result = match deed {
                 Deed::Invite => desks.invite(&conference, &by, who).await,
@@ -146,6 +163,14 @@ impl Front {
             return Err(overloaded(request));
         }
         Ok(None)
+    }
+
+    /// In whose dialog with this conference the REFER was made possible: whoever knows its names, which are random and
+    /// told over TLS only, has them of its participant (RFC 4538, 4). One that names no dialog stands for itself.
+    fn known_dialog(&self, request: &Request, conference: &ConferenceId) -> Option<Aor> {
+        let call = self.dialogs.find(&DialogId::of_target(request)?)?;
+        let protected = self.flows.get(&call.flow).is_some_and(|flow| !flow.plain);
+        (protected && call.conference == *conference).then(|| call.person.clone())
     }
 
     /// The desk has answered a REFER.
@@ -167,8 +192,13 @@ impl Front {
             return self.respond(key, response.with(Name::ReferSub, "false"));
         }
         let subscription = match asked.inside.clone() {
-            Some(id) => Some(Subscription::Shared(id)),
-            None => Dialog::uas(&request, &response).ok().map(Box::new).map(Subscription::Own),
+            Some(dialog) => {
+                let id = request.headers.cseq().ok().map(|cseq| cseq.number);
+                Some(Subscription { dialog: In::Shared(dialog), id })
+            }
+            None => Dialog::uas(&request, &response)
+                .ok()
+                .map(|dialog| Subscription { dialog: In::Own(Box::new(dialog)), id: None }),
         };
         self.respond(key, response);
         let Some(mut subscription) = subscription else { return self.referrals.forget(key) };
@@ -201,6 +231,16 @@ impl Front {
         }
     }
 
+    /// A call of the focus goes on: whoever asked for it hears how.
+    pub(super) fn tell_progress(&mut self, conference: &ConferenceId, who: &Aor, status: Status) {
+        for mut referral in self.referrals.take(conference, who) {
+            if let Some(subscription) = &mut referral.subscription {
+                self.notify(subscription, referral.flow, status);
+            }
+            self.referrals.0.push(referral);
+        }
+    }
+
     /// A call that nobody heard the end of for far longer than it may ring is told as timed out.
     pub(super) fn referrals_late(&mut self, now: Instant) {
         let wait = self.config.limits.ring() + LATE;
@@ -215,9 +255,9 @@ impl Front {
 
     /// NOTIFY with a status line as sipfrag (RFC 3515, 2.4.5); a final one ends the subscription.
     fn notify(&mut self, subscription: &mut Subscription, flow: FlowId, status: Status) {
-        let dialog = match subscription {
-            Subscription::Own(dialog) => Some(&mut **dialog),
-            Subscription::Shared(id) => self.dialogs.dialog(id),
+        let dialog = match &mut subscription.dialog {
+            In::Own(dialog) => Some(&mut **dialog),
+            In::Shared(id) => self.dialogs.dialog(id),
         };
         // A shared dialog that is gone was inherited before; without one there is nobody to tell.
         let Some(Ok(notify)) = dialog.map(|dialog| dialog.request(Method::Notify)) else { return };
@@ -226,8 +266,12 @@ impl Front {
             false => SubscriptionState::terminated("noresource"),
         };
         let fragment = format!("SIP/2.0 {} {}\r\n", status, status.phrase());
+        let mut event = Event::new("refer");
+        if let Some(id) = subscription.id {
+            event.params.set("id", Some(&id.to_string()));
+        }
         let notify = notify
-            .with(Name::Event, Event::new("refer"))
+            .with(Name::Event, event)
             .with(Name::SubscriptionState, state)
             .with_body("message/sipfrag;version=2.0", fragment);
         self.endpoint.request(clock::now(), flow, notify);

@@ -8,6 +8,7 @@ use crate::desk::Refusal;
 pub(crate) fn status(refusal: &Refusal) -> Status {
     match refusal {
         Refusal::NoSuchConference | Refusal::NotOnRoster(_) => Status::NOT_FOUND,
+        Refusal::Over => Status::GONE,
         Refusal::NoSeat => Status::NO_SUCH_DIALOG,
         Refusal::NotModerator
         | Refusal::Barred

@@ -11,7 +11,8 @@ use super::json::{Json, named};
 use super::login::Person;
 use super::problem::Problem;
 use crate::conference::{Rules, Ruling};
-use crate::desk::Refusal;
+use crate::config::Level;
+use crate::desk::{NewConference, Refusal, Standing};
 use crate::front::refused_with;
 
 /// What holds in a conference.
@@ -108,6 +109,43 @@ pub(super) async fn show(
     }))
 }
 
+/// A conference to be made.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct New {
+    level: Option<Level>,
+    subject: Option<String>,
+    #[serde(default)]
+    moderators: Vec<Aor>,
+}
+
+/// `PUT /v1/conferences/{id}`: makes a conference that stays also when nobody is in it, for who may (`conferences.makers`).
+pub(super) async fn make(
+    State(api): State<Api>,
+    Person(person): Person,
+    Path(id): Path<String>,
+    Json(new): Json<New>,
+) -> Result<StatusCode, Problem> {
+    let id: ConferenceId = named(&id)?;
+    if !api.conferences.makes(&person) {
+        let mend = "ask the operator (conferences.makers)";
+        let what = "you may not make conferences that stay";
+        return Err(Problem::new(StatusCode::FORBIDDEN, what, "you", mend));
+    }
+    if id.as_str() == api.conferences.factory {
+        let what = "this name is the factory's";
+        return Err(Problem::new(StatusCode::CONFLICT, what, "the path", "choose another name"));
+    }
+    let New { level, subject, moderators } = new;
+    let made = api.desks.create(NewConference {
+        id: Some(id),
+        creator: person,
+        level: level.unwrap_or(api.conferences.level),
+        standing: Some(Standing { moderators, subject }),
+    });
+    made.await.map(|_| StatusCode::CREATED).map_err(|why| problem(&why))
+}
+
 /// `PATCH /v1/conferences/{id}`: each change by itself, in the order of the fields; the first that is refused ends it.
 pub(super) async fn change(
     State(api): State<Api>,
@@ -165,6 +203,7 @@ fn problem(refusal: &Refusal) -> Problem {
         404 | 481 => {
             (StatusCode::NOT_FOUND, "the path", "name a conference you are in, and who is in it")
         }
+        410 => (StatusCode::GONE, "the path", "make another conference"),
         403 => (StatusCode::FORBIDDEN, "the conference", "ask a moderator of it"),
         503 => return Problem::unavailable(refusal),
         504 => (

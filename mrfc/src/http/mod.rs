@@ -27,7 +27,7 @@ use mls::identity::Issuer;
 use service::tls::Names;
 use store::Store;
 
-use crate::config::Limits;
+use crate::config::{Conferences, Limits};
 use crate::desk::Desks;
 use crate::front::Gatekeeper;
 use crate::metrics::Metrics;
@@ -65,6 +65,8 @@ pub(crate) struct Inner {
     /// Held while somebody's list or privacy changes, so that [`Policies`] follows in order.
     pub(crate) changing: tokio::sync::Mutex<()>,
     pub(crate) contacts_max: usize,
+    /// Who may make which conferences.
+    pub(crate) conferences: Conferences,
     /// Lines of the audit, where an operator has said how many.
     pub(crate) audit_max: Option<u32>,
     /// Whose word counts about who asks.
@@ -103,7 +105,7 @@ pub(crate) fn router(api: Api) -> Router {
         .merge(people::router(&api))
         .route(
             "/v1/conferences/{id}",
-            get(govern::show).patch(govern::change).delete(govern::delete),
+            get(govern::show).put(govern::make).patch(govern::change).delete(govern::delete),
         )
         .route("/v1/conferences/{id}/{list}/{person}", put(govern::put).delete(govern::take))
         .layer(DefaultBodyLimit::max(api.limits.http_body_bytes_max))

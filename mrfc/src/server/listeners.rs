@@ -64,6 +64,7 @@ impl Works {
             policies: self.policies.clone(),
             changing: tokio::sync::Mutex::default(),
             contacts_max: config.numbers.contacts_max,
+            conferences: config.conferences.clone(),
             audit_max: config.admin.as_ref().map(|admin| admin.audit_max),
             // Checked with the configuration.
             proxies: Names::parse(&config.https.proxy_names).unwrap_or_default(),

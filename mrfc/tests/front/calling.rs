@@ -1,4 +1,5 @@
 //! Dial-out: the focus calls every registered device of an invited person.
+use sip::conference_info::{ConferenceInfo, Disconnection, Status as Where};
 use sip::header::Name;
 use sip::sdp::{Offer, Setup};
 use sip::{Method, Response, Status};
@@ -6,6 +7,7 @@ use sip::{Method, Response, Status};
 use crate::phone::{Phone, good_offer};
 use crate::referring::made;
 use crate::relay::path;
+use crate::watching::{quick, status, watch};
 use crate::world::{DOMAIN, World};
 
 async fn invite_bob(alice: &mut Phone, uri: &str) {
@@ -81,6 +83,121 @@ async fn a_declined_call_gives_the_seat_back_and_the_inviter_is_told() {
     assert_eq!(outcome(&mut alice).await, "SIP/2.0 603 Decline\r\n");
     assert_eq!(world.relay.unseated(seat).await, "declined");
     assert_eq!(world.metric("mrfc_dial_outs_total{result=\"declined\"}").await, 1);
+}
+
+/// What alice, who moderates, sees of bob while he is called; she has asked for it.
+async fn seen_as_bob_answers(answer: impl AsyncFn(&mut Phone)) -> (Where, Option<Disconnection>) {
+    let mut world = quick().await;
+    let mut alice = Phone::registered(&world, "alice", 1).await;
+    let mut bob = Phone::registered(&world, "bob", 1).await;
+    let (_talk, uri) = made(&mut world, &mut alice).await;
+    let mut seen = watch(&mut alice, &uri).await;
+    let refer = alice.request("REFER", &uri).with(Name::ReferTo, format!("<sip:bob@{DOMAIN}>"));
+    let refer = refer.with(Name::ReferSub, "false");
+    assert_eq!(alice.send(refer).await.status, Status::OK);
+    seen.until(&mut alice, |info| status(info, "bob") == Some(Where::DialingOut)).await;
+
+    answer(&mut bob).await;
+
+    let moved = |info: &ConferenceInfo| status(info, "bob") != Some(Where::DialingOut);
+    seen.until(&mut alice, moved).await;
+    let user = seen.info.user(bob.aor.as_str()).unwrap();
+    (user.endpoints[0].status.unwrap(), user.endpoints[0].disconnection)
+}
+
+#[tokio::test]
+async fn cevt_10_a_watcher_who_moderates_sees_that_a_device_rings() {
+    let seen = seen_as_bob_answers(async |bob: &mut Phone| {
+        let (key, invite) = bob.incoming().await;
+        bob.answer(key, &invite, 180).await;
+    });
+
+    assert_eq!(Box::pin(seen).await, (Where::Alerting, None));
+}
+
+#[tokio::test]
+async fn cevt_10_a_watcher_who_moderates_sees_why_a_call_came_to_nothing() {
+    for (code, how) in [
+        (486, Disconnection::Busy),
+        (600, Disconnection::Busy),
+        (603, Disconnection::Failed),
+        (480, Disconnection::Failed),
+        (408, Disconnection::Failed),
+    ] {
+        let seen = seen_as_bob_answers(async |bob: &mut Phone| {
+            let (key, invite) = bob.incoming().await;
+            bob.answer(key, &invite, code).await;
+        });
+
+        assert_eq!(Box::pin(seen).await, (Where::Disconnected, Some(how)), "{code}");
+    }
+}
+
+#[tokio::test]
+async fn cevt_10_who_has_no_device_is_seen_as_not_reached_and_is_on_no_roster() {
+    let mut world = quick().await;
+    let mut alice = Phone::registered(&world, "alice", 1).await;
+    let (_talk, uri) = made(&mut world, &mut alice).await;
+
+    // Bob has no device, and nobody knows of the other one.
+    for who in ["bob", "nobody"] {
+        let refer =
+            alice.request("REFER", &uri).with(Name::ReferTo, format!("<sip:{who}@{DOMAIN}>"));
+        assert_eq!(alice.send(refer).await.status, Status::OK);
+        let told = outcome(&mut alice).await;
+        assert!(told.starts_with("SIP/2.0 4"), "{told}");
+    }
+    let mut seen = watch(&mut alice, &uri).await;
+    seen.until(&mut alice, |info| info.users.len() == 1).await;
+
+    assert_eq!(seen.info.users[0].entity, alice.aor.as_str());
+}
+
+#[tokio::test]
+async fn s16_7_who_declines_for_good_on_one_device_is_not_called_on_the_others() {
+    let mut world = World::start().await;
+    let mut alice = Phone::registered(&world, "alice", 1).await;
+    let mut phone = Phone::registered(&world, "bob", 1).await;
+    let mut tablet = Phone::registered(&world, "bob", 2).await;
+    let (_talk, uri) = made(&mut world, &mut alice).await;
+    invite_bob(&mut alice, &uri).await;
+    let (on_phone, invite) = phone.incoming().await;
+    let (on_tablet, other) = tablet.incoming().await;
+    // An INVITE may be cancelled once it is answered provisionally (RFC 3261, 9.1).
+    tablet.answer(on_tablet, &other, 180).await;
+
+    phone.answer(on_phone, &invite, 603).await;
+
+    tablet.cancelled(on_tablet).await;
+    tablet.answer(on_tablet, &other, 487).await;
+    assert_eq!(outcome(&mut alice).await, "SIP/2.0 603 Decline\r\n");
+    assert_eq!(world.metric("mrfc_dialogs").await, 1);
+}
+
+#[tokio::test]
+async fn ref_03_whoever_asked_is_told_that_it_rings_once_and_then_how_it_went() {
+    let mut world = World::start().await;
+    let mut alice = Phone::registered(&world, "alice", 1).await;
+    let mut bob = Phone::registered(&world, "bob", 1).await;
+    let (_talk, uri) = made(&mut world, &mut alice).await;
+    invite_bob(&mut alice, &uri).await;
+    let (key, invite) = bob.incoming().await;
+    assert_eq!(fragment(&mut alice).await, "SIP/2.0 100 Trying\r\n");
+
+    bob.answer(key, &invite, 180).await;
+    bob.answer(key, &invite, 183).await;
+    bob.answer(key, &invite, 486).await;
+
+    assert_eq!(fragment(&mut alice).await, "SIP/2.0 180 Ringing\r\n");
+    assert_eq!(fragment(&mut alice).await, "SIP/2.0 486 Busy Here\r\n");
+}
+
+/// The sipfrag of the next NOTIFY.
+async fn fragment(phone: &mut Phone) -> String {
+    let (key, notify) = phone.incoming().await;
+    assert_eq!(notify.method, Method::Notify);
+    phone.answer(key, &notify, 200).await;
+    String::from_utf8(notify.body.to_vec()).unwrap()
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ mod inviting;
 mod joining;
 mod kamailio;
 mod levers;
+mod lifetime;
 mod listing;
 mod messaging;
 mod moderating;

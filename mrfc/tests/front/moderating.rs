@@ -111,7 +111,7 @@ async fn the_role_can_be_handed_on() {
 }
 
 #[tokio::test]
-async fn f10_a_moderator_ends_the_conference_and_its_uri_is_404() {
+async fn f10_a_moderator_ends_the_conference_and_its_uri_is_gone() {
     let mut room = room().await;
 
     assert_eq!(ask(&room.world, "alice", "DELETE", &room.path, b"").await.status, 204);
@@ -124,5 +124,6 @@ async fn f10_a_moderator_ends_the_conference_and_its_uri_is_404() {
     let closed = |order: &RoomOrder| matches!(order, RoomOrder::Close { .. }).then_some(());
     room.world.relay.order(closed).await;
     let again = room.bob.invite(&room.uri, &good_offer()).await.err().unwrap();
-    assert_eq!(again.status, Status::NOT_FOUND);
+    assert_eq!(again.status, Status::GONE);
+    assert_eq!(ask(&room.world, "alice", "DELETE", &room.path, b"").await.status, 410);
 }

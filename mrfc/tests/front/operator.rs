@@ -150,7 +150,12 @@ async fn conferences_are_made_looked_at_and_closed() {
     let closed = call(&world, "DELETE", "/v1/conferences/standup", &Value::Null).await;
     assert_eq!(closed.status, 204);
     let gone = call(&world, "GET", "/v1/conferences/standup", &Value::Null).await;
-    assert_eq!((gone.status, gone.what().as_str()), (404, "there is no such conference"));
+    assert_eq!((gone.status, gone.what().as_str()), (410, "this conference is over"));
+    // One that stays has no room until somebody comes.
+    let body =
+        json!({ "name": "club", "creator": format!("sip:alice@{DOMAIN}"), "standing": true });
+    let made = call(&world, "POST", "/v1/conferences", &body).await;
+    assert_eq!((&made.json()["relay"], &made.json()["standing"]), (&json!(""), &json!(true)));
 }
 
 #[tokio::test]
@@ -196,8 +201,11 @@ async fn a_member_is_listed_with_each_device_and_put_out() {
     let (key, bye) = alice.incoming().await;
     assert_eq!(bye.method, sip::Method::Bye);
     alice.answer(key, &bye, 200).await;
+    // Nobody is left, and so it is over.
     let stranger = format!("/v1/conferences/{name}/members/sip:bob@{DOMAIN}");
-    assert_eq!(call(&world, "DELETE", &stranger, &Value::Null).await.status, 404);
+    assert_eq!(call(&world, "DELETE", &stranger, &Value::Null).await.status, 410);
+    let nowhere = format!("/v1/conferences/nowhere/members/sip:bob@{DOMAIN}");
+    assert_eq!(call(&world, "DELETE", &nowhere, &Value::Null).await.status, 404);
 }
 
 #[tokio::test]

@@ -10,11 +10,11 @@ use crate::relay::Manner;
 use crate::world::{DOMAIN, World};
 
 /// A world whose watchers hear of a change as soon as it was seen.
-async fn quick() -> World {
+pub(crate) async fn quick() -> World {
     World::with(Manner::Prompt, |config| config.conferences.notify_secs = 0).await
 }
 
-fn subscription(phone: &mut Phone, uri: &str) -> Request {
+pub(crate) fn subscription(phone: &mut Phone, uri: &str) -> Request {
     phone.request("SUBSCRIBE", uri).with(Name::Event, "conference")
 }
 
@@ -60,7 +60,7 @@ impl Watch {
     }
 }
 
-fn status(info: &ConferenceInfo, person: &str) -> Option<Where> {
+pub(crate) fn status(info: &ConferenceInfo, person: &str) -> Option<Where> {
     let user = info.user(&format!("sip:{person}@{DOMAIN}"))?;
     user.endpoints.first()?.status
 }
@@ -106,6 +106,31 @@ async fn f2_f7_a_watcher_is_told_who_comes_and_who_goes_in_the_order_of_versions
     assert_eq!(gone.disconnection, Some(Disconnection::Departed));
     watch.until(&mut alice, |info| info.user(bob.aor.as_str()).is_none()).await;
     assert_eq!(watch.info.user_count, Some(1));
+}
+
+#[tokio::test]
+async fn cevt_04_a_burst_of_changes_is_one_notification_and_not_before_its_time() {
+    const PACE: std::time::Duration = std::time::Duration::from_secs(2);
+    let paced = |config: &mut mrfc::Config| config.conferences.notify_secs = PACE.as_secs();
+    let mut world = World::with(Manner::Prompt, paced).await;
+    let mut alice = Phone::registered(&world, "alice", 1).await;
+    let mut others = Vec::new();
+    for name in ["bob", "carol", "mallory"] {
+        others.push(Phone::registered(&world, name, 1).await);
+    }
+    let (_talk, uri) = made(&mut world, &mut alice).await;
+    let mut watch = watch(&mut alice, &uri).await;
+    let since = service::clock::now();
+
+    for phone in &mut others {
+        phone.invite(&uri, &good_offer()).await.ok().unwrap();
+    }
+
+    // The first notification after the burst tells of everybody.
+    let (_, change) = told(&mut alice).await;
+    assert!(service::clock::now() - since >= PACE);
+    watch.info.follow(change.unwrap()).unwrap();
+    assert_eq!((watch.info.user_count, watch.info.version), (Some(4), 2));
 }
 
 #[tokio::test]
@@ -172,7 +197,7 @@ async fn f10_the_end_of_a_conference_is_told_and_ends_every_subscription() {
         }
     }
     let again = subscription(&mut alice, &uri);
-    assert_eq!(alice.send(again).await.status, Status::NOT_FOUND);
+    assert_eq!(alice.send(again).await.status, Status::GONE);
 }
 
 #[tokio::test]

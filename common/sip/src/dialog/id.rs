@@ -25,6 +25,24 @@ impl DialogId {
         Some(Self { call_id, local_tag, remote_tag })
     }
 
+    /// The dialog that a request outside of it names to show that its sender knows it (RFC 4538, 4). One that does not
+    /// name both tags names none.
+    pub fn of_target(request: &Request) -> Option<Self> {
+        let value = request.headers.only(&Name::TargetDialog).ok()?;
+        let mut parts = value.split(';').map(str::trim);
+        let call_id = parts.next().filter(|call_id| !call_id.is_empty())?.into();
+        let (mut local_tag, mut remote_tag) = (None, None);
+        for part in parts {
+            let (name, value) = part.split_once('=')?;
+            match name.trim().to_ascii_lowercase().as_str() {
+                "local-tag" => local_tag = Some(value.trim().into()),
+                "remote-tag" => remote_tag = Some(value.trim().into()),
+                _ => {}
+            }
+        }
+        Some(Self { call_id, local_tag: local_tag?, remote_tag: remote_tag? })
+    }
+
     /// The dialog that a response to a request of ours belongs to or makes; `None` without a To tag.
     pub fn of_response(response: &Response) -> Option<Self> {
         let headers = &response.headers;

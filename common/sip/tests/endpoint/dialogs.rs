@@ -287,3 +287,17 @@ fn what_makes_no_dialog_is_said_so() {
     let error = Dialog::uas(&without_contact, &accepted(&invite)).unwrap_err();
     assert_eq!(error.header(), Some(&Name::Contact));
 }
+
+#[test]
+fn s4538_4_a_dialog_is_named_by_call_id_and_both_tags_or_not_at_all() {
+    let named = |value: &str| {
+        let uri: sip::Uri = "sip:room7@example.net".parse().unwrap();
+        DialogId::of_target(&Request::new(Method::Refer, uri).with(Name::TargetDialog, value))
+    };
+
+    let id = named("c1@192.0.2.10 ; local-tag=f1;Remote-Tag = a1;other=x").unwrap();
+    assert_eq!((&*id.call_id, &*id.local_tag, &*id.remote_tag), ("c1@192.0.2.10", "f1", "a1"));
+    for value in ["c1;local-tag=f1", "c1;remote-tag=a1", "c1", ";local-tag=f1;remote-tag=a1"] {
+        assert_eq!(named(value), None, "{value}");
+    }
+}

@@ -11,7 +11,12 @@ fn only_what_was_made_can_be_joined_and_only_once_made() {
     let mut world = World::new(Level::Open);
     let nowhere = Conference::new(Arc::clone(&world.terms));
 
-    let again = Command::Create { creator: aor("bob"), level: Level::Open, relay: "x".into() };
+    let again = Command::Create {
+        creator: aor("bob"),
+        level: Level::Open,
+        relay: Some("x".into()),
+        standing: None,
+    };
     assert_eq!(world.run(&again), Err(Refusal::Exists));
     let tick = nowhere.decide(world.now, &Command::Bound(SeatId(1)));
     assert_eq!(tick.unwrap_err(), Refusal::NoSuchConference);
@@ -57,7 +62,12 @@ fn a_conference_made_again_has_a_higher_term() {
     let former = world.conference.room().unwrap().term;
     world.pass(Duration::from_secs(61));
 
-    let again = Command::Create { creator: aor("bob"), level: Level::Open, relay: "x".into() };
+    let again = Command::Create {
+        creator: aor("bob"),
+        level: Level::Open,
+        relay: Some("x".into()),
+        standing: None,
+    };
     world.run(&again).unwrap();
 
     assert!(world.conference.room().unwrap().term > former);

@@ -77,7 +77,15 @@ impl World {
                 Nickname::parse("admin"),
             ),
         });
-        let mut world = Self {
+        let mut world = Self::unmade(terms, now, issuer, rng);
+        let creator = aor("alice");
+        let (relay, standing) = (Some("relay-0".into()), None);
+        world.run(&Command::Create { creator, level, relay, standing }).unwrap();
+        world
+    }
+
+    fn unmade(terms: Arc<Terms>, now: SystemTime, issuer: Issuer, rng: StdRng) -> Self {
+        Self {
             conference: Conference::new(Arc::clone(&terms)),
             terms,
             now,
@@ -89,9 +97,19 @@ impl World {
             rng,
             next_seat: 1,
             uplink: VecDeque::new(),
-        };
+        }
+    }
+
+    /// A conference that outlives emptiness, of alice and bob, where nobody is yet.
+    pub(super) fn standing(level: Level) -> Self {
+        let mut world = Self::new(level);
+        world.conference = Conference::new(Arc::clone(&world.terms));
+        world.journal.clear();
+        world.seen.clear();
+        let moderators = vec![aor("bob")];
+        let standing = Some(Standing { moderators, subject: Some("Tea".into()) });
         let creator = aor("alice");
-        world.run(&Command::Create { creator, level, relay: "relay-0".into() }).unwrap();
+        world.run(&Command::Create { creator, level, relay: None, standing }).unwrap();
         world
     }
 
@@ -133,8 +151,17 @@ impl World {
         who
     }
 
+    /// Is given a seat to be called for.
+    pub(super) fn call(&mut self, person: &str, number: u8) -> SeatId {
+        self.seated(person, number, Came::DialedOut).unwrap()
+    }
+
     /// Takes a seat.
     pub(super) fn sit(&mut self, person: &str, number: u8) -> Result<SeatId, Refusal> {
+        self.seated(person, number, Came::DialedIn)
+    }
+
+    fn seated(&mut self, person: &str, number: u8, came: Came) -> Result<SeatId, Refusal> {
         let who = self.own(person, number);
         let seat = SeatId(self.next_seat);
         self.next_seat += 1;
@@ -144,7 +171,7 @@ impl World {
             identities: vec![format!("sip:{person}@example.net")],
             peer_path: None,
             end: End { private_messages: true, ..End::default() },
-            came: Came::DialedIn,
+            came,
             shown: Shown::Named,
         };
         self.run(&Command::Join(joining)).map(|()| seat)

@@ -48,8 +48,8 @@ async fn a_closed_conference_is_over_for_everybody_and_may_be_made_again() {
     let SipEffect::Bye { seat, .. } = rig.effect().await else { panic!("no BYE") };
     assert_eq!(seat, rig.seat("alice"));
     let after = rig.desks.overview(&room7()).await;
-    assert_eq!(after, Err(Refusal::NoSuchConference));
-    assert_eq!(rig.desks.close(&room7()).await, Err(Refusal::NoSuchConference));
+    assert_eq!(after, Err(Refusal::Over));
+    assert_eq!(rig.desks.close(&room7()).await, Err(Refusal::Over));
     rig.make(Level::Open).await.unwrap();
     assert_eq!(rig.desks.list().len(), 1);
 }

@@ -42,7 +42,7 @@ async fn a_hundred_conferences_come_back_and_an_ended_one_does_not() {
     let mut rig = Rig::new().await;
     for n in 0..100 {
         let creator = aor(if n < 50 { "alice" } else { "bob" });
-        let new = NewConference { id: None, creator, level: Level::Sealed };
+        let new = NewConference { id: None, creator, level: Level::Sealed, standing: None };
         rig.desks.create(new).await.unwrap();
     }
     rig.make(Level::Open).await.unwrap();

@@ -97,7 +97,7 @@ impl Rig {
     }
 
     pub(super) async fn make(&self, level: Level) -> Result<ConferenceId, Refusal> {
-        let new = NewConference { id: Some(room7()), creator: aor("alice"), level };
+        let new = NewConference { id: Some(room7()), creator: aor("alice"), level, standing: None };
         self.desks.create(new).await
     }
 

@@ -105,7 +105,8 @@ async fn of_two_that_make_one_name_at_once_one_is_told_that_it_exists() {
 async fn a_conference_without_a_name_gets_one_that_nobody_guesses() {
     let rig = Rig::new().await;
     let make = async || {
-        let new = NewConference { id: None, creator: aor("alice"), level: Level::Open };
+        let new =
+            NewConference { id: None, creator: aor("alice"), level: Level::Open, standing: None };
         rig.desks.create(new).await.unwrap()
     };
 
@@ -122,7 +123,7 @@ async fn more_conferences_than_allowed_are_refused() {
     let rig = Rig::with(limits, Habits::default()).await;
     rig.make(Level::Open).await.unwrap();
 
-    let new = NewConference { id: None, creator: aor("alice"), level: Level::Open };
+    let new = NewConference { id: None, creator: aor("alice"), level: Level::Open, standing: None };
 
     assert_eq!(rig.desks.create(new).await, Err(Refusal::Full));
 }
@@ -132,7 +133,8 @@ async fn one_person_makes_only_so_many_conferences_also_after_a_start() {
     let limits = DeskLimits { conferences_per_person_max: 2, ..DeskLimits::default() };
     let mut rig = Rig::with(limits, Habits::default()).await;
     let make = async |rig: &Rig, person: &str| {
-        let new = NewConference { id: None, creator: aor(person), level: Level::Open };
+        let new =
+            NewConference { id: None, creator: aor(person), level: Level::Open, standing: None };
         rig.desks.create(new).await
     };
     make(&rig, "alice").await.unwrap();

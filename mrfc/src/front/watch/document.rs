@@ -20,7 +20,8 @@ pub(super) fn document(scene: &Scene, eyes: Eyes) -> ConferenceInfo {
     let people = scene.people.iter().map(|seen| user(seen, eyes));
     let users: Vec<User> = people.filter(|user| !user.endpoints.is_empty()).collect();
     let connected = |endpoint: &Endpoint| {
-        let out = [Status::Disconnected, Status::DialingOut, Status::DialingIn];
+        use Status::{Alerting, DialingIn, DialingOut, Disconnected};
+        let out = [Disconnected, DialingOut, DialingIn, Alerting];
         !endpoint.status.is_some_and(|status| out.contains(&status))
     };
     let there = users.iter().filter(|user| user.endpoints.iter().any(connected)).count();
@@ -87,7 +88,7 @@ fn is_being_called(stand: &Stand) -> bool {
     match &stand.place {
         Place::Here { came, arrived, .. } => *came == Came::DialedOut && !arrived,
         Place::Gone { how } => {
-            matches!(how, Some((Why::Refused | Why::Unreachable, _))) || stand.device.is_none()
+            how.is_some_and(|(why, _)| why.did_not_come()) || stand.device.is_none()
         }
     }
 }
@@ -102,8 +103,9 @@ fn endpoint(seen: &Seen, entity: &str, at: usize, stand: &Stand) -> Endpoint {
     let endpoint =
         Endpoint { entity: name, display_text: stand.nickname.clone(), ..Endpoint::default() };
     match &stand.place {
-        Place::Here { came, since, arrived, flow } => Endpoint {
+        Place::Here { came, since, alerting, arrived, flow } => Endpoint {
             status: Some(match (arrived, came, flow) {
+                (false, ..) if *alerting => Status::Alerting,
                 (false, Came::DialedOut, _) => Status::DialingOut,
                 (false, Came::DialedIn, _) => Status::DialingIn,
                 (true, _, Flow::Inactive) => Status::OnHold,
@@ -136,7 +138,8 @@ const fn disconnection(why: Why) -> Disconnection {
     match why {
         Why::Away | Why::Left | Why::Ended => Disconnection::Departed,
         Why::Kicked => Disconnection::Booted,
-        Why::Refused => Disconnection::Busy,
+        // RFC 4575, 5.7.6: 486 is busy, every other refusal a failure.
+        Why::Busy => Disconnection::Busy,
         Why::Disconnected
         | Why::Slow
         | Why::Silent
@@ -144,6 +147,7 @@ const fn disconnection(why: Why) -> Disconnection {
         | Why::RelayLost
         | Why::Forgotten
         | Why::Expired
+        | Why::Refused
         | Why::Unreachable => Disconnection::Failed,
     }
 }
@@ -172,7 +176,13 @@ mod tests {
     }
 
     fn here(came: Came, arrived: bool) -> Place {
-        Place::Here { came, since: SystemTime::UNIX_EPOCH, arrived, flow: Flow::SendRecv }
+        Place::Here {
+            came,
+            since: SystemTime::UNIX_EPOCH,
+            alerting: false,
+            arrived,
+            flow: Flow::SendRecv,
+        }
     }
 
     fn scene(people: Vec<Seen>, gone: Vec<Seen>) -> Scene {
@@ -198,6 +208,40 @@ mod tests {
         assert_eq!(bob.endpoints[0].status, Some(Status::DialingOut));
         assert!(other.user("sip:bob@example.net").is_none());
         assert_eq!((moderator.user_count, other.user_count), (Some(1), Some(1)));
+    }
+
+    #[test]
+    fn cevt_10_how_each_call_stands_and_went_is_said_as_the_package_has_it() {
+        let status = |place: Place| {
+            let scene = scene(vec![seen("bob", place)], Vec::new());
+            let document = document(&scene, Eyes::Moderator);
+            let endpoint = &document.users[0].endpoints[0];
+            (endpoint.status, endpoint.disconnection)
+        };
+        let gone = |why| Place::Gone { how: Some((why, SystemTime::UNIX_EPOCH)) };
+        let called = |alerting, arrived| Place::Here {
+            came: Came::DialedOut,
+            since: SystemTime::UNIX_EPOCH,
+            alerting,
+            arrived,
+            flow: Flow::SendRecv,
+        };
+
+        assert_eq!(status(called(false, false)), (Some(Status::DialingOut), None));
+        assert_eq!(status(called(true, false)), (Some(Status::Alerting), None));
+        assert_eq!(status(called(true, true)), (Some(Status::Connected), None));
+        assert_eq!(status(here(Came::DialedIn, false)).0, Some(Status::DialingIn));
+        for (why, how) in [
+            (Why::Busy, Disconnection::Busy),
+            (Why::Refused, Disconnection::Failed),
+            (Why::Unreachable, Disconnection::Failed),
+            (Why::Disconnected, Disconnection::Failed),
+            (Why::Left, Disconnection::Departed),
+            (Why::Away, Disconnection::Departed),
+            (Why::Kicked, Disconnection::Booted),
+        ] {
+            assert_eq!(status(gone(why)), (Some(Status::Disconnected), Some(how)), "{why:?}");
+        }
     }
 
     #[test]
