@@ -133,8 +133,23 @@ pub fn is_readable(path: &Path) -> bool {
 /// The same of a whole head, which has these paths from now on and else what it came with.
 pub fn is_head_readable(head: &Head, (to, from): (&Path, &Path)) -> bool {
     let bounds = msrp::Limits::default();
+    let (lines, octets) = size(head);
+    let octets = octets + path_line(to) + path_line(from);
+    is_readable(from) && lines <= bounds.headers_max && octets <= bounds.head_octets_max
+}
+
+/// Whether a head would be read whatever its paths, each of which may take a quarter of it: for a leg whose user, and so
+/// whose path, may not be there yet.
+pub fn has_room_for_paths(head: &Head) -> bool {
+    let bounds = msrp::Limits::default();
+    let (lines, octets) = size(head);
+    lines <= bounds.headers_max && octets <= bounds.head_octets_max / 2
+}
+
+/// Lines of a head behind us, with its paths, and octets, without them.
+fn size(head: &Head) -> (usize, usize) {
     let line = |(name, value): (&[u8], &[u8])| name.len() + value.len() + ": \r\n".len();
-    let (mut lines, mut octets) = (2 + OWN_HEADERS, path_line(to) + path_line(from) + OWN_OCTETS);
+    let (mut lines, mut octets) = (2 + OWN_HEADERS, OWN_OCTETS);
     for header in head.headers().iter() {
         lines += 1;
         octets += line(header);
@@ -142,7 +157,7 @@ pub fn is_head_readable(head: &Head, (to, from): (&Path, &Path)) -> bool {
     if let Start::Response(_, comment) = head.start() {
         octets += comment.len();
     }
-    is_readable(from) && lines <= bounds.headers_max && octets <= bounds.head_octets_max
+    (lines, octets)
 }
 
 /// The longest of the two lines that a path can be in.

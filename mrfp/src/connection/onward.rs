@@ -14,7 +14,7 @@ use super::Connection;
 use super::seated::Seated;
 use crate::brake::Brake;
 use crate::doors::Errand;
-use crate::forward::{Answer, Failure, Passed, Settled, Source};
+use crate::forward::{self, Answer, Failure, Passed, Settled, Source};
 use crate::pair::leg::{Admitted, Around, Ended, Leg};
 use crate::pair::legs::{Onward, Outgoing, Way};
 use crate::pair::{Origin, Spot};
@@ -67,6 +67,9 @@ impl Connection {
         let at = (seat, self.spot(shard));
         let admitted = {
             let Some(leg) = &mut seated.leg else { return Err(Refusal::NoSession) };
+            if !forward::has_room_for_paths(&chunk.head) {
+                return Err(Refusal::LongHead);
+            }
             let seen = seated.seen.lock().unwrap_or_else(PoisonError::into_inner);
             let around = Around {
                 muted: roster.participant(seat).is_none_or(|person| person.muted),

@@ -24,6 +24,8 @@ pub enum Refusal {
     BadEnvelope,
     /// The CPIM headers are longer than a switch must buffer.
     LongEnvelope,
+    /// A head that might be too long for who reads it behind us.
+    LongHead,
     /// Not `message/cpim`.
     NoWrapper,
     /// The room does not take this content.
@@ -68,7 +70,9 @@ impl Refusal {
     /// The status on the wire.
     pub fn status(&self) -> Status {
         match self {
-            Self::Gap | Self::Contradiction | Self::BadEnvelope => Status::BAD_REQUEST,
+            Self::Gap | Self::Contradiction | Self::BadEnvelope | Self::LongHead => {
+                Status::BAD_REQUEST
+            }
             Self::NotYours
             | Self::SeveralRecipients
             | Self::Muted
@@ -107,6 +111,7 @@ impl Refusal {
             Self::Contradiction => "The chunks contradict each other",
             Self::BadEnvelope => "Malformed CPIM headers",
             Self::LongEnvelope => "CPIM headers too long",
+            Self::LongHead => "Headers too long",
             Self::NoWrapper => "message/cpim is needed",
             Self::ContentType => "Content-Type not taken in this room",
             Self::NotYours => "CPIM From is not yours",
@@ -139,6 +144,7 @@ impl Refusal {
             Self::Contradiction => "contradiction",
             Self::BadEnvelope => "bad_envelope",
             Self::LongEnvelope => "long_envelope",
+            Self::LongHead => "long_head",
             Self::NoWrapper => "no_wrapper",
             Self::ContentType => "content_type",
             Self::NotYours => "not_yours",

@@ -1,6 +1,6 @@
 //! What passes, and how it looks behind the relay.
 use bytes::Bytes;
-use msrp::{Body, Flag, Item, SendRequest, Status, SuccessReport};
+use msrp::{Body, Flag, Item, SendRequest, Status, SuccessReport, TransactionId};
 use rand::rngs::StdRng;
 use rand::{Rng, RngCore, SeedableRng};
 
@@ -255,6 +255,27 @@ async fn p13_what_comes_before_the_other_leg_is_held_and_keeps_its_order() {
     for expected in [&b"first"[..], b"second", b"third"] {
         assert_eq!(bob.message().await.1, *expected);
     }
+}
+
+#[tokio::test]
+async fn a_head_that_the_other_side_would_not_read_gets_400_and_the_session_lives_on() {
+    let mut stage = Stage::new().await;
+    let (mut alice, mut bob) = session(&mut stage, false).await;
+    let many = "X-Many: 1\r\n".repeat(60);
+    let long = format!("X-Long: {}\r\n", "x".repeat(4000)).repeat(3);
+
+    for (n, more) in [(1, many), (2, long)] {
+        let send = format!(
+            "MSRP tid{n}text SEND\r\nPATHS\r\nMessage-ID: message{n}\r\n{more}\
+             Content-Type: text/plain\r\n\r\nhello\r\n-------tid{n}text$\r\n"
+        );
+        alice.says.text(&send).await;
+        let transaction = TransactionId::parse(format!("tid{n}text").as_bytes()).unwrap();
+        assert_eq!(alice.answer_to(transaction).await, 400);
+    }
+
+    alice.send(&text("message3", "short")).await;
+    assert_eq!(bob.message().await.1, b"short"[..]);
 }
 
 #[tokio::test]
