@@ -306,7 +306,7 @@ impl Connection {
         }
         let octets = stream.input.len() - before;
         let octets = u64::try_from(octets).unwrap_or_default();
-        shard.tally.octets_in.update(|sum| sum + octets);
+        shard.tally.traffic.of(self.transport).octets_in.update(|sum| sum + octets);
         // What waited for the handshake may leave when that is done.
         let settled = was_handshaking && !self.wire.borrow().is_handshaking();
         if settled || self.wire.borrow().wants_write() {
@@ -437,7 +437,7 @@ impl Connection {
     pub(crate) fn flush(&self, shard: &Shard) {
         self.dirty.set(false);
         let was_behind = self.writer.is_behind();
-        let shared = (&shard.tally, &shard.room);
+        let shared = (&shard.tally, self.transport, &shard.room);
         match self.writer.flush(&mut self.wire.borrow_mut(), &shard.plane, shared) {
             Flushed::All => {
                 self.note_written();

@@ -11,17 +11,14 @@ use crate::wire;
 pub(crate) struct Metrics {
     pub(crate) rooms: IntGauge,
     pub(crate) seats: IntGauge,
-    pub(crate) sessions: ByTransport,
-    pub(crate) connections: ByTransport,
-    pub(crate) sessions_opened: IntCounter,
+    pub(crate) sessions: ByTransport<IntGauge>,
+    pub(crate) connections: ByTransport<IntGauge>,
+    pub(crate) sessions_opened: ByTransport<IntCounter>,
     pub(crate) sessions_closed: IntCounterVec,
     pub(crate) misrouted: IntCounter,
     pub(crate) connections_refused: IntCounterVec,
     pub(crate) rate_limited: IntCounterVec,
-    pub(crate) chunks_in: IntCounter,
-    pub(crate) chunks_out: IntCounter,
-    pub(crate) octets_in: IntCounter,
-    pub(crate) octets_out: IntCounter,
+    pub(crate) traffic: ByTransport<Traffic<IntCounter>>,
     pub(crate) messages_in: IntCounter,
     pub(crate) relay_seconds: Histogram,
     pub(crate) writes: IntCounter,
@@ -53,30 +50,24 @@ impl Metrics {
     )]
     pub(crate) fn new(registry: &Registry) -> Self {
         let r = registry;
-        let (chunks_in, chunks_out) = both_ways(
-            r,
-            "mrfp_relayed_chunks_total",
-            "MSRP chunks, received from senders or queued for receivers.",
-        );
-        let (octets_in, octets_out) = both_ways(
-            r,
-            "mrfp_relayed_bytes_total",
-            "Octets of MSRP, received from connections or written to them, before TLS.",
-        );
         Self {
             rooms: r.gauge("mrfp_rooms", "Open rooms."),
             seats: r.gauge("mrfp_seats", "Seats, taken or waiting for their participant."),
-            sessions: ByTransport::new(
+            sessions: gauges(
                 r,
                 "mrfp_sessions",
                 "Seats that are in use on a connection, by its transport.",
             ),
-            connections: ByTransport::new(
+            connections: gauges(
                 r,
                 "mrfp_connections",
                 "Open MSRP connections, by transport.",
             ),
-            sessions_opened: r.counter("mrfp_sessions_opened_total", "Seats taken into use."),
+            sessions_opened: {
+                let name = "mrfp_sessions_opened_total";
+                let counters = r.counters(name, "Seats taken into use.", &["transport"]);
+                ByTransport::each(|label| counters.with_label_values(&[label]))
+            },
             sessions_closed: r.counters(
                 "mrfp_sessions_closed_total",
                 "Sessions ended, by what ended them.",
@@ -96,10 +87,7 @@ impl Metrics {
                 "Times that a connection was over a rate: not read for a while, or closed for bad requests.",
                 &["bound"],
             ),
-            chunks_in,
-            chunks_out,
-            octets_in,
-            octets_out,
+            traffic: traffic(r),
             messages_in: r.counter("mrfp_relayed_messages_total", "Complete messages relayed."),
             relay_seconds: r
                 .histograms(
@@ -168,27 +156,26 @@ impl Metrics {
     }
 }
 
-/// A gauge for each transport.
-#[derive(Debug)]
-pub(crate) struct ByTransport {
-    tls: IntGauge,
-    websocket: IntGauge,
-    tcp: IntGauge,
+/// One for each transport.
+#[derive(Debug, Default)]
+pub(crate) struct ByTransport<T> {
+    tls: T,
+    websocket: T,
+    tcp: T,
 }
 
-impl ByTransport {
-    fn new(registry: &Registry, name: &str, help: &str) -> Self {
-        let gauges = registry.gauges(name, help, &["transport"]);
-        let of = |transport| gauges.with_label_values(&[wire::label(transport)]);
+impl<T> ByTransport<T> {
+    /// Made from the label of each.
+    fn each(of: impl Fn(&'static str) -> T) -> Self {
         Self {
-            tls: of(Transport::Tls),
-            websocket: of(Transport::WebSocket),
-            tcp: of(Transport::Tcp),
+            tls: of(wire::label(Transport::Tls)),
+            websocket: of(wire::label(Transport::WebSocket)),
+            tcp: of(wire::label(Transport::Tcp)),
         }
     }
 
     /// The one of a transport.
-    pub(crate) fn of(&self, transport: Transport) -> &IntGauge {
+    pub(crate) fn of(&self, transport: Transport) -> &T {
         match transport {
             Transport::Tls => &self.tls,
             Transport::WebSocket => &self.websocket,
@@ -196,13 +183,50 @@ impl ByTransport {
         }
     }
 
+    /// All of them, each beside the same transport's of another.
+    pub(crate) fn beside<'a, U>(&'a self, other: &'a ByTransport<U>) -> [(&'a T, &'a U); 3] {
+        let Self { tls, websocket, tcp } = self;
+        [(tls, &other.tls), (websocket, &other.websocket), (tcp, &other.tcp)]
+    }
+}
+
+impl ByTransport<IntGauge> {
     /// All together.
     pub(crate) fn sum(&self) -> i64 {
         self.tls.get() + self.websocket.get() + self.tcp.get()
     }
 }
 
-fn both_ways(registry: &Registry, name: &str, help: &str) -> (IntCounter, IntCounter) {
-    let counters = registry.counters(name, help, &["direction"]);
-    (counters.with_label_values(&["in"]), counters.with_label_values(&["out"]))
+/// What comes and goes on connections.
+#[derive(Debug, Default)]
+pub(crate) struct Traffic<T> {
+    pub(crate) chunks_in: T,
+    pub(crate) chunks_out: T,
+    pub(crate) octets_in: T,
+    pub(crate) octets_out: T,
+}
+
+fn gauges(registry: &Registry, name: &str, help: &str) -> ByTransport<IntGauge> {
+    let gauges = registry.gauges(name, help, &["transport"]);
+    ByTransport::each(|label| gauges.with_label_values(&[label]))
+}
+
+fn traffic(registry: &Registry) -> ByTransport<Traffic<IntCounter>> {
+    let labels = ["direction", "transport"];
+    let chunks = registry.counters(
+        "mrfp_relayed_chunks_total",
+        "MSRP chunks, received from senders or queued for receivers.",
+        &labels,
+    );
+    let octets = registry.counters(
+        "mrfp_relayed_bytes_total",
+        "Octets of MSRP, received from connections or written to them, before TLS.",
+        &labels,
+    );
+    ByTransport::each(|label| Traffic {
+        chunks_in: chunks.with_label_values(&["in", label]),
+        chunks_out: chunks.with_label_values(&["out", label]),
+        octets_in: octets.with_label_values(&["in", label]),
+        octets_out: octets.with_label_values(&["out", label]),
+    })
 }

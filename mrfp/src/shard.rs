@@ -13,6 +13,7 @@ use bytes::BytesMut;
 use control::Cause;
 use ids::SeatId;
 use msrp::TransactionId;
+use prometheus::IntCounter;
 use rand::rngs::StdRng;
 use service::{clock, shutdown::Shutdown};
 
@@ -21,7 +22,7 @@ pub(crate) use local::{LocalRoom, Route};
 use crate::connection::{self, Connection, onward};
 use crate::dial::{self, Pool};
 use crate::doors::{Door, Errand, Parcel};
-use crate::metrics::Metrics;
+use crate::metrics::{ByTransport, Metrics, Traffic};
 use crate::plane::{self, Plane};
 use crate::relay::{Relay, RoomId};
 use crate::room::Roster;
@@ -59,25 +60,32 @@ pub(crate) struct Shard {
 /// What was counted since the shared counters were told: they are common to all shards, and dear in a crowd.
 #[derive(Default)]
 pub(crate) struct Tally {
-    pub(crate) octets_in: Cell<u64>,
-    pub(crate) octets_out: Cell<u64>,
+    pub(crate) traffic: ByTransport<Traffic<Cell<u64>>>,
     pub(crate) writes: Cell<u64>,
 }
 
 impl Tally {
     fn tell(&self, metrics: &Metrics) {
-        let counters = [
-            (&self.octets_in, &metrics.octets_in),
-            (&self.octets_out, &metrics.octets_out),
-            (&self.writes, &metrics.writes),
-        ];
-        for (counted, counter) in counters {
-            match counted.take() {
-                0 => {}
-                counted => counter.inc_by(counted),
-            }
+        for (counted, counters) in self.traffic.beside(&metrics.traffic) {
+            tell(&counted.chunks_in, &counters.chunks_in);
+            tell(&counted.chunks_out, &counters.chunks_out);
+            tell(&counted.octets_in, &counters.octets_in);
+            tell(&counted.octets_out, &counters.octets_out);
         }
+        tell(&self.writes, &metrics.writes);
     }
+}
+
+fn tell(counted: &Cell<u64>, counter: &IntCounter) {
+    match counted.take() {
+        0 => {}
+        counted => counter.inc_by(counted),
+    }
+}
+
+/// One more of something.
+pub(crate) fn count(counted: &Cell<u64>) {
+    counted.update(|sum| sum + 1);
 }
 
 /// How often time-outs are looked at. They are seconds long, so this much late is early enough.
@@ -275,7 +283,7 @@ impl Shard {
         // Each frame counts as one more holder of its payload, so where shards share it they count apart.
         let alone = self.plane.doors.count() == 1 || routes.len() < SHARED_MAX;
         let payload = if alone { parcel.payload.clone() } else { parcel.payload.apart() };
-        let (part, mut queued) = (parcel.part(), 0);
+        let part = parcel.part();
         for route in routes.iter() {
             if Some(route.seat) == parcel.except || !parcel.is_for(route.seat) || route.is_gone() {
                 continue;
@@ -287,10 +295,9 @@ impl Shard {
                 payload.to(&route.address)
             };
             if route.connection.push((route.lane, part), frame, self) {
-                queued += 1;
+                count(&self.tally.traffic.of(route.connection.transport).chunks_out);
             }
         }
-        self.plane.metrics.chunks_out.inc_by(queued);
         self.round.borrow_mut().push(parcel.ready);
     }
 

@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::io;
 use std::time::{Duration, Instant};
 
+use control::Transport;
 use msrp::{Frame, TransactionId};
 use tokio::net::tcp::OwnedWriteHalf;
 
@@ -150,7 +151,7 @@ impl Writer {
         &self,
         wire: &mut Wire,
         plane: &Plane,
-        (tally, room): (&Tally, &RefCell<Room>),
+        (tally, transport, room): (&Tally, Transport, &RefCell<Room>),
     ) -> Flushed {
         // What nobody will ever take is not waiting.
         if self.socket.borrow().is_none() {
@@ -162,7 +163,7 @@ impl Writer {
         let flushed = self.pump(wire, &mut room.frames, &mut writes, &mut octets);
         wire.give_back(&mut room.sealed);
         tally.writes.update(|sum| sum + writes);
-        tally.octets_out.update(|sum| sum + octets);
+        tally.traffic.of(transport).octets_out.update(|sum| sum + octets);
         self.writes.update(|sum| sum + writes);
         let behind = matches!(flushed, Flushed::Behind);
         let waits = self.outbox.borrow().octets() + if behind { SEAL_OCTETS } else { 0 };

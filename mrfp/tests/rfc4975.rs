@@ -336,7 +336,7 @@ async fn what_one_read_brings_leaves_in_one_write_for_each_connection() {
         batch.extend_from_slice(&send.encode(&mut alice.rng).to(&address).to_bytes());
     }
     // A shard tells its writes together with the octets that led to them.
-    let octets_in = "mrfp_relayed_bytes_total{direction=\"in\"}";
+    let octets_in = "mrfp_relayed_bytes_total{direction=\"in\",transport=\"tls\"}";
     let octets = stage.metric(octets_in).await + f64::from(u32::try_from(batch.len()).unwrap());
     let before = stage.metric("mrfp_writes_total").await;
 

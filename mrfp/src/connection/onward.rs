@@ -20,7 +20,7 @@ use crate::pair::legs::{Onward, Outgoing, Way};
 use crate::pair::{Origin, Spot};
 use crate::relay::Relay;
 use crate::session::Refusal;
-use crate::shard::Shard;
+use crate::shard::{Shard, count};
 
 /// The sender's side.
 impl Connection {
@@ -246,7 +246,7 @@ impl Connection {
             }
         }
         if self.push_paced(frame, shard) {
-            shard.plane.metrics.chunks_out.inc();
+            count(&shard.tally.traffic.of(self.transport).chunks_out);
             // Nobody will say what became of it.
             source.iter().for_each(|source| close(source, Ending::Complete));
         }

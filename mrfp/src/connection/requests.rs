@@ -17,7 +17,7 @@ use crate::relay::RoomId;
 use crate::reports;
 use crate::room::Passage;
 use crate::session::{self, Admitted, Kind, Message, Refusal, Session, Surroundings, Waiting};
-use crate::shard::Shard;
+use crate::shard::{Shard, count};
 
 /// What an admitted chunk came to.
 enum Outcome {
@@ -78,7 +78,7 @@ impl Connection {
     }
 
     fn send(self: &Rc<Self>, shard: &Rc<Shard>, chunk: Chunk, now: Instant) -> Result<(), Refusal> {
-        shard.plane.metrics.chunks_in.inc();
+        count(&shard.tally.traffic.of(self.transport).chunks_in);
         let head = Arc::clone(&chunk.head);
         let end = chunk.end;
         // Its answer has been sent with an earlier piece; the rest is on its way and worth nothing.
@@ -196,7 +196,7 @@ impl Connection {
     ) -> Result<Seated, Refusal> {
         let binding = ticket.relay.bind(ticket.seat, shard.index, self.number)?;
         drop(self.half_open.take());
-        shard.plane.metrics.sessions_opened.inc();
+        shard.plane.metrics.sessions_opened.of(self.transport).inc();
         shard.plane.metrics.sessions.of(self.transport).inc();
         shard.note_roster(&ticket.relay, binding.roster);
         let mut seated = Seated {

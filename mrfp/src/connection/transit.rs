@@ -18,7 +18,7 @@ use crate::doors::Errand;
 use crate::forward::{
     Answer, Failure, Ledger, Passed, Settled, Source, behind_relay, is_head_readable,
 };
-use crate::shard::Shard;
+use crate::shard::{Shard, count};
 use crate::transit::Transit;
 use crate::transit::grants::{Barred, Hop, Next, Previous};
 use service::clock;
@@ -80,7 +80,7 @@ impl Connection {
         self.through.borrow_mut().arriving = unfinished;
         if let Some(course) = course {
             self.note_open(head, chunk, &course);
-            shard.plane.metrics.chunks_in.inc();
+            count(&shard.tally.traffic.of(self.transport).chunks_in);
             if let Some(brake) = pass_on(shard, &course, chunk) {
                 self.mind_brake(brake, shard);
             }
@@ -209,7 +209,7 @@ impl Connection {
         if refused {
             tell(shard, &lost(passed));
         } else if self.push_paced(frame, shard) {
-            shard.plane.metrics.chunks_out.inc();
+            count(&shard.tally.traffic.of(self.transport).chunks_out);
         }
     }
 

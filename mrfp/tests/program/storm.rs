@@ -411,7 +411,7 @@ impl Storm {
         if tokio::time::timeout(crate::common::PATIENCE, empty).await.is_err() {
             panic!("left when all have gone: {:?}", self.left().await);
         }
-        let opened = self.stage.metric("mrfp_sessions_opened_total").await;
+        let opened = self.stage.metric("mrfp_sessions_opened_total{transport=\"tls\"}").await;
         let text = self.stage.metrics().await;
         let closed = |line: &str| {
             let value = line.strip_prefix("mrfp_sessions_closed_total{")?.split(' ').nth(1)?;
