@@ -16,7 +16,9 @@ use service::telemetry::Format;
 
 pub use admin::Admin;
 pub use check::BadConfig;
-pub use conferences::{Conferences, Leaves, Level, SessionMatch, StandingConference, Watchers};
+pub use conferences::{
+    Anonymous, Conferences, Leaves, Level, SessionMatch, StandingConference, Watchers,
+};
 pub use people::Numbers;
 pub use registration::Registration;
 pub use services::{Consent, FilterRule, Messages, Sessions};

@@ -70,8 +70,8 @@ impl Performer {
             let id = conference.id().clone();
             match effect {
                 Effect::Claim(of) => claims.extend(of),
-                Effect::DialOut { who, by } => {
-                    self.say(SipEffect::DialOut { conference: id, who, by }).await;
+                Effect::DialOut { who, by, by_shown_as } => {
+                    self.say(SipEffect::DialOut { conference: id, who, by, by_shown_as }).await;
                 }
                 Effect::Bye(seat, why) => {
                     let reason = why.as_str().to_owned();

@@ -1,7 +1,11 @@
 //! Durable appends a second: `cargo bench -p store [SECONDS]`. 512 writers, each with a conference of its own, append events
 //! of 1 KiB and wait until each is on disk; beside it, in turns, the limit: a plain loop that writes the same octets to
 //! a file and flushes it, one event at a time and 512 at a time. The disk is that of the working directory.
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a measurement prints, and ends where it cannot go on")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a measurement prints, and ends where it cannot go on"
+)]
 use std::io::Write as _;
 use std::path::Path;
 use std::time::Duration;

@@ -84,7 +84,8 @@ impl Conference {
             What::Unseated { seat, why } => self.unseated(at, *seat, *why),
             What::Invited { by, who } => {
                 self.roster.invite(who);
-                vec![Effect::DialOut { who: who.clone(), by: by.clone() }]
+                let by_shown_as = self.shown_as(by);
+                vec![Effect::DialOut { who: who.clone(), by: by.clone(), by_shown_as }]
             }
             What::Unreached { who } => self.not_reached(at, who),
             What::Ruled { ruling, .. } => self.ruled(ruling),
@@ -258,12 +259,13 @@ impl Conference {
             }
             Departed::Person(aor) => {
                 let keeps = keeps && self.roster.is_moderator(aor);
+                let hidden = self.roster.hidden(aor);
                 let seats = self.roster.drop_person(aor);
                 if keeps {
                     self.roster.found(aor);
                 }
                 if why == Why::Kicked {
-                    self.roster.bar(aor);
+                    self.roster.bar(aor, hidden);
                 }
                 (seats.clone(), seats)
             }

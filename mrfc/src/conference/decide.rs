@@ -10,8 +10,7 @@ use mls::wire::Bundle;
 use super::event::{Departed, Event, Task, What};
 use super::life::Standing;
 use super::nickname::Nickname;
-use super::nouns::{At, Blob, Came, Level, Participant, Shown, Why};
-use super::rules::Ruling;
+use super::nouns::{At, Blob, Came, Level, Participant, Why};
 use super::{About, Command, Conference, Due, Joining, Refusal, Work, policy};
 
 /// An event that may be kept and followed. Only [`Conference::decide`] makes one.
@@ -50,7 +49,7 @@ impl Decision {
     }
 }
 
-type Decided = Result<(What, Change), Refusal>;
+pub(super) type Decided = Result<(What, Change), Refusal>;
 
 impl Conference {
     /// Says what a command leads to at this time, and changes nothing.
@@ -98,25 +97,10 @@ impl Conference {
                 policy::may_invite(&self.roster, by)?;
                 What::Invited { by: by.clone(), who: who.clone() }
             }
-            Command::Kick { by, who } => {
-                policy::may_remove(&self.roster, &about.creator, by, who)?;
-                let why = if by == who { Why::Left } else { Why::Kicked };
-                return self.depart(Departed::Person(who.clone()), why);
-            }
+            Command::Kick { by, who } => return self.kick(about, by, who),
             Command::Unreached(who) => self.unreached(who)?,
-            // Somebody who is in is put out, and thereby kept out.
-            Command::Rule { by, ruling: Ruling::Ban(who) } if self.roster.has(who) => {
-                let by = by.as_ref().filter(|by| *by != who);
-                if let Some(by) = by {
-                    policy::may_remove(&self.roster, &about.creator, by, who)?;
-                }
-                return self.depart(Departed::Person(who.clone()), Why::Kicked);
-            }
-            Command::Rule { by, ruling } => self.rule(about, by.as_ref(), ruling)?,
-            Command::Expel(who) if self.roster.has(who) => {
-                return self.depart(Departed::Person(who.clone()), Why::Kicked);
-            }
-            Command::Expel(who) => return Err(Refusal::NotOnRoster(who.clone())),
+            Command::Rule { by, ruling } => return self.settle(about, by.as_ref(), ruling),
+            Command::Expel(who) => return self.expel(who),
             Command::Delete { by } => {
                 policy::may_invite(&self.roster, by)?;
                 What::Ended
@@ -174,9 +158,7 @@ impl Conference {
         }
         let max = self.terms.bounds.participants_max;
         policy::may_join(&self.roster, &self.rules, &joining.who, max)?;
-        if joining.shown == Shown::Hidden && self.level() == Some(Level::Sealed) {
-            return Err(Refusal::NotAnonymous);
-        }
+        self.may_hide(&joining.who, joining.shown)?;
         Ok(What::Joined {
             who: joining.who.clone(),
             seat: joining.seat,
@@ -207,7 +189,7 @@ impl Conference {
     }
 
     /// Someone goes for good: the focus proposes to remove every leaf of theirs.
-    fn depart(&self, who: Departed, why: Why) -> Decided {
+    pub(super) fn depart(&self, who: Departed, why: Why) -> Decided {
         let named = |member: &Participant| match &who {
             Departed::Device(device) => member == device,
             Departed::Person(aor) => member.aor == *aor,

@@ -30,6 +30,8 @@ pub enum Effect {
         who: Aor,
         /// Who asked for it.
         by: Aor,
+        /// What others see of that one, if they hide.
+        by_shown_as: Option<String>,
     },
     /// End the dialog of this seat.
     Bye(SeatId, Why),

@@ -25,6 +25,7 @@
 //! | `life` | when it ends, rests, or passes to another founder |
 //! | `tail` | what is said again after a start |
 //! | `overview` | what an operator may know |
+mod anonymous;
 mod apply;
 mod command;
 mod committing;
@@ -55,6 +56,7 @@ use ids::{Aor, ConferenceId, SeatId, Seq, Term};
 use mls::identity::{FocusKey, Roots};
 use mls::ledger::Ledger;
 
+pub use anonymous::anonymous;
 pub use command::{Command, Joining};
 pub use committing::Patience;
 use committing::{Committing, View, Work};
@@ -329,12 +331,11 @@ impl Conference {
     /// A seat of the relay's room as it should be.
     pub fn seat(&self, seat: SeatId) -> Option<control::Seat> {
         let (who, seat) = self.roster.at(seat)?;
-        let hidden = self.roster.hidden(&who.aor);
-        let identities = match hidden {
-            // Others write to the number, and it is what this one writes as.
-            Some(number) => vec![anonymous(number)],
-            None => seat.identities.clone(),
-        };
+        // Others write to the number, and it is what this one writes as: the relay knows no other name.
+        let handle = self.shown_as(&who.aor);
+        let aor = handle.as_ref().and_then(|handle| handle.parse().ok());
+        let aor = aor.unwrap_or_else(|| who.aor.clone());
+        let identities = handle.map_or_else(|| seat.identities.clone(), |handle| vec![handle]);
         Some(control::Seat {
             identities,
             muted: self.roster.is_muted(&who.aor) || !seat.end.flow.sends(),
@@ -343,7 +344,7 @@ impl Conference {
             accept_wrapped_types: seat.end.accept_wrapped_types.clone(),
             matching: seat.end.matching(),
             reach: seat.end.reach(),
-            ..control::Seat::new(seat.id, who.aor.clone(), who.device.clone())
+            ..control::Seat::new(seat.id, aor, who.device.clone())
         })
     }
 
@@ -393,11 +394,6 @@ impl Conference {
         let (end, who) = self.group.ledger.as_ref()?.next_expiry()?;
         Some((At::from(end), Due::Expired(who.into())))
     }
-}
-
-/// What others see in place of a name (RFC 4575, 5.6).
-pub fn anonymous(number: u32) -> String {
-    format!("sip:anonymous-{number}@anonymous.invalid")
 }
 
 /// What is due.

@@ -80,9 +80,11 @@ impl Conference {
             aor: aor.clone(),
             moderator: self.roster.is_moderator(aor),
             muted: self.roster.is_muted(aor),
-            shown_as: self.roster.hidden(aor).map(super::anonymous),
+            shown_as: self.shown_as(aor),
             devices: self.devices_of(aor),
         });
+        let mut barred: Vec<Aor> = self.roster.barred().map(|(aor, _)| aor.clone()).collect();
+        barred.dedup();
         Some(Overview {
             uri: self.uri(),
             creator: about.creator.clone(),
@@ -93,7 +95,7 @@ impl Conference {
             rules: self.rules.clone(),
             group,
             people: people.collect(),
-            barred: self.roster.barred().cloned().collect(),
+            barred,
         })
     }
 

@@ -23,8 +23,13 @@ pub enum Refusal {
     #[error("the conference is locked")]
     Locked,
     /// Group keys show every member who the others are.
-    #[error("nobody is anonymous in a sealed conference")]
+    #[error(
+        "nobody is anonymous in a sealed conference: the group key shows its members who the others are"
+    )]
     NotAnonymous,
+    /// Others have seen the name.
+    #[error("you are here under your name; leave before you come back without it")]
+    KnownByName,
     /// Without a moderator nobody could be asked any more.
     #[error("the last moderator cannot give the role up; hand it on first")]
     LastModerator,

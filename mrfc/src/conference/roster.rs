@@ -42,7 +42,8 @@ struct Person {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Roster {
     people: BTreeMap<Aor, Person>,
-    barred: BTreeSet<Aor>,
+    /// Each with the number it was known by, if it hid.
+    barred: BTreeSet<(Aor, Option<u32>)>,
     muted: BTreeSet<Aor>,
     hidden: u32,
     seats: BTreeMap<SeatId, Participant>,
@@ -56,7 +57,7 @@ impl Roster {
 
     /// Puts somebody who is called on the roster. A bar is lifted.
     pub(super) fn invite(&mut self, who: &Aor) {
-        self.barred.remove(who);
+        self.unbar(who);
         self.people.entry(who.clone()).or_default().invited = true;
     }
 
@@ -196,19 +197,33 @@ impl Roster {
         self.people.values_mut().for_each(|person| *person = moderator());
     }
 
-    /// Lets a person in again.
-    pub(super) fn unbar(&mut self, who: &Aor) {
-        self.barred.remove(who);
+    /// The person that others know by this number, in or kept out.
+    pub(super) fn behind(&self, number: u32) -> Option<&Aor> {
+        let here = self.people.iter().find(|(_, person)| person.hidden == Some(number));
+        let out = || self.barred.iter().find(|(_, hidden)| *hidden == Some(number));
+        here.map(|(aor, _)| aor).or_else(|| out().map(|(aor, _)| aor))
     }
 
-    /// Keeps a person out until invited again.
-    pub(super) fn bar(&mut self, who: &Aor) {
-        self.barred.insert(who.clone());
+    /// Lets a person in again.
+    pub(super) fn unbar(&mut self, who: &Aor) {
+        self.barred.retain(|(barred, _)| barred != who);
+    }
+
+    /// Keeps a person, who was known by this number or by name, out until invited again.
+    pub(super) fn bar(&mut self, who: &Aor, hidden: Option<u32>) {
+        self.barred.insert((who.clone(), hidden));
     }
 
     /// Whether this person is kept out.
     pub fn is_barred(&self, who: &Aor) -> bool {
-        self.barred.contains(who)
+        // None sorts before every number.
+        let first = self.barred.range((who.clone(), None)..).next();
+        first.is_some_and(|(barred, _)| barred == who)
+    }
+
+    /// Whether this person is kept out by name.
+    pub(super) fn is_barred_by_name(&self, who: &Aor) -> bool {
+        self.barred.contains(&(who.clone(), None))
     }
 
     /// Whether this person belongs to the conference.
@@ -258,8 +273,8 @@ impl Roster {
         devices.map(|(device, seat)| (device, seat.as_ref()))
     }
 
-    /// Who is kept out.
-    pub fn barred(&self) -> impl Iterator<Item = &Aor> {
+    /// Who is kept out, each with the number it was known by, if it hid.
+    pub fn barred(&self) -> impl Iterator<Item = &(Aor, Option<u32>)> {
         self.barred.iter()
     }
 
@@ -356,7 +371,7 @@ mod tests {
         roster.seat(&dave, seat(1));
 
         assert_eq!(roster.drop_person(&dave.aor), [SeatId(1)]);
-        roster.bar(&dave.aor);
+        roster.bar(&dave.aor, None);
         assert!(roster.is_barred(&dave.aor) && !roster.has(&dave.aor));
 
         roster.invite(&dave.aor);

@@ -53,6 +53,26 @@ pub enum Ruling {
     Dismiss(Aor),
 }
 
+/// How a ruling is said of somebody.
+type OfSomebody = fn(Aor) -> Ruling;
+
+impl Ruling {
+    /// Whom it is about, and how it is said of somebody.
+    pub(super) fn person(&self) -> Option<(&Aor, OfSomebody)> {
+        match self {
+            Self::Lock(_) | Self::PrivateMessages(_) | Self::Nicknames(_) | Self::Subject(_) => {
+                None
+            }
+            Self::Mute(who) => Some((who, Self::Mute)),
+            Self::Unmute(who) => Some((who, Self::Unmute)),
+            Self::Ban(who) => Some((who, Self::Ban)),
+            Self::Unban(who) => Some((who, Self::Unban)),
+            Self::Appoint(who) => Some((who, Self::Appoint)),
+            Self::Dismiss(who) => Some((who, Self::Dismiss)),
+        }
+    }
+}
+
 impl Default for Rules {
     fn default() -> Self {
         Self { locked: false, private_messages: true, nicknames: true, subject: None }
@@ -65,16 +85,13 @@ impl Conference {
         &self.rules
     }
 
-    /// Whether a ruling may be made, and changes something.
+    /// Whether a ruling changes something. Whoever makes it may.
     pub(super) fn rule(
         &self,
         about: &About,
         by: Option<&Aor>,
         ruling: &Ruling,
     ) -> Result<What, Refusal> {
-        if by.is_some_and(|by| !self.roster.is_moderator(by)) {
-            return Err(Refusal::NotModerator);
-        }
         let spared = |who: &Aor| by.is_some_and(|by| by != who) && *who == about.creator;
         let new = match ruling {
             Ruling::Lock(it) => *it != self.rules.locked,
@@ -133,7 +150,7 @@ impl Conference {
             Ruling::Unmute(who) => return self.muted(who, false),
             Ruling::Ban(who) => {
                 self.roster.declined(who);
-                self.roster.bar(who);
+                self.roster.bar(who, None);
             }
             Ruling::Unban(who) => self.roster.unbar(who),
             Ruling::Appoint(who) => self.roster.appoint(who, true),

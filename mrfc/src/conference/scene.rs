@@ -22,8 +22,8 @@ pub struct Scene {
     pub people: Vec<Seen>,
     /// Who was there a moment ago.
     pub gone: Vec<Seen>,
-    /// Who is kept out.
-    pub barred: Vec<Aor>,
+    /// Who is kept out, each with the number to show in place of the name.
+    pub barred: Vec<(Aor, Option<u32>)>,
 }
 
 /// Somebody in a conference.
@@ -83,7 +83,7 @@ impl Scene {
     /// # Errors
     /// [`Refusal::Barred`], [`Refusal::NotWatcher`].
     pub fn admits(&self, who: &Aor, open: bool) -> Result<(), Refusal> {
-        if self.barred.contains(who) {
+        if self.barred.iter().any(|(barred, _)| barred == who) {
             return Err(Refusal::Barred);
         }
         let belongs = self.people.iter().any(|seen| seen.aor == *who);
@@ -159,7 +159,8 @@ impl Conference {
             let how = Some((parting.why, parting.at.into()));
             let (device, place) = (parting.device.clone(), Place::Gone { how });
             let stand = Stand { device, nickname: None, place };
-            match gone.iter_mut().find(|seen| seen.aor == parting.aor) {
+            let same = |seen: &&mut Seen| seen.aor == parting.aor && seen.hidden == parting.hidden;
+            match gone.iter_mut().find(same) {
                 Some(seen) => seen.devices.push(stand),
                 None => gone.push(Seen {
                     aor: parting.aor.clone(),

@@ -33,6 +33,9 @@ pub struct Conferences {
     /// Who may watch who is in a conference (RFC 4575): its `participants`, or `everybody` who can log in and was not put
     /// out. Default `participants`.
     pub watchers: Watchers,
+    /// Who may be anonymous in open conferences (RFC 3323): `nobody`, `participants` though not who makes one, or
+    /// `everybody`. Default `participants`; others get 433. In sealed ones nobody is: the group key shows who is who.
+    pub anonymous: Anonymous,
     /// Seconds between two notifications to one watcher; what happens meanwhile comes in one. 5 (RFC 4575, 3.9).
     pub notify_secs: u64,
     /// People in the list of an INVITE that makes a conference and calls them (RFC 5366). 100; above it 413.
@@ -89,6 +92,18 @@ pub enum Leaves {
     HandOn,
 }
 
+/// Who may be anonymous in open conferences.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Anonymous {
+    /// Nobody.
+    Nobody,
+    /// Who joins a conference that is there.
+    Participants,
+    /// Also who makes it.
+    Everybody,
+}
+
 /// Who may watch a conference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -132,6 +147,7 @@ impl Default for Conferences {
             private_messages: true,
             session_match: SessionMatch::Strict,
             watchers: Watchers::Participants,
+            anonymous: Anonymous::Participants,
             notify_secs: 5,
             list_recipients_max: 100,
             list_consent: Consent::Domain,

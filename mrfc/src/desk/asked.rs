@@ -127,7 +127,7 @@ impl Desk {
 
     /// What is so already is no failure.
     async fn rule(&mut self, by: Option<Aor>, ruling: Ruling, reply: Reply<()>) {
-        let removes = matches!(&ruling, Ruling::Ban(who) if self.conference.roster().has(who));
+        let removes = self.conference.puts_out(by.as_ref(), &ruling);
         match self.run(&Command::Rule { by, ruling }).await {
             Ok(()) if removes => self.confirmed(reply).await,
             Ok(()) | Err(Refusal::NothingNew) => drop(reply.send(Ok(()))),

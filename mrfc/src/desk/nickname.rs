@@ -21,6 +21,7 @@ pub(super) const fn status(outcome: &Result<(), Refusal>) -> u16 {
         | Refusal::NotModerator
         | Refusal::Locked
         | Refusal::NotAnonymous
+        | Refusal::KnownByName
         | Refusal::LastModerator
         | Refusal::NotWatcher
         | Refusal::Barred

@@ -47,6 +47,8 @@ pub struct SeatGiven {
     pub path: String,
     /// The hash of the relay's certificate, for `a=fingerprint`.
     pub fingerprint: String,
+    /// What others see in place of the name, and what is to be written as, if whoever sits there hides.
+    pub shown_as: Option<String>,
 }
 
 impl fmt::Debug for SeatGiven {
@@ -81,6 +83,8 @@ pub enum SipEffect {
         who: Aor,
         /// Who asked for it.
         by: Aor,
+        /// What others see of that one, if they hide.
+        by_shown_as: Option<String>,
     },
     /// Those who watch this conference may look again.
     Changed {

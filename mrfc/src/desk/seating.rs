@@ -47,10 +47,11 @@ impl Seating {
     }
 
     /// The relay has a seat ready.
-    pub(super) fn seated(&mut self, seat: SeatId, path: String, fingerprint: String) -> Seated {
+    pub(super) fn seated(&mut self, given: SeatGiven) -> Seated {
+        let (seat, path) = (given.seat, given.path.clone());
         let former = self.paths.insert(seat, path.clone());
         match self.waiting.remove(&seat) {
-            Some(waiting) => match waiting.reply.send(Ok(SeatGiven { seat, path, fingerprint })) {
+            Some(waiting) => match waiting.reply.send(Ok(given)) {
                 Ok(()) => Seated::Known,
                 Err(_) => Seated::NobodyWaits,
             },

@@ -12,11 +12,11 @@ use mls::wire::{self, CommitResult};
 use store::Entry;
 use tracing::{debug, info, warn};
 
-use super::Shared;
 use super::ask::FromRelay;
 use super::registry::{Asks, Notices};
 use super::seating::{Seated, Seating};
 use super::watched::Watched;
+use super::{SeatGiven, Shared};
 use crate::conference::{
     Command, Conference, Effect, Participant, Recovered, Refusal, Told, What, Why,
 };
@@ -317,12 +317,11 @@ impl Desk {
     }
 
     async fn seated(&mut self, seat: SeatId, path: String) {
-        if self.conference.roster().at(seat).is_none() {
-            return;
-        }
+        let Some((who, _)) = self.conference.roster().at(seat) else { return };
+        let shown_as = self.conference.shown_as(&who.aor);
         let face = self.shared.relays.face(&self.relay());
         let fingerprint = face.map(|face| face.fingerprint).unwrap_or_default();
-        match self.seating.seated(seat, path, fingerprint) {
+        match self.seating.seated(SeatGiven { seat, path, fingerprint, shown_as }) {
             Seated::Known => {}
             Seated::NobodyWaits => self.gone(seat, Why::Away).await,
             Seated::Moved => self.gone(seat, Why::RelayLost).await,

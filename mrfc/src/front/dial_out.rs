@@ -16,6 +16,7 @@ use super::dialogs::Call;
 use super::end::House;
 use super::fork::Fork;
 use super::offer::{Place, answer_of};
+use super::privacy::anonymous;
 use super::screen::{ALLOW, SUPPORTED};
 use super::{Done, Front, WhatFor};
 use crate::config::Level;
@@ -28,6 +29,8 @@ pub(super) struct Ringing {
     request: Request,
     called: Called,
     seat: SeatId,
+    /// What others see in place of the name of who is called.
+    shown_as: Option<String>,
     description: Bytes,
     state: State,
     /// It has said that it rings.
@@ -51,7 +54,9 @@ struct Called {
     conference: ConferenceId,
     level: Level,
     who: Aor,
-    by: Aor,
+    /// Who asked for it, as the called one may see.
+    by: String,
+    shown: Shown,
     device: DeviceId,
     flow: FlowId,
     target: Uri,
@@ -98,18 +103,29 @@ const LATE: Duration = Duration::from_secs(32);
 
 impl Front {
     /// The desk wants somebody called.
-    pub(super) fn dial(&mut self, conference: &ConferenceId, who: &Aor, by: &Aor) {
+    pub(super) fn dial(
+        &mut self,
+        conference: &ConferenceId,
+        who: &Aor,
+        (by, by_shown_as): (&Aor, Option<String>),
+    ) {
         let history = self.guest_lists.take(conference, who);
         let bindings = self.registrar.newest(who, clock::now());
         let level = self.desks.level(conference).unwrap_or(self.config.conferences.level);
         let willing = self.may_be_called(who, by);
+        let discreet = self.referrals.was_discreet(conference, who).then(anonymous);
+        let by = by_shown_as.or(discreet).unwrap_or_else(|| by.to_string());
         let called: Vec<Called> = bindings
             .iter()
             .filter(|_| willing)
-            .filter_map(|binding| self.called(conference, level, (who, by), binding))
+            .filter_map(|binding| self.called(conference, level, (who, &by), binding))
             .collect();
         let status = match () {
             () if !willing => Status::FORBIDDEN,
+            // Whoever names somebody who hides does not learn that they are here.
+            () if self.dialogs.shown_as(conference, who).is_some() => {
+                Status::TEMPORARILY_UNAVAILABLE
+            }
             () if !bindings.is_empty() => Status::OK,
             () if self.users.knows(who) => Status::TEMPORARILY_UNAVAILABLE,
             () => Status::NOT_FOUND,
@@ -131,7 +147,7 @@ impl Front {
         &mut self,
         conference: &ConferenceId,
         level: Level,
-        (who, by): (&Aor, &Aor),
+        (who, by): (&Aor, &str),
         binding: &Binding,
     ) -> Option<Called> {
         let target = binding.uri.parse().ok()?;
@@ -146,10 +162,11 @@ impl Front {
         if is_in || self.joins(who, &device) || self.ringing.values().any(rings) {
             return None;
         }
-        let (conference, who, by) = (conference.clone(), who.clone(), by.clone());
+        let shown = self.shown_when_called(who, level);
+        let (conference, who, by) = (conference.clone(), who.clone(), by.to_owned());
         let (flow, path) = (binding.flow, binding.path.clone());
         let history = None;
-        Some(Called { conference, level, who, by, device, flow, target, path, history })
+        Some(Called { conference, level, who, by, shown, device, flow, target, path, history })
     }
 
     fn seat_for(&mut self, called: Called) {
@@ -164,7 +181,7 @@ impl Front {
                 peer_path: None,
                 end: End::default(),
                 came: Came::DialedOut,
-                shown: Shown::Named,
+                shown: device.shown,
             };
             let given = desks.join(&device.conference, joiner).await;
             Done::Seated(Box::new(Seated { called: device, given }))
@@ -201,11 +218,16 @@ impl Front {
             self.release(&called.conference, seat, Gone::Refused);
             return self.dial_ended(&called.conference, &called.who, Status::SERVER_INTERNAL_ERROR);
         };
+        let request = match &given.shown_as {
+            Some(shown) => request.with(super::hiding::shown_as(), format!("<{shown}>")),
+            None => request,
+        };
         let since = clock::now();
         let key = self.endpoint.request(since, called.flow, request.clone());
-        let state = State::Ringing;
+        let (state, shown_as) = (State::Ringing, given.shown_as);
         let alerting = false;
-        let ringing = Ringing { request, called, seat, description, state, alerting, since };
+        let ringing =
+            Ringing { request, called, seat, shown_as, description, state, alerting, since };
         self.ringing.insert(key, ringing);
     }
 
@@ -214,7 +236,6 @@ impl Front {
         let contact = self.contact(&called.conference, false)?;
         let from = NameAddr::new(focus.clone()).with_tag(&random_tag(&mut self.rng));
         let to = NameAddr::new(SipUri::from(&called.who));
-        let by = NameAddr::new(SipUri::from(&called.by));
         let request = Request::new(Method::Invite, called.target.clone())
             .with(Name::MaxForwards, 70)
             .with(Name::From, from)
@@ -223,7 +244,7 @@ impl Front {
             .with(Name::CSeq, CSeq { number: 1, method: Method::Invite })
             .with(Name::Contact, contact)
             .with(Name::PAssertedIdentity, NameAddr::new(focus))
-            .with(Name::ReferredBy, by)
+            .with(Name::ReferredBy, format!("<{}>", called.by))
             .with(Name::Allow, ALLOW)
             .with(Name::Supported, SUPPORTED.join(", "));
         let request = match called.history.clone() {
@@ -270,6 +291,7 @@ impl Front {
             seat: ringing.seat,
             person: ringing.called.who.clone(),
             device: ringing.called.device.clone(),
+            shown_as: ringing.shown_as.clone(),
             flow: ringing.called.flow,
             peer_path: None,
             end: End::default(),
@@ -289,6 +311,9 @@ impl Front {
                 ringing.state = State::Answered(id.clone());
                 let (conference, who) = (call.conference.clone(), call.person.clone());
                 self.metrics.dial_out("answered");
+                if let Some(shown) = &call.shown_as {
+                    self.note_hidden(call.flow, &who, &conference, shown);
+                }
                 self.supersede(&call);
                 self.dialogs.insert(call);
                 self.answered(&id, answered);

@@ -25,6 +25,8 @@ pub(crate) struct Call {
     pub(crate) person: Aor,
     /// Which device.
     pub(crate) device: DeviceId,
+    /// What others see in place of the name, if this person hides.
+    pub(crate) shown_as: Option<String>,
     /// The connection it is spoken on.
     pub(crate) flow: FlowId,
     /// What the peer last said about its end; `None` while the answer to our offer is to come with the ACK.
@@ -113,6 +115,13 @@ impl Dialogs {
         self.seats.range(seat(0)..=seat(u64::MAX)).map(|(_, id)| id.clone()).collect()
     }
 
+    /// What others see of somebody who is in a conference and hides.
+    pub(crate) fn shown_as(&self, conference: &ConferenceId, who: &Aor) -> Option<&str> {
+        let seat = |n| (conference.clone(), SeatId(n));
+        let calls = self.seats.range(seat(0)..=seat(u64::MAX)).filter_map(|(_, id)| self.find(id));
+        calls.filter(|call| call.person == *who).find_map(|call| call.shown_as.as_deref())
+    }
+
     /// The dialogs on a connection.
     pub(crate) fn on(&self, flow: FlowId) -> Vec<DialogId> {
         self.flows.get(&flow).into_iter().flatten().cloned().collect()
@@ -173,6 +182,7 @@ mod tests {
             seat: SeatId(seat),
             person: "sip:alice@example.net".parse().unwrap(),
             device: "urn:uuid:00000000-0000-4000-8000-000000000001".parse().unwrap(),
+            shown_as: None,
             flow: FlowId(flow),
             peer_path: None,
             end: End::default(),

@@ -24,14 +24,19 @@ impl Front {
         let id = self.in_dialog(flow, request, author)?;
         let nothing = || Response::to(request, Status::NO_SUCH_DIALOG);
         let call = self.dialogs.find(&id).ok_or_else(nothing)?;
-        let (conference, level) = (call.conference.clone(), call.level);
+        let (conference, level, hides) =
+            (call.conference.clone(), call.level, call.shown_as.is_some());
         let content = Content::of(request)?;
         self.admit(request, author, &content)?;
         if level == Level::Sealed && content.protection() != Protection::EndToEnd {
             let refused = Response::to(request, Status::UNSUPPORTED_MEDIA_TYPE);
             return Err(refused.with(Name::Accept, mls::wire::MLS));
         }
-        self.tell_others(request, (&conference, &id), author)?;
+        let privacy = match hides {
+            true => Privacy::whole(),
+            false => self.privacy_of(request, author)?,
+        };
+        self.tell_others(request, (&conference, &id), (author, privacy))?;
         self.metrics.message(Status::ACCEPTED);
         // RFC 3428, 7: nobody has read it yet.
         Ok(with_protection(Response::to(request, Status::ACCEPTED), request))
@@ -41,7 +46,7 @@ impl Front {
         &mut self,
         request: &Request,
         (conference, except): (&ConferenceId, &DialogId),
-        author: &Aor,
+        (author, privacy): (&Aor, Privacy),
     ) -> Result<(), Response> {
         let mut others = self.dialogs.in_conference(conference);
         others.retain(|id| id != except);
@@ -51,7 +56,6 @@ impl Front {
             let refused = Response::to(request, Status::FORBIDDEN);
             return Err(refused.with(Name::Warning, warning));
         }
-        let privacy = Privacy::of(request)?;
         let now = clock::now();
         for id in others {
             let Some(flow) = self.dialogs.find(&id).map(|call| call.flow) else { continue };
@@ -66,7 +70,7 @@ impl Front {
             for name in [Name::ContentType, Name::ContentEncoding, Name::ContentLanguage] {
                 copy.headers.copy(&name, &request.headers);
             }
-            copy.body = request.body.clone();
+            copy.body = privacy.body(request);
             self.endpoint.request(now, flow, copy);
         }
         Ok(())

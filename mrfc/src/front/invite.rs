@@ -15,6 +15,7 @@ use super::dialogs::Call;
 use super::dispatch::Reply;
 use super::end::{House, Names};
 use super::guests::{Guests, no_list_here, unpacked};
+use super::hiding::{Comes, Wish, shown_as, unmet};
 use super::offer::{Answered, Offered, Place, offer_of, peer_path};
 use super::recipients::FOR_INVITE;
 use super::screen::with_abilities;
@@ -35,6 +36,8 @@ pub(super) struct Joining {
     renews: Option<DialogId>,
     /// Who is called once it is answered.
     guests: Guests,
+    /// How its person wants to be seen.
+    wish: Wish,
     since: Instant,
 }
 
@@ -92,7 +95,13 @@ impl Front {
             Wanted::New(_) => None,
         };
         let level = level.unwrap_or(self.config.conferences.level);
-        let (mut joining, joiner) = self.joiner(flow, request, person, level, None)?;
+        let comes = match &wanted {
+            Wanted::Known(_) => Comes::ToOne,
+            Wanted::New(_) => Comes::ToMakeOne,
+        };
+        let wish = self.wish(request, &person, (level, comes))?;
+        let (mut joining, mut joiner) = self.joiner(flow, request, person, level, None)?;
+        (joining.wish, joiner.shown) = (wish, wish.shown);
         joining.guests = guests;
         let desks = self.desks.clone();
         self.join(key, request, joining, async move {
@@ -163,8 +172,8 @@ impl Front {
             shown: Shown::Named,
         };
         let since = clock::now();
-        let guests = Guests::default();
-        let joining = Joining { flow, person, device, level, offer, renews, guests, since };
+        let (guests, wish) = (Guests::default(), Wish::default());
+        let joining = Joining { flow, person, device, level, offer, renews, guests, wish, since };
         Ok((joining, joiner))
     }
 
@@ -260,7 +269,8 @@ impl Front {
             Err(refusal) => {
                 self.metrics.join("refused", took);
                 if let Some(request) = self.request(key) {
-                    self.respond(key, refusal::response(&request, &refusal, &self.domain));
+                    let refused = refusal::response(&request, &refusal, &self.domain);
+                    self.respond(key, unmet(&request, refused, joining.wish));
                 }
                 return;
             }
@@ -287,7 +297,7 @@ impl Front {
         conference: ConferenceId,
         given: &SeatGiven,
     ) {
-        let Joining { flow, person, device, level, offer, renews, guests, since: _ } = joining;
+        let Joining { flow, person, device, level, offer, renews, guests, .. } = joining;
         let (room, by) = (conference.clone(), person.clone());
         let before = renews.as_ref().and_then(|id| self.dialogs.find(id)).map(|call| call.origin);
         // RFC 3264, 8: a changed description is the same session, one version on.
@@ -300,7 +310,11 @@ impl Front {
             return self.answer(key, Status::NOT_ACCEPTABLE_HERE);
         };
         let tag = random_tag(&mut self.rng);
-        let response = self.ok(request, &conference, description.clone()).with_to_tag(&tag);
+        let mut response = self.ok(request, &conference, description.clone()).with_to_tag(&tag);
+        if let Some(shown) = &given.shown_as {
+            response = response.with(shown_as(), format!("<{shown}>"));
+            self.note_hidden(flow, &person, &conference, shown);
+        }
         let path = offer.as_ref().map(|offered| peer_path(offered.offer.media()));
         let end = offer.map(|offered| offered.end).unwrap_or_default();
         let (seat, unacknowledged) = (given.seat, Some(key));
@@ -326,6 +340,7 @@ impl Front {
                         seat,
                         person,
                         device,
+                        shown_as: given.shown_as.clone(),
                         flow,
                         peer_path: path,
                         end,

@@ -3,12 +3,16 @@
 use std::collections::{HashMap, HashSet};
 
 use ids::Aor;
-use store::{Attempt, Registration, Store};
+use store::{Attempt, Deed, Registration, Store};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use crate::config::Config;
+
 /// What waits to be written. Some seconds of a large deployment.
 const WAITING_MAX: usize = 4_096;
+/// Lines of the audit that are kept where no operator says how many.
+const DEEDS_MAX: u32 = 100_000;
 /// What is written at once.
 const BATCH_MAX: usize = 256;
 
@@ -17,6 +21,21 @@ const BATCH_MAX: usize = 256;
 enum Line {
     Person(Aor, Vec<Registration>),
     Attempt(Attempt),
+    Deed(Deed),
+}
+
+/// How many lines of each kind are kept.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Kept {
+    attempts_max: u32,
+    deeds_max: u32,
+}
+
+impl Kept {
+    pub(crate) fn of(config: &Config) -> Self {
+        let deeds_max = config.admin.as_ref().map_or(DEEDS_MAX, |admin| admin.audit_max);
+        Self { attempts_max: config.registration.audit_max, deeds_max }
+    }
 }
 
 /// The front's end of it.
@@ -29,10 +48,10 @@ pub(crate) struct Keeper {
 }
 
 impl Keeper {
-    /// Writes to this store; of attempts it keeps so many.
-    pub(crate) fn start(store: Store, attempts_max: u32) -> Self {
+    /// Writes to this store.
+    pub(crate) fn start(store: Store, kept: Kept) -> Self {
         let (lines, waiting) = mpsc::channel(WAITING_MAX);
-        let writing = tokio::spawn(write(store, waiting, attempts_max));
+        let writing = tokio::spawn(write(store, waiting, kept));
         Self { lines, writing, missed: HashSet::new() }
     }
 
@@ -50,6 +69,11 @@ impl Keeper {
         self.lines.try_send(Line::Attempt(attempt)).is_ok()
     }
 
+    /// Somebody did something that the audit holds; whether that is going to be written.
+    pub(crate) fn deed(&self, deed: Deed) -> bool {
+        self.lines.try_send(Line::Deed(deed)).is_ok()
+    }
+
     /// Whose registrations must be offered again.
     pub(crate) fn missed(&mut self) -> HashSet<Aor> {
         std::mem::take(&mut self.missed)
@@ -64,15 +88,16 @@ impl Keeper {
     }
 }
 
-async fn write(store: Store, mut waiting: mpsc::Receiver<Line>, attempts_max: u32) {
+async fn write(store: Store, mut waiting: mpsc::Receiver<Line>, kept: Kept) {
     let mut batch = Vec::with_capacity(BATCH_MAX);
     while waiting.recv_many(&mut batch, BATCH_MAX).await > 0 {
         // The last word on a person counts.
-        let (mut people, mut attempts) = (HashMap::new(), Vec::new());
+        let (mut people, mut attempts, mut deeds) = (HashMap::new(), Vec::new(), Vec::new());
         for line in batch.drain(..) {
             match line {
                 Line::Person(aor, registrations) => drop(people.insert(aor, registrations)),
                 Line::Attempt(attempt) => attempts.push(attempt),
+                Line::Deed(deed) => deeds.push(deed),
             }
         }
         if !people.is_empty()
@@ -81,9 +106,14 @@ async fn write(store: Store, mut waiting: mpsc::Receiver<Line>, attempts_max: u3
             tracing::warn!(%error, "registrations were not kept");
         }
         if !attempts.is_empty()
-            && let Err(error) = store.note_attempts(attempts, attempts_max).await
+            && let Err(error) = store.note_attempts(attempts, kept.attempts_max).await
         {
             tracing::warn!(%error, "attempts to register were not noted");
+        }
+        for deed in deeds {
+            if let Err(error) = store.note_deed(deed, kept.deeds_max).await {
+                tracing::warn!(%error, "the audit could not be kept");
+            }
         }
     }
 }

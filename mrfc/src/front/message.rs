@@ -255,8 +255,8 @@ impl Front {
             let asserted = NameAddr::new(SipUri::from(author));
             copy = copy.with(Name::PAssertedIdentity, asserted);
         }
-        if inside {
-            copy.headers.copy(&Name::Privacy, &request.headers);
+        if let Some(wish) = privacy.onward(inside) {
+            copy = copy.with(Name::Privacy, wish);
         }
         copy = way.path.iter().fold(copy, |copy, hop| copy.with(Name::Route, hop));
         // What protects it is for us to say, and not for its sender.

@@ -17,6 +17,7 @@ mod dispatch;
 mod end;
 mod fork;
 mod guests;
+mod hiding;
 mod in_dialog;
 mod invite;
 mod keeper;
@@ -234,7 +235,7 @@ impl Front {
             core_names,
             registrar: recalled(Registrar::new(bounds), &parts.known),
             temporary: Temporary::new(&mut rng),
-            keeper: Keeper::start(parts.store, config.registration.audit_max),
+            keeper: Keeper::start(parts.store, keeper::Kept::of(&config)),
             roots: parts.roots,
             calls: Calls::new(limits.calls_max),
             endpoint: Endpoint::new(endpoint_limits, seed),
@@ -370,7 +371,9 @@ impl Front {
 
     fn effect(&mut self, effect: SipEffect) {
         match effect {
-            SipEffect::DialOut { conference, who, by } => self.dial(&conference, &who, &by),
+            SipEffect::DialOut { conference, who, by, by_shown_as } => {
+                self.dial(&conference, &who, (&by, by_shown_as));
+            }
             SipEffect::Changed { conference } => self.scene_changed(&conference),
             SipEffect::Deleted { conference } => self.scene_gone(&conference),
             SipEffect::Bye { conference, seat, reason } => self.hang_up(&conference, seat, &reason),

@@ -71,7 +71,7 @@ impl Front {
             return Err(refuse(Status::FORBIDDEN));
         }
         let contact = request.headers.contact().map_err(|_| refuse(Status::BAD_REQUEST))?;
-        Privacy::of(request)?;
+        let privacy = self.privacy_of(request, &caller)?;
         let limits = &self.config.limits;
         if self.dialogs.len() + self.pairs.dialogs() + 2 > limits.dialogs_max
             || self.pairs.len_on(flow) + self.dialogs.len_on(flow)
@@ -82,7 +82,7 @@ impl Front {
         if self.ways_of(flow, request, &callee).is_empty() {
             return Err(refuse(Status::TEMPORARILY_UNAVAILABLE));
         }
-        let Some(terms) = self.through_relay(&caller, &callee) else {
+        let Some(terms) = self.through_relay(&caller, &callee, privacy) else {
             self.respond(key, refuse(Status::TRYING));
             self.ring(key, flow, (caller, callee), None);
             return Ok(None);
@@ -94,7 +94,7 @@ impl Front {
     }
 
     /// Whether this session goes through a relay of ours, and on which terms.
-    fn through_relay(&self, caller: &Aor, callee: &Aor) -> Option<RoomTerms> {
+    fn through_relay(&self, caller: &Aor, callee: &Aor, privacy: Privacy) -> Option<RoomTerms> {
         let sessions = &self.config.sessions;
         let one_of = |list: &[String]| {
             let is = |aor: &Aor, entry: &String| {
@@ -103,7 +103,11 @@ impl Front {
             list.iter().any(|entry| is(caller, entry) || is(callee, entry))
         };
         let charge = sessions.charge || one_of(&sessions.charge_for);
-        let relayed = charge || sessions.through_relay || one_of(&sessions.through_relay_for);
+        // RFC 3323, 5.2: a relay of ours is where the media of whoever hides it seems to come from.
+        let relayed = charge
+            || privacy.hides_media()
+            || sessions.through_relay
+            || one_of(&sessions.through_relay_for);
         let message_octets_max = self.config.limits.message_bytes_max;
         relayed.then_some(RoomTerms { message_octets_max, charge })
     }
@@ -415,9 +419,8 @@ impl Front {
             .with_to_tag(&tag)
             .with(Name::Contact, contact)
             .with(Name::Allow, ALLOW);
-        if response.headers.text(&Name::Privacy).is_none_or(|wish| wish.contains("none")) {
-            let asserted = NameAddr::new(SipUri::from(&callee.person));
-            answer = answer.with(Name::PAssertedIdentity, asserted);
+        if let Some(asserted) = Privacy::of_answer(response).asserted(&callee.person) {
+            answer = answer.with(Name::PAssertedIdentity, NameAddr::new(SipUri::from(asserted)));
         }
         answer.headers.copy(&Name::ContentType, &response.headers);
         answer.body = body;

@@ -1,5 +1,6 @@
 //! REFER to a conference (RFC 4579, 5.5 and 5.11; RFC 3515): a moderator has the focus call somebody, or removes
 //! somebody. Answered 200, then told by NOTIFY how it went, unless the moderator asked not to be (RFC 4488).
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use ids::{Aor, ConferenceId};
@@ -76,12 +77,23 @@ const LATE: Duration = Duration::from_secs(120);
 
 /// Everybody who wants to know. As many as there may be tasks at the desks.
 #[derive(Debug, Default)]
-pub(super) struct Referrals(Vec<Referral>);
+pub(super) struct Referrals(Vec<Referral>, Discreet);
+
+/// Who is to be called for a moderator who wants not to be named to them (RFC 3323), by the REFER, and since when.
+type Discreet = HashMap<TransactionKey, (ConferenceId, Aor, Instant)>;
 
 impl Referrals {
     /// The REFER got no 200.
     pub(super) fn forget(&mut self, key: TransactionKey) {
         self.0.retain(|referral| referral.key != key);
+    }
+
+    /// Whether whoever has somebody called wants not to be named to them. Said once: the desk may ask for the call
+    /// before or after the REFER is answered, or when nobody waits for the answer any more.
+    pub(super) fn was_discreet(&mut self, conference: &ConferenceId, who: &Aor) -> bool {
+        let before = self.1.len();
+        self.1.retain(|_, (into, whom, _)| into != conference || whom != who);
+        self.1.len() < before
     }
 
     /// The connection is gone.
@@ -132,10 +144,11 @@ impl Front {
         let Target::Conference(conference) = self.target(request) else {
             return Err(Response::to(request, Status::NOT_FOUND));
         };
-        if self.referrals.0.len() >= self.config.limits.calls_max {
+        if self.referrals.0.len().max(self.referrals.1.len()) >= self.config.limits.calls_max {
             return Err(overloaded(request));
         }
         let (who, deed) = read(request)?;
+        let privacy = self.privacy_of(request, author)?;
         let in_dialog = request.headers.to().is_ok_and(|to| to.tag().is_some());
         let inside = if in_dialog { Some(self.in_dialog(flow, request, author)?) } else { None };
         let asked = Asked { conference: conference.clone(), deed, flow, inside };
@@ -148,6 +161,10 @@ impl Front {
         let by = self.known_dialog(request, &conference).unwrap_or_else(|| author.clone());
         if by != *author {
             tracing::info!(%conference, %author, %by, "a REFER by the dialog that it names");
+        }
+        if deed == Deed::Invite && privacy.hides() {
+            let discreet = (conference.clone(), who.clone(), clock::now());
+            self.referrals.1.insert(key, discreet);
         }
         let desks = self.desks.clone();
         let work = async move {
@@ -176,6 +193,9 @@ impl Front {
     /// The desk has answered a REFER.
     pub(super) fn referred(&mut self, key: TransactionKey, referred: Referred) {
         let Referred { asked, result } = referred;
+        if result.is_err() {
+            self.referrals.1.remove(&key);
+        }
         let Some(request) = self.request(key) else { return self.referrals.forget(key) };
         if let Err(refused) = result {
             self.referrals.forget(key);
@@ -245,6 +265,7 @@ impl Front {
     pub(super) fn referrals_late(&mut self, now: Instant) {
         let wait = self.config.limits.ring() + LATE;
         let late = |referral: &Referral| now >= referral.since + wait;
+        self.referrals.1.retain(|_, (_, _, since)| now < *since + wait);
         while let Some(at) = self.referrals.0.iter().position(late) {
             let referral = self.referrals.0.remove(at);
             if let Some(mut subscription) = referral.subscription {

@@ -18,7 +18,7 @@ pub(crate) fn status(refusal: &Refusal) -> Status {
         | Refusal::Founder
         | Refusal::NoNicknames => Status::FORBIDDEN,
         // RFC 5079.
-        Refusal::NotAnonymous => Status::ANONYMITY_DISALLOWED,
+        Refusal::NotAnonymous | Refusal::KnownByName => Status::ANONYMITY_DISALLOWED,
         Refusal::Full | Refusal::TooManyOwn => Status::BUSY_HERE,
         Refusal::Exists
         | Refusal::NothingNew

@@ -10,7 +10,7 @@ use super::Api;
 use super::json::{Json, named};
 use super::login::Person;
 use super::problem::Problem;
-use crate::conference::{Rules, Ruling};
+use crate::conference::{Rules, Ruling, anonymous};
 use crate::config::Level;
 use crate::desk::{NewConference, Refusal, Standing};
 use crate::front::refused_with;
@@ -23,9 +23,9 @@ pub(super) struct Shown {
     private_messages: bool,
     nicknames: bool,
     subject: Option<String>,
-    moderators: Vec<Aor>,
-    muted: Vec<Aor>,
-    banned: Vec<Aor>,
+    moderators: Vec<String>,
+    muted: Vec<String>,
+    banned: Vec<String>,
 }
 
 /// What is to change; what is not named stays.
@@ -87,15 +87,15 @@ pub(super) async fn show(
         api.desks.glance(&named::<ConferenceId>(&id)?).await.map_err(|why| problem(&why))?;
     scene.admits(&person, false).map_err(|why| problem(&why))?;
     let moderates = scene.is_moderator(&person);
-    let open = scene.people.iter().filter(|seen| seen.hidden.is_none());
     let (mut moderators, mut muted) = (Vec::new(), Vec::new());
-    for seen in open {
-        let aor = || seen.aor.clone();
-        moderators.extend(seen.moderator.then(aor));
-        muted.extend(seen.muted.then(aor));
+    for seen in &scene.people {
+        let known = || shown(&seen.aor, seen.hidden);
+        moderators.extend(seen.moderator.then(known));
+        muted.extend(seen.muted.then(known));
     }
     let Rules { locked, private_messages, nicknames, subject } = scene.rules;
-    let banned = if moderates { scene.barred } else { Vec::new() };
+    let barred = scene.barred.iter().filter(|_| moderates);
+    let banned = barred.map(|(aor, hidden)| shown(aor, *hidden)).collect();
     let uri = scene.uri;
     Ok(Answer(Shown {
         uri,
@@ -107,6 +107,11 @@ pub(super) async fn show(
         muted,
         banned,
     }))
+}
+
+/// What others see of somebody.
+fn shown(aor: &Aor, hidden: Option<u32>) -> String {
+    hidden.map_or_else(|| aor.to_string(), anonymous)
 }
 
 /// A conference to be made.

@@ -7,6 +7,7 @@ mod calling;
 mod certified;
 mod directory;
 mod enumeration;
+mod hiding;
 mod inviting;
 mod joining;
 mod kamailio;

@@ -29,7 +29,7 @@ async fn world(change: impl FnOnce(&mut Config)) -> World {
 }
 
 /// A request with a proof of this user, and with If-Match where a version is given.
-async fn call(
+pub(crate) async fn call(
     world: &World,
     user: &str,
     (method, path): (&str, &str),

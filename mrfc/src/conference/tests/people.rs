@@ -86,7 +86,7 @@ fn only_a_moderator_invites_and_puts_out() {
     assert_eq!(world.run(&kick("alice", "eve")), Err(Refusal::NotOnRoster(aor("eve"))));
 
     world.run(&invite("alice", "carol")).unwrap();
-    let call = Effect::DialOut { who: aor("carol"), by: aor("alice") };
+    let call = Effect::DialOut { who: aor("carol"), by: aor("alice"), by_shown_as: None };
     assert_eq!(world.seen.last(), Some(&call));
 }
 

@@ -179,7 +179,7 @@ async fn an_invitation_calls_and_a_lost_connection_hangs_up() {
     assert_eq!(refused, Err(Refusal::NotModerator));
     rig.desks.invite(&room7(), &aor("alice"), aor("bob")).await.unwrap();
     let (conference, who, by) = (room7(), aor("bob"), aor("alice"));
-    assert_eq!(rig.effect().await, SipEffect::DialOut { conference, who, by });
+    assert_eq!(rig.effect().await, SipEffect::DialOut { conference, who, by, by_shown_as: None });
 
     rig.arrive("bob").await;
     let seat = rig.seat("bob");

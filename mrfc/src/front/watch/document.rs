@@ -18,7 +18,9 @@ pub(super) enum Eyes {
 /// The whole conference.
 pub(super) fn document(scene: &Scene, eyes: Eyes) -> ConferenceInfo {
     let people = scene.people.iter().map(|seen| user(seen, eyes));
-    let users: Vec<User> = people.filter(|user| !user.endpoints.is_empty()).collect();
+    let mut users: Vec<User> = people.filter(|user| !user.endpoints.is_empty()).collect();
+    // The roster is in the order of names, of which the places of those who hide would tell.
+    users.sort_by(|a, b| a.entity.cmp(&b.entity));
     let connected = |endpoint: &Endpoint| {
         use Status::{Alerting, DialingIn, DialingOut, Disconnected};
         let out = [Disconnected, DialingOut, DialingIn, Alerting];
@@ -77,7 +79,9 @@ fn user(seen: &Seen, eyes: Eyes) -> User {
     User {
         entity,
         state: State::Full,
-        display_text: nickname.clone(),
+        display_text: nickname
+            .clone()
+            .or_else(|| seen.hidden.map(|number| format!("Anonymous {number}"))),
         nickname,
         roles: vec![role.to_owned()],
         endpoints,
@@ -255,6 +259,27 @@ mod tests {
         assert_eq!(bob.endpoints[0].entity, "sip:anonymous-3@anonymous.invalid;gr=1");
         let xml = document.to_xml();
         assert!(!xml.contains("bob") && !xml.contains("urn:uuid"));
+    }
+
+    #[test]
+    fn cevt_09_the_order_of_users_does_not_tell_where_a_name_would_stand() {
+        let mut hidden = seen("bob", here(Came::DialedIn, true));
+        hidden.hidden = Some(1);
+        let named = |name: &str| seen(name, here(Came::DialedIn, true));
+
+        let shown =
+            document(&scene(vec![named("alice"), hidden, named("carol")], Vec::new()), Eyes::Other);
+
+        let users: Vec<&str> = shown.users.iter().map(|user| user.entity.as_str()).collect();
+        assert_eq!(
+            users,
+            ["sip:alice@example.net", "sip:anonymous-1@anonymous.invalid", "sip:carol@example.net"]
+        );
+        let mut late = seen("zoe", here(Came::DialedIn, true));
+        late.hidden = Some(2);
+        let shown = document(&scene(vec![named("carol"), late], Vec::new()), Eyes::Other);
+        assert_eq!(shown.users[0].entity, "sip:anonymous-2@anonymous.invalid");
+        assert_eq!(shown.users[0].display_text.as_deref(), Some("Anonymous 2"));
     }
 
     #[test]
