@@ -92,7 +92,8 @@ impl Wire<'_> {
                 self.send(record, &[]);
             }
             4 => {
-                let (kind, content) = (self.octet(), self.octets());
+                // A zero would be padding, and the kind what stands before it.
+                let (kind, content) = (self.octet().max(1), self.octets());
                 let said = if kind == DATA { &*content } else { &[] };
                 let record = self.peer.seal(kind, &content, 0);
                 self.send(record, said);
