@@ -1,6 +1,7 @@
 //! Charges for single messages: which of them cost something, one row for each in the store, and one line of JSON for
 //! each in the operator's file. A relay tells of a message until it hears that the charge is kept; it hears that after
 //! the row is on disk, and a row that is there already is not written twice.
+use std::io::SeekFrom;
 use std::path::{Path, PathBuf};
 
 use control::{Charge, Ending};
@@ -8,7 +9,7 @@ use ids::{Aor, ConferenceId, SeatId};
 use serde::Serialize;
 use store::{ChargeRecord, NewCharge, Store};
 use tokio::fs::{File, OpenOptions};
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _, AsyncWriteExt as _};
 use tokio::sync::mpsc;
 use tracing::warn;
 
@@ -29,6 +30,10 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
+    /// The seat that nobody has: whoever has all the others, in a conference. Its messages are for the conference, and a
+    /// record does not name everybody who was in it.
+    pub(crate) const EVERYBODY: SeatId = SeatId(0);
+
     /// A ledger, kept by a task that ends with its last handle.
     pub(crate) fn start(store: Store, file: Option<PathBuf>) -> Self {
         let (charges, waiting) = mpsc::unbounded_channel();
@@ -93,6 +98,11 @@ async fn keep(
     file: Option<PathBuf>,
     mut waiting: mpsc::UnboundedReceiver<(NewCharge, Done)>,
 ) {
+    if let Some(path) = &file
+        && let Err(error) = end_line(path).await
+    {
+        warn!(%error, path = %path.display(), "the file of charges cannot be looked at");
+    }
     // What was kept and not written before the last end.
     write_lines(&store, file.as_deref()).await;
     let mut batch = Vec::new();
@@ -141,6 +151,22 @@ struct Line<'a> {
     result: u16,
     started_ms: u64,
     ended_ms: u64,
+}
+
+/// A line that a crash has cut does not take the next one along.
+async fn end_line(path: &Path) -> std::io::Result<()> {
+    let mut file = match File::options().read(true).append(true).open(path).await {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        opened => opened?,
+    };
+    if file.metadata().await?.len() == 0 {
+        return Ok(());
+    }
+    file.seek(SeekFrom::End(-1)).await?;
+    if file.read_u8().await? == b'\n' {
+        return Ok(());
+    }
+    file.write_all(b"\n").await
 }
 
 async fn append(path: &Path, records: &[ChargeRecord]) -> std::io::Result<()> {
@@ -205,5 +231,67 @@ mod tests {
 
         assert_eq!((aborted.octets, aborted.charged, aborted.status), (100, 0, 0));
         assert_eq!((refused.charged, refused.status), (0, 413));
+    }
+
+    /// A record in a new store, and where it is.
+    async fn stored(folder: &Path) -> Store {
+        let store = Store::open(&folder.join("mrfc.sqlite")).await.unwrap();
+        let charge = charge("text/plain", "", Ending::Complete).unwrap();
+        assert!(store.charge(charge.clone()).await.unwrap());
+        assert!(!store.charge(charge).await.unwrap(), "it was written twice");
+        store
+    }
+
+    /// The records of the file's lines, once there are so many.
+    async fn lines(file: &Path, count: usize) -> Vec<i64> {
+        loop {
+            let text = std::fs::read_to_string(file).unwrap_or_default();
+            let record = |line: &str| -> Option<i64> {
+                serde_json::from_str::<serde_json::Value>(line).ok()?["record"].as_i64()
+            };
+            let records: Vec<i64> = text.lines().filter_map(record).collect();
+            assert!(records.len() <= count, "{text}");
+            if records.len() == count {
+                return records;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn s3_35_what_was_kept_and_not_written_before_a_crash_is_written_at_the_next_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("charges.jsonl");
+        let store = stored(folder.path()).await;
+
+        let _ledger = Ledger::start(store.clone(), Some(file.clone()));
+
+        lines(&file, 1).await;
+    }
+
+    #[tokio::test]
+    async fn s3_35_a_line_that_a_crash_has_cut_does_not_take_the_next_one_along() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("charges.jsonl");
+        std::fs::write(&file, "{\"record\":0,\"sess").unwrap();
+        let store = stored(folder.path()).await;
+
+        let _ledger = Ledger::start(store.clone(), Some(file.clone()));
+
+        lines(&file, 1).await;
+    }
+
+    #[tokio::test]
+    async fn s3_35_a_crash_between_line_and_mark_repeats_the_line_under_the_same_number() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("charges.jsonl");
+        let store = stored(folder.path()).await;
+        let records = store.charges_without_line(10).await.unwrap();
+        append(&file, &records).await.unwrap();
+
+        let _ledger = Ledger::start(store.clone(), Some(file.clone()));
+
+        let lines = lines(&file, 2).await;
+        assert_eq!(lines.first(), lines.last());
     }
 }

@@ -79,6 +79,11 @@ impl Legs {
         (legs, rest)
     }
 
+    /// Where charges are kept.
+    pub(crate) fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
     /// Has a room with these two seats made, and waits for their places.
     pub(crate) async fn open(
         &self,

@@ -5,11 +5,12 @@
 //! crash is seen by the relay as the repetition it is.
 use bytes::Bytes;
 use control::RoomOrder;
-use ids::{Key, SeatId, Seq};
+use ids::{ConferenceId, Key, SeatId, Seq};
 use mls::wire::{self, WelcomeDelivery};
 use tokio::sync::mpsc;
 use tracing::warn;
 
+use crate::charging::Ledger;
 use crate::conference::{Announced, Conference, Effect, Participant, Told};
 use crate::desk::SipEffect;
 use crate::relays::Relays;
@@ -48,15 +49,13 @@ impl Keys {
 /// The hands of a desk.
 #[derive(Clone, Debug)]
 pub(crate) struct Performer {
-    relays: Relays,
-    sip: mpsc::Sender<SipEffect>,
+    pub(crate) relays: Relays,
+    pub(crate) sip: mpsc::Sender<SipEffect>,
+    /// Where messages are charged, if they are.
+    pub(crate) charging: Option<Ledger>,
 }
 
 impl Performer {
-    pub(crate) fn new(relays: Relays, sip: mpsc::Sender<SipEffect>) -> Self {
-        Self { relays, sip }
-    }
-
     /// Carries effects out in their order. Returns whose KeyPackages are wanted from the directory.
     pub(crate) async fn all(
         &self,
@@ -79,12 +78,33 @@ impl Performer {
                 }
                 effect => {
                     for order in orders(conference, &mut keys, effect) {
+                        let order = self.charged(&conference.uri(), &id, order).await;
                         self.order(conference, relay, order).await;
                     }
                 }
             }
         }
         claims
+    }
+
+    /// The order of a conference whose messages are charged. Who has which seat is on disk before the relay can tell of a
+    /// message, also if we are not there to hear of it.
+    async fn charged(&self, uri: &str, id: &ConferenceId, order: RoomOrder) -> RoomOrder {
+        let Some(ledger) = &self.charging else { return order };
+        // What could not be noted is warned of where it failed; people talk on, and the record lacks a name.
+        match order {
+            RoomOrder::Open(room) => {
+                if let Ok(uri) = uri.parse() {
+                    ledger.seated(id, Ledger::EVERYBODY, &uri).await.ok();
+                }
+                RoomOrder::Open(control::Room { charge: true, ..room })
+            }
+            RoomOrder::Seat(seat) => {
+                ledger.seated(id, seat.seat, &seat.aor).await.ok();
+                RoomOrder::Seat(seat)
+            }
+            other => other,
+        }
     }
 
     /// Gives one order to a relay that is not the conference's any more.

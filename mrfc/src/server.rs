@@ -226,8 +226,7 @@ impl Server {
         let issuer = issuer(&config)?;
         let (roots, identities) = (issuer.roots().clone(), Identities::load(&config)?);
         let (registry, health) = (Registry::new(), Health::new());
-        let watch = identities.watch(&registry);
-        let metrics = Metrics::new(&registry);
+        let (watch, metrics) = (identities.watch(&registry), Metrics::new(&registry));
         let (store, policies, known) = open_store(&config.store.path).await?;
         let logins = Logins::new(Arc::clone(&users), &config.domain, metrics.clone());
         let (relays, heard) = relays(&config, &identities, logins)?;
@@ -244,6 +243,7 @@ impl Server {
             wall: clock::wall,
             limits: desk_limits(&config),
             nicknames: config.conferences.nickname_policy()?,
+            charging: config.conferences.charge.then(|| legs.ledger().clone()),
         })
         .await?;
         standing::make(&desks, &config.conferences).await?;

@@ -274,3 +274,33 @@ async fn f9_s3_35_s3_36_through_the_relay_each_whole_message_is_charged_once_and
     callee.leg.hang_up().await;
     caller.ended().await;
 }
+
+#[tokio::test]
+async fn f6_s3_35_a_message_in_a_charged_conference_is_charged_once_for_all_who_were_sent_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("charges.jsonl");
+    let settings = [
+        ("MRFC_CONFERENCES__CHARGE", "true"),
+        ("MRFC_SESSIONS__CHARGE_FILE", file.to_str().unwrap()),
+    ];
+    let house = House::with(&settings);
+    let (alice, mut chair, _bob, mut seat) = crate::two(&house).await;
+    let carol = house.guest("carol").await;
+    let mut third = carol.join(&chair.conference).await;
+    chair.added(&carol.aor).await;
+
+    chair.say("to both of you").await;
+    seat.hears(&alice.aor, "to both of you").await;
+    third.hears(&alice.aor, "to both of you").await;
+    third.say("to you two").await;
+    chair.hears(&carol.aor, "to you two").await;
+
+    // What the devices say to the focus about the group's key costs nothing.
+    let lines = charges(&file, 2).await;
+    for (line, from) in lines.iter().zip([&alice.aor, &carol.aor]) {
+        assert_eq!((&line["from"], &line["receivers"]), (&from.as_str().into(), &2.into()));
+        assert_eq!((&line["media_type"], &line["result"]), (&"message/mls".into(), &200.into()));
+        let room = format!("sip:{}@localhost", chair.conference.id());
+        assert_eq!(line["to"], serde_json::json!([room]));
+    }
+}

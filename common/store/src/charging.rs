@@ -39,7 +39,7 @@ pub struct ChargeRecord {
     pub charge: NewCharge,
     /// Whose message it was.
     pub from: Option<String>,
-    /// Who else had a seat.
+    /// Who else had a seat; of a room with a seat 0 only that, which stands for everybody.
     pub to: Vec<String>,
 }
 
@@ -118,8 +118,9 @@ impl Store {
     pub async fn charges_without_line(&self, max: u32) -> Result<Vec<ChargeRecord>, Error> {
         let rows = sqlx::query(
             "SELECT m.*, (SELECT aor FROM charged_seats s WHERE s.conference = m.conference AND \
-             s.seat = m.seat) AS sender, (SELECT group_concat(aor, ' ') FROM charged_seats s WHERE \
-             s.conference = m.conference AND s.seat <> m.seat) AS others FROM charged_messages m \
+             s.seat = m.seat) AS sender, COALESCE((SELECT aor FROM charged_seats s WHERE s.conference = \
+             m.conference AND s.seat = 0), (SELECT group_concat(aor, ' ') FROM charged_seats s WHERE \
+             s.conference = m.conference AND s.seat <> m.seat)) AS others FROM charged_messages m \
              WHERE line = 0 ORDER BY record LIMIT $1",
         )
         .bind(i64::from(max))

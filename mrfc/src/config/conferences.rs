@@ -43,6 +43,9 @@ pub struct Conferences {
     /// Who may be called so (RFC 5360): `domain`, every user of this domain, or `nobody`. Default `domain`; for a list
     /// with anybody else its sender gets 470, and no conference.
     pub list_consent: Consent,
+    /// Whether each message of every conference is charged: one record, with to how many it went. Records are where those of
+    /// sessions are (`sessions.charge_file`, and the store). Default false.
+    pub charge: bool,
     /// What becomes of a conference when its creator leaves it for good: it goes on (`stay`), ends (`end`), or whoever
     /// moderates longest takes the creator's place (`hand-on`). Default `stay`.
     pub creator_leaves: Leaves,
@@ -151,6 +154,7 @@ impl Default for Conferences {
             notify_secs: 5,
             list_recipients_max: 100,
             list_consent: Consent::Domain,
+            charge: false,
             creator_leaves: Leaves::Stay,
             lifetime_secs: 0,
             idle_secs: 30 * 24 * 3600,

@@ -37,6 +37,7 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::charging::Ledger;
 use crate::conference::{self, Bounds, NicknamePolicy, Terms};
 use crate::config::Level;
 use crate::relays::{Heard, Relays};
@@ -79,6 +80,8 @@ pub struct DeskParts {
     pub limits: DeskLimits,
     /// The nicknames of every conference.
     pub nicknames: NicknamePolicy,
+    /// Where each message of every conference is charged, if it is.
+    pub(crate) charging: Option<Ledger>,
 }
 
 impl fmt::Debug for DeskParts {
@@ -167,6 +170,7 @@ struct Shared {
     wall: fn() -> SystemTime,
     limits: DeskLimits,
     nicknames: NicknamePolicy,
+    charging: Option<Ledger>,
     registry: Registry,
     counting: figures::Counting,
     seats: Mutex<Range<u64>>,
@@ -181,7 +185,7 @@ impl Desks {
     /// The store failed, or holds a journal that this program cannot follow.
     pub async fn open(parts: DeskParts) -> Result<Self, OpenError> {
         let DeskParts { store, relays, heard, roots, focus, domain, sip, wall, .. } = parts;
-        let (limits, nicknames) = (parts.limits, parts.nicknames);
+        let (limits, nicknames, charging) = (parts.limits, parts.nicknames, parts.charging);
         let shared = Shared {
             store,
             relays,
@@ -192,6 +196,7 @@ impl Desks {
             wall,
             limits,
             nicknames,
+            charging,
             registry: Registry::new(limits.remembered, limits.conferences_max),
             counting: figures::Counting::default(),
             seats: Mutex::new(0..0),

@@ -78,7 +78,11 @@ fn rested(due: Option<SystemTime>, rest: Option<SystemTime>) -> Option<SystemTim
 
 impl Desk {
     fn new(shared: Arc<Shared>, conference: Conference, seating: Seating) -> Self {
-        let performer = Performer::new(shared.relays.clone(), shared.sip.clone());
+        let performer = Performer {
+            relays: shared.relays.clone(),
+            sip: shared.sip.clone(),
+            charging: shared.charging.clone(),
+        };
         let answers = Keys::of_answers(conference.seq());
         let (tail, rest) = (Vec::new(), None);
         let (watched, over, ended) = (Watched::default(), false, false);
@@ -309,7 +313,7 @@ impl Desk {
                 let relay = self.relay();
                 self.performer.order(&self.conference, &relay, answer).await;
             }
-            // No conference of ours is charged yet.
+            // The ledger takes charges before the desks hear of anything.
             RoomNotice::Charged(charge) => {
                 debug!(conference = %self.conference.id(), ?charge, "a charge nobody asked for");
             }

@@ -5,6 +5,7 @@
 mod browser;
 mod calling;
 mod certified;
+mod charging;
 mod directory;
 mod enumeration;
 mod hiding;

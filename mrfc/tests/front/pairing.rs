@@ -1,7 +1,7 @@
 //! Flow F9: sessions between two people (RFC 4975; 3GPP TS 24.247, A.4.3), from device to device and through a relay, and
 //! what is charged for them. The relay here gives places and carries no media; with a real one it is tested in the
 //! root's `tests/`.
-use control::{Charge, Ending, Level, RoomNotice, RoomOrder};
+use control::{Ending, Level, RoomNotice, RoomOrder};
 use ids::SeatId;
 use sip::dialog::Dialog;
 use sip::endpoint::TransactionKey;
@@ -9,6 +9,7 @@ use sip::header::{Name, ReasonValue};
 use sip::sdp::{Setup, Through};
 use sip::{Method, Request, Response, Status};
 
+use crate::charging::{lines, told};
 use crate::phone::Phone;
 use crate::relay::{Manner, path};
 use crate::world::{DOMAIN, World};
@@ -64,7 +65,10 @@ async fn acknowledge(phone: &Phone, calling: &Request, answer: &Response, body: 
 }
 
 /// Alice and bob in a session, and what each was told of the other's end.
-async fn session(alice: &mut Phone, bob: &mut Phone) -> (Dialog, Dialog, String, String) {
+pub(crate) async fn session(
+    alice: &mut Phone,
+    bob: &mut Phone,
+) -> (Dialog, Dialog, String, String) {
     let callee = bob.aor.user().to_owned();
     let calling = call(alice, &callee, &end("alice", "actpass"));
     let (key, invite) = bob.incoming().await;
@@ -305,25 +309,12 @@ async fn f9_s3_35_each_message_is_charged_once_however_often_the_relay_tells_of_
     let mut bob = Phone::registered(&world, "bob", 1).await;
     session(&mut alice, &mut bob).await;
     let room = world.relay.last_pair();
-    let told = |message_id: &str, seat: u64, kind: &str, ending: Ending| {
-        RoomNotice::Charged(Charge {
-            seat: SeatId(seat),
-            receivers: 1,
-            message_id: message_id.into(),
-            octets: 12,
-            content_type: kind.into(),
-            wrapped_type: String::new(),
-            ending,
-            started_ms: 5,
-            ended_ms: 9,
-        })
-    };
     for notice in [
-        told("m1", 1, "text/plain", Ending::Complete),
-        told("m1", 1, "text/plain", Ending::Complete),
-        told("typing", 1, "application/im-iscomposing+xml", Ending::Complete),
-        told("m2", 2, "image/png", Ending::Aborted),
-        told("m1", 2, "text/plain", Ending::Complete),
+        told("m1", SeatId(1), "text/plain", Ending::Complete),
+        told("m1", SeatId(1), "text/plain", Ending::Complete),
+        told("typing", SeatId(1), "application/im-iscomposing+xml", Ending::Complete),
+        told("m2", SeatId(2), "image/png", Ending::Aborted),
+        told("m1", SeatId(2), "text/plain", Ending::Complete),
     ] {
         world.relay.tell(&room, notice);
     }
@@ -349,17 +340,4 @@ async fn f9_s3_35_each_message_is_charged_once_however_often_the_relay_tells_of_
     );
     assert_eq!(lines[0]["to"][0], bob.as_str());
     assert_eq!(lines[0]["session"], room.as_str());
-}
-
-/// The lines of the file, once there are so many.
-async fn lines(file: &std::path::Path, count: usize) -> Vec<serde_json::Value> {
-    loop {
-        let text = std::fs::read_to_string(file).unwrap_or_default();
-        let lines: Vec<_> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-        assert!(lines.len() <= count, "{text}");
-        if lines.len() == count {
-            return lines;
-        }
-        tokio::task::yield_now().await;
-    }
 }

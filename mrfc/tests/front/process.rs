@@ -9,7 +9,7 @@ use crate::raw::Raw;
 use crate::world::Files;
 
 /// A running program: where it speaks SIP. It ends with its parent.
-fn started(files: &Files) -> (std::process::Child, std::net::SocketAddr) {
+pub(crate) fn started(files: &Files) -> (std::process::Child, std::net::SocketAddr) {
     let mut child = Command::new(env!("CARGO_BIN_EXE_mrfc"))
         .args(["serve", "--exit-with-parent", "--config"])
         .arg(files.config())

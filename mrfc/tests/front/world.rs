@@ -153,7 +153,7 @@ impl Files {
         Self::with(&DevCa::new("control", clock::wall()).unwrap(), relay)
     }
 
-    fn with(ca: &DevCa, relay: SocketAddr) -> Self {
+    pub(crate) fn with(ca: &DevCa, relay: SocketAddr) -> Self {
         let folder = tempfile::tempdir().unwrap();
         ca.issue_files(&[DOMAIN, "127.0.0.1"], folder.path(), "server").unwrap();
         ca.issue_files(&["mrfc"], folder.path(), "focus").unwrap();

@@ -316,6 +316,7 @@ async fn open(
         wall: service::clock::wall,
         limits,
         nicknames: NicknamePolicy::new(true, Duration::from_secs(600), Nickname::parse("admin")),
+        charging: None,
     };
     (Desks::open(parts).await.unwrap(), effects)
 }
