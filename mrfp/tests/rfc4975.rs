@@ -5,6 +5,8 @@ mod common;
 mod receivers;
 #[path = "rfc4975/sessions.rs"]
 mod sessions;
+#[path = "rfc4975/sharing.rs"]
+mod sharing;
 
 use common::{Got, Person, Stage, id, message, seat, text};
 use control::{Level, RoomNotice};
