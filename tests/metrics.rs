@@ -91,6 +91,25 @@ fn dashboards_and_alerts_would_find_the_names_operators_know() {
     }
 }
 
+#[test]
+fn figures_of_the_relay_tell_transports_directions_and_reasons_apart() {
+    let labels: [(&str, &[&str]); 8] = [
+        ("mrfp_sessions", &["transport"]),
+        ("mrfp_connections", &["transport"]),
+        ("mrfp_sessions_opened_total", &["transport"]),
+        ("mrfp_sessions_closed_total", &["reason"]),
+        ("mrfp_relayed_chunks_total", &["direction", "transport"]),
+        ("mrfp_relayed_bytes_total", &["direction", "transport"]),
+        ("mrfp_slow_consumer_disconnects_total", &["reason"]),
+        ("mrfp_dropped_chunks_total", &["reason"]),
+    ];
+    let exported = mrfp::metrics();
+    for (name, wanted) in labels {
+        let found = exported.iter().find(|metric| metric.name == name).unwrap();
+        assert_eq!(found.labels, wanted, "{name}");
+    }
+}
+
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).to_owned()
 }

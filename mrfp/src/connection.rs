@@ -393,7 +393,7 @@ impl Connection {
                 return false;
             }
             Err(Full) => {
-                self.too_slow(shard);
+                self.too_slow(shard, "full");
                 return false;
             }
         }
@@ -416,13 +416,14 @@ impl Connection {
         let Some(frame) = frame else { return };
         match self.writer.push_urgent(frame) {
             Ok(()) => self.mark_dirty(shard),
-            Err(_full) => self.too_slow(shard),
+            Err(_full) => self.too_slow(shard, "full"),
         }
     }
 
-    fn too_slow(&self, shard: &Shard) {
-        tracing::debug!(self.number, "its outbox is full");
-        shard.plane.metrics.slow_disconnects.inc();
+    /// Ends a connection that reads too slowly: its outbox or the process is full, or its socket blocked.
+    fn too_slow(&self, shard: &Shard, reason: &str) {
+        tracing::debug!(self.number, reason, "it reads too slowly");
+        shard.plane.metrics.slow_disconnects.with_label_values(&[reason]).inc();
         shard.plane.metrics.dropped_chunks.with_label_values(&["slow"]).inc();
         self.end(Cause::Slow);
     }
@@ -446,7 +447,7 @@ impl Connection {
             // The task must now wait for the socket to become writable, too.
             Flushed::Behind if !was_behind => self.attention.call(),
             Flushed::Behind => {}
-            Flushed::Overfull => self.too_slow(shard),
+            Flushed::Overfull => self.too_slow(shard, "process"),
             Flushed::Broken(error) => {
                 tracing::debug!(%error, self.number, "write");
                 self.end(Cause::Disconnected);

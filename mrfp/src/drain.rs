@@ -1,11 +1,11 @@
-//! Stopping in good order: no new seats, sessions go on until they are gone or the deadline has passed, and so do the
-//! URIs of clients that have logged in: each is taken for a session that goes through it. SIGTERM,
-//! `GET /drain` and an order of the focus lead here alike.
+//! Stopping in good order: no new seats, and sessions go on until they are gone or the deadline has passed. What passes
+//! through for clients that have logged in holds a drain as long as something of it is on its way: who is logged in and
+//! idle waits for nothing, and the focus could not call it away. SIGTERM, `GET /drain` and an order of the focus lead here
+//! alike.
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use control::Notice;
-use service::clock;
 use service::ops::Health;
 use service::shutdown::Shutdown;
 
@@ -44,12 +44,13 @@ impl Drain {
         self.health.drain();
         plane.drain();
         let sessions = || {
-            let relayed = plane.transit.as_ref().map_or(0, |it| it.living(clock::now()));
+            let passing = plane.transit.as_ref().map_or(0, |it| it.in_flight());
             let sessions = u64::try_from(plane.metrics.sessions.sum()).unwrap_or(0);
-            sessions.saturating_add(u64::try_from(relayed).unwrap_or(0))
+            sessions.saturating_add(u64::try_from(passing).unwrap_or(0))
         };
         tracing::info!(sessions = sessions(), "draining");
-        if sessions() > 0 {
+        let anybody = plane.transit.as_ref().is_some_and(|it| it.len() > 0);
+        if sessions() > 0 || anybody {
             tokio::time::sleep(Duration::from_secs(self.config.delay_secs)).await;
         }
         accepting.trigger();
@@ -57,7 +58,8 @@ impl Drain {
         let deadline = ordered.unwrap_or_else(|| Duration::from_secs(self.config.timeout_secs));
         let empty = async {
             let mut told = None;
-            while told != Some(0) {
+            // Also what waits for a socket, and for no answer, is on its way.
+            while told != Some(0) || plane.metrics.queued_octets.get() > 0 {
                 let left = sessions();
                 if told != Some(left)
                     && plane.focus.notice(Notice::Draining { sessions: left }).is_ok()
@@ -65,7 +67,7 @@ impl Drain {
                     plane.metrics.drain_sessions.set(i64::try_from(left).unwrap_or(i64::MAX));
                     told = Some(left);
                 }
-                if left > 0 {
+                if left > 0 || told == Some(0) {
                     tokio::time::sleep(LOOK).await;
                 }
             }

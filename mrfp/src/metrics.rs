@@ -24,7 +24,7 @@ pub(crate) struct Metrics {
     pub(crate) writes: IntCounter,
     pub(crate) queued_octets: IntGauge,
     pub(crate) slow_consumers: IntGauge,
-    pub(crate) slow_disconnects: IntCounter,
+    pub(crate) slow_disconnects: IntCounterVec,
     pub(crate) dropped_chunks: IntCounterVec,
     pub(crate) refusals: IntCounterVec,
     pub(crate) parse_errors: IntCounterVec,
@@ -100,9 +100,10 @@ impl Metrics {
             writes: r.counter("mrfp_writes_total", "Writes to sockets."),
             queued_octets: r.gauge("mrfp_write_queue_bytes", "Octets that wait in outboxes."),
             slow_consumers: r.gauge("mrfp_slow_consumers", "Connections that are behind."),
-            slow_disconnects: r.counter(
+            slow_disconnects: r.counters(
                 "mrfp_slow_consumer_disconnects_total",
-                "Connections closed because their outbox was full.",
+                "Connections closed because they read too slowly, by the bound they met.",
+                &["reason"],
             ),
             dropped_chunks: r.counters(
                 "mrfp_dropped_chunks_total",

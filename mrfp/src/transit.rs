@@ -44,7 +44,14 @@ pub(crate) struct Transit {
     pub(crate) dials: Dials,
     /// What waits for each connection that something may pass on to.
     brakes: Mutex<HashMap<Hop, Arc<Brake>>>,
+    /// Has as many holders besides this one as requests are on their way.
+    flights: Flight,
 }
+
+/// A request that is coming in, waits, has no answer yet, or began a message that has not ended: each holds one until
+/// nothing more is owed for it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Flight(Arc<()>);
 
 impl Transit {
     /// None where the relay is off. `authority` is where participants connect.
@@ -66,6 +73,7 @@ impl Transit {
             asked: Mutex::default(),
             dials: Dials::default(),
             brakes: Mutex::default(),
+            flights: Flight::default(),
             rules,
         })
     }
@@ -163,11 +171,14 @@ impl Transit {
         self.grants().len()
     }
 
-    /// How many of them live.
-    pub(crate) fn living(&self, now: Instant) -> usize {
-        let mut grants = self.grants();
-        grants.sweep(now);
-        grants.len()
+    /// A request is on its way.
+    pub(crate) fn begin(&self) -> Flight {
+        self.flights.clone()
+    }
+
+    /// How many requests are on their way.
+    pub(crate) fn in_flight(&self) -> usize {
+        Arc::strong_count(&self.flights.0) - 1
     }
 }
 

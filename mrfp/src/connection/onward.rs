@@ -156,6 +156,9 @@ impl Connection {
         if to.len() != 1 || !seated.is_meant_by(&chunk.head) {
             return Err(Refusal::NoSession);
         }
+        if !forward::has_room_for_paths(&chunk.head) {
+            return Err(Refusal::LongHead);
+        }
         let answered = chunk.head.method() != Some(&Method::Report);
         let source = answered.then(|| {
             let seat = Some((seated.relay.id, seated.seat()));
@@ -296,7 +299,7 @@ impl Connection {
     /// Queues a chunk whose sender is paused in time, so that it always has room.
     pub(super) fn push_paced(self: &Rc<Self>, frame: Frame, shard: &Shard) -> bool {
         if self.writer.push_paced(frame, &shard.plane).is_err() {
-            self.too_slow(shard);
+            self.too_slow(shard, "full");
             return false;
         }
         if self.writer.is_laden() {

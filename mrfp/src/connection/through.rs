@@ -10,6 +10,7 @@ use super::proof::Proof;
 use crate::auth::Question;
 use crate::brake::Brake;
 use crate::forward::{self, Ledger, Passed, Source};
+use crate::transit::Flight;
 use crate::transit::grants::{Hop, Next, Owner};
 
 /// What a connection keeps for what passes through it.
@@ -76,6 +77,9 @@ pub(crate) struct Origin {
     pub(super) relay: bool,
     /// A request that is answered by its far end: an AUTH, or one that nobody here knows.
     pub(super) head: Option<Arc<Head>>,
+    /// Held as long as something is owed for the request.
+    #[expect(dead_code, reason = "held, and counted by whoever has the others")]
+    pub(super) flight: Flight,
 }
 
 impl forward::Origin for Origin {

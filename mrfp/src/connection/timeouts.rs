@@ -43,8 +43,7 @@ impl Connection {
         let blocked_secs = shard.plane.limits.blocked_secs;
         let blocked = now.saturating_duration_since(since);
         if blocked_secs > 0 && blocked >= Duration::from_secs(blocked_secs) {
-            tracing::debug!(self.number, "its socket takes nothing");
-            self.too_slow(shard);
+            self.too_slow(shard, "blocked");
         }
     }
 }

@@ -128,7 +128,8 @@ impl Connection {
         let kept = (!send).then(|| Arc::clone(head));
         let sender = Arc::new(head.from_path().detached());
         let relay = relay.is_some();
-        let origin = Origin { hop, sender, address: address.clone(), relay, head: kept };
+        let flight = transit.begin();
+        let origin = Origin { hop, sender, address: address.clone(), relay, head: kept, flight };
         let source = Arc::new(Source::of(head, origin));
         let via = way.from.first().detached();
         Some(Arc::new(Course { next: way.next, address, via, source }))

@@ -168,11 +168,22 @@ impl Stage {
         }
     }
 
-    /// One of the relay's figures.
-    pub async fn metric(&self, line: &str) -> f64 {
+    /// One of the relay's figures: the sum of all that have this name and at least these labels.
+    pub async fn metric(&self, wanted: &str) -> f64 {
+        let parts = |series: &str| {
+            let (name, labels) = series.split_once('{').unwrap_or((series, ""));
+            let labels = labels.trim_end_matches('}').split(',').map(str::to_owned);
+            (name.to_owned(), labels.filter(|label| !label.is_empty()).collect::<Vec<_>>())
+        };
+        let (name, labels) = parts(wanted);
         let text = self.metrics().await;
-        let found = text.lines().find_map(|l| l.strip_prefix(line)?.strip_prefix(' '));
-        found.map_or(0.0, |value| value.trim().parse().unwrap())
+        let fits = |line: &str| {
+            let (series, value) = line.trim().rsplit_once(' ')?;
+            let (other, more) = parts(series);
+            let fits = other == name && labels.iter().all(|label| more.contains(label));
+            fits.then(|| value.parse::<f64>().unwrap())
+        };
+        text.lines().filter_map(fits).sum()
     }
 
     /// Waits until one of the relay's figures is as it should be.

@@ -264,7 +264,7 @@ async fn a_head_that_the_other_side_would_not_read_gets_400_and_the_session_live
     let many = "X-Many: 1\r\n".repeat(60);
     let long = format!("X-Long: {}\r\n", "x".repeat(4000)).repeat(3);
 
-    for (n, more) in [(1, many), (2, long)] {
+    for (n, more) in [(1, &many), (2, &long)] {
         let send = format!(
             "MSRP tid{n}text SEND\r\nPATHS\r\nMessage-ID: message{n}\r\n{more}\
              Content-Type: text/plain\r\n\r\nhello\r\n-------tid{n}text$\r\n"
@@ -273,6 +273,12 @@ async fn a_head_that_the_other_side_would_not_read_gets_400_and_the_session_live
         let transaction = TransactionId::parse(format!("tid{n}text").as_bytes()).unwrap();
         assert_eq!(alice.answer_to(transaction).await, 400);
     }
+    // A REPORT has no answer; it goes no further either.
+    let report = format!(
+        "MSRP tid3text REPORT\r\nPATHS\r\nMessage-ID: message9\r\nByte-Range: 1-5/5\r\n{long}\
+         Status: 000 200 OK\r\n-------tid3text$\r\n"
+    );
+    alice.says.text(&report).await;
 
     alice.send(&text("message3", "short")).await;
     assert_eq!(bob.message().await.1, b"short"[..]);

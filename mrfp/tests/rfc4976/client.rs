@@ -89,11 +89,6 @@ impl Client {
         self.stream.flush().await.unwrap();
     }
 
-    /// Ends the connection.
-    pub async fn hang_up(mut self) {
-        self.stream.shutdown().await.unwrap();
-    }
-
     /// The next message; none when the relay has closed.
     pub async fn next(&mut self) -> Option<Item> {
         soon("the next message", self.read()).await

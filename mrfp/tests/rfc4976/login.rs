@@ -3,7 +3,7 @@ use control::AuthAnswer;
 use msrp::{Credentials, DigestAlgorithm};
 
 use crate::client::{Client, hash, prove, text};
-use crate::common::{PATIENCE, Stage};
+use crate::common::{PATIENCE, Stage, soon};
 use crate::world::{RELAY, World};
 
 #[tokio::test]
@@ -273,19 +273,45 @@ async fn m4976_04_credentials_of_another_realm_are_none() {
 }
 
 #[tokio::test]
-async fn a_drain_waits_for_those_who_have_logged_in_and_takes_nobody_else() {
+async fn a_drain_waits_for_the_answer_to_what_has_passed_and_not_for_who_is_logged_in() {
     let mut world = World::with(|config| config.drain.timeout_secs = 600).await;
     let (mut alice, mut bob, paths) = world.pair().await;
-    let left = |notice: &control::Notice| match notice {
-        control::Notice::Draining { sessions } => Some(*sessions),
-        _ => None,
-    };
+    alice.send(&paths.to_bob, &text("msg1", "Hi")).await;
+    let chunk = bob.request().await;
+    assert_eq!(alice.response().await.status().unwrap().code(), 200);
 
     world.stage.shutdown.trigger();
-    assert_eq!(crate::common::soon("the notice", world.stage.focus.notice(left)).await, 1);
-    alice.send(&paths.to_bob, &text("msg1", "Hi")).await;
-    assert_eq!(bob.message().await.1, "Hi");
-    alice.hang_up().await;
+    assert_eq!(soon("the notice", world.stage.focus.notice(left)).await, 1);
+    assert!(!world.stage.served.is_finished(), "bob has not answered");
+    bob.reply(&chunk.head, msrp::Status::OK).await;
 
-    crate::common::soon("the end", &mut world.stage.served).await.unwrap().unwrap();
+    assert_eq!(soon("the notice", world.stage.focus.notice(left)).await, 0);
+    soon("the end", &mut world.stage.served).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_drain_waits_for_the_rest_of_a_message_that_passes_through() {
+    let mut world = World::with(|config| config.drain.timeout_secs = 600).await;
+    let (mut alice, mut bob, paths) = world.pair().await;
+    let whole = text("msg1", &"x".repeat(6000));
+    let (first, next) = whole.chunk(0, 3000);
+    let (rest, _) = whole.chunk(next.unwrap(), 3000);
+    alice.send(&paths.to_bob, &first).await;
+    let chunk = bob.request().await;
+    bob.reply(&chunk.head, msrp::Status::OK).await;
+
+    world.stage.shutdown.trigger();
+    assert_eq!(soon("the notice", world.stage.focus.notice(left)).await, 1);
+    alice.send(&paths.to_bob, &rest).await;
+    assert_eq!(bob.message().await.1.len(), 3000);
+
+    assert_eq!(soon("the notice", world.stage.focus.notice(left)).await, 0);
+    soon("the end", &mut world.stage.served).await.unwrap().unwrap();
+}
+
+fn left(notice: &control::Notice) -> Option<u64> {
+    match notice {
+        control::Notice::Draining { sessions } => Some(*sessions),
+        _ => None,
+    }
 }

@@ -75,7 +75,8 @@ async fn a_socket_that_takes_nothing_for_30_s_ends_its_connection_as_too_slow() 
     scene.shard.tick(scene.at(31));
 
     assert!(bob.is_ending());
-    assert_eq!(scene.shard.plane.metrics.slow_disconnects.get(), 1);
+    let slow = &scene.shard.plane.metrics.slow_disconnects;
+    assert_eq!(slow.with_label_values(&["blocked"]).get(), 1);
 }
 
 #[tokio::test]
