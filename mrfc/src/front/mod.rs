@@ -28,6 +28,7 @@ mod offer;
 mod operator;
 mod options;
 mod pair_dialog;
+mod pair_flows;
 mod pair_invite;
 mod pair_media;
 mod pairs;

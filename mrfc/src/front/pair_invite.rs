@@ -237,6 +237,8 @@ impl Front {
                 request: copy,
                 person: callee.clone(),
                 flow: way.flow,
+                others: way.others,
+                rings: false,
                 state: BranchState::Ringing,
                 since: now,
             };
@@ -259,10 +261,11 @@ impl Front {
 
     /// A device has answered a call, or one of us did not. Whether it was one.
     pub(super) fn branch_answered(&mut self, key: TransactionKey, response: &Response) -> bool {
-        let Some(branch) = self.pairs.branches.get(&key) else { return false };
+        let Some(branch) = self.pairs.branches.get_mut(&key) else { return false };
         let (asked, rings) = (branch.asked, branch.state == BranchState::Ringing);
         let status = response.status;
         if status.is_provisional() {
+            branch.rings |= status != Status::TRYING;
             if rings && status != Status::TRYING {
                 self.progress(asked, status);
             }
@@ -272,13 +275,13 @@ impl Front {
             self.picked_up_by(key, response);
             return true;
         }
-        self.pairs.branches.remove(&key);
-        if rings {
+        let branch = self.pairs.branches.remove(&key).filter(|_| rings);
+        if let Some(branch) = branch {
             if status.code() >= 600 {
                 // RFC 3261, 16.7, 5: nobody else need ring.
                 self.stop_branches(asked);
             }
-            self.branch_ended(asked, status);
+            self.ring_on(branch, status);
         }
         true
     }
@@ -288,7 +291,13 @@ impl Front {
         let Some(branch) = self.pairs.branches.remove(&key) else { return false };
         tracing::debug!(%why, "a device does not answer a call");
         if branch.state == BranchState::Ringing {
-            self.branch_ended(branch.asked, Status::REQUEST_TIMEOUT);
+            self.ring_on(
+                branch,
+                match why {
+                    Failure::FlowClosed => Status::FLOW_FAILED,
+                    _ => Status::REQUEST_TIMEOUT,
+                },
+            );
         }
         true
     }
@@ -302,7 +311,7 @@ impl Front {
         }
     }
 
-    fn branch_ended(&mut self, asked: TransactionKey, status: Status) {
+    pub(super) fn branch_ended(&mut self, asked: TransactionKey, status: Status) {
         // What concerns only our hop is not the caller's business (RFC 3261, 16.7).
         let status = match status.code() {
             401 | 407 | 408 | 430 | 481 | 487 | 503 | 300..=399 => Status::TEMPORARILY_UNAVAILABLE,

@@ -9,6 +9,7 @@ use sip::endpoint::{FlowId, TransactionKey};
 use sip::{Request, Response};
 
 use super::fork::Fork;
+use super::message::Way;
 use super::pair_media::Media;
 
 /// Names a pair; never used twice.
@@ -81,6 +82,10 @@ pub(super) struct Branch {
     pub(super) request: Request,
     pub(super) person: Aor,
     pub(super) flow: FlowId,
+    /// The device's other flows, should this one fail (RFC 5626, 5.3).
+    pub(super) others: Vec<Way>,
+    /// The device has said that it rings: the flow is good.
+    pub(super) rings: bool,
     /// Nobody waits for it any more, or it made this dialog.
     pub(super) state: BranchState,
     pub(super) since: Instant,

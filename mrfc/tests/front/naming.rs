@@ -146,7 +146,7 @@ async fn ob_01_a_second_contact_beside_a_flow_is_400_and_nothing_is_registered()
 }
 
 /// Registers this phone's connection as a flow of a device.
-async fn register_flow(phone: &mut Phone, device: &str, reg_id: u8) {
+pub(crate) async fn register_flow(phone: &mut Phone, device: &str, reg_id: u8) {
     let mut request = phone.request("REGISTER", &format!("sip:{DOMAIN}"));
     request.headers.set(Name::To, format!("<{}>", phone.aor));
     let contact = format!(

@@ -1,7 +1,7 @@
 //! Flow F9: sessions between two people (RFC 4975; 3GPP TS 24.247, A.4.3), from device to device and through a relay, and
 //! what is charged for them. The relay here gives places and carries no media; with a real one it is tested in the
 //! root's `tests/`.
-use control::{Ending, Level, RoomNotice, RoomOrder};
+use control::{Ending, Level, Match, RoomNotice, RoomOrder};
 use ids::SeatId;
 use sip::dialog::Dialog;
 use sip::endpoint::TransactionKey;
@@ -10,6 +10,7 @@ use sip::sdp::{Setup, Through};
 use sip::{Method, Request, Response, Status};
 
 use crate::charging::{lines, told};
+use crate::naming::register_flow;
 use crate::phone::Phone;
 use crate::relay::{Manner, path};
 use crate::world::{DOMAIN, World};
@@ -340,4 +341,136 @@ async fn f9_s3_35_each_message_is_charged_once_however_often_the_relay_tells_of_
     );
     assert_eq!(lines[0]["to"][0], bob.as_str());
     assert_eq!(lines[0]["session"], room.as_str());
+}
+
+#[tokio::test]
+async fn f9_ob_03_a_call_takes_the_next_flow_of_a_device_when_one_fails_and_only_then() {
+    let world = World::start().await;
+    let mut alice = Phone::registered(&world, "alice", 1).await;
+    let mut first = Phone::connect(&world, "bob", 1).await;
+    let mut second = Phone::connect(&world, "bob", 2).await;
+    let device = first.device.to_string();
+    register_flow(&mut first, &device, 1).await;
+    register_flow(&mut second, &device, 2).await;
+
+    // A device that is busy is so over every flow.
+    let busy = call(&mut alice, "bob", &end("alice", "actpass"));
+    let (key, invite) = second.incoming().await;
+    second.answer(key, &invite, 486).await;
+    assert_eq!(busy.answer.await.unwrap().status, Status::BUSY_HERE);
+
+    let calling = call(&mut alice, "bob", &end("alice", "actpass"));
+    let (key, invite) = second.incoming().await;
+    second.answer(key, &invite, 430).await;
+    let (key, again) = first.incoming().await;
+    assert_eq!(
+        (&again.body, again.uri.to_string()),
+        (&invite.body, String::from("sip:bob@127.0.0.1:1;transport=tls"))
+    );
+    assert_eq!(again.headers.call_id().unwrap(), invite.headers.call_id().unwrap());
+    let mut bobs = pick_up(&first, key, &again, &end("bob", "active")).await;
+    let answer = calling.answer.await.unwrap();
+    assert_eq!((answer.status, answer.body.clone()), (Status::OK, end("bob", "active").into()));
+    acknowledge(&alice, &calling.request, &answer, "").await;
+    first.acknowledged().await;
+    assert_eq!(first.send(bobs.request(Method::Bye).unwrap()).await.status, Status::OK);
+    ended(&mut alice).await;
+
+    // A connection that ends while it rings has failed, and when no flow is left nobody is there.
+    let calling = call(&mut alice, "bob", &end("alice", "actpass"));
+    let (key, invite) = second.incoming().await;
+    second.answer(key, &invite, 180).await;
+    second.sip.close(second.flow);
+    let (key, invite) = first.incoming().await;
+    first.answer(key, &invite, 430).await;
+    assert_eq!(calling.answer.await.unwrap().status, Status::TEMPORARILY_UNAVAILABLE);
+    assert_eq!(world.metric("mrfc_dialogs").await, 0);
+}
+
+#[tokio::test]
+async fn f9_sips_a_call_that_was_asked_for_over_tls_goes_over_tls_or_nowhere() {
+    let world = World::with(Manner::Prompt, |config| {
+        config.sip.protected_listen = Some(([127, 0, 0, 1], 0).into());
+    })
+    .await;
+    let mut alice = Phone::registered(&world, "alice", 1).await;
+    let mut bob = Phone::connect_plain(&world, "bob").await;
+    assert_eq!(bob.register(3_600).await.status, Status::OK);
+
+    let request = alice.request("INVITE", &format!("sips:bob@{DOMAIN}"));
+    let request = request
+        .with(Name::Contact, alice.contact().replace("sip:", "sips:"))
+        .with_body("application/sdp", end("alice", "actpass"));
+    let refused = alice.send(request).await;
+
+    assert_eq!(refused.status, Status::TEMPORARILY_UNAVAILABLE);
+    assert!(refused.headers.text(&Name::Warning).unwrap().starts_with("380 "), "{refused:?}");
+    // Asked for without it, the call goes there.
+    let calling = call(&mut alice, "bob", &end("alice", "actpass"));
+    let (key, invite) = bob.incoming().await;
+    bob.answer(key, &invite, 486).await;
+    assert_eq!(calling.answer.await.unwrap().status, Status::BUSY_HERE);
+}
+
+#[tokio::test]
+async fn f9_s3_37_beside_a_session_what_is_clear_is_filtered_and_what_is_sealed_passes() {
+    let world = World::with(Manner::Prompt, |config| {
+        config.sessions.through_relay = true;
+        config.filters = vec![toml::from_str("words = [\"lottery\"]\nstatus = 606").unwrap()];
+    })
+    .await;
+    let mut alice = Phone::registered(&world, "alice", 1).await;
+    let mut bob = Phone::registered(&world, "bob", 1).await;
+    // What passes the relay is not read there: the session stands whatever will be said in it.
+    let (mut alices, ..) = session(&mut alice, &mut bob).await;
+
+    let clear = alices.request(Method::Message).unwrap().with_body("text/plain", "the Lottery!");
+    assert_eq!(alice.send(clear).await.status.code(), 606);
+    let sealed = alices.request(Method::Message).unwrap().with_body("message/mls", "lottery");
+    let asked = send(&alice, sealed);
+    let (key, copy) = bob.incoming().await;
+    assert_eq!(&copy.body[..], b"lottery");
+    bob.answer(key, &copy, 200).await;
+    assert_eq!(asked.answer.await.unwrap().status, Status::OK);
+}
+
+#[tokio::test]
+async fn f9_r6714_through_a_relay_each_hop_has_a_middlebox_of_its_own_or_none() {
+    let mut world =
+        World::with(Manner::Prompt, |config| config.sessions.through_relay = true).await;
+    let mut alice = Phone::registered(&world, "alice", 1).await;
+    let mut bob = Phone::registered(&world, "bob", 1).await;
+    // Somebody in front of alice has put its own address into the lines, and left the path.
+    let anchored = end("alice", "actpass")
+        .replace("c=IN IP4 127.0.0.1", "c=IN IP4 198.51.100.7")
+        .replace("m=message 7394", "m=message 12000")
+        .replace("a=setup", "a=msrp-cema\r\na=setup");
+
+    let calling = call(&mut alice, "bob", &anchored);
+    let (key, invite) = bob.incoming().await;
+    let offered = Through::parse(&invite.body).unwrap();
+    pick_up(&bob, key, &invite, &end("bob", "active")).await;
+    let answer = calling.answer.await.unwrap();
+    let answered = Through::parse(&answer.body).unwrap();
+    acknowledge(&alice, &calling.request, &answer, "").await;
+    bob.acknowledged().await;
+
+    // RFC 6714, 4.2: our lines are the relay's place, as our path is, and the extension is ours to offer.
+    for (told, seat, cema) in
+        [(offered.media(), SeatId(2), true), (answered.media(), SeatId(1), true)]
+    {
+        assert_eq!((told.cema, told.path.clone()), (cema, vec![path(seat)]));
+        assert_eq!((told.address.as_str(), told.port), ("relay.example.net", 2855));
+    }
+    let mut known = Vec::new();
+    while known.len() < 2 {
+        let seat = world.relay.seat().await;
+        known.extend(seat.peer_path.map(|_| (seat.seat, seat.matching)));
+    }
+    assert_eq!(known, [(SeatId(1), Match::SessionId), (SeatId(2), Match::Strict)]);
+
+    // Without the extension such lines are no description that can be believed (RFC 6714, 4.3).
+    let changed = anchored.replace("a=msrp-cema\r\n", "");
+    let refused = call(&mut alice, "bob", &changed).answer.await.unwrap();
+    assert_eq!(refused.status, Status::NOT_ACCEPTABLE_HERE);
 }
