@@ -293,3 +293,41 @@ async fn everybody_may_watch_where_the_policy_says_so() {
 
     assert_eq!(watch(&mut mallory, &uri).await.info.user_count, Some(1));
 }
+
+#[tokio::test]
+async fn a_subscription_is_its_own_persons_and_counts_on_its_connection() {
+    let one = |config: &mut mrfc::Config| config.limits.subscriptions_per_connection_max = 1;
+    let mut world = World::with(Manner::Prompt, one).await;
+    let mut alice = Phone::registered(&world, "alice", 1).await;
+    let mallory = Phone::registered(&world, "mallory", 1).await;
+    let (_talk, uri) = made(&mut world, &mut alice).await;
+    let mut watch = watch(&mut alice, &uri).await;
+
+    let mut theirs = watch.dialog.request(Method::Subscribe).unwrap();
+    let tag = theirs.headers.from().unwrap().tag().unwrap().to_owned();
+    theirs.headers.set(Name::From, format!("<{}>;tag={tag}", mallory.aor));
+    let theirs = theirs.with(Name::Event, "conference").with(Name::Expires, 0);
+    assert_eq!(mallory.send(theirs).await.status, Status::NO_SUCH_DIALOG);
+    let second = subscription(&mut alice, &uri);
+    assert_eq!(alice.send(second).await.status, Status::SERVICE_UNAVAILABLE);
+
+    let refresh = watch.dialog.request(Method::Subscribe).unwrap();
+    let refresh = refresh.with(Name::Event, "conference");
+    assert_eq!(alice.send(refresh).await.status, Status::OK);
+}
+
+#[tokio::test]
+async fn rfc6665_s4_2_2_a_subscription_that_runs_out_is_ended_with_a_word() {
+    let brief = |config: &mut mrfc::Config| config.limits.subscribe_secs_min = 1;
+    let mut world = World::with(Manner::Prompt, brief).await;
+    let mut alice = Phone::registered(&world, "alice", 1).await;
+    let (_talk, uri) = made(&mut world, &mut alice).await;
+    let request = subscription(&mut alice, &uri).with(Name::Expires, 1);
+    assert_eq!(alice.send(request).await.headers.expires().unwrap(), Some(1));
+    told(&mut alice).await;
+
+    let (state, _) = told(&mut alice).await;
+
+    assert_eq!(state.status, SubscriptionStatus::Terminated);
+    assert_eq!(state.params.value("reason"), Some("timeout"));
+}
