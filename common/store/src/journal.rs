@@ -27,7 +27,9 @@ impl Entry {
 /// Everything kept about one conference.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct History {
-    /// The events from the first on; the first has the sequence 1.
+    /// How many events came before these, and are forgotten.
+    pub before: Seq,
+    /// The events from there on.
     pub events: Vec<Bytes>,
     /// The newest state of the group.
     pub group: Option<Bytes>,
@@ -65,26 +67,66 @@ impl Store {
             .fetch_optional(&mut *transaction)
             .await?;
         let mut events = Vec::with_capacity(rows.len());
-        for (row, expected) in rows.iter().zip(1_i64..) {
+        let first = rows.first().map_or(Ok(1), |row| row.try_get::<i64, _>("seq"))?;
+        let foreign = |_| Error::Foreign { what: "a sequence that is none" };
+        let before = Seq(u64::try_from(first - 1).map_err(foreign)?);
+        for (row, expected) in rows.iter().zip(first..) {
             if row.try_get::<i64, _>("seq")? != expected {
                 return Err(Error::Foreign { what: "a journal with a gap" });
             }
             events.push(blob(row, "event")?);
         }
         let group = group.as_ref().map(|row| blob(row, "state")).transpose()?;
-        Ok(History { events, group })
+        Ok(History { before, events, group })
     }
 
-    /// Every conference with a journal.
+    /// Forgets what a conference has been, up to and without this event, which says that it is over; and its group, with
+    /// whatever was still to be delivered of it. What is appended meanwhile stays.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn forget(&self, conference: &ConferenceId, over: Seq) -> Result<(), Error> {
+        let (conference, over) = (conference.clone(), i64::try_from(over.0).unwrap_or(i64::MAX));
+        self.writer
+            .write(move |connection| {
+                Box::pin(async move {
+                    sqlx::query("DELETE FROM conference_events WHERE conference = $1 AND seq < $2")
+                        .bind(conference.as_str())
+                        .bind(over)
+                        .execute(&mut *connection)
+                        .await?;
+                    sqlx::query(
+                        "DELETE FROM conference_groups WHERE conference = $1 AND seq <= $2",
+                    )
+                    .bind(conference.as_str())
+                    .bind(over)
+                    .execute(&mut *connection)
+                    .await?;
+                    Ok(())
+                })
+            })
+            .await
+    }
+
+    /// Every conference with a journal, but those of which only the end is left.
     ///
     /// # Errors
     /// The database failed, or holds a name that is none.
     pub async fn conferences(&self) -> Result<Vec<ConferenceId>, Error> {
-        // The first event of each: the primary key finds them without reading the journals.
-        let names: Vec<String> =
-            sqlx::query_scalar("SELECT conference FROM conference_events WHERE seq = 1")
-                .fetch_all(&self.readers)
-                .await?;
+        // From name to name: the primary key finds each without reading the journals.
+        let names: Vec<String> = sqlx::query_scalar(
+            "WITH RECURSIVE names(name) AS ( \
+                 SELECT MIN(conference) FROM conference_events \
+                 UNION ALL \
+                 SELECT (SELECT MIN(conference) FROM conference_events WHERE conference > names.name) \
+                 FROM names WHERE names.name IS NOT NULL) \
+             SELECT name FROM names WHERE name IS NOT NULL AND \
+                 ((SELECT MIN(seq) FROM conference_events WHERE conference = name) = 1 OR \
+                  (SELECT MIN(seq) FROM conference_events WHERE conference = name) < \
+                  (SELECT MAX(seq) FROM conference_events WHERE conference = name))",
+        )
+        .fetch_all(&self.readers)
+        .await?;
         let parse =
             |name: String| name.parse().map_err(|_| Error::Foreign { what: "a conference name" });
         names.into_iter().map(parse).collect()

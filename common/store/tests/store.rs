@@ -413,3 +413,31 @@ async fn a_closed_store_says_so() {
 
     assert!(matches!(late, Err(Error::Closed)));
 }
+
+#[tokio::test]
+async fn of_a_conference_that_is_over_only_the_end_is_left_and_it_goes_on_from_there() {
+    let (dir, store) = open().await;
+    for seq in 0..3_u64 {
+        let entry = Entry { event: format!("event {seq}").into(), group: Some("keys".into()) };
+        store.append(&room("a"), Seq(seq), entry).await.unwrap();
+        store.append(&room("b"), Seq(seq), Entry::event("other")).await.unwrap();
+    }
+
+    store.forget(&room("a"), Seq(3)).await.unwrap();
+
+    let left = store.read(&room("a")).await.unwrap();
+    assert_eq!((left.before, left.events.len(), left.group), (Seq(2), 1, None));
+    assert_eq!(left.events[0], "event 2");
+    assert_eq!(store.conferences().await.unwrap(), [room("b")]);
+    let store = reopen(&dir, store).await;
+    // Somebody who does not know that it is over cannot write.
+    let late = store.append(&room("a"), Seq(2), Entry::event("late")).await;
+    assert!(matches!(late, Err(Error::Conflict { .. })), "{late:?}");
+    let anew = Entry { event: "anew".into(), group: Some("new keys".into()) };
+    assert_eq!(store.append(&room("a"), Seq(3), anew).await.unwrap(), Seq(4));
+    store.forget(&room("a"), Seq(3)).await.unwrap();
+    let again = store.read(&room("a")).await.unwrap();
+    assert_eq!((again.before, again.events.len()), (Seq(2), 2));
+    assert_eq!(again.group.as_deref(), Some(&b"new keys"[..]));
+    assert_eq!(store.conferences().await.unwrap(), [room("a"), room("b")]);
+}

@@ -1,5 +1,5 @@
 //! The second half of the path: following an event that has happened. It cannot fail.
-use ids::{Aor, SeatId, Term};
+use ids::{Aor, Era, SeatId, Term};
 use mls::wire::{Bundle, ClaimedKeyPackage, CommitRequest, CommitResult, Kind, Reason};
 
 use super::decide::Change;
@@ -108,7 +108,7 @@ impl Conference {
             What::Inherited { creator } => self.inherited(creator),
             What::Rested => self.rested(),
             What::Adopted => Vec::new(),
-            What::Ended => self.ended(),
+            What::Ended { term, era } => self.ended(*term, *era),
         }
     }
 
@@ -381,7 +381,10 @@ impl Conference {
         effects
     }
 
-    fn ended(&mut self) -> Vec<Effect> {
+    fn ended(&mut self, term: Term, era: Era) -> Vec<Effect> {
+        // What led here may be forgotten.
+        self.term = self.term.max(term);
+        self.group.era = self.group.era.max(era);
         let byes = self.roster.seats().map(|seat| Effect::Bye(seat, Why::Ended));
         let effects = byes.chain([Effect::Close(Why::Ended)]).collect();
         self.about = None;

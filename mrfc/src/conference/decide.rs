@@ -103,9 +103,9 @@ impl Conference {
             Command::Expel(who) => return self.expel(who),
             Command::Delete { by } => {
                 policy::may_invite(&self.roster, by)?;
-                What::Ended
+                self.over()
             }
-            Command::Close => What::Ended,
+            Command::Close => self.over(),
             Command::Bundle { seat, bundle } => return self.bundle(about, now, *seat, bundle),
             Command::Claimed(packages) => self.claimed(now, packages)?,
             Command::Failed { whom, spoiled } => {
@@ -125,6 +125,10 @@ impl Conference {
             Command::Tick => return self.tick(now),
         };
         Ok((what, Change::None))
+    }
+
+    const fn over(&self) -> What {
+        What::Ended { term: self.term, era: self.group.era }
     }
 
     fn known(&self, seat: SeatId) -> Result<(), Refusal> {
@@ -287,7 +291,7 @@ impl Conference {
         let now = At::from(now);
         let what = match self.work() {
             Some((due, work)) if due <= now => match work {
-                Due::End => What::Ended,
+                Due::End => self.over(),
                 Due::Rest => What::Rested,
                 Due::Inherit(creator) => What::Inherited { creator },
                 Due::Expired(who) => return self.depart(Departed::Device(who), Why::Expired),

@@ -185,8 +185,15 @@ pub enum What {
     Rested,
     /// A focus took the conference over. It makes the journal grow, so that a former owner notices.
     Adopted,
-    /// The conference is over.
-    Ended,
+    /// The conference is over. Of its journal only this may be left: one of the same name goes on from here.
+    Ended {
+        /// Its newest appointment.
+        #[serde(default)]
+        term: Term,
+        /// Its newest group.
+        #[serde(default)]
+        era: Era,
+    },
 }
 
 /// Who is out.

@@ -209,7 +209,20 @@ impl Conference {
         journal: &[Bytes],
         group: Option<&Bytes>,
     ) -> Result<Recovered, BadJournal> {
-        let mut conference = Self::new(terms);
+        Self::recover_after(Seq(0), terms, journal, group)
+    }
+
+    /// The same for a journal whose first events are forgotten, up to where a conference of this name had ended.
+    ///
+    /// # Errors
+    /// As [`Conference::recover`].
+    pub fn recover_after(
+        before: Seq,
+        terms: Arc<Terms>,
+        journal: &[Bytes],
+        group: Option<&Bytes>,
+    ) -> Result<Recovered, BadJournal> {
+        let mut conference = Self { seq: before, ..Self::new(terms) };
         let mut tail = Tail::default();
         for entry in journal {
             let event = Event::from_bytes(entry)?;

@@ -33,7 +33,7 @@ impl Tail {
                     self.entries.drain(..arrived);
                 }
             }
-            What::Ended => self.entries.clear(),
+            What::Ended { .. } => self.entries.clear(),
             _ => {}
         }
         effects.retain(repeatable);

@@ -37,7 +37,7 @@ impl Counting {
         let mut counted = self.lock();
         let before = counted.conferences.remove(conference.id()).unwrap_or_default();
         let after = match what {
-            What::Ended => (0, 0),
+            What::Ended { .. } => (0, 0),
             _ => (conference.roster().devices(), conference.members()),
         };
         counted.sum.participants = counted.sum.participants + after.0 - before.0;

@@ -30,7 +30,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use ids::{Aor, ConferenceId, SeatId};
+use ids::{Aor, ConferenceId, SeatId, Seq};
 use mls::identity::{FocusKey, Roots};
 use store::Store;
 use tokio::sync::{Mutex, mpsc, oneshot};
@@ -396,6 +396,13 @@ impl Shared {
             bounds: self.limits.conference,
             nicknames: self.nicknames.clone(),
         })
+    }
+
+    /// What is left of a conference that is over: that it is. What cannot be forgotten now is at the next start.
+    async fn forget(&self, id: &ConferenceId, over: Seq) {
+        if let Err(error) = self.store.forget(id, over).await {
+            tracing::warn!(conference = %id, %error, "a journal that is over stays");
+        }
     }
 
     /// A seat number that was never used.

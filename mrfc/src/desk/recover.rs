@@ -29,10 +29,14 @@ pub(super) async fn all(shared: &Arc<Shared>) -> Result<(), OpenError> {
 async fn one(shared: Arc<Shared>, id: ConferenceId) -> Result<(), OpenError> {
     let journal = |why| OpenError::Journal { conference: id.clone(), why };
     let history = shared.store.read(&id).await?;
-    let recovered = Conference::recover(shared.terms(&id), &history.events, history.group.as_ref());
+    let store::History { before, events, group } = history;
+    let recovered = Conference::recover_after(before, shared.terms(&id), &events, group.as_ref());
     let recovered = recovered.map_err(journal)?;
     let made = recovered.conference.level().zip(recovered.conference.creator().cloned());
     let Some((level, creator)) = made else {
+        if !events.is_empty() {
+            shared.forget(&id, recovered.conference.seq()).await;
+        }
         return Ok(());
     };
     let mut desk = Desk::recovered(Arc::clone(&shared), recovered);

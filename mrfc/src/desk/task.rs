@@ -62,7 +62,8 @@ pub(super) fn spawn_new(shared: &Arc<Shared>, id: ConferenceId, asks: Asks, noti
 
 async fn load(shared: &Shared, id: &ConferenceId) -> Result<Conference, super::OpenError> {
     let history = shared.store.read(id).await?;
-    let recovered = Conference::recover(shared.terms(id), &history.events, history.group.as_ref());
+    let store::History { before, events, group } = history;
+    let recovered = Conference::recover_after(before, shared.terms(id), &events, group.as_ref());
     let journal = |why| super::OpenError::Journal { conference: id.clone(), why };
     Ok(recovered.map_err(journal)?.conference)
 }
@@ -124,7 +125,9 @@ impl Desk {
             self.due().await;
         }
         if self.ended {
+            let (id, over) = (self.conference.id().clone(), self.conference.seq());
             self.answer_rest(asks).await;
+            shared.forget(&id, over).await;
         } else {
             shared.registry.remove(self.conference.id());
         }
@@ -209,7 +212,7 @@ impl Desk {
                 self.shared.registry.opened(conference, *level);
                 info!(%conference, ?level, "made");
             }
-            What::Ended => {
+            What::Ended { .. } => {
                 self.over = true;
                 // At once, so that nobody who asks from now on waits for a desk that ends.
                 self.shared.registry.ended(conference, self.shared.now());

@@ -37,7 +37,7 @@ impl Desk {
     pub(super) async fn tell_watchers(&mut self, what: &What) {
         let conference = self.conference.id().clone();
         let effect = match what {
-            What::Ended if self.watched != Watched::No => SipEffect::Deleted { conference },
+            What::Ended { .. } if self.watched != Watched::No => SipEffect::Deleted { conference },
             what if is_seen(what) && self.watched.changed() => SipEffect::Changed { conference },
             _ => return,
         };
@@ -64,7 +64,7 @@ const fn is_seen(what: &What) -> bool {
         | What::Ruled { .. }
         | What::Departed { .. }
         | What::Moved { .. }
-        | What::Ended => true,
+        | What::Ended { .. } => true,
         What::Advanced { .. }
         | What::Gathered { .. }
         | What::Claimed { .. }

@@ -57,6 +57,36 @@ async fn a_hundred_conferences_come_back_and_an_ended_one_does_not() {
 }
 
 #[tokio::test]
+async fn s1_9_of_a_conference_that_is_over_nothing_is_left_but_the_end_and_a_new_one_goes_on() {
+    let mut rig = Rig::new().await;
+    rig.found().await;
+    rig.add("bob").await;
+    rig.all_safe().await;
+    let era = rig.member("alice").era();
+
+    rig.desks.close(&room7()).await.unwrap();
+
+    rig.relay.order(|order| matches!(order, RoomOrder::Close { .. }).then_some(())).await;
+    let left = loop {
+        let left = rig.store.read(&room7()).await.unwrap();
+        if left.events.len() == 1 {
+            break left;
+        }
+        tokio::task::yield_now().await;
+    };
+    assert!(left.before.0 > 0 && left.group.is_none());
+    rig.restart().await;
+    assert_eq!((rig.desks.len(), rig.desks.exists(&room7())), (0, false));
+    // What has the same name has later terms, eras and keys: a relay that was away cannot mix them up.
+    rig.found().await;
+    assert!(rig.member("alice").era() > era);
+    let again = rig.store.read(&room7()).await.unwrap();
+    assert!(again.before == left.before && again.events.len() > 1);
+    rig.restart().await;
+    assert!(rig.desks.exists(&room7()));
+}
+
+#[tokio::test]
 async fn a_start_says_the_last_commit_again_under_the_same_key() {
     let mut rig = Rig::new().await;
     rig.found().await;
