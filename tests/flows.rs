@@ -8,6 +8,8 @@
 mod calling;
 #[expect(dead_code, reason = "the lines that other tests say to a command")]
 mod common;
+#[path = "flows/ending.rs"]
+mod ending;
 #[path = "flows/messages.rs"]
 mod messages;
 

@@ -195,6 +195,13 @@ pub(crate) enum Member {
         /// The conference
         room: String,
     },
+    /// Have the conference call somebody on every registered device
+    Invite {
+        /// The conference
+        room: String,
+        /// Whom: alice, or sip:alice@example.net
+        person: String,
+    },
     /// Put somebody out with all devices; only an invitation lets them in again
     Kick {
         /// The conference

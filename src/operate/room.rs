@@ -93,6 +93,9 @@ pub(super) async fn member(line: &Line, command: Member) -> Result<Said, Failure
             let answer: Answer<MemberList> = line.get(&path, NO_ROOM).await?;
             return Ok(Said::of(&answer, show::members));
         }
+        Member::Invite { room, person } => {
+            (room, person, Method::PUT, "members", "invited", "is being called into")
+        }
         Member::Kick { room, person } => {
             (room, person, Method::DELETE, "members", "kicked", "is out of")
         }

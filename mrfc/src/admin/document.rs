@@ -22,6 +22,7 @@ use crate::http::document;
         conferences::show,
         conferences::close,
         members::list,
+        members::call,
         members::kick,
         members::ban,
         members::unban,

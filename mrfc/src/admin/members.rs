@@ -23,6 +23,18 @@ pub(super) async fn list(
     Ok(axum::Json(MemberList { members }))
 }
 
+/// Has the conference call somebody, on every registered device (TS 24.147, 5.3.2.5). Who comes is seen in the list.
+#[utoipa::path(put, path = "/v1/conferences/{name}/members/{person}",
+    params(("name" = String, Path), ("person" = String, Path, description = "sip:user@domain")),
+    responses((status = 204), (status = 404, body = super::document::ProblemBody)))]
+pub(super) async fn call(
+    State(admin): State<Admin>,
+    Path((name, person)): Path<(String, String)>,
+) -> Result<StatusCode, Problem> {
+    let called = admin.desks.call(&named(&name)?, named(&person)?).await;
+    called.map(|()| StatusCode::NO_CONTENT).map_err(|refusal| problem(&refusal))
+}
+
 /// Puts somebody out with all devices, and keeps them out until invited again. Answered when the relay has carried it
 /// out.
 #[utoipa::path(delete, path = "/v1/conferences/{name}/members/{person}",

@@ -84,6 +84,8 @@ pub enum Command {
         /// Whom.
         who: Aor,
     },
+    /// The operator wants somebody called, in the name of who made the conference.
+    Call(Aor),
     /// Nobody could be reached of those who were to be called for this person.
     Unreached(Aor),
     /// A moderator, or the operator, settles something.

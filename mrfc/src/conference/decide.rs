@@ -97,6 +97,7 @@ impl Conference {
                 policy::may_invite(&self.roster, by)?;
                 What::Invited { by: by.clone(), who: who.clone() }
             }
+            Command::Call(who) => What::Invited { by: about.creator.clone(), who: who.clone() },
             Command::Kick { by, who } => return self.kick(about, by, who),
             Command::Unreached(who) => self.unreached(who)?,
             Command::Rule { by, ruling } => return self.settle(about, by.as_ref(), ruling),

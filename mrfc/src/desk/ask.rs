@@ -27,6 +27,7 @@ pub(super) enum Ask {
     Answered { seat: SeatId, peer_path: String, end: End },
     Gone { seat: SeatId, how: Gone },
     Invite { by: Aor, who: Aor, reply: Reply<()> },
+    Call { who: Aor, reply: Reply<()> },
     Kick { by: Aor, who: Aor, reply: Reply<()> },
     Unreached { who: Aor },
     Rule { by: Option<Aor>, ruling: Ruling, reply: Reply<()> },

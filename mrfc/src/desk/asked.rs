@@ -53,15 +53,13 @@ impl Desk {
             },
             Ask::Unreached { who } => self.tried(&Command::Unreached(who)).await,
             Ask::Rule { by, ruling, reply } => self.rule(by, ruling, reply).await,
-            Ask::Delete { by, reply } => {
-                reply.send(self.run(&Command::Delete { by }).await).ok();
-            }
+            Ask::Delete { by, reply } => self.plain(&Command::Delete { by }, reply).await,
             Ask::Glance { reply } => {
                 reply.send(self.conference.scene().ok_or(Refusal::NoSuchConference)).ok();
             }
             Ask::Scene { reply } => drop(reply.send(self.scene())),
             Ask::Invite { by, who, reply } => {
-                reply.send(self.run(&Command::Invite { by, who }).await).ok();
+                self.plain(&Command::Invite { by, who }, reply).await;
             }
             Ask::Kick { by, who, reply } => match self.run(&Command::Kick { by, who }).await {
                 Ok(()) => self.confirmed(reply).await,
@@ -71,7 +69,8 @@ impl Desk {
                 Ok(()) => self.confirmed(reply).await,
                 Err(refusal) => drop(reply.send(Err(refusal))),
             },
-            Ask::Close { reply } => drop(reply.send(self.run(&Command::Close).await)),
+            Ask::Call { who, reply } => self.plain(&Command::Call(who), reply).await,
+            Ask::Close { reply } => self.plain(&Command::Close, reply).await,
             Ask::Overview { reply } => {
                 let overview = self.conference.overview().ok_or(Refusal::NoSuchConference);
                 reply.send(overview).ok();
@@ -81,6 +80,11 @@ impl Desk {
                 reply.send(state.map(|state| state.map(|state| state.to_bytes()))).ok();
             }
         }
+    }
+
+    async fn plain(&mut self, command: &Command, reply: Reply<()>) {
+        let done = self.run(command).await;
+        reply.send(done).ok();
     }
 
     /// Somebody comes. A conference that rests gets a room first.

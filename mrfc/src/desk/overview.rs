@@ -47,6 +47,14 @@ impl Desks {
         self.asked(id, |reply| Ask::Close { reply }).await
     }
 
+    /// Calls somebody into a conference, as the operator: nobody on the roster asks for it.
+    ///
+    /// # Errors
+    /// There is no such conference, or the store failed.
+    pub async fn call(&self, id: &ConferenceId, who: Aor) -> Result<(), Refusal> {
+        self.asked(id, |reply| Ask::Call { who, reply }).await
+    }
+
     /// Puts somebody out with all devices, as the operator: nobody on the roster asks for it, and the founder is not
     /// spared. It answers as [`Desks::kick`] does.
     ///

@@ -50,6 +50,7 @@ async fn called(phone: &mut Phone, status: u16) -> Request {
     invite
 }
 
+/// S3-44.
 #[tokio::test]
 async fn f3_curi_02_the_creator_is_answered_and_everybody_on_the_list_is_called_once() {
     let world = World::start().await;

@@ -163,3 +163,19 @@ async fn every_lever_is_in_the_audit_with_its_name_and_a_wrong_one_is_nothing() 
     let muted = lines.iter().find(|line| line["action"].as_str().unwrap().contains("muted"));
     assert_eq!(muted.unwrap()["subject"], format!("{}/muted/{}", room.path, about("bob")));
 }
+
+/// S3-44.
+#[tokio::test]
+async fn f4_an_operator_has_a_conference_call_somebody() {
+    let room = room().await;
+    let mut carol = Phone::registered(&room.world, "carol", 1).await;
+
+    assert_eq!(room.pull("PUT", &format!("members/{}", about("carol"))).await, 204);
+
+    let (key, invite) = carol.incoming().await;
+    assert_eq!(invite.method, Method::Invite);
+    assert_eq!(invite.headers.from().unwrap().uri.aor().unwrap().as_str(), room.uri);
+    carol.answer(key, &invite, 486).await;
+    let nowhere = format!("/v1/conferences/nowhere/members/{}", about("carol"));
+    assert_eq!(call(&room.world, "PUT", &nowhere, &Value::Null).await.status, 404);
+}
