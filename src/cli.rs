@@ -78,6 +78,9 @@ pub(crate) struct Chat {
     /// Lines in, lines out: for pipes and scripts
     #[arg(long)]
     pub(crate) plain: bool,
+    /// Where received files go [default: downloads in the folder of the system]
+    #[arg(long)]
+    pub(crate) downloads: Option<PathBuf>,
 }
 
 #[cfg(test)]

@@ -1,12 +1,18 @@
 //! `conclave chat ROOM --as NAME`: one person in one conference, in a terminal or through a pipe. What a line means
-//! is decided here, without a terminal; `plain` and `screen` only read and show.
+//! is decided here, without a terminal; `plain` and `screen` only read and show. What is received is in `downloads`, who
+//! is there in `roster`.
 mod device;
+mod downloads;
+mod lines;
 mod plain;
+mod roster;
 mod screen;
+
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use bytes::Bytes;
-use client::{Conference, Event, Level};
+use client::{Conference, Event, Level, Roster, Ruling, Watch};
 use ids::{Aor, ConferenceId};
 
 use conclave::system::Directions;
@@ -26,6 +32,8 @@ pub(crate) enum Line {
     Share(String),
     /// `/nick NAME`, or `/nick` for none.
     Nick(String),
+    /// `/lock`, `/subject TEXT`, or about a person: `/ban USER`, `/moderator USER` and the like.
+    Settle(Settle, String),
     /// `/who`
     Who,
     /// `/quit`: away, coming back as the same member.
@@ -38,8 +46,65 @@ pub(crate) enum Line {
     Unknown(String),
 }
 
+/// What a moderator settles, by the word for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Settle {
+    Lock,
+    Unlock,
+    Subject,
+    Ban,
+    Unban,
+    Mute,
+    Unmute,
+    Moderator,
+    Dismiss,
+}
+
 /// What the slash commands are, for `/help`.
-pub(crate) const HELP: &str = "/invite USER  /kick USER  /file PATH  /nick NAME  /who  /quit (stay a member)  /leave (for good)  /help";
+pub(crate) const HELP: &str = "/invite USER  /kick USER  /file PATH  /nick NAME  /who  /quit (stay a member)  /leave (for good)  /help\n\
+    moderators: /lock  /unlock  /subject TEXT  /ban USER  /unban USER  /mute USER  /unmute USER  /moderator USER  /dismiss USER";
+
+impl Settle {
+    const ALL: [(&str, Self); 9] = [
+        ("lock", Self::Lock),
+        ("unlock", Self::Unlock),
+        ("subject", Self::Subject),
+        ("ban", Self::Ban),
+        ("unban", Self::Unban),
+        ("mute", Self::Mute),
+        ("unmute", Self::Unmute),
+        ("moderator", Self::Moderator),
+        ("dismiss", Self::Dismiss),
+    ];
+
+    /// What is settled by this word, if it may stand with something behind it, or alone.
+    fn of(word: &str, alone: bool) -> Option<Self> {
+        let (_, it) = Self::ALL.into_iter().find(|(known, _)| *known == word)?;
+        match it {
+            Self::Subject => Some(it),
+            Self::Lock | Self::Unlock => alone.then_some(it),
+            _ => (!alone).then_some(it),
+        }
+    }
+
+    fn ruling(self, of: &str, domain: &str) -> anyhow::Result<Ruling> {
+        let who = || address(of, domain);
+        Ok(match self {
+            Self::Lock => Ruling::Lock(true),
+            Self::Unlock => Ruling::Lock(false),
+            Self::Subject => Ruling::Subject(of.to_owned()),
+            Self::Ban => Ruling::Ban(who()?),
+            Self::Unban => Ruling::Unban(who()?),
+            Self::Mute => Ruling::Mute(who()?),
+            Self::Unmute => Ruling::Unmute(who()?),
+            Self::Moderator => Ruling::Appoint(who()?),
+            Self::Dismiss => Ruling::Dismiss(who()?),
+        })
+    }
+}
+
+/// Octets of a file that is shared: it is in memory as a whole.
+const FILE_OCTETS_MAX: u64 = 256 * 1024 * 1024;
 
 /// Understands a line.
 pub(crate) fn understand(line: &str) -> Option<Line> {
@@ -54,6 +119,9 @@ pub(crate) fn understand(line: &str) -> Option<Line> {
         ("kick", false) => Line::Kick(rest),
         ("file", false) => Line::Share(rest),
         ("nick", _) => Line::Nick(rest),
+        (word, alone) if Settle::of(word, alone).is_some() => {
+            Settle::of(word, alone).map_or(Line::Help, |settle| Line::Settle(settle, rest))
+        }
         ("who", true) => Line::Who,
         ("quit" | "q", true) => Line::Quit,
         ("leave", true) => Line::Leave,
@@ -73,72 +141,117 @@ pub(crate) enum Next {
     Leave,
 }
 
-/// Carries a line out; what is to be shown goes to `show`.
+/// What a conversation is carried on with.
+pub(crate) struct Table<'a> {
+    pub(crate) room: &'a Conference,
+    pub(crate) domain: &'a str,
+    /// Who is there, if we may watch.
+    pub(crate) watch: Option<Watch>,
+    /// Where received files go.
+    pub(crate) downloads: PathBuf,
+    /// Octets of a file that may be shared.
+    pub(crate) file_octets_max: u64,
+}
+
+/// Carries a line out; what is to be shown goes to `show`. A refusal names the command.
 pub(crate) async fn carry_out(
-    line: Line,
-    room: &Conference,
-    domain: &str,
+    line: &Line,
+    table: &Table<'_>,
     show: &mut dyn FnMut(String),
 ) -> Next {
-    let outcome = match line {
+    let Table { room, domain, .. } = table;
+    let carried = match line {
         Line::Say(text) => {
-            room.send("text/plain;charset=utf-8", Bytes::from(text)).await.map(|_id| ())
+            let text = Bytes::from(text.clone());
+            let sent = room.send("text/plain;charset=utf-8", text).await;
+            sent.map(|_id| None).map_err(|error| error.to_string())
         }
-        Line::Invite(user) => match address(&user, domain) {
-            Ok(who) => room.invite(&who).await,
-            Err(error) => return shown(show, error.to_string()),
+        Line::Invite(user) => about(user, domain, async |who| room.invite(&who).await).await,
+        Line::Kick(user) => about(user, domain, async |who| room.kick(&who).await).await,
+        Line::Settle(settle, of) => match settle.ruling(of, domain) {
+            Ok(ruling) => {
+                let settled = room.settle(&ruling).await;
+                settled.map(|()| Some("* done".to_owned())).map_err(|error| error.to_string())
+            }
+            Err(error) => Err(error.to_string()),
         },
-        Line::Kick(user) => match address(&user, domain) {
-            Ok(who) => room.kick(&who).await,
-            Err(error) => return shown(show, error.to_string()),
-        },
-        Line::Share(path) => return share(&path, room, show).await,
-        Line::Nick(name) => match room.nickname(&name).await {
-            Ok(()) if name.is_empty() => return shown(show, "* you have no nickname".to_owned()),
-            Ok(()) => return shown(show, format!("* you are known as {name}")),
-            Err(error) => Err(error),
-        },
-        Line::Who => return shown(show, who(room)),
-        Line::Help => return shown(show, HELP.to_owned()),
-        Line::Unknown(line) => return shown(show, format!("not understood: {line}   {HELP}")),
+        Line::Share(path) => share(path, table).await.map(Some),
+        Line::Nick(name) => {
+            let known = match name.is_empty() {
+                true => "* you have no nickname".to_owned(),
+                false => format!("* you are known as {name}"),
+            };
+            room.nickname(name).await.map(|()| Some(known)).map_err(|error| error.to_string())
+        }
+        Line::Who => Ok(Some(who(table))),
+        Line::Help => Ok(Some(HELP.to_owned())),
+        Line::Unknown(line) => Ok(Some(format!("not understood: {line}   {HELP}"))),
         Line::Quit => return Next::Quit,
         Line::Leave => return Next::Leave,
     };
-    if let Err(error) = outcome {
-        show(format!("! {error}"));
+    match carried {
+        Ok(said) => said.into_iter().for_each(show),
+        Err(error) => show(format!("! {}{error}", line.command())),
     }
     Next::Go
 }
 
-fn shown(show: &mut dyn FnMut(String), text: String) -> Next {
-    show(text);
-    Next::Go
-}
-
-async fn share(path: &str, room: &Conference, show: &mut dyn FnMut(String)) -> Next {
-    let name =
-        std::path::Path::new(path).file_name().map(|name| name.to_string_lossy().into_owned());
-    let content = tokio::fs::read(path).await;
-    let outcome = match (name, content) {
-        (Some(name), Ok(content)) => {
-            let sent =
-                room.send_file(&name, "application/octet-stream", Bytes::from(content)).await;
-            sent.map_err(|error| error.to_string())
+impl Line {
+    /// The command that a refusal is about.
+    fn command(&self) -> String {
+        match self {
+            Self::Invite(user) => format!("/invite {user}: "),
+            Self::Kick(user) => format!("/kick {user}: "),
+            Self::Share(path) => format!("/file {path}: "),
+            Self::Nick(name) => format!("/nick {name}: "),
+            Self::Settle(settle, of) => {
+                let word = Settle::ALL.into_iter().find(|(_, it)| it == settle);
+                format!("/{} {of}", word.map_or("", |(word, _)| word)).trim_end().to_owned() + ": "
+            }
+            _ => String::new(),
         }
-        (None, _) => Err(format!("{path} names no file")),
-        (_, Err(error)) => Err(format!("{path}: {error}")),
-    };
-    match outcome {
-        Ok(()) => show(format!("* shared {path}")),
-        Err(error) => show(format!("! {error}")),
     }
-    Next::Go
 }
 
-fn who(room: &Conference) -> String {
-    let status = room.status();
-    let names: Vec<String> = status.roster.iter().map(|device| device.aor.to_string()).collect();
-    format!("* {} devices in epoch {}: {}", names.len(), status.epoch, names.join(", "))
+/// Does something about a person of our domain, or of another one.
+async fn about(
+    user: &str,
+    domain: &str,
+    act: impl AsyncFnOnce(Aor) -> Result<(), client::Error>,
+) -> Result<Option<String>, String> {
+    let who = address(user, domain).map_err(|error| error.to_string())?;
+    act(who).await.map(|()| None).map_err(|error| error.to_string())
+}
+
+/// Shares a file, whose size is known before it is read.
+async fn share(path: &str, table: &Table<'_>) -> Result<String, String> {
+    let name = Path::new(path).file_name().map(|name| name.to_string_lossy().into_owned());
+    let name = name.ok_or("it names no file")?;
+    let metadata = tokio::fs::metadata(path).await.map_err(|error| error.to_string())?;
+    if !metadata.is_file() {
+        return Err("it is no file".to_owned());
+    }
+    let (octets, max) = (metadata.len(), table.file_octets_max);
+    if octets > max {
+        return Err(format!("{octets} octets are too many; share at most {max} at once"));
+    }
+    let content = tokio::fs::read(path).await.map_err(|error| error.to_string())?;
+    let shared = table.room.send_file(&name, "application/octet-stream", Bytes::from(content));
+    shared.await.map_err(|error| error.to_string())?;
+    Ok(format!("* shared {path}"))
+}
+
+fn who(table: &Table<'_>) -> String {
+    let status = table.room.status();
+    let devices = format!("* {} devices in epoch {}", status.roster.len(), status.epoch);
+    match &table.watch {
+        Some(watch) => format!("{devices}\n{}", roster::shown(&watch.roster())),
+        None => {
+            let names: Vec<String> =
+                status.roster.iter().map(|device| device.aor.to_string()).collect();
+            format!("{devices}: {}", names.join(", "))
+        }
+    }
 }
 
 fn address(user: &str, domain: &str) -> anyhow::Result<Aor> {
@@ -146,8 +259,31 @@ fn address(user: &str, domain: &str) -> anyhow::Result<Aor> {
     text.parse().with_context(|| format!("{user} is nobody's address"))
 }
 
-/// An event as a line for a person.
-pub(crate) fn told(event: &Event) -> String {
+/// An event as a line for a person. A file is in the folder for files before it is told of.
+pub(crate) async fn told(event: &Event, table: &Table<'_>) -> String {
+    if let Event::File(file) = event {
+        let (folder, name) = (table.downloads.clone(), file.name.clone());
+        let content = file.content.clone();
+        let saved =
+            tokio::task::spawn_blocking(move || downloads::save(&folder, &name, &content)).await;
+        let place = match saved.map_err(std::io::Error::other).flatten() {
+            Ok(path) => format!("saved as {}", path.display()),
+            Err(error) => format!("not saved: {error}"),
+        };
+        return format!("{}; {place}", line_of(event));
+    }
+    line_of(event)
+}
+
+/// The next roster, if anything is told of it.
+pub(crate) async fn next_roster(watch: &mut Option<Watch>) -> Option<Roster> {
+    match watch {
+        Some(watch) => watch.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+fn line_of(event: &Event) -> String {
     match event {
         Event::Entered { epoch, .. } => format!("* you hold the group key (epoch {epoch})"),
         Event::Advanced { epoch, added, removed } => {
@@ -168,7 +304,8 @@ pub(crate) fn told(event: &Event) -> String {
             format!("<{}> {shown}", message.from.user())
         }
         Event::File(file) => {
-            format!("* {} shared {} ({} octets)", file.from.user(), file.name, file.content.len())
+            let name = file.name.replace(char::is_control, " ");
+            format!("* {} shared {name} ({} octets)", file.from.user(), file.content.len())
         }
         Event::Unreadable { why } => format!("* something unreadable came by: {why}"),
         Event::Removed => "* you were removed from the group".to_owned(),
@@ -189,10 +326,17 @@ pub(crate) async fn run(chat: cli::Chat) -> anyhow::Result<()> {
     // The device's file stays locked to the end.
     let (device, _invitations, _locked) = started.context("registering")?;
     let (room, events) = device.join(&id, Level::Sealed).await.context("joining")?;
+    let (watch, unwatched) = match room.watch().await {
+        Ok(watch) => (Some(watch), None),
+        Err(error) => (None, Some(format!("! who is there cannot be watched: {error}"))),
+    };
+    let downloads = chat.downloads.unwrap_or_else(|| chat.folder.join("downloads"));
+    let file_octets_max = FILE_OCTETS_MAX;
+    let table = Table { room: &room, domain: &domain, watch, downloads, file_octets_max };
     let next = if chat.plain {
-        plain::talk(&room, events, &domain).await?
+        plain::talk(table, events, unwatched).await?
     } else {
-        screen::talk(&room, events, &domain, &chat.name).await?
+        screen::talk(table, events, &chat.name, unwatched).await?
     };
     match next {
         Next::Leave => room.leave().await.context("leaving")?,
@@ -215,6 +359,12 @@ mod tests {
         assert_eq!(understand("/nick Blue Jay"), Some(Line::Nick("Blue Jay".into())));
         assert_eq!(understand("/nick"), Some(Line::Nick(String::new())));
         assert_eq!(understand("  \n"), None);
+        assert_eq!(understand("/ban dave"), Some(Line::Settle(Settle::Ban, "dave".into())));
+        assert_eq!(understand("/lock"), Some(Line::Settle(Settle::Lock, String::new())));
+        assert_eq!(understand("/subject"), Some(Line::Settle(Settle::Subject, String::new())));
+        for incomplete in ["/ban", "/lock it", "/moderator"] {
+            assert_eq!(understand(incomplete), Some(Line::Unknown(incomplete.into())));
+        }
     }
 
     #[test]

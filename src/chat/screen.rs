@@ -12,7 +12,7 @@ use ratatui::widgets::Paragraph;
 use ratatui::{DefaultTerminal, Frame};
 use tokio::sync::mpsc;
 
-use super::{HELP, Next, carry_out, told, understand};
+use super::{HELP, Next, Table, carry_out, next_roster, roster, told, understand};
 
 /// Lines kept to scroll back in.
 const LINES_MAX: usize = 1000;
@@ -27,11 +27,10 @@ struct Screen {
 }
 
 impl Screen {
-    fn add(&mut self, line: String) {
-        self.said.push(line);
-        if self.said.len() > LINES_MAX {
-            self.said.remove(0);
-        }
+    fn add(&mut self, text: String) {
+        self.said.extend(text.lines().map(str::to_owned));
+        let over = self.said.len().saturating_sub(LINES_MAX);
+        self.said.drain(..over);
     }
 
     fn draw(&self, frame: &mut Frame<'_>, room: &Conference) {
@@ -76,15 +75,15 @@ impl Screen {
 
 /// Talks until the person quits or the conference is over.
 pub(super) async fn talk(
-    room: &Conference,
+    table: Table<'_>,
     events: Events,
-    domain: &str,
     name: &str,
+    first: Option<String>,
 ) -> anyhow::Result<Next> {
     let mut terminal = ratatui::try_init()?;
-    let screen =
-        Screen { name: name.to_owned(), said: vec![HELP.to_owned()], typed: String::new() };
-    let next = converse(&mut terminal, screen, room, events, domain).await;
+    let said = HELP.lines().map(str::to_owned).chain(first).collect();
+    let screen = Screen { name: name.to_owned(), said, typed: String::new() };
+    let next = converse(&mut terminal, screen, table, events).await;
     ratatui::restore();
     next
 }
@@ -92,22 +91,29 @@ pub(super) async fn talk(
 async fn converse(
     terminal: &mut DefaultTerminal,
     mut screen: Screen,
-    room: &Conference,
+    mut table: Table<'_>,
     mut events: Events,
-    domain: &str,
 ) -> anyhow::Result<Next> {
     let mut keys = keys();
+    let mut known = table.watch.as_ref().map(client::Watch::roster).unwrap_or_default();
     loop {
-        terminal.draw(|frame| screen.draw(frame, room))?;
+        terminal.draw(|frame| screen.draw(frame, table.room))?;
         tokio::select! {
             event = events.next() => match event {
                 Some(event) => {
-                    screen.add(told(&event));
+                    screen.add(told(&event, &table).await);
                     if matches!(event, Event::Ended { .. }) {
                         return Ok(Next::Quit);
                     }
                 }
                 None => return Ok(Next::Quit),
+            },
+            now = next_roster(&mut table.watch) => match now {
+                Some(now) => {
+                    roster::changes(&known, &now).into_iter().for_each(|line| screen.add(line));
+                    known = now;
+                }
+                None => table.watch = None,
             },
             input = keys.recv() => {
                 let Some(Input::Key(key)) = input else { continue };
@@ -119,7 +125,7 @@ async fn converse(
                     let own = format!("<{}> {text}", screen.name);
                     screen.add(own);
                 }
-                let next = carry_out(line, room, domain, &mut |text| screen.add(text)).await;
+                let next = carry_out(&line, &table, &mut |text| screen.add(text)).await;
                 if next != Next::Go {
                     return Ok(next);
                 }

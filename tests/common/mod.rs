@@ -7,8 +7,8 @@ pub(crate) const CONCLAVE: &str = env!("CARGO_BIN_EXE_conclave");
 
 /// A command whose output is read line by line. It ends with the test.
 pub(crate) struct Talk {
-    child: Child,
-    stdin: Option<ChildStdin>,
+    pub(crate) child: Child,
+    pub(crate) stdin: Option<ChildStdin>,
     lines: std::io::Lines<BufReader<std::process::ChildStdout>>,
 }
 

@@ -10,7 +10,8 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use crate::directory::Directory;
 use crate::event::{Error, Event, Level, Outgoing};
-use crate::phone::{Call, Hangup};
+use crate::govern::Ruling;
+use crate::phone::{Call, Hangup, Watch};
 use crate::session::{Session, Standing};
 use seat::Seat;
 pub(crate) use seat::{Command, sleep_until, write};
@@ -28,6 +29,7 @@ pub struct Conference {
     id: ConferenceId,
     level: Level,
     call: Arc<Call>,
+    directory: Arc<Directory>,
     commands: mpsc::Sender<Command>,
     standing: watch::Receiver<Standing>,
     tap: broadcast::Sender<Bytes>,
@@ -94,7 +96,7 @@ impl Conference {
             id: parts.id.clone(),
             session: parts.session,
             connection: parts.connection,
-            directory: parts.directory,
+            directory: Arc::clone(&parts.directory),
             commands: from_commands,
             events: to_events,
             standing: to_standing,
@@ -103,7 +105,8 @@ impl Conference {
             bound: Some(bound),
         };
         tokio::spawn(seat.run(hangup));
-        let conference = Self { id: parts.id, level: parts.level, call, commands, standing, tap };
+        let (id, level, directory) = (parts.id, parts.level, parts.directory);
+        let conference = Self { id, level, call, directory, commands, standing, tap };
         let answered = tokio::time::timeout(patience, is_bound).await;
         let answered = answered.map_err(|_elapsed| Error::Late("the seat"))?;
         answered.map_err(|_gone| Error::Ended("its task is over".to_owned()))??;
@@ -177,6 +180,22 @@ impl Conference {
     /// The focus refused, or did not answer.
     pub async fn kick(&self, who: &Aor) -> Result<(), Error> {
         self.call.refer(who, Some("BYE")).await
+    }
+
+    /// Has something settled, as a moderator.
+    ///
+    /// # Errors
+    /// We moderate nothing here, it cannot be so, or the server did not answer.
+    pub async fn settle(&self, ruling: &Ruling) -> Result<(), Error> {
+        self.directory.settle(&self.id, ruling).await
+    }
+
+    /// Watches who is in it (RFC 4575).
+    ///
+    /// # Errors
+    /// We may not, or the focus did not answer.
+    pub async fn watch(&self) -> Result<Watch, Error> {
+        self.call.watch().await
     }
 
     /// The `imdn.Message-ID` of sealed octets, if they open with the keys this device has, whatever became of its

@@ -15,6 +15,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use crate::event::Error;
+use crate::govern::{Ruling, Sent};
 use crate::profile::Profile;
 
 /// The most octets an answer may have: a group's state with its tree.
@@ -71,6 +72,13 @@ impl Directory {
         };
         let state = GroupState::from_bytes(&bytes);
         state.map(Some).map_err(|error| Error::Answer { what: GROUP_STATE, why: error.to_string() })
+    }
+
+    /// Has something settled by a moderator.
+    pub(crate) async fn settle(&self, id: &ConferenceId, ruling: &Ruling) -> Result<(), Error> {
+        let Sent { method, path, body } = ruling.sent(id);
+        let content = body.map(|body| ("application/json", Bytes::from(body.to_string())));
+        self.ask(&Asked { what: ruling.what(), method, path: &path, content }).await.map(drop)
     }
 
     async fn ask(&self, asked: &Asked<'_>) -> Result<Bytes, Error> {
@@ -150,8 +158,10 @@ async fn answer(
         return Ok(body);
     }
     let words: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
-    let reason = words.get("what").and_then(serde_json::Value::as_str).unwrap_or("no reason given");
-    Err(refused(what, status, reason.to_owned()))
+    let said = |key: &str| words.get(key).and_then(serde_json::Value::as_str);
+    let reason = said("what").unwrap_or("no reason given");
+    let mend = said("mend").map(|mend| format!("; {mend}")).unwrap_or_default();
+    Err(refused(what, status, format!("{reason}{mend}")))
 }
 
 fn refused(what: &'static str, status: u16, reason: String) -> Error {

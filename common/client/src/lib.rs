@@ -9,6 +9,7 @@
 //! | `directory` | its HTTPS side: certificate, KeyPackages, group state |
 //! | `conference` | a seat: the handle a person holds, and the task behind it |
 //! | `leg` | one side of a one-to-one session: the handle, and the task behind it |
+//! | `roster`, `govern` | who is in a conference, and what a moderator settles |
 //! | `connection` | the MSRP connection of a seat or a leg |
 //! | `session` | the pure part: MSRP, CPIM and the group, told bytes and time; `session::leg` without a group |
 //!
@@ -33,17 +34,21 @@ mod connection;
 mod device;
 mod directory;
 mod event;
+mod govern;
 mod leg;
 mod phone;
 mod profile;
+mod roster;
 pub mod session;
 
 pub use conference::{Conference, Events, Tap};
 pub use device::{Arrival, Credential, Device, Inbox, Invitations, Ring};
 pub use event::{Entry, Error, Event, File, Level, Message, Outgoing};
+pub use govern::Ruling;
 pub use leg::{Leg, LegEvent, LegEvents, Received};
-pub use phone::{Immediate, Protection, Taken};
+pub use phone::{Immediate, Protection, Taken, Watch};
 pub use profile::{Limits, Profile, System};
+pub use roster::{Person, Roster, Whereabouts};
 pub use session::Standing;
 
 /// A time of day in the form of RFC 3339, as in a CPIM DateTime.

@@ -6,6 +6,7 @@ mod incoming;
 mod pager;
 mod recovery;
 mod ringing;
+mod watching;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -29,6 +30,7 @@ pub(crate) use call::{Call, Hangup};
 pub(crate) use incoming::Incoming;
 pub use pager::{Immediate, Protection, Taken};
 pub(crate) use ringing::{Arrived, Ringing};
+pub use watching::Watch;
 
 /// How long a registration is asked for, in seconds.
 const REGISTER_SECS: u32 = 3600;
@@ -61,6 +63,8 @@ struct Shared {
     ringing: Mutex<HashMap<TransactionKey, ringing::Unanswered>>,
     /// INVITEs of ours that we gave up, for a 2xx that comes all the same.
     given_up: Mutex<HashMap<TransactionKey, Request>>,
+    /// Where what is told of a conference goes, by the Call-ID of the subscription.
+    watches: Mutex<HashMap<String, mpsc::Sender<watching::Notified>>>,
     registration: Registration,
 }
 
@@ -113,6 +117,7 @@ impl Phone {
             inbox: Mutex::default(),
             ringing: Mutex::default(),
             given_up: Mutex::default(),
+            watches: Mutex::default(),
             registration,
         };
         let phone = Self { shared: Arc::new(shared) };
@@ -251,7 +256,7 @@ impl Phone {
             reason: "the server keeps asking who we are".to_owned(),
         })?;
         if !response.status.is_success() {
-            let (status, reason) = (response.status.code(), response.reason.to_string());
+            let (status, reason) = (response.status.code(), words(&response));
             return Err(Error::Refused { what, status, reason });
         }
         Ok((request, response))
@@ -274,9 +279,24 @@ impl Phone {
         self.wire().contact
     }
 
+    fn watches(
+        &self,
+    ) -> std::sync::MutexGuard<'_, HashMap<String, mpsc::Sender<watching::Notified>>> {
+        self.shared.watches.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn lines(&self) -> std::sync::MutexGuard<'_, HashMap<DialogId, call::Line>> {
         self.shared.calls.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Why a server refused: what it says beside its status, or the phrase of that.
+fn words(response: &Response) -> String {
+    let warning = response.headers.text(&Name::Warning);
+    let quoted = warning.as_deref().and_then(|text| text.split_once('"')?.1.rsplit_once('"'));
+    let said = quoted.map(|(text, _)| text).filter(|text| !text.is_empty());
+    let said = said.map_or_else(|| response.reason.to_string(), str::to_owned);
+    said.replace(char::is_control, " ")
 }
 
 /// Opens a flow to the MRFC.

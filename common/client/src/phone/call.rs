@@ -188,7 +188,13 @@ impl Call {
             .with(Name::Supported, "norefersub")
             .with(Name::ReferSub, "false")
             .with(Name::ReferTo, NameAddr::new(uri(&target)?));
-        self.phone.send("the focus", request).await.map(|_answered| ())
+        let what = if method.is_some() { "removing somebody" } else { "inviting somebody" };
+        self.phone.send(what, request).await.map(|_answered| ())
+    }
+
+    /// Watches who is in the conference.
+    pub(crate) async fn watch(&self) -> Result<super::Watch, Error> {
+        self.phone.watch(&self.conference).await
     }
 
     /// Ends the call.

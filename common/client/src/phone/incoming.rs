@@ -50,6 +50,7 @@ pub(super) async fn listen(
                     let told = line.ended.map(|ended| ended.send(format!("signalling: {why}")));
                     drop(told);
                 }
+                phone.watches().clear();
                 phone.stop_refreshing();
                 if !phone.come_back().await {
                     return;
@@ -69,9 +70,10 @@ async fn take(phone: &Phone, key: TransactionKey, request: Request, to: &mpsc::S
         },
         (Method::Message, _) => phone.told(&request),
         (Method::Options, false) => answer(&request, Status::OK).with(Name::Allow, ALLOW),
-        (Method::Invite | Method::Bye | Method::Notify | Method::Options, true) => {
-            within(phone, &request)
+        (Method::Notify, true) => {
+            phone.notified(&request).unwrap_or_else(|| within(phone, &request))
         }
+        (Method::Invite | Method::Bye | Method::Options, true) => within(phone, &request),
         (known, _) if Method::KNOWN.contains(known) => {
             answer(&request, Status::METHOD_NOT_ALLOWED).with(Name::Allow, ALLOW)
         }

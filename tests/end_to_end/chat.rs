@@ -1,0 +1,99 @@
+//! `conclave chat`: what moderators type, what everybody sees of it, and that neither input nor files do harm.
+use std::io::Write as _;
+use std::path::Path;
+
+use crate::common::Talk;
+
+/// A system in this folder, and a way to chat on it.
+fn system(folder: &Path) -> (Talk, impl Fn(&str, &str) -> Talk) {
+    let folder = folder.join("dev").display().to_string();
+    let at_once = [("MRFC_CONFERENCES__NOTIFY_SECS", "0")];
+    let mut dev = Talk::start_with(&["dev", "--sip", "127.0.0.1:0", "--folder", &folder], &at_once);
+    dev.until("ready in");
+    let chat = move |room: &str, name: &str| {
+        Talk::start(&["chat", room, "--as", name, "--plain", "--folder", &folder])
+    };
+    (dev, chat)
+}
+
+#[test]
+fn f8_a_moderator_types_what_is_settled_and_everybody_sees_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_dev, chat) = system(folder.path());
+    let mut alice = chat("lobby", "alice");
+    alice.until("you hold the group key");
+    let mut bob = chat("lobby", "bob");
+    bob.until("you hold the group key");
+
+    alice.say("/subject Tea and cake");
+    bob.until("* the conference is about Tea and cake");
+    alice.say("/mute bob");
+    bob.until("* sip:bob@localhost may not talk");
+    alice.say("/unmute bob");
+    bob.until("* sip:bob@localhost may talk");
+    alice.say("/lock");
+    bob.until("* the conference is locked");
+    bob.say("/who");
+    bob.until("  about Tea and cake");
+    bob.until("  sip:alice@localhost: here, moderator");
+    bob.until("  sip:bob@localhost: here");
+    bob.until("  locked");
+
+    // A refusal says what was typed, why not, and how to mend it.
+    bob.say("/kick alice");
+    bob.until("! /kick alice: removing somebody was refused: 403 only a moderator may do this");
+    bob.say("/ban alice");
+    let refused = bob.until("! /ban alice: ");
+    assert!(refused.contains("only a moderator may do this; ask a moderator"), "{refused}");
+    alice.say("/kick carol");
+    alice.until("! /kick carol: removing somebody was refused: 404 sip:carol@localhost is not");
+    alice.say("/dismiss alice");
+    alice.until("! /dismiss alice: ");
+
+    alice.say("/moderator bob");
+    bob.until("* sip:bob@localhost moderates");
+    bob.say("/unlock");
+    bob.until("* the conference is not locked any more");
+    bob.say("/dismiss bob");
+    bob.until("* sip:bob@localhost does not moderate any more");
+    alice.say("/ban bob");
+    bob.until("the conference ended for you");
+    // Its input is open, and it ends all the same.
+    assert!(bob.child.wait().unwrap().success());
+    alice.say("/unban bob");
+    alice.until("* done");
+    let mut bob = chat("lobby", "bob");
+    bob.until("you hold the group key");
+}
+
+#[test]
+fn what_cannot_be_said_or_shared_is_refused_and_a_file_lands_in_its_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_dev, chat) = system(folder.path());
+    let mut alice = chat("lobby", "alice");
+    alice.until("you hold the group key");
+    let mut bob = chat("lobby", "bob");
+    bob.until("you hold the group key");
+    alice.until("sip:bob@localhost joined");
+
+    alice.stdin.as_mut().unwrap().write_all(b"caf\xe9\n").unwrap();
+    bob.until("<alice> caf\u{fffd}");
+    alice.say(&"x".repeat(70_000));
+    alice.until("! the line is too long");
+    let (shared, large) = (folder.path().join("..plan.txt"), folder.path().join("large"));
+    std::fs::write(&shared, "the plan").unwrap();
+    std::fs::File::create(&large).unwrap().set_len(1 << 30).unwrap();
+    alice.say(&format!("/file {}", large.display()));
+    let refused = alice.until("octets are too many");
+    assert!(refused.starts_with(&format!("! /file {}: 1073741824", large.display())), "{refused}");
+    alice.say(&format!("/file {}", folder.path().display()));
+    alice.until("it is no file");
+
+    for name in ["plan.txt", "plan-2.txt"] {
+        alice.say(&format!("/file {}", shared.display()));
+        let told = bob.until("* alice shared ..plan.txt (8 octets); saved as ");
+        let saved = folder.path().join("dev/downloads").join(name);
+        assert!(told.ends_with(&saved.display().to_string()), "{told}");
+        assert_eq!(std::fs::read_to_string(saved).unwrap(), "the plan");
+    }
+}
