@@ -2,7 +2,7 @@
 //!
 //! The way of a message, by file: [`message::Decoder`] cuts a TCP or TLS stream into checked [`Message`]s (and says
 //! how to answer what is not one) · [`header`] reads a header field when somebody asks for it · `transaction`,
-//! `dialog` and `endpoint` keep the state RFC 3261 asks for · [`digest`] asks who it is, for SIP and for HTTP ·
+//! `dialog` and `endpoint` keep the state RFC 3261 asks for, [`session_timer`] what RFC 4028 adds · [`digest`] asks who it is, for SIP and for HTTP ·
 //! [`sdp`] is the offer and the answer for MSRP · [`multipart`] and [`resource_lists`] are the bodies of a request that is
 //! for many.
 //!
@@ -29,6 +29,7 @@ pub mod message;
 pub mod multipart;
 pub mod resource_lists;
 pub mod sdp;
+pub mod session_timer;
 pub mod tel;
 mod token;
 pub mod uri;

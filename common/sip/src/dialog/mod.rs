@@ -12,8 +12,8 @@
 //! ```
 //!
 //! A dialog carries usages (RFC 5057): the INVITE usage drawn here, and subscriptions (RFC 6665, REFER's too), which are
-//! only counted. It is over when the last usage is. Inside the INVITE usage at most one INVITE is in progress: the
-//! peer's crossing ours is refused with 491, a second one of the peer's with 500 (14.2).
+//! only counted. It is over when the last usage is. Inside the INVITE usage at most one INVITE or UPDATE with an offer is
+//! in progress: the peer's crossing ours is refused with 491, a second one of the peer's with 500 (14.2; RFC 3311, 5.2).
 mod id;
 mod usage;
 
@@ -44,6 +44,8 @@ pub struct Dialog {
     is_owner: bool,
     invite: DialogState,
     pending: Pending,
+    /// The UPDATE in progress: of ours only one with an offer, of the peer's any.
+    updating: Pending,
     subscriptions: u16,
 }
 
@@ -74,6 +76,7 @@ impl Dialog {
                 DialogState::Early => Pending::Theirs,
                 DialogState::Confirmed | DialogState::Terminated => Pending::None,
             },
+            updating: Pending::None,
             invite,
             subscriptions,
         })
@@ -111,6 +114,7 @@ impl Dialog {
                 DialogState::Early => Pending::Ours,
                 DialogState::Confirmed | DialogState::Terminated => Pending::None,
             },
+            updating: Pending::None,
             invite,
             subscriptions,
         })
@@ -147,17 +151,35 @@ impl Dialog {
     }
 
     /// The next request of ours in the dialog, with Route, From, To, Call-ID, `CSeq` and, where it refreshes the target,
-    /// our Contact (12.2.1.1). BYE ends the INVITE usage at once (15.1.1). An INVITE is refused while one is in progress
-    /// (14.1). An ACK is for [`Dialog::acknowledgement`].
+    /// our Contact (12.2.1.1). BYE ends the INVITE usage at once (15.1.1). An INVITE is refused while one is in progress,
+    /// or an UPDATE with an offer (14.1). An UPDATE with an offer is for [`Dialog::update`], an ACK for
+    /// [`Dialog::acknowledgement`].
     pub fn request(&mut self, method: Method) -> Result<Request, Glare> {
         match method {
-            Method::Invite if self.pending != Pending::None => return Err(Glare),
+            Method::Invite if self.is_offering() => return Err(Glare),
             Method::Invite => self.pending = Pending::Ours,
             Method::Bye => self.end_invite(),
             _ => {}
         }
+        Ok(self.next(method))
+    }
+
+    /// An UPDATE of ours that is to carry an offer (RFC 3311, 5.1). It is refused while another offer is in progress.
+    pub fn update(&mut self) -> Result<Request, Glare> {
+        if self.is_offering() {
+            return Err(Glare);
+        }
+        self.updating = Pending::Ours;
+        Ok(self.next(Method::Update))
+    }
+
+    fn is_offering(&self) -> bool {
+        self.pending != Pending::None || self.updating != Pending::None
+    }
+
+    fn next(&mut self, method: Method) -> Request {
         self.local_cseq = self.local_cseq.saturating_add(1);
-        Ok(self.build(method, self.local_cseq))
+        self.build(method, self.local_cseq)
     }
 
     /// The ACK to a 2xx to our INVITE (13.2.2.4): its `CSeq` number is that of the INVITE. If the INVITE had
@@ -208,12 +230,34 @@ impl Dialog {
             return Err(Refusal::OutOfOrder);
         }
         self.remote_cseq = Some(number);
-        match (&request.method, self.pending) {
-            (Method::Invite, Pending::Ours) => return Err(Refusal::Glare),
-            (Method::Invite, Pending::Theirs) => return Err(Refusal::Busy),
-            (Method::Invite, Pending::None) => self.pending = Pending::Theirs,
-            (Method::Bye, _) => self.end_invite(),
+        match request.method {
+            Method::Invite | Method::Update => self.begins(request)?,
+            Method::Bye => self.end_invite(),
             _ => {}
+        }
+        Ok(())
+    }
+
+    /// An INVITE or UPDATE of the peer, unless something is in progress that it must not meet. An UPDATE without an offer
+    /// meets only another UPDATE.
+    fn begins(&mut self, request: &Request) -> Result<(), Refusal> {
+        let invites = request.method == Method::Invite;
+        let ours = self.pending == Pending::Ours || self.updating == Pending::Ours;
+        let theirs = self.pending == Pending::Theirs || self.updating == Pending::Theirs;
+        if !invites && request.body.is_empty() {
+            if self.updating == Pending::Theirs {
+                return Err(Refusal::Busy);
+            }
+        } else if theirs {
+            return Err(Refusal::Busy);
+        } else if ours {
+            return Err(Refusal::Glare);
+        }
+        match invites {
+            true => self.pending = Pending::Theirs,
+            // One of ours cannot be met by it: neither can change the session.
+            false if self.updating == Pending::None => self.updating = Pending::Theirs,
+            false => {}
         }
         Ok(())
     }
@@ -230,6 +274,9 @@ impl Dialog {
             && let Ok(contact) = request.headers.contact()
         {
             self.target = contact.uri;
+        }
+        if request.method == Method::Update && self.updating == Pending::Theirs {
+            self.updating = Pending::None;
         }
         if request.method == Method::Invite {
             self.invite_answered(Pending::Theirs, status);
@@ -260,6 +307,9 @@ impl Dialog {
                 self.routes = reversed(routes);
             }
             self.invite_answered(Pending::Ours, status);
+        }
+        if cseq.method == Method::Update && self.updating == Pending::Ours {
+            self.updating = Pending::None;
         }
         // 12.2.1.2: the peer no longer has the dialog. For a NOTIFY or SUBSCRIBE that is the subscription (RFC 5057).
         let is_lost = matches!(status, Status::NO_SUCH_DIALOG | Status::REQUEST_TIMEOUT);

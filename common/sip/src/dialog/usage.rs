@@ -17,7 +17,7 @@ pub enum DialogState {
     Terminated,
 }
 
-/// Whose INVITE has no final response yet.
+/// Whose INVITE or UPDATE has no final response yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Pending {
     None,
@@ -25,9 +25,9 @@ pub(super) enum Pending {
     Theirs,
 }
 
-/// An INVITE of ours now would cross one that is in progress.
+/// An INVITE or an offer of ours now would cross one that is in progress.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("an INVITE is in progress in this dialog")]
+#[error("an INVITE or UPDATE is in progress in this dialog")]
 pub struct Glare;
 
 /// Why a request in a dialog is turned down.
@@ -39,11 +39,11 @@ pub enum Refusal {
     /// Its `CSeq` is not above the last one.
     #[error("CSeq out of order")]
     OutOfOrder,
-    /// An INVITE of ours is in progress.
-    #[error("crosses an INVITE of ours")]
+    /// An INVITE of ours is in progress, or an UPDATE with an offer.
+    #[error("crosses an INVITE or UPDATE of ours")]
     Glare,
-    /// An earlier INVITE of the peer is in progress.
-    #[error("an earlier INVITE is in progress")]
+    /// An earlier INVITE or UPDATE of the peer is in progress.
+    #[error("an earlier INVITE or UPDATE is in progress")]
     Busy,
 }
 
@@ -109,6 +109,7 @@ impl Dialog {
     pub(super) fn end_invite(&mut self) {
         self.invite = DialogState::Terminated;
         self.pending = Pending::None;
+        self.updating = Pending::None;
     }
 
     /// An INVITE got its final answer. If it was the first one, the answer decides whether there is a dialog (12.3);

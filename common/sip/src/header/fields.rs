@@ -120,8 +120,8 @@ impl MediaType {
     }
 }
 
-/// `token *( SEMI param )`, which four fields are.
-fn parse_word(text: &str) -> Result<(String, Params), Broken> {
+/// `token *( SEMI param )`, which several fields are.
+pub(super) fn parse_word(text: &str) -> Result<(String, Params), Broken> {
     let mut scan = Scan::new(text);
     let word = scan.space().token()?.to_owned();
     let params = scan.params()?;

@@ -8,6 +8,7 @@ mod name;
 mod name_addr;
 mod params;
 pub(crate) mod scan;
+mod session;
 mod typed;
 mod via;
 
@@ -18,6 +19,7 @@ pub use list::{Header, Headers};
 pub use name::Name;
 pub use name_addr::NameAddr;
 pub use params::{Param, Params};
+pub use session::{Refresher, SessionExpires};
 pub use via::{MAGIC_COOKIE, Via};
 
 /// A header field that was asked for and cannot be had.

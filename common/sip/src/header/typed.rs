@@ -7,6 +7,7 @@ use super::list::Headers;
 use super::name::Name;
 use super::name_addr::NameAddr;
 use super::scan::{Broken, split_commas};
+use super::session::{SessionExpires, seconds};
 use super::via::Via;
 
 impl Headers {
@@ -80,6 +81,16 @@ impl Headers {
     /// Min-Expires in seconds.
     pub fn min_expires(&self) -> Result<Option<u32>, BadHeader> {
         self.number(Name::MinExpires)
+    }
+
+    /// Session-Expires (RFC 4028, 4).
+    pub fn session_expires(&self) -> Result<Option<SessionExpires>, BadHeader> {
+        self.optional(Name::SessionExpires, SessionExpires::parse)
+    }
+
+    /// Min-SE in seconds (RFC 4028, 5).
+    pub fn min_se(&self) -> Result<Option<u32>, BadHeader> {
+        self.optional(Name::MinSe, |text| seconds(text).map(|(secs, _)| secs))
     }
 
     /// Contact.

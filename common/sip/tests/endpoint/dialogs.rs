@@ -174,6 +174,58 @@ fn s14_2_a_second_invite_before_the_first_is_answered_gets_500_with_retry_after(
     assert!(dialog.request(Method::Invite).is_ok());
 }
 
+/// An UPDATE of the peer, with an offer or without.
+fn update(number: u32, offer: &'static str) -> Request {
+    inside(&Method::Update, number).with_body("application/sdp", offer)
+}
+
+#[test]
+fn r3311_5_2_an_update_with_an_offer_that_crosses_one_of_ours_is_491() {
+    for cross in [Method::Invite, Method::Update] {
+        let mut dialog = uas();
+        let ours = match cross {
+            Method::Invite => dialog.request(Method::Invite).unwrap(),
+            _ => dialog.update().unwrap(),
+        };
+
+        assert_eq!(dialog.receive(&update(11, "v=0")), Err(Refusal::Glare), "{cross}");
+        assert_eq!(dialog.receive(&inside(&Method::Invite, 12)), Err(Refusal::Glare), "{cross}");
+        assert_eq!(dialog.receive(&update(13, "")), Ok(()), "without an offer nothing crosses");
+        assert_eq!(dialog.update().err(), Some(Glare));
+
+        dialog.answered(&Response::to(&ours, Status::REQUEST_PENDING));
+        dialog.responded(&update(13, ""), &accepted(&update(13, "")));
+        assert_eq!(dialog.receive(&update(14, "v=0")), Ok(()), "{cross}");
+    }
+}
+
+#[test]
+fn r3311_5_2_a_second_update_before_the_answer_to_the_first_gets_500_with_retry_after() {
+    let mut dialog = uas();
+    let first = update(11, "");
+    dialog.receive(&first).unwrap();
+
+    let refusal = dialog.receive(&update(12, "")).unwrap_err();
+
+    let response = refusal.response(&update(12, ""), &mut StdRng::from_seed([1; 32]));
+    assert_eq!(response.status, Status::SERVER_INTERNAL_ERROR);
+    assert!(response.headers.has(&Name::RetryAfter));
+    dialog.responded(&first, &accepted(&first));
+    assert_eq!(dialog.receive(&update(13, "")), Ok(()));
+}
+
+#[test]
+fn r3311_5_2_an_update_moves_the_target_when_it_succeeds() {
+    let mut dialog = uas();
+    let moved = with(update(11, ""), Name::Contact, "<sip:alice@192.0.2.98>");
+
+    dialog.receive(&moved).unwrap();
+    dialog.responded(&moved, &accepted(&moved));
+
+    assert_eq!(dialog.target(), &uri("sip:alice@192.0.2.98"));
+    assert!(dialog.request(Method::Update).unwrap().headers.has(&Name::Contact));
+}
+
 #[test]
 fn s14_1_who_made_the_call_id_waits_longer_after_a_glare() {
     let mut rng = StdRng::from_seed([1; 32]);
