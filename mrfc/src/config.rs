@@ -116,6 +116,14 @@ pub struct Sip {
     /// (P-Asserted-Identity, RFC 3325) is believed, and it is not challenged; in the file only.
     #[serde(default)]
     pub core_names: Vec<String>,
+    /// Seconds after which a session that nobody has refreshed ends (RFC 4028): what we ask for, and the longest we grant.
+    /// 1 800: a device that vanished is out within half an hour, and each one says a word every quarter.
+    #[serde(default = "default_session_secs")]
+    pub session_secs: u32,
+    /// The shortest interval between refreshes that is taken; a briefer one gets 422. 90: RFC 4028, 5 knows none below, so
+    /// less is for a laboratory.
+    #[serde(default = "default_session_secs_min")]
+    pub session_secs_min: u32,
     /// Offer MD5 beside SHA-256, for old clients (RFC 8760, 2.7). Needs `ha1_md5` in the users file.
     #[serde(default)]
     pub md5: bool,
@@ -337,6 +345,14 @@ impl Default for Log {
 
 fn default_reload_secs() -> u64 {
     60
+}
+
+const fn default_session_secs() -> u32 {
+    1_800
+}
+
+const fn default_session_secs_min() -> u32 {
+    sip::session_timer::SECS_MIN
 }
 
 fn default_sip_listen() -> SocketAddr {

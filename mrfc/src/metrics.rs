@@ -36,6 +36,8 @@ pub(crate) struct Metrics {
     messages: IntCounterVec,
     /// Requests turned away because too many were in work.
     pub(crate) overloaded: IntCounter,
+    /// Sessions ended because nobody refreshed them.
+    pub(crate) sessions_expired: IntCounter,
     /// The HTTPS API.
     pub(crate) http: Http,
 }
@@ -137,6 +139,10 @@ impl Metrics {
             overloaded: registry.counter(
                 "mrfc_rate_limited_total",
                 "Requests answered 503 because a table was full.",
+            ),
+            sessions_expired: registry.counter(
+                "mrfc_sessions_expired_total",
+                "Sessions ended because nobody refreshed them (RFC 4028).",
             ),
             http: Http::new(registry),
         }

@@ -192,7 +192,8 @@ impl Relay {
         let passage = room.pass(message, now)?;
         if let Passage::Pass(shards, _) = passage {
             let except = except(message.audience(), message.sender());
-            let to = To { audience: message.audience(), except, shards, now };
+            let deaf = if except.is_some() { room.held() } else { None };
+            let to = To { audience: message.audience(), except, deaf, shards, now };
             self.send(&to, message.body(), rng);
             self.metrics.messages_in.inc();
         }
@@ -273,14 +274,20 @@ impl Relay {
         Ok(())
     }
 
-    /// Who must not get this message, which begins. A sealed room has one kind of content, and its level says so.
+    /// Who must not get this message, which begins. A sealed room has one kind of content, and its level says so; who is
+    /// on hold gets none.
     fn deaf(&self, room: &mut Room, piece: &Piece) -> Option<Arc<[SeatId]>> {
         let begins = piece.is_first() && *piece.audience() == Audience::Room;
-        if !begins || room.roster().level != Level::Open {
+        if !begins {
             return None;
         }
+        if room.roster().level != Level::Open {
+            return room.held();
+        }
         let deaf = room.deaf_to(piece.content_type())?;
-        let others = deaf.iter().filter(|seat| **seat != piece.sender()).count();
+        let held = room.held();
+        let is_held = |seat: &SeatId| held.iter().any(|held| held.binary_search(seat).is_ok());
+        let others = deaf.iter().filter(|seat| **seat != piece.sender() && !is_held(seat)).count();
         let counter = self.metrics.dropped_chunks.with_label_values(&["content_type"]);
         counter.inc_by(u64::try_from(others).unwrap_or_default());
         Some(deaf)
@@ -328,7 +335,8 @@ impl Relay {
     ) {
         let mut room = self.lock();
         let number = room.number();
-        let to = To { audience: &Audience::Room, except: None, shards: room.shards(), now };
+        let to =
+            To { audience: &Audience::Room, except: None, deaf: None, shards: room.shards(), now };
         self.send(&to, &Body::from(cpim), rng);
         if gate.is_some_and(|gate| room.move_gate(gate, now)) {
             self.tell_gate(&room);
@@ -341,7 +349,7 @@ impl Relay {
         let room = self.lock();
         let audience = Audience::Seats(vec![seat]);
         let shards = room.reach(&audience);
-        let to = To { audience: &audience, except: None, shards, now };
+        let to = To { audience: &audience, except: None, deaf: None, shards, now };
         self.send(&to, &Body::from(cpim), rng);
     }
 
@@ -366,7 +374,7 @@ impl Relay {
                 room: self.id,
                 audience: to.audience.clone(),
                 except: to.except,
-                deaf: None,
+                deaf: to.deaf.clone(),
                 payload: chunk.encode(rng),
                 stream: (!whole).then_some(stream),
                 ready: to.now,
@@ -398,6 +406,7 @@ mod legs;
 struct To<'a> {
     audience: &'a Audience,
     except: Option<SeatId>,
+    deaf: Option<Arc<[SeatId]>>,
     shards: Shards,
     now: Instant,
 }

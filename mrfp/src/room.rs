@@ -244,6 +244,11 @@ impl Room {
         self.deaf.to(content_type, &self.roster)
     }
 
+    /// Who of the connected is on hold; none if nobody is.
+    pub fn held(&self) -> Option<Arc<[SeatId]>> {
+        self.deaf.held(&self.roster)
+    }
+
     /// How many seats in use get a message of this audience.
     pub fn receivers(&self, audience: &Audience, sender: SeatId) -> u32 {
         let bound = |seat: &SeatId| matches!(self.seats.get(seat), Some(Place::Bound { .. }));

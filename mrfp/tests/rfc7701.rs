@@ -1,6 +1,8 @@
 //! RFC 7701 over real sockets: the switch of a chat room.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 mod common;
+#[path = "rfc7701/hold.rs"]
+mod hold;
 #[path = "rfc7701/private.rs"]
 mod private;
 #[path = "rfc7701/types.rs"]

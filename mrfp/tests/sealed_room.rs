@@ -35,6 +35,21 @@ async fn only_sealed_messages_and_sealed_files_pass() {
 }
 
 #[tokio::test]
+async fn r3264_8_4_who_is_on_hold_hears_the_focus_and_nobody_else() {
+    let mut stage = sealed_room(4).await;
+    let (mut alice, mut bob) = (stage.join(1).await, stage.join(2).await);
+
+    stage.seat(control::Seat { held: true, ..seat(2) }).await;
+    assert_eq!(alice.ask(&message("mls01", sealed(1, 4, "to nobody"))).await.0, 200);
+    let file = cpim(1, ROOM, mrfp::session::SEALED_FILE, vec![7; 200_000]);
+    assert_eq!(alice.ask(&message("file1", file)).await.0, 200);
+    let commit = from_focus("commit");
+    stage.order(RoomOrder::Broadcast { key: Key(1), cpim: commit.clone(), gate: None }).await;
+
+    assert_eq!(bob.message().await.gather(), commit, "its key goes on");
+}
+
+#[tokio::test]
 async fn a_sealed_message_in_many_chunks_is_answered_chunk_by_chunk_and_relayed_whole() {
     let mut stage = sealed_room(4).await;
     let (mut alice, mut bob) = (stage.join(1).await, stage.join(2).await);

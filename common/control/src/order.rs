@@ -154,6 +154,8 @@ pub struct Seat {
     pub matching: Match,
     /// How its participant is reached.
     pub reach: Reach,
+    /// It is on hold (RFC 3264, 8.4): messages of others are not sent to it. What the focus itself says is.
+    pub held: bool,
 }
 
 /// How a request is found to belong to a session.
@@ -180,6 +182,7 @@ impl Seat {
             accept_wrapped_types: Vec::new(),
             matching: Match::Strict,
             reach: Reach::new(),
+            held: false,
         }
     }
 }
@@ -381,6 +384,7 @@ impl From<Seat> for proto::Seat {
             connect,
             transport,
             connect_to,
+            held: seat.held,
         }
     }
 }
@@ -406,6 +410,7 @@ impl TryFrom<proto::Seat> for Seat {
             accept_wrapped_types: seat.accept_wrapped_types,
             matching,
             reach,
+            held: seat.held,
             ..Self::new(SeatId(seat.seat), aor, device)
         })
     }

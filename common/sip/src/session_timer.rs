@@ -90,7 +90,8 @@ impl Terms {
             _ if !knows(request) => Side::Us,
             Some(Refresher::Uac) => Side::Peer,
             Some(Refresher::Uas) => Side::Us,
-            None => before.map_or(Side::Peer, |timer| timer.refresher),
+            // Ours: then we learn by ourselves when the peer is gone.
+            None => before.map_or(Side::Us, |timer| timer.refresher),
         };
         let said = match refresher {
             Side::Us => Refresher::Uas,
@@ -213,13 +214,13 @@ mod tests {
         let expires = |text| (Name::SessionExpires, text);
         for (fields, said, required) in [
             (vec![], "1800;refresher=uas", false),
-            (vec![timer.clone()], "1800;refresher=uac", true),
-            (vec![timer.clone(), expires("600")], "600;refresher=uac", true),
-            (vec![timer.clone(), expires("9999")], "1800;refresher=uac", true),
+            (vec![timer.clone()], "1800;refresher=uas", true),
+            (vec![timer.clone(), expires("600")], "600;refresher=uas", true),
+            (vec![timer.clone(), expires("9999")], "1800;refresher=uas", true),
             (vec![timer.clone(), expires("600;refresher=uas")], "600;refresher=uas", true),
             (vec![timer.clone(), expires("600;refresher=uac")], "600;refresher=uac", true),
             // Its own least stands above what we would have liked.
-            (vec![timer, expires("9999"), (Name::MinSe, "4000")], "4000;refresher=uac", true),
+            (vec![timer, expires("9999"), (Name::MinSe, "4000")], "4000;refresher=uas", true),
             // Put in by somebody between us: whoever knows no timers refreshes nothing.
             (vec![expires("600;refresher=uac")], "600;refresher=uas", false),
         ] {
@@ -266,7 +267,7 @@ mod tests {
             let mut timer = asked(interval);
             assert_eq!(timer.refresher(), Side::Peer);
             assert_eq!(timer.due(now + secs(end - 1)), None, "{interval}");
-            assert_eq!(timer.due(now + secs(end + 1)), Some(Due::End), "{interval}");
+            assert_eq!(timer.due(now + secs(end)), Some(Due::End), "{interval}");
         }
         let brief = SessionTimer::new(now, 30, Side::Peer);
         assert_eq!(brief.next(), now + secs(20));

@@ -357,6 +357,7 @@ impl Conference {
             accept_wrapped_types: seat.end.accept_wrapped_types.clone(),
             matching: seat.end.matching(),
             reach: seat.end.reach(),
+            held: !seat.end.flow.receives(),
             ..control::Seat::new(seat.id, aor, who.device.clone())
         })
     }

@@ -51,7 +51,7 @@ pub enum Level {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Why {
-    /// The dialog ended: BYE without a word of leaving, a lost SIP connection, an expired session.
+    /// The dialog ended: BYE without a word of leaving, or a lost SIP connection.
     Away,
     /// The invitation was declined, or never answered.
     Refused,
@@ -59,7 +59,7 @@ pub enum Why {
     Disconnected,
     /// It read too slowly for a room that keeps no log.
     Slow,
-    /// It never connected, or was idle too long.
+    /// It never connected, was idle too long, or let its session expire (RFC 4028).
     Silent,
     /// It broke the rules of MSRP.
     Misbehaved,
@@ -216,6 +216,11 @@ impl Flow {
     /// Whether it may send.
     pub const fn sends(self) -> bool {
         matches!(self, Self::SendRecv | Self::SendOnly)
+    }
+
+    /// Whether it takes what others send.
+    pub const fn receives(self) -> bool {
+        matches!(self, Self::SendRecv | Self::RecvOnly)
     }
 }
 

@@ -57,6 +57,9 @@ pub enum BadConfig {
     /// The registration times contradict each other.
     #[error("limits.register_secs_min <= register_secs_default <= register_secs_max does not hold")]
     RegisterTimes,
+    /// The session times contradict each other.
+    #[error("1 <= sip.session_secs_min <= sip.session_secs does not hold")]
+    SessionTimes,
 }
 
 impl Config {
@@ -89,6 +92,9 @@ impl Config {
         Names::parse(&self.sip.core_names).map_err(BadConfig::CoreName)?;
         if self.sip.core_ca_file.is_some() == self.sip.core_names.is_empty() {
             return Err(BadConfig::HalfACore);
+        }
+        if !(1..=self.sip.session_secs).contains(&self.sip.session_secs_min) {
+            return Err(BadConfig::SessionTimes);
         }
         Names::parse(&self.https.proxy_names).map_err(BadConfig::ProxyName)?;
         if self.https.proxy_ca_file.is_some() == self.https.proxy_names.is_empty() {

@@ -1,7 +1,7 @@
 //! What a desk does with each ask, and how it answers.
 use std::sync::Arc;
 
-use ids::Aor;
+use ids::{Aor, SeatId};
 use tracing::warn;
 
 use super::Gone;
@@ -44,13 +44,7 @@ impl Desk {
                 let peer_path = PeerPath(peer_path);
                 self.tried(&Command::Answered { seat, peer_path, end }).await;
             }
-            Ask::Gone { seat, how } => match how {
-                Gone::Left => self.tried(&Command::Leave(seat)).await,
-                Gone::Away => self.gone(seat, Why::Away).await,
-                Gone::Refused => self.gone(seat, Why::Refused).await,
-                Gone::Busy => self.gone(seat, Why::Busy).await,
-                Gone::Unreached => self.gone(seat, Why::Unreachable).await,
-            },
+            Ask::Gone { seat, how } => self.ended(seat, how).await,
             Ask::Unreached { who } => self.tried(&Command::Unreached(who)).await,
             Ask::Rule { by, ruling, reply } => self.rule(by, ruling, reply).await,
             Ask::Delete { by, reply } => self.plain(&Command::Delete { by }, reply).await,
@@ -104,6 +98,17 @@ impl Desk {
             if !matches!(ask, Ask::Create { .. }) {
                 self.ask(ask).await;
             }
+        }
+    }
+
+    async fn ended(&mut self, seat: SeatId, how: Gone) {
+        match how {
+            Gone::Left => self.tried(&Command::Leave(seat)).await,
+            Gone::Away => self.gone(seat, Why::Away).await,
+            Gone::Silent => self.gone(seat, Why::Silent).await,
+            Gone::Refused => self.gone(seat, Why::Refused).await,
+            Gone::Busy => self.gone(seat, Why::Busy).await,
+            Gone::Unreached => self.gone(seat, Why::Unreachable).await,
         }
     }
 

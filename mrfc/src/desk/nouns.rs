@@ -60,8 +60,10 @@ impl fmt::Debug for SeatGiven {
 /// How a dialog ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Gone {
-    /// BYE without a word of leaving, a lost flow, an expired session: the device stays a member.
+    /// BYE without a word of leaving, or a lost flow: the device stays a member.
     Away,
+    /// Nothing was heard of it until its session expired (RFC 4028): the device stays a member.
+    Silent,
     /// BYE with `Reason: conclave;cause=1`: the device leaves.
     Left,
     /// The call was declined.

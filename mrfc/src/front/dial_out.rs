@@ -26,8 +26,8 @@ use crate::registrar::Binding;
 /// An INVITE of ours.
 #[derive(Debug)]
 pub(super) struct Ringing {
-    request: Request,
-    called: Called,
+    pub(super) request: Request,
+    pub(super) called: Called,
     seat: SeatId,
     /// What others see in place of the name of who is called.
     shown_as: Option<String>,
@@ -50,7 +50,7 @@ enum State {
 
 /// The device that is called.
 #[derive(Clone, Debug)]
-struct Called {
+pub(super) struct Called {
     conference: ConferenceId,
     level: Level,
     who: Aor,
@@ -58,7 +58,7 @@ struct Called {
     by: String,
     shown: Shown,
     device: DeviceId,
-    flow: FlowId,
+    pub(super) flow: FlowId,
     target: Uri,
     /// Route: the Path of its registration.
     path: Vec<String>,
@@ -255,6 +255,7 @@ impl Front {
                 request.with_body(&content_type, body)
             }
         };
+        let request = self.with_timer(request);
         let route = called.path.iter();
         Some(route.fold(request, |request, hop| request.with(Name::Route, hop)))
     }
@@ -266,6 +267,9 @@ impl Front {
             return self.rings(key, response.status);
         }
         if !response.status.is_success() {
+            if ringing.state == State::Ringing && self.calls_longer(key, response) {
+                return;
+            }
             return self.declined(key, response.status);
         }
         let dialog = match Dialog::uac(&ringing.request, response) {
@@ -316,6 +320,7 @@ impl Front {
                 }
                 self.supersede(&call);
                 self.dialogs.insert(call);
+                self.time_called(&id, response);
                 self.answered(&id, answered);
                 self.dial_ended(&conference, &who, Status::OK);
             }

@@ -35,7 +35,8 @@ impl Front {
             }
             Event::Abandoned { key, .. } => self.abandoned(key),
             Event::Response { key, response } => {
-                if !self.watcher_answered(key, &response)
+                if !self.refresh_answered(key, &response)
+                    && !self.watcher_answered(key, &response)
                     && !self.message_answered(key, &response)
                     && !self.branch_answered(key, &response)
                     && !self.passed_back(key, &response)
@@ -44,7 +45,8 @@ impl Front {
                 }
             }
             Event::Failed { key, why } => {
-                if !self.watcher_lost(key)
+                if !self.refresh_lost(key, why)
+                    && !self.watcher_lost(key)
                     && !self.message_lost(key, why)
                     && !self.branch_lost(key, why)
                     && !self.passing_lost(key, why)
@@ -77,6 +79,9 @@ impl Front {
         if self.is_busy(*flow) {
             return Err(super::answers::overloaded(request));
         }
+        if matches!(request.method, Method::Invite | Method::Update) {
+            super::session_timer::terms(&self.config).check(request).map_err(|answer| *answer)?;
+        }
         if let Some(pair) = self.pairs.of_request(request) {
             return self.in_pair(key, *flow, request, &author, pair);
         }
@@ -89,6 +94,7 @@ impl Front {
             Method::Refer => self.refer(key, *flow, request, &author),
             Method::Message => self.message(key, *flow, request, &author),
             Method::Bye => self.bye(*flow, request, &author).map(Some),
+            Method::Update => self.update(key, *flow, request, author),
             // `screen` lets nothing else through; the endpoint keeps ACK and CANCEL.
             _ => Err(Response::to(request, Status::METHOD_NOT_ALLOWED)),
         }
@@ -186,6 +192,7 @@ impl Front {
     /// have to come take its tags and counters with them.
     pub(super) fn forget_dialog(&mut self, id: &DialogId) -> Option<Call> {
         let call = self.dialogs.remove(id)?;
+        self.timers.forget(id);
         self.referrals.inherit(id, &call);
         for key in self.renewing(id) {
             self.answer(key, Status::REQUEST_TERMINATED);

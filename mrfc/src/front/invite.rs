@@ -2,13 +2,12 @@
 //! nobody arrives before it.
 use std::time::Instant;
 
-use bytes::Bytes;
 use ids::{Aor, ConferenceId, DeviceId};
 use service::clock;
 use sip::dialog::{Dialog, DialogId, random_tag};
 use sip::endpoint::{FlowId, TransactionKey};
 use sip::header::{Name, NameAddr, ReasonValue};
-use sip::{Request, Response, SipUri, Status};
+use sip::{Method, Request, Response, SipUri, Status};
 
 use super::answers::overloaded;
 use super::dialogs::Call;
@@ -16,8 +15,9 @@ use super::dispatch::Reply;
 use super::end::{House, Names};
 use super::guests::{Guests, no_list_here, unpacked};
 use super::hiding::{Comes, Wish, shown_as, unmet};
-use super::offer::{Answered, Offered, Place, offer_of, peer_path};
+use super::offer::{Offered, Place, offer_of, peer_path};
 use super::recipients::FOR_INVITE;
+use super::renew::acknowledged_by;
 use super::screen::with_abilities;
 use super::target::Target;
 use super::{Done, Front, WhatFor, refusal};
@@ -29,9 +29,9 @@ use crate::desk::{Came, Gone, Joiner, NewConference, Refusal, SeatGiven, Shown};
 pub(super) struct Joining {
     flow: FlowId,
     person: Aor,
-    device: DeviceId,
+    pub(super) device: DeviceId,
     level: Level,
-    offer: Option<Offered>,
+    pub(super) offer: Option<Offered>,
     /// The dialog it changes; `None` if it begins one.
     renews: Option<DialogId>,
     /// Who is called once it is answered.
@@ -145,7 +145,7 @@ impl Front {
     }
 
     /// What the desk must know of whoever wants a seat.
-    fn joiner(
+    pub(super) fn joiner(
         &mut self,
         flow: FlowId,
         request: &Request,
@@ -177,7 +177,7 @@ impl Front {
         Ok((joining, joiner))
     }
 
-    fn join(
+    pub(super) fn join(
         &mut self,
         key: TransactionKey,
         request: &Request,
@@ -198,66 +198,12 @@ impl Front {
             return Err(overloaded(request));
         }
         self.joining.insert(key, joining);
-        // At once, so that the client neither repeats nor gives up while the relay is asked.
-        self.respond(key, Response::to(request, Status::TRYING));
+        if request.method == Method::Invite {
+            // At once, so that the client neither repeats nor gives up while the relay is asked. An UPDATE gets none
+            // (RFC 3261, 8.2.6.1).
+            self.respond(key, Response::to(request, Status::TRYING));
+        }
         Ok(None)
-    }
-
-    /// A re-INVITE (RFC 3261, 14.2). The same path again is a refresh; another one is another seat.
-    fn renew(
-        &mut self,
-        key: TransactionKey,
-        flow: FlowId,
-        request: &Request,
-        person: Aor,
-    ) -> Reply {
-        let id = self.in_dialog(flow, request, &person)?;
-        let nothing = || Response::to(request, Status::NO_SUCH_DIALOG);
-        let call = self.dialogs.find(&id).ok_or_else(nothing)?;
-        let (conference, level) = (call.conference.clone(), call.level);
-        let (known, device) = (call.peer_path.clone(), call.device.clone());
-        let (mut joining, mut joiner) =
-            self.joiner(flow, request, person, level, Some(id.clone()))?;
-        if joiner.peer_path.is_none() || joiner.peer_path == known {
-            return self.refresh(key, request, &id, &joining).map(Some);
-        }
-        // The dialog's device stays the same, whatever this Contact says.
-        joining.device = device.clone();
-        joiner.device = device;
-        let desks = self.desks.clone();
-        self.join(key, request, joining, async move {
-            let given = desks.join(&conference, joiner).await?;
-            Ok((conference, given))
-        })
-    }
-
-    fn refresh(
-        &mut self,
-        key: TransactionKey,
-        request: &Request,
-        id: &DialogId,
-        joining: &Joining,
-    ) -> Result<Response, Response> {
-        let nothing = || Response::to(request, Status::NO_SUCH_DIALOG);
-        let call = self.dialogs.find(id).ok_or_else(nothing)?;
-        let response = self.ok(request, &call.conference, call.description.clone());
-        let former = call.end.clone();
-        let has_offer = joining.offer.is_some();
-        self.dialogs.change(id, |call| {
-            call.unacknowledged = Some(key);
-            // Without an offer the answer to ours comes with the ACK, as the first time.
-            if !has_offer {
-                call.peer_path = None;
-            }
-        });
-        // RFC 7701, 8: what a later description leaves out is no more.
-        if let Some(Offered { offer, end, .. }) = &joining.offer
-            && *end != former
-        {
-            let (path, end) = (peer_path(offer.media()), end.clone());
-            self.answered(id, Answered { path, end });
-        }
-        Ok(response)
     }
 
     /// The desk has answered.
@@ -310,23 +256,27 @@ impl Front {
             return self.answer(key, Status::NOT_ACCEPTABLE_HERE);
         };
         let tag = random_tag(&mut self.rng);
-        let mut response = self.ok(request, &conference, description.clone()).with_to_tag(&tag);
+        let mut response = self.ok(request, &conference).with_to_tag(&tag);
+        response = response.with_body("application/sdp", description.clone());
         if let Some(shown) = &given.shown_as {
             response = response.with(shown_as(), format!("<{shown}>"));
             self.note_hidden(flow, &person, &conference, shown);
         }
         let path = offer.as_ref().map(|offered| peer_path(offered.offer.media()));
         let end = offer.map(|offered| offered.end).unwrap_or_default();
-        let (seat, unacknowledged) = (given.seat, Some(key));
-        match renews {
-            Some(id) if self.dialogs.find(&id).is_some() => self.dialogs.change(&id, |call| {
-                call.seat = seat;
-                call.peer_path = path;
-                call.end = end;
-                call.description = description;
-                call.origin = origin;
-                call.unacknowledged = unacknowledged;
-            }),
+        let (seat, unacknowledged) = (given.seat, acknowledged_by(key, request));
+        let response = match renews {
+            Some(id) if self.dialogs.find(&id).is_some() => {
+                self.dialogs.change(&id, |call| {
+                    call.seat = seat;
+                    call.peer_path = path;
+                    call.end = end;
+                    call.description = description;
+                    call.origin = origin;
+                    call.unacknowledged = unacknowledged;
+                });
+                self.timed(request, response, &id)
+            }
             Some(_) => {
                 self.release(&conference, seat, Gone::Away);
                 return self.answer(key, Status::NO_SUCH_DIALOG);
@@ -350,7 +300,9 @@ impl Front {
                     };
                     self.supersede(&call);
                     self.came_by_itself(&call);
+                    let id = call.dialog.id().clone();
                     self.dialogs.insert(call);
+                    self.timed(request, response, &id)
                 }
                 Err(error) => {
                     tracing::debug!(%error, "an INVITE that makes no dialog");
@@ -358,7 +310,7 @@ impl Front {
                     return self.answer(key, Status::BAD_REQUEST);
                 }
             },
-        }
+        };
         self.respond(key, response);
         self.call_guests(&room, &by, guests);
     }
@@ -371,15 +323,15 @@ impl Front {
         }
     }
 
-    /// A 200 to an INVITE: what we can do, who we are (`isfocus`, RFC 4579, 4.1), and our end of the session.
-    fn ok(&self, request: &Request, conference: &ConferenceId, description: Bytes) -> Response {
+    /// A 200 to an INVITE or UPDATE: what we can do, and who we are (`isfocus`, RFC 4579, 4.1).
+    pub(super) fn ok(&self, request: &Request, conference: &ConferenceId) -> Response {
         let secure = request.uri.sip().is_some_and(SipUri::is_secure);
         let response = Response::to(request, Status::OK);
         let response = match self.contact(conference, secure) {
             Some(contact) => response.with(Name::Contact, contact),
             None => response,
         };
-        with_abilities(response).with_body("application/sdp", description)
+        with_abilities(response)
     }
 
     /// Our Contact in a conference's dialogs. Its user and host are the conference's address.

@@ -3,7 +3,7 @@
 //!
 //! The way of a request, by file: `edge` cuts it from a connection · `sip::endpoint` makes it a transaction ·
 //! [`authenticate`] says who asks · [`screen`] turns away what nobody here does · [`dispatch`] gives it to
-//! [`register`], [`invite`], [`refer`], [`watch`], [`message`] or the dialog it belongs to ([`dialogs`]) · [`answers`] sends the answer and
+//! [`register`], [`invite`], [`refer`], [`watch`], [`message`] or the dialog it belongs to ([`dialogs`], [`renew`]) · [`answers`] sends the answer and
 //! counts it. What the desks want said to devices ([`crate::desk::SipEffect`]) goes by [`dial_out`] and [`dispatch`].
 //!
 //! It knows no MLS, no journal and no relay: those are the desk's.
@@ -40,7 +40,9 @@ mod refer;
 mod refusal;
 mod register;
 mod registering;
+mod renew;
 mod screen;
+mod session_timer;
 mod sip_core;
 mod target;
 mod watch;
@@ -90,6 +92,7 @@ use pairs::Pairs;
 pub(crate) use pairs::Side;
 use refer::Referrals;
 pub(crate) use refusal::status as refused_with;
+use session_timer::Timers;
 use watch::Watchers;
 
 /// How often what has expired is looked for.
@@ -153,6 +156,7 @@ pub(crate) struct Front {
     guest_lists: GuestLists,
     messages: Messages,
     pairs: Pairs,
+    timers: Timers,
     legs: Legs,
     filter: Rules,
     referrals: Referrals,
@@ -253,6 +257,7 @@ impl Front {
             guest_lists: GuestLists::default(),
             messages: Messages::default(),
             pairs: Pairs::default(),
+            timers: Timers::default(),
             legs: parts.legs,
             filter: Rules::new(&config.filters),
             referrals: Referrals::default(),
@@ -278,7 +283,7 @@ impl Front {
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
-            let timer = self.endpoint.next_timeout();
+            let timer = self.endpoint.next_timeout().into_iter().chain(self.timers.next()).min();
             tokio::select! {
                 () = shutdown.triggered() => break,
                 event = self.events.recv() => match event {
@@ -288,13 +293,18 @@ impl Front {
                 Some(effect) = self.effects.recv() => self.effect(effect),
                 Some(question) = self.questions.recv() => self.question(question),
                 Some(outcome) = self.calls.next() => self.outcome(outcome),
-                () = until(timer) => self.endpoint.timeout(clock::now()),
+                () = until(timer) => self.timeout(clock::now()),
                 _ = tick.tick() => self.tick(),
             }
             self.drain();
         }
         self.edge.shutdown();
         self.keeper.finish().await;
+    }
+
+    fn timeout(&mut self, now: Instant) {
+        self.endpoint.timeout(now);
+        self.sessions_due(now);
     }
 
     /// Does what the transactions want done, until they want nothing more.

@@ -6,8 +6,7 @@ use bytes::Bytes;
 use mls::wire;
 use sip::header::{Name, Warning};
 use sip::sdp::{
-    self, BadSdp, Direction, Fingerprint, MsrpMedia, Offer, Origin, Proto, Setup, Terms,
-    host_and_port,
+    self, BadSdp, Fingerprint, MsrpMedia, Offer, Origin, Proto, Setup, Terms, host_and_port,
 };
 use sip::{Request, Response, Status};
 
@@ -27,9 +26,6 @@ pub(crate) enum Unacceptable {
     /// A sealed room is reached over TLS only.
     #[error("this conference is sealed: TCP/TLS/MSRP is needed")]
     Unprotected,
-    /// The peer neither sends nor receives.
-    #[error("a=inactive leaves nothing to do")]
-    Inactive,
 }
 
 impl Unacceptable {
@@ -39,7 +35,6 @@ impl Unacceptable {
             Self::Sdp(bad) => (bad.status(), bad.warning_code()),
             Self::NotSdp => (Status::UNSUPPORTED_MEDIA_TYPE, 305),
             Self::Unprotected => (Status::NOT_ACCEPTABLE_HERE, 302),
-            Self::Inactive => (Status::NOT_ACCEPTABLE_HERE, 399),
         };
         Response::to(request, status)
             .with(Name::Warning, Warning::new(code, agent, &self.to_string()))
@@ -111,10 +106,34 @@ fn check(media: &MsrpMedia, level: Level) -> Result<(), Unacceptable> {
     if level == Level::Sealed && media.proto == Proto::TcpMsrp {
         return Err(Unacceptable::Unprotected);
     }
-    match media.direction {
-        Direction::Inactive => Err(Unacceptable::Inactive),
-        Direction::SendRecv | Direction::SendOnly | Direction::RecvOnly => Ok(()),
-    }
+    Ok(())
+}
+
+/// Where our end is, read back from what we said of it: the path, and the relay's certificate.
+pub(crate) fn place_of(description: &[u8]) -> Option<(String, String)> {
+    let said = Offer::parse(description).ok()?;
+    let media = said.media();
+    let fingerprint = media.fingerprints.first().map(Fingerprint::to_string).unwrap_or_default();
+    Some((media.path.first()?.clone(), fingerprint))
+}
+
+/// What we said of our end, as an offer: one version on if that changes it (RFC 3264, 8), and never `passive`
+/// (RFC 6135, 4.2). None if the lines of the session would not be those of before.
+pub(crate) fn again(
+    description: &[u8],
+    (session, version): (u64, u64),
+) -> Option<(Bytes, (u64, u64))> {
+    let mut media = sdp::parse_answer(description).ok()?;
+    let is_offer = media.setup == Some(Setup::ActPass) && media.cema;
+    (media.setup, media.cema) = (Some(Setup::ActPass), true);
+    let origin = (session, if is_offer { version } else { version + 1 });
+    let said = Origin {
+        username: String::from("focus"),
+        session: origin.0,
+        version: origin.1,
+        address: media.address.clone(),
+    };
+    Some((sdp::offer(&said, &media), origin))
 }
 
 /// The URI a peer's messages come from: the last of its path is its own (RFC 4975, 8.2).
@@ -290,13 +309,44 @@ mod tests {
         let plain = invite(&message("TCP/MSRP", "msrp", CPIM));
         let tls = message("TCP/TLS/MSRP", "msrps", CPIM);
         let passive = invite(&tls.replace("setup:active", "setup:passive"));
-        let inactive = invite(&format!("{tls}a=inactive\r\n"));
-        for request in [rtp, no_cpim, plain, passive, inactive] {
+        for request in [rtp, no_cpim, plain, passive] {
             let why = offer_of(&request, Level::Sealed).unwrap_err();
 
             let response = why.response(&request, "example.net");
             assert_eq!(response.status, Status::NOT_ACCEPTABLE_HERE, "{why}");
             assert_eq!(response.headers.warnings().unwrap().len(), 1);
+        }
+    }
+
+    #[test]
+    fn r3264_8_what_we_said_is_offered_again_one_version_on_only_if_that_changes_it() {
+        let text = message("TCP/TLS/MSRP", "msrps", CPIM);
+        let offered = offer_of(&invite(&text), Level::Sealed).unwrap().unwrap();
+        let answer = PLACE.answer(&offered).unwrap();
+
+        let (offer, origin) = again(&answer, PLACE.origin).unwrap();
+        assert_eq!((origin, &offer), ((7, 2), &Place { origin, ..PLACE }.offer()));
+        assert_eq!(again(&offer, origin), Some((offer.clone(), origin)));
+        assert_eq!(place_of(&answer).unwrap(), (PLACE.path.into(), "sha-256 AB:CD".into()));
+
+        let two = invite(&format!("{text}m=audio 4000 RTP/AVP 0\r\n"));
+        let offered = offer_of(&two, Level::Sealed).unwrap().unwrap();
+        assert_eq!(again(&PLACE.answer(&offered).unwrap(), PLACE.origin), None);
+    }
+
+    #[test]
+    fn r3264_6_1_who_holds_is_answered_the_other_way_round() {
+        for (theirs, ours) in [
+            ("sendonly", sdp::Direction::RecvOnly),
+            ("recvonly", sdp::Direction::SendOnly),
+            ("inactive", sdp::Direction::Inactive),
+        ] {
+            let text = message("TCP/TLS/MSRP", "msrps", CPIM) + &format!("a={theirs}\r\n");
+            let offered = offer_of(&invite(&text), Level::Sealed).unwrap().unwrap();
+
+            let answer = sdp::parse_answer(&PLACE.answer(&offered).unwrap()).unwrap();
+
+            assert_eq!(answer.direction, ours);
         }
     }
 

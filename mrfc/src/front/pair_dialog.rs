@@ -1,5 +1,6 @@
-//! What the two sides of a session say to each other through us: ACK, re-INVITE, MESSAGE and OPTIONS pass, BYE ends both
-//! dialogs, and so does a connection or a relay that is lost.
+//! What the two sides of a session say to each other through us: ACK, re-INVITE, UPDATE with an offer, MESSAGE and OPTIONS
+//! pass, BYE ends both dialogs, and so does a connection or a relay that is lost. How long each dialog lasts is between
+//! its side and us ([`super::session_timer`]), so an UPDATE that only refreshes goes no further.
 use control::RoomOrder;
 use ids::{Aor, ConferenceId};
 use service::clock;
@@ -35,6 +36,7 @@ impl Front {
             return Err(nothing());
         }
         leg.dialog.receive(request).map_err(|refusal| refusal.response(request, &mut self.rng))?;
+        let dialog = leg.dialog.id().clone();
         if leg.flow != flow {
             self.pairs.moved(id, side, flow);
         }
@@ -44,7 +46,13 @@ impl Front {
                 self.end_pair(id, Some(side), reasons.first());
                 Ok(Some(Response::to(request, Status::OK)))
             }
-            Method::Invite | Method::Message | Method::Options => {
+            Method::Update if request.body.is_empty() => {
+                let response = Response::to(request, Status::OK)
+                    .with(Name::Contact, self.pair_contact(&request.uri))
+                    .with(Name::Allow, super::screen::ALLOW);
+                Ok(Some(self.timed(request, response, &dialog)))
+            }
+            Method::Invite | Method::Update | Method::Message | Method::Options => {
                 self.pass_on(key, request, author, (id, side)).map(|()| None)
             }
             _ => Err(Response::to(request, Status::METHOD_NOT_ALLOWED)
@@ -65,13 +73,18 @@ impl Front {
         let nothing = || Response::to(request, Status::NO_SUCH_DIALOG);
         let pair = self.pairs.find(id).ok_or_else(nothing)?;
         let other = pair.leg(side.other());
-        let flow = other.flow;
+        let (flow, told) = (other.flow, other.dialog.id().clone());
+        // RFC 3311, 5.1: who does not take UPDATE is asked by INVITE.
+        let passed = match &request.method {
+            Method::Update if self.timers.updates(&told) => other.dialog.update(),
+            Method::Update => other.dialog.request(Method::Invite),
+            method => other.dialog.request(method.clone()),
+        };
         // RFC 3261, 14.2: an INVITE of the other side is under way.
-        let passed = other.dialog.request(request.method.clone());
         let mut passed = passed.map_err(|_| Response::to(request, Status::REQUEST_PENDING))?;
         OF_THE_BODY.iter().for_each(|name| passed.headers.copy(name, &request.headers));
         passed.body = request.body.clone();
-        if request.method == Method::Invite {
+        if matches!(request.method, Method::Invite | Method::Update) {
             match self.describe(id, side, &request.body) {
                 Ok(body) => passed.body = body,
                 Err(bad) => {
@@ -84,6 +97,10 @@ impl Front {
                     return Err(refused);
                 }
             }
+            self.timers.telling(&told, &passed.body);
+            passed = self.with_timer_of(&told, passed);
+        }
+        if request.method == Method::Invite {
             self.respond(key, Response::to(request, Status::TRYING));
         }
         let sent = self.endpoint.request(clock::now(), flow, passed);
@@ -122,36 +139,56 @@ impl Front {
         let other = pair.leg(from.other());
         other.dialog.answered(response);
         let over = other.dialog.state() == sip::dialog::DialogState::Terminated;
-        let accepted = response.status.is_success() && method == Method::Invite;
+        let (told, asker) = (other.dialog.id().clone(), pair.leg(from).dialog.id().clone());
+        let describes = matches!(method, Method::Invite | Method::Update);
+        let accepted = response.status.is_success() && describes;
         if !response.status.is_success()
             && let Some(media) = &mut pair.media
         {
             media.withdrawn();
         }
+        if describes {
+            self.timers.answered(&told, response.status);
+        }
+        if accepted {
+            self.time_called(&told, response);
+        }
         let body = match accepted {
             true => self.describe(id, from.other(), &response.body),
             false => Ok(response.body.clone()),
         };
-        if let Some(request) = self.request(asked) {
-            let mut answer = Response::to(&request, response.status);
+        let request = self.request(asked);
+        let waits = request.as_ref().is_some_and(|request| request.method == Method::Invite);
+        if accepted && method == Method::Invite && !waits {
+            // Who asked by UPDATE says no ACK, and who is gone neither.
+            self.acknowledge_pair(id, from.other(), number, None);
+        }
+        if let Some(request) = request {
+            let mut answer = Response::to(&request, status_for_the_other(response.status));
             OF_THE_BODY.iter().for_each(|name| answer.headers.copy(name, &response.headers));
             answer.headers.copy(&Name::Warning, &response.headers);
             answer.headers.copy(&Name::Accept, &response.headers);
             if accepted {
                 answer = answer.with(Name::Contact, self.pair_contact(&request.uri));
-                let waits = Unacknowledged { pair: id, from, number };
-                self.pairs.unacknowledged.insert(asked, waits);
+                answer = self.timed(&request, answer, &asker);
+                if waits {
+                    let waits = Unacknowledged { pair: id, from, number };
+                    self.pairs.unacknowledged.insert(asked, waits);
+                }
             }
             match body {
-                Ok(body) => answer.body = body,
+                Ok(body) => {
+                    if accepted {
+                        self.timers.told(&asker, &body);
+                    }
+                    answer.body = body;
+                }
                 Err(bad) => {
                     self.end_pair(id, None, Some(&ReasonValue::new("SIP", 488, &bad.to_string())));
                     answer = Response::to(&request, Status::NOT_ACCEPTABLE_HERE);
                 }
             }
             self.respond(asked, answer);
-        } else if accepted {
-            self.acknowledge_pair(id, from.other(), number, None);
         }
         if over {
             self.end_pair(id, Some(from.other()), Some(&ReasonValue::new("SIP", 481, "gone")));
@@ -224,6 +261,7 @@ impl Front {
         let Some(mut pair) = self.pairs.remove(id) else { return };
         self.gauges();
         for side in [Side::Caller, Side::Callee] {
+            self.timers.forget(pair.leg(side).dialog.id());
             if except == Some(side) {
                 continue;
             }
@@ -274,5 +312,13 @@ impl Front {
             legs.close(&room, reason).await;
             Done::Nothing
         });
+    }
+}
+
+/// What one side hears when the other one has refused: not what concerned only our hop.
+const fn status_for_the_other(status: Status) -> Status {
+    match status {
+        Status::SESSION_INTERVAL_TOO_SMALL => Status::NOT_ACCEPTABLE_HERE,
+        status => status,
     }
 }

@@ -229,6 +229,7 @@ impl Front {
             let Some(copy) = self.copy(&outgoing, &caller, privacy, &way) else { continue };
             let contact = self.pair_contact(&way.target);
             let copy = copy.with(Name::Contact, contact).with(Name::Allow, ALLOW);
+            let copy = self.with_timer(copy.with(Name::Supported, "timer"));
             ring.fork.add(1);
             let sent = self.endpoint.request(now, way.flow, copy.clone());
             ring.branches.push(sent);
@@ -273,6 +274,9 @@ impl Front {
         }
         if status.is_success() {
             self.picked_up_by(key, response);
+            return true;
+        }
+        if rings && self.rings_longer(key, response) {
             return true;
         }
         let branch = self.pairs.branches.remove(&key).filter(|_| rings);
@@ -372,7 +376,7 @@ impl Front {
             self.pairs.branches.remove(&key);
             return self.branch_ended(asked, Status::SERVER_INTERNAL_ERROR);
         };
-        let id = dialog.id().clone();
+        let (id, told) = (dialog.id().clone(), branch.request.body.clone());
         let rings = match &branch.state {
             BranchState::Answered(known) if *known == id => return self.acknowledge_again(&id),
             BranchState::Answered(_) | BranchState::GivenUp => false,
@@ -383,6 +387,8 @@ impl Front {
         match (rings, self.request(asked)) {
             (true, Some(request)) => {
                 // The others stop before anything can fail: one answer is all there is.
+                self.time_called(leg.dialog.id(), response);
+                self.timers.told(leg.dialog.id(), &told);
                 let own = branch_out(&mut self.pairs.rings, asked, key);
                 self.stop_branches(asked);
                 if own && let Some(ring) = self.pairs.rings.remove(&asked) {
@@ -435,6 +441,9 @@ impl Front {
         answer.body = body;
         match Dialog::uas(request, &answer) {
             Ok(dialog) => {
+                let id = dialog.id().clone();
+                let answer = self.timed(request, answer, &id);
+                self.timers.told(&id, &answer.body);
                 let caller = Leg { dialog, person: caller, flow };
                 let pair = self.pairs.insert(Pair { caller, callee, media });
                 let waits = Unacknowledged { pair, from: Side::Caller, number: 1 };

@@ -166,6 +166,11 @@ impl Pairs {
         self.dialogs.get(&DialogId::of_request(request)?).copied()
     }
 
+    /// The pair and the side of this dialog.
+    pub(super) fn of(&self, id: &DialogId) -> Option<(PairId, Side)> {
+        self.dialogs.get(id).copied()
+    }
+
     pub(super) fn find(&mut self, id: PairId) -> Option<&mut Pair> {
         self.pairs.get_mut(&id)
     }

@@ -8,12 +8,12 @@ use super::recipients::{FOR_INVITE, FOR_MESSAGE};
 
 /// The methods served here, for Allow.
 pub(crate) const ALLOW: &str =
-    "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, REFER, MESSAGE, SUBSCRIBE";
+    "INVITE, ACK, CANCEL, BYE, UPDATE, OPTIONS, REGISTER, REFER, MESSAGE, SUBSCRIBE";
 
 /// The extensions understood here, for Supported. A request that requires another one gets 420.
 /// Lists of people are for single resources, and named in [`extensions`].
-pub(crate) const SUPPORTED: [&str; 6] =
-    ["path", "outbound", "gruu", "sec-agree", "norefersub", "tdialog"];
+pub(crate) const SUPPORTED: [&str; 7] =
+    ["path", "outbound", "gruu", "sec-agree", "norefersub", "tdialog", "timer"];
 
 /// The request goes on, or this is its answer.
 pub(crate) fn screen(request: &Request) -> Result<(), Response> {
@@ -46,6 +46,7 @@ fn method(request: &Request) -> Result<(), Response> {
         | Method::Ack
         | Method::Cancel
         | Method::Bye
+        | Method::Update
         | Method::Options
         | Method::Register
         | Method::Refer

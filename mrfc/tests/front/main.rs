@@ -25,6 +25,7 @@ mod phone;
 mod process;
 mod raw;
 mod referring;
+mod refreshing;
 mod registering;
 mod relay;
 mod remembered;

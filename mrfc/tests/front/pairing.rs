@@ -16,7 +16,7 @@ use crate::relay::{Manner, path};
 use crate::world::{DOMAIN, World};
 
 /// What a device says of its end, with something that only its peer understands.
-fn end(user: &str, setup: &str) -> String {
+pub(crate) fn end(user: &str, setup: &str) -> String {
     format!(
         "v=0\r\no={user} 77 3 IN IP4 127.0.0.1\r\ns=-\r\ni=private\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n\
          m=message 7394 TCP/TLS/MSRP *\r\na=path:msrps://127.0.0.1:7394/{user}1234;tcp\r\n\
@@ -27,12 +27,12 @@ fn end(user: &str, setup: &str) -> String {
 }
 
 /// An INVITE of one phone to a person, and how it can be told that the answer came.
-struct Calling {
-    request: Request,
-    answer: tokio::task::JoinHandle<Response>,
+pub(crate) struct Calling {
+    pub(crate) request: Request,
+    pub(crate) answer: tokio::task::JoinHandle<Response>,
 }
 
-fn call(from: &mut Phone, to: &str, body: &str) -> Calling {
+pub(crate) fn call(from: &mut Phone, to: &str, body: &str) -> Calling {
     let request = from.request("INVITE", &format!("sip:{to}@{DOMAIN}"));
     let request = match body.is_empty() {
         true => request,
@@ -41,13 +41,18 @@ fn call(from: &mut Phone, to: &str, body: &str) -> Calling {
     send(from, request)
 }
 
-fn send(from: &Phone, request: Request) -> Calling {
+pub(crate) fn send(from: &Phone, request: Request) -> Calling {
     let (sip, flow, sent) = (from.sip.clone(), from.flow, request.clone());
     Calling { request, answer: tokio::spawn(async move { sip.request(flow, sent).await.unwrap() }) }
 }
 
 /// A phone answers with its end of the session; its dialog.
-async fn pick_up(phone: &Phone, key: TransactionKey, invite: &Request, body: &str) -> Dialog {
+pub(crate) async fn pick_up(
+    phone: &Phone,
+    key: TransactionKey,
+    invite: &Request,
+    body: &str,
+) -> Dialog {
     let answer = Response::to(invite, Status::OK)
         .with_to_tag("callee")
         .with(Name::Contact, phone.contact())
@@ -57,7 +62,12 @@ async fn pick_up(phone: &Phone, key: TransactionKey, invite: &Request, body: &st
     dialog
 }
 
-async fn acknowledge(phone: &Phone, calling: &Request, answer: &Response, body: &str) -> Dialog {
+pub(crate) async fn acknowledge(
+    phone: &Phone,
+    calling: &Request,
+    answer: &Response,
+    body: &str,
+) -> Dialog {
     let dialog = Dialog::uac(calling, answer).unwrap();
     let ack = dialog.acknowledgement(calling.headers.cseq().unwrap().number);
     let ack = if body.is_empty() { ack } else { ack.with_body("application/sdp", body.to_owned()) };

@@ -34,6 +34,8 @@ pub struct Participant {
     pub muted: bool,
     /// It takes private messages.
     pub private_messages: bool,
+    /// It is on hold: what others say is not sent to it.
+    pub held: bool,
     /// What it takes inside of message/cpim.
     pub types: Types,
     /// It is connected.
@@ -98,7 +100,8 @@ impl Participant {
             device: seat.device.clone(),
             identities,
             muted: seat.muted,
-            private_messages: seat.private_messages,
+            private_messages: seat.private_messages && !seat.held,
+            held: seat.held,
             types: Types::new(seat.accept_wrapped_types.iter().map(String::as_str)),
             bound,
         }

@@ -1,5 +1,6 @@
 //! Which media types somebody takes inside of message/cpim (RFC 4975, 8.6), and who of a room does not take one. Types
 //! are compared without case and parameters; what a container holds is not looked at.
+use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -52,6 +53,8 @@ fn bare(content_type: &[u8]) -> String {
 pub(super) struct Deaf {
     /// Whether anybody does not take everything; none: not looked yet.
     picky: Option<bool>,
+    /// Who is on hold.
+    held: OnceCell<Option<Arc<[SeatId]>>>,
     known: HashMap<String, Option<Arc<[SeatId]>>>,
 }
 
@@ -64,9 +67,19 @@ impl Deaf {
         *self = Self::default();
     }
 
-    /// The connected seats that do not take this type, in order; none if everybody does.
+    /// The connected seats on hold, in order; none if there is none.
+    pub(super) fn held(&self, roster: &Roster) -> Option<Arc<[SeatId]>> {
+        let look = || {
+            let held = roster.people.iter().filter(|(_, person)| person.bound && person.held);
+            let seats: Arc<[SeatId]> = held.map(|(seat, _)| *seat).collect();
+            (!seats.is_empty()).then_some(seats)
+        };
+        self.held.get_or_init(look).clone()
+    }
+
+    /// The connected seats that do not take this type, or are on hold, in order; none if everybody does.
     pub(super) fn to(&mut self, content_type: &[u8], roster: &Roster) -> Option<Arc<[SeatId]>> {
-        let look = || roster.people.values().any(|person| !person.types.are_all());
+        let look = || roster.people.values().any(|p| p.held || !p.types.are_all());
         if !*self.picky.get_or_insert_with(look) {
             return None;
         }
@@ -75,7 +88,8 @@ impl Deaf {
             return known.clone();
         }
         let deaf = roster.people.iter().filter(|(_, person)| {
-            person.bound && !person.types.are_all() && !person.types.include_bare(&wanted)
+            let deaf = || !person.types.are_all() && !person.types.include_bare(&wanted);
+            person.bound && (person.held || deaf())
         });
         let seats: Arc<[SeatId]> = deaf.map(|(seat, _)| *seat).collect();
         let seats = (!seats.is_empty()).then_some(seats);

@@ -84,7 +84,9 @@ impl LocalRoom {
     /// Who gets this chunk: whoever is here, or of a streamed message whoever was here at its first chunk
     /// (RFC 7701, 6.1).
     pub(crate) fn receivers(&mut self, parcel: &Parcel) -> Rc<[Route]> {
-        let Some(stream) = parcel.stream else { return self.ready() };
+        let Some(stream) = parcel.stream else {
+            return if parcel.deaf.is_none() { self.ready() } else { self.audience(parcel) };
+        };
         let routes = match self.streams.remove(&stream.id) {
             Some(frozen) => frozen,
             None if stream.first => self.audience(parcel),
