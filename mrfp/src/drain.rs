@@ -56,24 +56,69 @@ impl Drain {
         accepting.trigger();
         let ordered = *self.ordered.lock().unwrap_or_else(PoisonError::into_inner);
         let deadline = ordered.unwrap_or_else(|| Duration::from_secs(self.config.timeout_secs));
-        let empty = async {
-            let mut told = None;
-            // Also what waits for a socket, and for no answer, is on its way.
-            while told != Some(0) || plane.metrics.queued_octets.get() > 0 {
-                let left = sessions();
-                if told != Some(left)
-                    && plane.focus.notice(Notice::Draining { sessions: left }).is_ok()
-                {
-                    plane.metrics.drain_sessions.set(i64::try_from(left).unwrap_or(i64::MAX));
-                    told = Some(left);
-                }
-                if left > 0 || told == Some(0) {
-                    tokio::time::sleep(LOOK).await;
-                }
+        let tell = |left| {
+            let told = plane.focus.notice(Notice::Draining { sessions: left }).is_ok();
+            if told {
+                plane.metrics.drain_sessions.set(i64::try_from(left).unwrap_or(i64::MAX));
             }
+            told
         };
+        // Also what waits for a socket, and for no answer, is on its way.
+        let empty = emptied(sessions, || plane.metrics.queued_octets.get() > 0, tell);
         if tokio::time::timeout(deadline, empty).await.is_err() {
             tracing::warn!(sessions = sessions(), "the drain's time is over");
         }
+    }
+}
+
+/// Waits until nothing is left and whoever is told of it knows.
+async fn emptied(
+    left: impl Fn() -> u64,
+    is_writing: impl Fn() -> bool,
+    mut tell: impl FnMut(u64) -> bool,
+) {
+    let mut told = None;
+    loop {
+        let left = left();
+        if told != Some(left) && tell(left) {
+            told = Some(left);
+        }
+        if told == Some(0) && !is_writing() {
+            return;
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    #[tokio::test]
+    async fn a_deadline_ends_a_drain_of_which_nobody_can_be_told() {
+        let waited = tokio::time::timeout(LOOK, emptied(|| 0, || false, |_| false)).await;
+
+        assert!(waited.is_err());
+    }
+
+    #[tokio::test]
+    async fn each_change_is_told_once_and_the_last_octet_is_waited_for() {
+        let (looks, mut told) = (Cell::new(0), Vec::new());
+        let left = || {
+            looks.set(looks.get() + 1);
+            u64::from(looks.get() < 3)
+        };
+
+        let tell = |left| {
+            told.push(left);
+            true
+        };
+        let waited = tokio::time::timeout(PATIENCE, emptied(left, || looks.get() < 5, tell)).await;
+
+        assert!(waited.is_ok());
+        assert_eq!((told, looks.get()), (vec![1, 0], 5));
     }
 }
