@@ -6,6 +6,7 @@ mod browser;
 mod calling;
 mod certified;
 mod charging;
+mod crossing;
 mod directory;
 mod enumeration;
 mod hiding;

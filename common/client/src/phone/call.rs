@@ -107,7 +107,7 @@ impl Phone {
     ) -> Result<(Dialog, Response), Error> {
         let request = self
             .request(Method::Invite, uri(target.as_str())?, target)?
-            .with(Name::Supported, "norefersub, outbound")
+            .with(Name::Supported, "norefersub, outbound, timer")
             .with(Name::Allow, super::incoming::ALLOW);
         let request = match guests {
             [] => request.with_body("application/sdp", offer),

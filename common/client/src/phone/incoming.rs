@@ -9,6 +9,7 @@ use sip::dialog::{Dialog, DialogId, random_tag};
 use sip::endpoint::TransactionKey;
 use sip::multipart;
 use sip::sdp::{self, MsrpMedia};
+use sip::session_timer::{SECS_MIN, Terms};
 use sip::{Method, Name, Request, Response, Status};
 use tokio::sync::mpsc;
 
@@ -17,7 +18,7 @@ use super::{Call, Phone};
 use crate::event::Error;
 
 /// The methods a device takes.
-pub(super) const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, OPTIONS, NOTIFY, MESSAGE";
+pub(super) const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, UPDATE, OPTIONS, NOTIFY, MESSAGE";
 
 /// A focus calls: to be answered by [`Incoming::accept`] or by being dropped, which declines.
 #[derive(Debug)]
@@ -73,7 +74,9 @@ async fn take(phone: &Phone, key: TransactionKey, request: Request, to: &mpsc::S
         (Method::Notify, true) => {
             phone.notified(&request).unwrap_or_else(|| within(phone, &request))
         }
-        (Method::Invite | Method::Bye | Method::Options, true) => within(phone, &request),
+        (Method::Invite | Method::Update | Method::Bye | Method::Options, true) => {
+            within(phone, &request)
+        }
         (known, _) if Method::KNOWN.contains(known) => {
             answer(&request, Status::METHOD_NOT_ALLOWED).with(Name::Allow, ALLOW)
         }
@@ -127,11 +130,13 @@ fn within(phone: &Phone, request: &Request) -> Response {
         return refusal.response(request, &mut rand::rng());
     }
     let mut response = answer(request, Status::OK);
-    if request.method == Method::Invite {
+    if request.method == Method::Update && request.body.is_empty() {
+        response = refreshed(request, response.with(Name::Contact, phone.contact()));
+        dialog.responded(request, &response);
+    } else if matches!(request.method, Method::Invite | Method::Update) {
         response = match again(line, request) {
-            Ok(sdp) => {
-                response.with(Name::Contact, phone.contact()).with_body("application/sdp", sdp)
-            }
+            Ok(sdp) => refreshed(request, response.with(Name::Contact, phone.contact()))
+                .with_body("application/sdp", sdp),
             Err(status) => answer(request, status),
         };
         dialog.responded(request, &response);
@@ -146,6 +151,14 @@ fn within(phone: &Phone, request: &Request) -> Response {
         id.and_then(|id| lines.remove(&id));
     }
     response
+}
+
+/// The answer to a refresh (RFC 4028, 9): the session goes on for as long as the server says. That it does not come is
+/// told by the flow, which ends before.
+fn refreshed(request: &Request, response: Response) -> Response {
+    const TERMS: Terms = Terms { secs: 1800, secs_min: SECS_MIN };
+    let response = response.with(Name::Allow, ALLOW);
+    TERMS.grant(service::clock::now(), request, response, None).0
 }
 
 /// Our description, when the peer asks for it again. A person who has moved elsewhere would need a new connection.
@@ -205,4 +218,22 @@ pub(super) fn answer(request: &Request, status: Status) -> Response {
     let response = Response::to(request, status);
     let tagged = request.headers.to().is_ok_and(|to| to.tag().is_some());
     if tagged { response } else { response.with_to_tag(&random_tag(&mut rand::rng())) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn r4028_9_a_refresh_is_answered_with_what_was_asked_and_who_refreshes() {
+        let uri = "sip:alice@192.0.2.1".parse::<sip::Uri>().unwrap();
+        let update = Request::new(Method::Update, uri)
+            .with(Name::Supported, "timer")
+            .with(Name::SessionExpires, "600;refresher=uac");
+
+        let response = refreshed(&update, Response::to(&update, Status::OK));
+
+        assert_eq!(response.headers.text(&Name::SessionExpires).unwrap(), "600;refresher=uac");
+        assert!(response.headers.lists(&Name::Allow, "UPDATE"));
+    }
 }
