@@ -9,6 +9,7 @@ mod charging;
 mod crossing;
 mod directory;
 mod enumeration;
+mod focus;
 mod hiding;
 mod inviting;
 mod joining;
