@@ -28,6 +28,13 @@
 //! Beside this, `http` gives devices their certificates and keeps their KeyPackages, with the same users and the same
 //! digest as SIP. `server.rs` puts everything together; [`config`] holds every bound.
 //!
+//! # How conferences come and go
+//!
+//! A call to the factory makes one; a list in that call has the others called once it is answered (`front/recipients.rs`,
+//! `front/guests.rs`, RFC 5366). `conference/life.rs` says when it ends by itself, and which ones rest and stay
+//! (`server/standing.rs` makes those of the configuration). What has ended is remembered for a while (`desk/ended.rs`), and
+//! its journal is forgotten. `front/options.rs` says what a conference tells of itself, and to whom.
+//!
 //! # Between two people
 //!
 //! An INVITE to a person goes to `front/pair_invite.rs`, which rings every device, and from its answer on to
