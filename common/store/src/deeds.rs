@@ -23,12 +23,32 @@ pub struct Deed {
     pub result: String,
 }
 
+/// Octets of a text: what somebody asks for may be as long as a request.
+const TEXT_OCTETS_MAX: usize = 1_024;
+
+impl Deed {
+    fn shortened(mut self) -> Self {
+        let texts = [
+            &mut self.actor,
+            &mut self.action,
+            &mut self.subject,
+            &mut self.source,
+            &mut self.result,
+        ];
+        for text in texts {
+            text.truncate(text.floor_char_boundary(TEXT_OCTETS_MAX));
+        }
+        self
+    }
+}
+
 impl Store {
-    /// Notes a deed. With more than `kept_max` the oldest go.
+    /// Notes a deed, each text of it cut at 1 KiB. With more than `kept_max` the oldest go.
     ///
     /// # Errors
     /// The database failed.
     pub async fn note_deed(&self, deed: Deed, kept_max: u32) -> Result<(), Error> {
+        let deed = deed.shortened();
         self.writer
             .write(move |connection| {
                 Box::pin(async move {

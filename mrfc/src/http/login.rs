@@ -1,5 +1,8 @@
 //! Who asks over HTTPS: digest (RFC 7616) against the same users as SIP, the certificate that we issued to a device, or
 //! the word of a proxy that has proven who it is. There is no other way in, and from one address only so many guesses.
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
@@ -19,6 +22,16 @@ pub(super) struct Person(pub(super) Aor);
 
 /// The same, but not by the certificate of a device: a lost one would renew itself for ever.
 pub(super) struct PersonHere(pub(super) Aor);
+
+/// Set where a wrong password was counted, of which there are only so many in a minute.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Guessed(Arc<AtomicBool>);
+
+impl Guessed {
+    pub(super) fn is_set(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
 
 /// Which proofs count.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -51,8 +64,11 @@ fn identified(parts: &Parts, api: &Api, proofs: Proofs) -> Result<Aor, Problem> 
         return Err(Problem::too_often("too many wrong passwords from your address"));
     }
     let found = author(parts, api, proofs);
-    if let (Err(Stranger::Wrong), Some(peer)) = (&found, peer) {
-        api.guesses.take(now, peer);
+    if let (Err(Stranger::Wrong), Some(peer)) = (&found, peer)
+        && api.guesses.take(now, peer)
+        && let Some(guessed) = parts.extensions.get::<Guessed>()
+    {
+        guessed.0.store(true, Ordering::Relaxed);
     }
     let result = found.as_ref().map_or_else(|stranger| stranger.label(), |_| "accepted");
     api.metrics.login("https", result);
@@ -84,11 +100,14 @@ fn proven(parts: &Parts, api: &Api, proofs: Proofs) -> Option<Aor> {
     api.users.knows(&person).then_some(person)
 }
 
-/// TS 24.109, 5.3.1: identities in quotes, with commas between them. The first address of record is the person.
+/// TS 24.109, 5.3.1: identities in quotes, with commas between them. The one address of record is the person: two of them
+/// are what a proxy sends on that adds its word to that of whoever asks.
 fn asserted(parts: &Parts) -> Option<Aor> {
     let values = parts.headers.get_all(ASSERTED_IDENTITY).iter();
     let values = values.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
-    values.filter_map(|one| one.trim().trim_matches('"').parse().ok()).next()
+    let mut people = values.filter_map(|one| one.trim().trim_matches('"').parse::<Aor>().ok());
+    let person = people.next()?;
+    people.all(|other| other == person).then_some(person)
 }
 
 fn refusal(stranger: Stranger, api: &Api) -> Problem {
@@ -120,4 +139,31 @@ fn refusal(stranger: Stranger, api: &Api) -> Problem {
         }
     }
     problem
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::Request;
+
+    use super::*;
+
+    fn asserted_by(fields: &[&str]) -> Option<String> {
+        let request = fields
+            .iter()
+            .fold(Request::builder(), |request, field| request.header(ASSERTED_IDENTITY, *field));
+        let (parts, ()) = request.body(()).unwrap().into_parts();
+        asserted(&parts).map(|aor| aor.to_string())
+    }
+
+    #[test]
+    fn sec_3_a_proxy_that_adds_its_word_to_the_clients_is_not_believed() {
+        let alice = "\"sip:alice@example.net\"";
+        assert_eq!(asserted_by(&[alice]).unwrap(), "sip:alice@example.net");
+        let both = "\"tel:+15551230001\", \"sip:alice@example.net\"";
+        assert_eq!(asserted_by(&[both]).unwrap(), "sip:alice@example.net");
+
+        assert_eq!(asserted_by(&["\"sip:bob@example.net\"", alice]), None);
+        assert_eq!(asserted_by(&[&format!("\"sip:bob@example.net\", {alice}")]), None);
+        assert_eq!(asserted_by(&[]), None);
+    }
 }

@@ -11,6 +11,7 @@ mod directory;
 mod enumeration;
 mod focus;
 mod hiding;
+mod intruding;
 mod inviting;
 mod joining;
 mod kamailio;

@@ -216,6 +216,9 @@ async fn sec_3_each_access_is_noted_with_the_person_and_the_answer() {
     .await;
     get(&world, "alice", "profile").await;
     call(&world, "mallory", ("GET", &at("alice", "privacy")), None, &Value::Null).await;
+    let mut guess = Login::new("alice", "a guess");
+    crate::web::ask_with(&world, &mut guess, "GET", &at("alice", "privacy"), b"").await;
+    // What proves nothing is no guess.
     exchange(&world, "GET", &at("alice", "privacy"), "Authorization: Basic x\r\n", b"").await;
 
     let audit = crate::operator::get(&world, "/v1/audit").await;

@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 use axum::Router;
 use axum::extract::{FromRequestParts, MatchedPath, RawPathParams, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::{get, post, put};
@@ -21,7 +21,7 @@ use sip::tel::E164;
 use store::Deed;
 
 use super::etag::{may_change, stale};
-use super::login::Person;
+use super::login::{Guessed, Person};
 use super::{Api, Peer, Problem, named};
 use crate::numbers::Found;
 use crate::people::parsed;
@@ -79,18 +79,20 @@ impl FromRequestParts<Api> for Owner {
 #[derive(Clone, Debug, Default)]
 struct Actor(Arc<OnceLock<String>>);
 
-/// Notes each access with what became of it. The first half of a digest exchange is none.
+/// Notes each access with what became of it, and each wrong password. The first half of a digest exchange is neither, nor
+/// is what proves nothing: strangers could push real lines out.
 async fn noted(State(api): State<Api>, mut request: Request, next: Next) -> Response {
     let actor = Actor::default();
+    let guessed = Guessed::default();
     request.extensions_mut().insert(actor.clone());
+    request.extensions_mut().insert(guessed.clone());
     let route = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
     let (action, subject) =
         (format!("{} {route}", request.method()), request.uri().path().to_owned());
     let source = request.extensions().get::<Peer>().map(|peer| peer.address.to_string());
-    let proves = request.headers().contains_key(header::AUTHORIZATION);
     let response = next.run(request).await;
     let actor = actor.0.get().cloned();
-    if actor.is_some() || proves {
+    if actor.is_some() || guessed.is_set() {
         let deed = Deed {
             at: clock::wall(),
             actor: actor.unwrap_or_else(|| String::from("stranger")),
