@@ -8,7 +8,8 @@ use sip::resource_lists::{self, Bounds, CopyControl};
 use sip::sdp::Offer;
 use sip::{Method, Request, Response, Status};
 
-use crate::listing::{entry, list};
+use crate::listing::{entry, list, takes_contacts_only};
+use crate::messaging::{message, send};
 use crate::phone::{Phone, Talk, conference, good_offer};
 use crate::relay::Manner;
 use crate::watching::watch;
@@ -250,4 +251,25 @@ async fn s13_3_1_a_description_among_optional_parts_is_read_without_any_list() {
 
     assert_eq!(alice.send(request).await.status, Status::OK);
     drop(world);
+}
+
+#[tokio::test]
+async fn f3_curi_05_only_those_are_called_who_take_invitations_of_their_caller() {
+    let world = World::start().await;
+    let mut alice = Phone::registered(&world, "alice", 1).await;
+    let mut bob = Phone::registered(&world, "bob", 1).await;
+    let mut carol = Phone::registered(&world, "carol", 1).await;
+    takes_contacts_only(&world, "bob", &["carol"]).await;
+    takes_contacts_only(&world, "carol", &["alice"]).await;
+
+    made_with(&mut alice, &[entry("bob", ""), entry("carol", "")].concat()).await;
+
+    called(&mut carol, 486).await;
+    // Had bob been called, that would have come before this.
+    let next = message(&mut carol, "bob", "text/plain", b"next");
+    let next = send(&carol, next);
+    let (key, copy) = bob.incoming().await;
+    assert_eq!(copy.method, Method::Message);
+    bob.answer(key, &copy, 200).await;
+    next.await.unwrap();
 }

@@ -1,10 +1,12 @@
 //! Flow F13: one MESSAGE with a list of people becomes one for each of them (RFC 5365, RFC 5364, RFC 5360).
+use serde_json::json;
 use sip::header::Name;
 use sip::multipart::{self, Part};
 use sip::resource_lists::{self, Bounds, CopyControl};
 use sip::{Request, Status};
 
 use crate::messaging::{message, send};
+use crate::people::{at, call};
 use crate::phone::Phone;
 use crate::relay::Manner;
 use crate::world::{DOMAIN, World};
@@ -175,4 +177,40 @@ async fn f13_list_09_what_is_too_much_or_no_list_is_said() {
     let answer = alice.send(options).await;
     assert_eq!(answer.status, Status::OK);
     assert!(answer.headers.lists(&Name::Supported, "recipient-list-message"));
+}
+
+/// Somebody takes messages and invitations of their contacts only, who are these.
+pub(crate) async fn takes_contacts_only(world: &World, user: &str, contacts: &[&str]) {
+    let wishes = json!({ "messages_from": "contacts", "invitations_from": "contacts" });
+    let wished = call(world, user, ("PUT", &at(user, "privacy")), Some(0), &wishes).await;
+    assert_eq!(wished.status, 204);
+    for (version, contact) in (0..).zip(contacts) {
+        let added = json!({ "contact": format!("sip:{contact}@{DOMAIN}") });
+        let path = at(user, "contacts");
+        let answer = call(world, user, ("POST", &path), Some(version), &added).await;
+        assert_eq!(answer.status, 201);
+    }
+}
+
+#[tokio::test]
+async fn f13_list_03_a_list_reaches_only_those_who_take_messages_of_its_sender() {
+    let world = World::start().await;
+    let mut alice = Phone::registered(&world, "alice", 1).await;
+    let mut bob = Phone::registered(&world, "bob", 1).await;
+    let mut carol = Phone::registered(&world, "carol", 1).await;
+    let mut mallory = Phone::registered(&world, "mallory", 1).await;
+    takes_contacts_only(&world, "bob", &["carol"]).await;
+    takes_contacts_only(&world, "carol", &["alice"]).await;
+    let entries = [entry("bob", ""), entry("carol", ""), entry("mallory", "")].concat();
+    let request = letter(&mut alice, &[Part::new("text/plain", "hello"), list(&entries)]);
+
+    // Who has not agreed is nobody's business: the answer is the same.
+    assert_eq!(alice.send(request).await.status, Status::ACCEPTED);
+
+    assert_eq!(got(&mut carol, 200).await.body, "hello");
+    assert_eq!(got(&mut mallory, 200).await.body, "hello");
+    let next = message(&mut carol, "bob", "text/plain", b"next");
+    let next = send(&carol, next);
+    assert_eq!(got(&mut bob, 200).await.body, "next");
+    next.await.unwrap();
 }

@@ -20,7 +20,7 @@ use crate::world::{DOMAIN, World, number, password};
 /// A number that nobody has but in ENUM.
 const BOB: &str = "+15551230002";
 
-fn at(user: &str, what: &str) -> String {
+pub(crate) fn at(user: &str, what: &str) -> String {
     format!("/v1/people/sip:{user}@{DOMAIN}/{what}")
 }
 
