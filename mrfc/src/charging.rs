@@ -244,18 +244,21 @@ mod tests {
 
     /// The records of the file's lines, once there are so many.
     async fn lines(file: &Path, count: usize) -> Vec<i64> {
-        loop {
-            let text = std::fs::read_to_string(file).unwrap_or_default();
-            let record = |line: &str| -> Option<i64> {
-                serde_json::from_str::<serde_json::Value>(line).ok()?["record"].as_i64()
-            };
-            let records: Vec<i64> = text.lines().filter_map(record).collect();
-            assert!(records.len() <= count, "{text}");
-            if records.len() == count {
-                return records;
+        let written = async {
+            loop {
+                let text = std::fs::read_to_string(file).unwrap_or_default();
+                let record = |line: &str| -> Option<i64> {
+                    serde_json::from_str::<serde_json::Value>(line).ok()?["record"].as_i64()
+                };
+                let records: Vec<i64> = text.lines().filter_map(record).collect();
+                assert!(records.len() <= count, "{text}");
+                if records.len() == count {
+                    return records;
+                }
+                tokio::task::yield_now().await;
             }
-            tokio::task::yield_now().await;
-        }
+        };
+        tokio::time::timeout(std::time::Duration::from_secs(20), written).await.unwrap()
     }
 
     #[tokio::test]
