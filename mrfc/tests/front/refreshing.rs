@@ -186,6 +186,9 @@ async fn r4028_10_a_refresh_that_the_peer_does_not_know_of_ends_the_session() {
     let (key, update) = alice.incoming().await;
     alice.answer(key, &update, 481).await;
 
+    let (_, bye) = alice.incoming().await;
+    let why = bye.headers.reasons().unwrap();
+    assert_eq!(why[0].params.text("text").unwrap(), "the peer does not know the session");
     assert_eq!(world.relay.unseated(seat).await, "no connection");
 }
 
