@@ -77,7 +77,9 @@ impl Front {
             dialog.responded(request, &response);
         }
         self.pairs.responded(request, &response);
-        self.endpoint.respond(now, key, response.with(Name::Server, "conclave"));
+        let response = response.with(Name::Server, "conclave");
+        self.repeats.answered(now, key, request, &response);
+        self.endpoint.respond(now, key, response);
     }
 }
 

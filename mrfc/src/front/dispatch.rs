@@ -25,6 +25,7 @@ impl Front {
         match event {
             Event::Request { key, flow, request } => self.dispatch(key, flow, request),
             Event::Ack { key, request, .. } => {
+                self.repeats.over(key);
                 if !self.pair_acknowledged(key, &request) {
                     self.acknowledged(key, &request);
                 }
@@ -33,7 +34,10 @@ impl Front {
                 self.ring_given_up(key);
                 self.answer(key, Status::REQUEST_TERMINATED);
             }
-            Event::Abandoned { key, .. } => self.abandoned(key),
+            Event::Abandoned { key, .. } => {
+                self.repeats.over(key);
+                self.abandoned(key);
+            }
             Event::Response { key, response } => {
                 if !self.refresh_answered(key, &response)
                     && !self.watcher_answered(key, &response)

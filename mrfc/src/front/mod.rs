@@ -41,6 +41,7 @@ mod refusal;
 mod register;
 mod registering;
 mod renew;
+mod repeats;
 mod screen;
 mod session_timer;
 mod sip_core;
@@ -92,6 +93,7 @@ use pairs::Pairs;
 pub(crate) use pairs::Side;
 use refer::Referrals;
 pub(crate) use refusal::status as refused_with;
+use repeats::Repeats;
 use session_timer::Timers;
 use watch::Watchers;
 
@@ -157,6 +159,7 @@ pub(crate) struct Front {
     messages: Messages,
     pairs: Pairs,
     timers: Timers,
+    repeats: Repeats,
     legs: Legs,
     filter: Rules,
     referrals: Referrals,
@@ -258,6 +261,7 @@ impl Front {
             messages: Messages::default(),
             pairs: Pairs::default(),
             timers: Timers::default(),
+            repeats: Repeats::default(),
             legs: parts.legs,
             filter: Rules::new(&config.filters),
             referrals: Referrals::default(),
@@ -283,7 +287,8 @@ impl Front {
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
-            let timer = self.endpoint.next_timeout().into_iter().chain(self.timers.next()).min();
+            let timers = [self.endpoint.next_timeout(), self.timers.next(), self.repeats.next()];
+            let timer = timers.into_iter().flatten().min();
             tokio::select! {
                 () = shutdown.triggered() => break,
                 event = self.events.recv() => match event {
@@ -304,6 +309,9 @@ impl Front {
 
     fn timeout(&mut self, now: Instant) {
         self.endpoint.timeout(now);
+        for (key, response) in self.repeats.due(now) {
+            self.endpoint.respond(now, key, response);
+        }
         self.sessions_due(now);
     }
 
