@@ -214,7 +214,7 @@ async fn a_person_with_the_right_makes_a_standing_conference_and_nobody_else_doe
 }
 
 #[tokio::test]
-async fn a_subscription_outlives_the_rest_of_a_standing_conference() {
+async fn cevt_07_a_subscription_outlives_the_rest_of_a_standing_conference() {
     let standing = |config: &mut mrfc::Config| {
         config.conferences.standing.push(lobby());
         config.conferences.notify_secs = 0;
