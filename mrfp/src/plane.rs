@@ -51,6 +51,7 @@ pub(crate) struct Plane {
     /// Octets that wait for connections that are behind.
     queued: AtomicUsize,
     draining: AtomicBool,
+    ending: AtomicBool,
 }
 
 /// Networks whose rate of connecting is known at once: 4 MiB at most.
@@ -93,6 +94,7 @@ impl Plane {
             loads: (0..shards).map(|_| AtomicUsize::new(0)).collect(),
             queued: AtomicUsize::new(0),
             draining: AtomicBool::new(false),
+            ending: AtomicBool::new(false),
         }
     }
 
@@ -161,6 +163,15 @@ impl Plane {
 
     pub(crate) fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
+    }
+
+    /// From now on nothing that is sent is taken: what was taken before leaves, and the relay ends.
+    pub(crate) fn end(&self) {
+        self.ending.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_ending(&self) -> bool {
+        self.ending.load(Ordering::Relaxed)
     }
 
     /// Seconds of a limit.

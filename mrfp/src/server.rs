@@ -188,6 +188,7 @@ impl Server {
         tracing::info!(relay = config.name, shards = shards.len(), "serving");
 
         drain.carry_out(&plane, &accepting, &shutdown).await;
+        plane.end();
 
         stop.trigger();
         for task in accepts.into_iter().chain([obeying, operating, renewing]) {

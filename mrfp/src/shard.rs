@@ -88,6 +88,9 @@ pub(crate) fn count(counted: &Cell<u64>) {
     counted.update(|sum| sum + 1);
 }
 
+/// How long receivers have for what waits for them when the relay ends.
+const FAREWELL: Duration = Duration::from_secs(5);
+
 /// How often time-outs are looked at. They are seconds long, so this much late is early enough.
 const TICK: Duration = Duration::from_millis(250);
 
@@ -149,13 +152,18 @@ impl Shard {
     async fn run(self: Rc<Self>, shutdown: Shutdown) {
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut until = None;
         loop {
             tokio::select! {
                 () = self.door.knocked() => {}
                 _ = ticks.tick() => self.tick(clock::now()),
-                () = shutdown.triggered() => break,
+                () = shutdown.triggered(), if until.is_none() => until = Some(clock::now() + FAREWELL),
             }
             self.settle();
+            // What was answered with 200 is owed to those who have not had it yet.
+            if until.is_some_and(|until| self.owes_nothing() || clock::now() >= until) {
+                break;
+            }
         }
         self.end();
         // Their tasks have said goodbye when they are polled once more.
@@ -389,6 +397,11 @@ impl Shard {
     fn tick(&self, now: Instant) {
         let connections: Vec<_> = self.connections.borrow().values().cloned().collect();
         connections.iter().for_each(|connection| connection.tick(self, now));
+    }
+
+    /// Whether everything has left and is answered for.
+    fn owes_nothing(&self) -> bool {
+        self.connections.borrow().values().all(|connection| connection.owes_nothing())
     }
 
     fn end(&self) {

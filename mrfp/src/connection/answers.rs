@@ -11,6 +11,11 @@ use crate::outbox::{Lane, Tag, Verdict};
 use crate::shard::Shard;
 
 impl Connection {
+    /// Whether all that was queued for it has left, and is answered for.
+    pub(crate) fn owes_nothing(&self) -> bool {
+        self.writer.is_empty()
+    }
+
     /// A receiver's answer to a chunk of ours.
     pub(super) fn response(self: &Rc<Self>, shard: &Shard, head: &Head) {
         if self.answered(shard, head) || self.binding_answered(shard, head) {

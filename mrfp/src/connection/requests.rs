@@ -88,6 +88,9 @@ impl Connection {
         let mut sessions = self.sessions.borrow_mut();
         self.arriving.replace(end.is_none().then(|| Arc::clone(&head)));
         let outcome = self.seated(&mut sessions, shard, &head).and_then(|seated| {
+            if shard.plane.is_ending() {
+                return Err(Refusal::Ending);
+            }
             let carried = match &seated.leg {
                 Some(_) => {
                     self.pass_on(seated, shard, &chunk, now).map(|reported| match reported {

@@ -58,6 +58,8 @@ pub enum Refusal {
     FocusAway,
     /// The focus has not taken the sender's last handshakes yet.
     HandshakesWait,
+    /// The relay ends: what it has taken leaves, and it takes nothing more.
+    Ending,
     /// The nickname breaks the grammar.
     BadNickname,
     /// A one-to-one session has no nicknames (RFC 7701, 7.1).
@@ -87,7 +89,8 @@ impl Refusal {
             | Self::StaleEpoch(..)
             | Self::NoGroup
             | Self::FocusAway
-            | Self::HandshakesWait => Status::STOP_SENDING,
+            | Self::HandshakesWait
+            | Self::Ending => Status::STOP_SENDING,
             Self::NoWrapper | Self::ContentType | Self::RecipientType | Self::NotMls => {
                 Status::UNSUPPORTED_TYPE
             }
@@ -127,6 +130,7 @@ impl Refusal {
             Self::NotMls => "Not an MLS message of this conference",
             Self::FocusAway => "The focus is away",
             Self::HandshakesWait => "The focus is still busy with your handshakes",
+            Self::Ending => "The relay ends",
             Self::BadNickname => "Malformed nickname",
             Self::NoNicknames => "No nicknames here",
             Self::NextHop(_) => "The other side did not take it",
@@ -161,6 +165,7 @@ impl Refusal {
             Self::NotMls => "not_mls",
             Self::FocusAway => "focus_away",
             Self::HandshakesWait => "handshakes_wait",
+            Self::Ending => "ending",
             Self::BadNickname => "bad_nickname",
             Self::NoNicknames => "no_nicknames",
             Self::NextHop(_) => "next_hop",

@@ -98,6 +98,47 @@ async fn the_deadline_cuts_a_message_that_does_not_end() {
 }
 
 #[tokio::test]
+async fn what_was_taken_before_the_deadline_arrives_and_what_comes_later_gets_413() {
+    let mut stage = Stage::with(|config| {
+        (config.drain.delay_secs, config.drain.timeout_secs) = (0, 1);
+        // One who has let everything go does not wait for another one.
+        config.shards = 1;
+        config.limits.unanswered_max = 16;
+    })
+    .await;
+    stage.open(Level::Open, None).await;
+    let (mut alice, mut bob) = (stage.join(1).await, stage.join(2).await);
+    let mut taken = 0;
+    let mut say = async |alice: &mut crate::common::Person| {
+        taken += 1;
+        let (id, words) = (format!("mess{taken}"), format!("number {taken}"));
+        alice.ask(&message(&id, cpim(1, ROOM, "text/plain", words))).await.0
+    };
+    // Bob is 200 messages behind, and 16 of them at most are on their way.
+    for _ in 0..200 {
+        assert_eq!(say(&mut alice).await, 200);
+    }
+
+    stage.shutdown.trigger();
+    let mut heard = 0;
+    let status = loop {
+        let status = say(&mut alice).await;
+        if status != 200 {
+            break status;
+        }
+        heard += 1;
+        assert_eq!(bob.message().await, cpim(1, ROOM, "text/plain", format!("number {heard}")));
+    };
+
+    assert_eq!(status, 413);
+    while heard < taken - 1 {
+        heard += 1;
+        assert_eq!(bob.message().await, cpim(1, ROOM, "text/plain", format!("number {heard}")));
+    }
+    soon("the end", &mut stage.served).await.unwrap().unwrap();
+}
+
+#[tokio::test]
 async fn a_program_that_drains_ends_with_nought_when_the_last_session_has_ended() {
     let (mut child, mut stage) = program().await;
     let alice = stage.join(1).await;
