@@ -12,6 +12,8 @@ mod common;
 mod ending;
 #[path = "flows/messages.rs"]
 mod messages;
+#[path = "flows/private.rs"]
+mod private;
 
 use std::future::Future;
 use std::net::SocketAddr;

@@ -138,8 +138,27 @@ impl Conference {
     /// # Errors
     /// The message was refused or not answered, or the conference is over for this device.
     pub async fn send(&self, content_type: &str, body: Bytes) -> Result<String, Error> {
+        self.say(None, content_type, body).await
+    }
+
+    /// Says something to one person who is in an open room (RFC 7701, 6.2): the others do not get it, the relay can
+    /// read it.
+    ///
+    /// # Errors
+    /// As for [`Conference::send`]. Refused with 404 if that person is not here, with 403 where the conference has no
+    /// private messages, with 428 if none of their devices takes any; and in a sealed room.
+    pub async fn send_to(
+        &self,
+        who: &Aor,
+        content_type: &str,
+        body: Bytes,
+    ) -> Result<String, Error> {
+        self.say(Some(who.clone()), content_type, body).await
+    }
+
+    async fn say(&self, to: Option<Aor>, content_type: &str, body: Bytes) -> Result<String, Error> {
         let content_type = content_type.to_owned();
-        self.ask(|reply| Command::Say { content_type, body, reply }).await?
+        self.ask(|reply| Command::Say { to, content_type, body, reply }).await?
     }
 
     /// Shares a file with everyone, and returns once the relay has accepted its last octet.

@@ -76,6 +76,8 @@ pub struct Message {
     pub body: Bytes,
     /// The epoch it was sealed in; absent in an open room.
     pub epoch: Option<Epoch>,
+    /// Whether it was meant for this person alone (RFC 7701, 6.2).
+    pub private: bool,
 }
 
 /// A file that a person shared.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes, BytesMut};
-use ids::ConferenceId;
+use ids::{Aor, ConferenceId};
 use mls::wire::GroupState;
 use msrp::Item;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
@@ -32,8 +32,13 @@ const FOREVER: Duration = Duration::from_secs(3600);
 /// What a person asks of their seat.
 #[derive(Debug)]
 pub(crate) enum Command {
-    /// Say something.
-    Say { content_type: String, body: Bytes, reply: oneshot::Sender<Result<String, Error>> },
+    /// Say something, to everyone or to one person.
+    Say {
+        to: Option<Aor>,
+        content_type: String,
+        body: Bytes,
+        reply: oneshot::Sender<Result<String, Error>>,
+    },
     /// Share a file.
     Share { file: Outgoing, reply: oneshot::Sender<Result<(), Error>> },
     /// Be known by this name.
@@ -210,8 +215,13 @@ impl Seat {
             {
                 let _asked = reply.send(Err(over(progress)));
             }
-            Command::Say { content_type, body, reply } => {
-                match self.session.say(now(), &mut rand::rng(), &content_type, body) {
+            Command::Say { to, content_type, body, reply } => {
+                let rng = &mut rand::rng();
+                let said = match to {
+                    None => self.session.say(now(), rng, &content_type, body),
+                    Some(to) => self.session.whisper(now(), rng, &to, (&content_type, body)),
+                };
+                match said {
                     Ok((id, ticket)) => {
                         progress.waiting.insert(ticket, Waiting::Said { id, reply });
                     }

@@ -21,13 +21,29 @@ pub(super) struct Addresses {
 impl Addresses {
     /// The complete message: what is sealed in a sealed room, and what is sent in an open one.
     pub(super) fn inner(&self, id: &str, date_time: &str, content_type: &str, body: Bytes) -> Body {
-        let letter = Builder::new(self.me.as_str(), &self.conference).date_time(date_time);
+        self.private(&self.conference, (id, date_time), content_type, body)
+    }
+
+    /// The same for one address.
+    pub(super) fn private(
+        &self,
+        to: &str,
+        (id, date_time): (&str, &str),
+        content_type: &str,
+        body: Bytes,
+    ) -> Body {
+        let letter = Builder::new(self.me.as_str(), to).date_time(date_time);
         letter.imdn(id, &[]).content(content_type, body)
     }
 
     /// What servers see of a sealed message.
     pub(super) fn outer(&self, id: &str, content_type: &str, sealed: impl Into<Body>) -> Body {
         Builder::new(self.me.as_str(), &self.conference).imdn(id, &[]).content(content_type, sealed)
+    }
+
+    /// Whether a letter is for somebody and not for everyone.
+    pub(super) fn is_private(&self, envelope: &Envelope) -> bool {
+        envelope.to().is_ok_and(|all| all.iter().all(|to| to.uri != self.conference.as_str()))
     }
 
     /// A message to the focus itself.
@@ -67,6 +83,7 @@ pub(super) fn plain(letter: &msrp::cpim::Message) -> Option<Message> {
         content_type: String::from_utf8_lossy(content_type).into_owned(),
         body: letter.content.gather(),
         epoch: None,
+        private: false,
     })
 }
 

@@ -21,7 +21,7 @@ use std::collections::VecDeque;
 use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
-use ids::{ConferenceId, Epoch, Era};
+use ids::{Aor, ConferenceId, Epoch, Era};
 use mls::member::{Keyring, Opened};
 use mls::wire::{self, DeviceName, GroupState};
 use msrp::cpim::{self, Envelope};
@@ -220,6 +220,30 @@ impl Session {
         Ok((id, self.outgoing.push(now.instant, content)))
     }
 
+    /// Says something to one person who is here (RFC 7701, 6.2), on each device of theirs.
+    ///
+    /// # Errors
+    /// The content is too large for a message, or the room is sealed: what is sealed there every member can open.
+    pub fn whisper(
+        &mut self,
+        now: Now,
+        rng: &mut impl CryptoRng,
+        to: &Aor,
+        (content_type, body): (&str, Bytes),
+    ) -> Result<(String, Ticket), Error> {
+        if body.len() > MESSAGE_OCTETS_MAX {
+            return Err(Error::TooLarge { octets: body.len(), max: MESSAGE_OCTETS_MAX });
+        }
+        if self.level == Level::Sealed {
+            let why = "private messages are said in open rooms only: here every member has the key";
+            return Err(Error::Group(why.to_owned()));
+        }
+        let id = MessageId::random(rng).as_str().to_owned();
+        let date_time = crate::date_time(now.wall);
+        let letter = self.addresses.private(to.as_str(), (&id, &date_time), content_type, body);
+        Ok((id, self.outgoing.push(now.instant, Content::Ready(letter))))
+    }
+
     /// Shares a file with everyone: first its key, sealed as a message, then its sealed octets.
     ///
     /// # Errors
@@ -329,7 +353,10 @@ impl Session {
             self.filed(opened);
         } else if self.level == Level::Open {
             match letter::plain(letter) {
-                Some(message) => self.show(message),
+                Some(message) => {
+                    let private = self.addresses.is_private(&letter.envelope);
+                    self.show(Message { private, ..message });
+                }
                 None => self.unreadable("no sender or no type"),
             }
         } else {
@@ -339,7 +366,7 @@ impl Session {
 
     /// Only a sealed room has a focus that talks to devices, and it talks in the conference's name.
     fn is_from_focus(&self, envelope: &Envelope) -> bool {
-        let focus: Option<ids::Aor> = envelope.from().ok().and_then(|from| from.uri.parse().ok());
+        let focus: Option<Aor> = envelope.from().ok().and_then(|from| from.uri.parse().ok());
         let types = [wire::WELCOME, wire::COMMIT_REQUEST, wire::COMMIT_RESULT];
         self.level == Level::Sealed
             && types.iter().any(|focus_type| envelope.is_type(focus_type))
