@@ -223,7 +223,8 @@ impl Default for Log {
 pub struct Drain {
     /// Seconds to go on taking connections, until load balancers have noticed. Default 0.
     pub delay_secs: u64,
-    /// Seconds that sessions have to end by themselves. Default 120: the focus moves them in less.
+    /// Seconds that sessions have to end by themselves, for nobody moves them elsewhere. Default 120. Behind it nothing more is
+    /// taken, and receivers have five seconds for what was.
     pub timeout_secs: u64,
 }
 
