@@ -293,8 +293,11 @@ impl Made {
 
     fn mrfp(&self) -> anyhow::Result<String> {
         let free = format!("{LOOPBACK}:0");
-        let mut limits =
-            serde_json::json!({ "connections_per_address_max": self.plan.connections_max });
+        // All its clients have one address.
+        let mut limits = serde_json::json!({
+            "connections_per_address_max": self.plan.connections_max,
+            "half_open_per_address_max": 1024,
+        });
         if let (Some(secs), Some(limits)) = (self.plan.bind_secs, limits.as_object_mut()) {
             limits.insert("bind_secs".to_owned(), secs.into());
         }

@@ -12,6 +12,8 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::config::Limits;
 use crate::doors::{Errand, Newcomer};
+use crate::pair::Spot;
+use crate::places::Taking;
 use crate::plane::Plane;
 
 /// A quiet connection is probed this often: NAT bindings stay alive.
@@ -64,7 +66,17 @@ fn hand_over(
     prepare(&socket, &plane.limits).map_err(|_| "socket")?;
     let socket = socket.into_std().map_err(|_| "socket")?;
     let shard = plane.place().ok_or("connections")?;
-    plane.doors.push(shard, Errand::Serve(Newcomer { socket, address, transport, slot }));
+    let Taking { place: half_open, evicted } =
+        plane.places.take(network).inspect_err(|_| plane.leave(shard))?;
+    let newcomer = Newcomer { socket, address, transport, slot, half_open };
+    plane.doors.push(shard, Errand::Serve(newcomer));
+    if let Some(evicted) = evicted {
+        // It has met the bound in the newcomer's stead.
+        plane.metrics.connections_refused.with_label_values(&["half_open"]).inc();
+        if let Some(Spot { shard, connection }) = evicted {
+            plane.doors.push(shard, Errand::Displaced { connection });
+        }
+    }
     Ok(())
 }
 

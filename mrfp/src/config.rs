@@ -242,8 +242,12 @@ pub struct Limits {
     pub connections_max: usize,
     /// Connections of one address. Default 4096: a carrier's NAT holds many people.
     pub connections_per_address_max: usize,
-    /// Connections that have not taken a seat yet. Default 1024: enough for everybody coming back at once.
+    /// Connections that have not taken a seat yet. Default 1024: enough for everybody coming back at once. When all are
+    /// taken, the address that has most of them loses its oldest to a newcomer of an address that has fewer.
     pub half_open_max: usize,
+    /// Those of one address, an IPv6 address with the 64 bits of its network; one more is closed. Default 64: as many
+    /// people behind a carrier's NAT shake hands in the same moment, and one address takes a sixteenth of the places.
+    pub half_open_per_address_max: usize,
     /// Connections that one address may open in a second; sixteen seconds' worth may come at once, as when a carrier's
     /// NAT comes back. An IPv6 address counts with the 64 bits of its network. Default 256; 0 is no limit.
     pub connects_per_address_per_sec: u64,
@@ -325,6 +329,7 @@ impl Default for Limits {
             connections_max: 20_000,
             connections_per_address_max: 4096,
             half_open_max: 1024,
+            half_open_per_address_max: 64,
             connects_per_address_per_sec: 256,
             chunks_per_seat_per_sec: 10_000,
             octets_per_connection_per_sec: 128 * 1024 * 1024,

@@ -6,6 +6,7 @@ mod goodbye;
 mod login;
 pub(crate) mod onward;
 mod outgoing;
+mod place;
 #[cfg(test)]
 mod probe;
 mod proof;
@@ -32,7 +33,7 @@ use msrp::{Address, Decoder, Fault, Frame, Head, Item, TransactionId};
 use service::clock;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::sync::{Notify, OwnedSemaphorePermit};
+use tokio::sync::Notify;
 
 use crate::brake::Brake;
 use crate::doors::Newcomer;
@@ -40,6 +41,7 @@ use crate::forward::Ledger;
 use crate::outbox::{Full, Lane, Part, Pushed};
 use crate::pace::{Pace, Spent};
 use crate::pair::Origin;
+use crate::places::Place;
 use crate::registry::AddressSlot;
 use crate::relay::RoomId;
 use crate::shard::Shard;
@@ -96,7 +98,7 @@ pub(crate) struct Connection {
     opened: Instant,
     heard: Cell<Instant>,
     /// Given back when the first seat is taken.
-    half_open: RefCell<Option<OwnedSemaphorePermit>>,
+    half_open: RefCell<Option<Place>>,
     /// Given back when the connection ends, though frozen lists of receivers may know it a while longer.
     slot: Cell<Option<AddressSlot>>,
     /// Uses of a connection that we opened.
@@ -141,14 +143,14 @@ pub(crate) fn enter(
     now: Instant,
 ) -> Result<(Rc<Connection>, OwnedReadHalf), &'static str> {
     let plane = &shard.plane;
-    let half_open = plane.half_open.clone().try_acquire_owned().map_err(|_| "half_open")?;
     let socket = tokio::net::TcpStream::from_std(newcomer.socket).map_err(|_| "socket")?;
     let transport = newcomer.transport;
     let wire = Wire::accepted(transport, &plane.ways).map_err(|_| "tls")?;
     let (read, write) = socket.into_split();
-    let places = (Some(half_open), Some(newcomer.slot));
+    let places = (Some(newcomer.half_open), Some(newcomer.slot));
     let connection = Connection::add(shard, (transport, wire), write, places, now);
     tracing::debug!(connection.number, address = %newcomer.address, "accepted");
+    connection.place_at(shard);
     Ok((connection, read))
 }
 
@@ -187,7 +189,7 @@ impl Connection {
         shard: &Shard,
         (transport, wire): (Transport, Wire),
         write: OwnedWriteHalf,
-        (half_open, slot): (Option<OwnedSemaphorePermit>, Option<AddressSlot>),
+        (half_open, slot): (Option<Place>, Option<AddressSlot>),
         now: Instant,
     ) -> Rc<Self> {
         let plane = &shard.plane;

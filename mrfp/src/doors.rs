@@ -15,6 +15,7 @@ use crate::forward::Failure;
 use crate::outbox::{Part, Tag};
 use crate::pair::Origin;
 use crate::pair::legs::Onward;
+use crate::places::Place;
 use crate::registry::AddressSlot;
 use crate::relay::RoomId;
 use crate::room::{Roster, Shards};
@@ -25,6 +26,8 @@ use crate::session::Audience;
 pub(crate) enum Errand {
     /// A connection to serve.
     Serve(Newcomer),
+    /// A connection without a seat lost its place to another.
+    Displaced { connection: u64 },
     /// A chunk for whoever of its audience is here.
     Relay(Arc<Parcel>),
     /// A seat of a connection of this shard gets chunks from now on.
@@ -57,7 +60,7 @@ pub(crate) enum Errand {
     Nickname { room: RoomId, seat: SeatId, request: u64, status: u16 },
 }
 
-/// An accepted socket, with its place among the connections of its address.
+/// An accepted socket, with its places: among the connections of its address, and among those without a seat.
 #[derive(Debug)]
 pub(crate) struct Newcomer {
     pub(crate) socket: std::net::TcpStream,
@@ -65,6 +68,7 @@ pub(crate) struct Newcomer {
     /// What the listener speaks that it came in by.
     pub(crate) transport: Transport,
     pub(crate) slot: AddressSlot,
+    pub(crate) half_open: Place,
 }
 
 /// One chunk on its way to the receivers of one room. All shards share it.

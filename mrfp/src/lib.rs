@@ -95,6 +95,7 @@ mod obey;
 pub mod outbox;
 pub mod pace;
 pub mod pair;
+mod places;
 mod plane;
 mod program;
 mod registry;

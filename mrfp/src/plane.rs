@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use service::tls::{Authority, Live};
-use tokio::sync::Semaphore;
 
 use crate::config::Limits;
 use crate::doors::Doors;
@@ -15,6 +14,7 @@ use crate::focus::Focus;
 use crate::listeners::Authorities;
 use crate::metrics::Metrics;
 use crate::pace::{Rates, Table};
+use crate::places::Places;
 use crate::registry::Registry;
 use crate::resolve::Resolver;
 use crate::session;
@@ -44,8 +44,8 @@ pub(crate) struct Plane {
     pub(crate) metrics: Arc<Metrics>,
     /// The relay of RFC 4976, if it is on.
     pub(crate) transit: Option<Transit>,
-    /// One permit for each connection that has no seat yet.
-    pub(crate) half_open: Arc<Semaphore>,
+    /// One for each connection that has no seat yet.
+    pub(crate) places: Places,
     /// Connections of each shard.
     loads: Vec<AtomicUsize>,
     /// Octets that wait for connections that are behind.
@@ -90,7 +90,7 @@ impl Plane {
             focus,
             metrics,
             transit,
-            half_open: Arc::new(Semaphore::new(limits.half_open_max)),
+            places: Places::new(limits.half_open_max, limits.half_open_per_address_max),
             loads: (0..shards).map(|_| AtomicUsize::new(0)).collect(),
             queued: AtomicUsize::new(0),
             draining: AtomicBool::new(false),

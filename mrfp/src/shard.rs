@@ -214,6 +214,7 @@ impl Shard {
     fn run_errand(self: &Rc<Self>, errand: Errand, now: Instant) {
         match errand {
             Errand::Serve(newcomer) => connection::serve(self, newcomer, now),
+            Errand::Displaced { connection } => self.with(connection, |it| it.displaced()),
             Errand::Relay(parcel) => self.fan_out(&parcel),
             Errand::Bound { room, seat, connection, roster } => {
                 self.add_route((room, roster), seat, connection);

@@ -253,6 +253,7 @@ impl Made<'_> {
              [control]\nlisten = \"127.0.0.1:0\"\n{identity}ca_file = {ca:?}\n\
              [ops]\nlisten = \"127.0.0.1:0\"\n[log]\nlevel = \"warn\"\n\
              [limits]\nconnections_max = 20000\nconnections_per_address_max = 20000\n\
+             half_open_per_address_max = 1024\n\
              connects_per_address_per_sec = 0\nchunks_per_seat_per_sec = 0\n\
              octets_per_connection_per_sec = 0\n",
             shards = self.setup.shards,

@@ -24,8 +24,13 @@ impl Config {
         if self.shards > Shards::COUNT_MAX {
             return bad("shards", "at most 64");
         }
-        if limits.notices_waiting_max == 0 {
-            return bad("limits.notices_waiting_max", "at least 1");
+        let counts = [
+            ("limits.notices_waiting_max", limits.notices_waiting_max),
+            ("limits.half_open_max", limits.half_open_max),
+            ("limits.half_open_per_address_max", limits.half_open_per_address_max),
+        ];
+        if let Some((key, _)) = counts.into_iter().find(|(_, count)| *count == 0) {
+            return bad(key, "at least 1");
         }
         // RFC 4975, 7.1.1: a piece that is not the last must not be shorter.
         if limits.piece_octets_max < 2048 {

@@ -27,6 +27,15 @@ fn a_bound_that_breaks_a_rule_is_refused() {
 }
 
 #[test]
+fn a_bound_that_lets_nobody_in_is_refused() {
+    for key in ["half_open_max", "half_open_per_address_max", "notices_waiting_max"] {
+        let config = load(&format!("[limits]\n{key}=0\n"));
+
+        assert_eq!(config.check().unwrap_err().key, format!("limits.{key}"));
+    }
+}
+
+#[test]
 fn a_time_that_no_clock_reaches_is_refused() {
     for key in ["bind_secs", "nickname_secs", "idle_secs"] {
         let config = load(&format!("[limits]\n{key}={}\n", i64::MAX));

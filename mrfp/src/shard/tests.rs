@@ -97,7 +97,9 @@ impl Scene {
         socket.set_nonblocking(true).unwrap();
         assert_eq!(self.shard.plane.place(), Some(0));
         let slot = self.shard.plane.registry.slot(HERE, 1000).unwrap();
-        let newcomer = Newcomer { socket, address: HERE, transport: self.transport, slot };
+        let half_open = self.shard.plane.places.take(HERE).unwrap().place;
+        let transport = self.transport;
+        let newcomer = Newcomer { socket, address: HERE, transport, slot, half_open };
         let (connection, socket) = connection::enter(&self.shard, newcomer, self.now).unwrap();
         self.sockets.insert(connection.number, socket);
         connection

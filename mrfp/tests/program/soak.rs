@@ -10,7 +10,8 @@ use crate::common::Stage;
 
 const CONNECTIONS: usize = 10_000;
 
-const LIMITS: &str = "[limits]\nhalf_open_max = 12000\nconnections_per_address_max = 12000\n\
+const LIMITS: &str = "[limits]\nhalf_open_max = 12000\nhalf_open_per_address_max = 12000\n\
+                      connections_per_address_max = 12000\n\
                       connects_per_address_per_sec = 0\nfirst_request_secs = 600\n";
 
 #[tokio::test]
@@ -33,7 +34,7 @@ async fn ten_thousand_that_say_nothing_do_not_disturb_a_room() {
     let after = talk.stage.metric("process_resident_memory_bytes").await;
     println!("{CONNECTIONS} connections take {} KiB", (after - before) / 1024.0);
     talk.is_unharmed("ten thousand connections that say nothing", quiet, harmed).await;
-    for refused in ["half_open", "address", "address_rate", "connections"] {
+    for refused in ["half_open", "half_open_address", "address", "address_rate", "connections"] {
         let name = format!("mrfp_connections_refused_total{{bound=\"{refused}\"}}");
         assert_eq!(talk.stage.metric(&name).await, 0.0, "{name}");
     }

@@ -145,7 +145,6 @@ impl Storm {
 fn left(scene: &Scene) -> Vec<(&'static str, i64)> {
     let (shard, plane) = (&scene.shard, &scene.shard.plane);
     let whole = |count: usize| i64::try_from(count).unwrap();
-    let half_open = plane.limits.half_open_max - plane.half_open.available_permits();
     let seats = scene.relay.lock().seats().count();
     let people = scene.relay.lock().roster().people.len();
     let counted = [
@@ -153,7 +152,7 @@ fn left(scene: &Scene) -> Vec<(&'static str, i64)> {
         ("connections", whole(plane.connections())),
         ("connections by transport", plane.metrics.connections.sum()),
         ("connections that are behind", plane.metrics.slow_consumers.get()),
-        ("connections without a seat", whole(half_open)),
+        ("connections without a seat", whole(plane.places.count())),
         ("sessions", plane.metrics.sessions.sum()),
         ("tickets", whole(plane.registry.seat_count())),
         ("seats", whole(seats)),
