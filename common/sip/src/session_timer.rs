@@ -178,6 +178,8 @@ impl SessionTimer {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
+
     use super::*;
     use crate::message::Method;
     use crate::uri::Uri;
@@ -194,9 +196,11 @@ mod tests {
         Duration::from_secs(n)
     }
 
+    /// The same at every call: a test compares what was granted at it with what is due after it.
     #[expect(clippy::disallowed_methods, reason = "some time, which the test moves itself")]
     fn start() -> Instant {
-        Instant::now()
+        static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+        *START
     }
 
     fn granted(fields: &[(Name, &str)]) -> (String, bool, SessionTimer) {
@@ -263,7 +267,9 @@ mod tests {
         let asked =
             |secs: &'static str| granted(&[(Name::Supported, TAG), (Name::SessionExpires, secs)]).2;
         let now = start();
-        for (interval, end) in [("1800", 1768), ("120", 88), ("150", 118)] {
+        let by_the_peer =
+            [("1800;refresher=uac", 1768), ("120;refresher=uac", 88), ("150;refresher=uac", 118)];
+        for (interval, end) in by_the_peer {
             let mut timer = asked(interval);
             assert_eq!(timer.refresher(), Side::Peer);
             assert_eq!(timer.due(now + secs(end - 1)), None, "{interval}");
