@@ -9,8 +9,8 @@ use tokio::sync::oneshot;
 use crate::writer::{Answer, Outcome};
 use crate::{Entry, Error};
 
-/// Appends in one statement. Few sizes, so that each statement is prepared once.
-const CHUNKS: [usize; 3] = [64, 8, 1];
+/// Rows of one statement. Few sizes, so that each statement is prepared once.
+pub(crate) const CHUNKS: [usize; 3] = [64, 8, 1];
 
 /// An append that waits.
 pub(crate) struct Append {

@@ -86,26 +86,7 @@ impl Store {
     /// # Errors
     /// The database failed.
     pub async fn forget(&self, conference: &ConferenceId, over: Seq) -> Result<(), Error> {
-        let (conference, over) = (conference.clone(), i64::try_from(over.0).unwrap_or(i64::MAX));
-        self.writer
-            .write(move |connection| {
-                Box::pin(async move {
-                    sqlx::query("DELETE FROM conference_events WHERE conference = $1 AND seq < $2")
-                        .bind(conference.as_str())
-                        .bind(over)
-                        .execute(&mut *connection)
-                        .await?;
-                    sqlx::query(
-                        "DELETE FROM conference_groups WHERE conference = $1 AND seq <= $2",
-                    )
-                    .bind(conference.as_str())
-                    .bind(over)
-                    .execute(&mut *connection)
-                    .await?;
-                    Ok(())
-                })
-            })
-            .await
+        self.writer.forget(conference.clone(), i64::try_from(over.0).unwrap_or(i64::MAX)).await
     }
 
     /// Every conference with a journal, but those of which only the end is left.

@@ -34,6 +34,7 @@ mod counters;
 mod deeds;
 mod documents;
 mod error;
+mod forgets;
 mod journal;
 mod key_packages;
 mod registrations;

@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::warn;
 
 use crate::appends::{self, Append};
+use crate::forgets::{self, Forget};
 use crate::{Entry, Error};
 
 /// Jobs in one transaction. At some 20 µs each a full batch holds the first caller up for 10 ms.
@@ -33,6 +34,7 @@ pub(crate) enum Outcome {
 
 enum Message {
     Append(Append),
+    Forget(Forget),
     Job(Run),
     Close(oneshot::Sender<()>),
 }
@@ -89,6 +91,14 @@ impl Writer {
         answered.await.map_err(|_| Error::Closed)?
     }
 
+    /// Forgets a conference inside the next transaction; answers when that is on disk.
+    pub(crate) async fn forget(&self, conference: ConferenceId, over: i64) -> Result<(), Error> {
+        let (answer, answered) = oneshot::channel();
+        let forget = Forget { conference, over, answer };
+        self.0.send(Message::Forget(forget)).await.map_err(|_| Error::Closed)?;
+        answered.await.map_err(|_| Error::Closed)?
+    }
+
     pub(crate) async fn close(&self) {
         let (closed, wait) = oneshot::channel();
         if self.0.send(Message::Close(closed)).await.is_ok() {
@@ -105,6 +115,7 @@ async fn run(mut connection: SqliteConnection, mut waiting: mpsc::Receiver<Messa
         for message in batch.drain(..) {
             match message {
                 Message::Append(append) => jobs.appends.push(append),
+                Message::Forget(forget) => jobs.forgets.push(forget),
                 Message::Job(job) => jobs.others.push(job),
                 Message::Close(closed) => close = Some(closed),
             }
@@ -126,6 +137,7 @@ async fn run(mut connection: SqliteConnection, mut waiting: mpsc::Receiver<Messa
 #[derive(Default)]
 struct Jobs {
     appends: Vec<Append>,
+    forgets: Vec<Forget>,
     others: Vec<Run>,
 }
 
@@ -147,6 +159,7 @@ async fn commit(
     // Dropping the transaction rolls back, also when a disk error has ended it already.
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
     appends::run(&mut transaction, jobs.appends, answers).await?;
+    forgets::run(&mut transaction, jobs.forgets, answers).await?;
     for run in jobs.others {
         sqlx::query("SAVEPOINT job").execute(&mut *transaction).await?;
         match run(&mut transaction).await {

@@ -441,3 +441,34 @@ async fn of_a_conference_that_is_over_only_the_end_is_left_and_it_goes_on_from_t
     assert_eq!(again.group.as_deref(), Some(&b"new keys"[..]));
     assert_eq!(store.conferences().await.unwrap(), [room("a"), room("b")]);
 }
+
+#[tokio::test]
+async fn of_many_that_are_forgotten_together_each_keeps_what_came_behind_its_end() {
+    let (_dir, store) = open().await;
+    for n in 0..12 {
+        for seq in 0..3 {
+            let entry = Entry { event: format!("{n} at {seq}").into(), group: Some("g".into()) };
+            store.append(&room(&format!("r{n}")), Seq(seq), entry).await.unwrap();
+        }
+    }
+    // All but the last two, up to their third event; they are handed over before the writer has a turn.
+    let forgets: Vec<_> = (0..10)
+        .map(|n| {
+            let store = store.clone();
+            tokio::spawn(async move { store.forget(&room(&format!("r{n}")), Seq(3)).await })
+        })
+        .collect();
+    for forget in forgets {
+        forget.await.unwrap().unwrap();
+    }
+
+    for n in 0..10 {
+        let history = store.read(&room(&format!("r{n}"))).await.unwrap();
+        assert_eq!((history.before, history.events.len(), history.group), (Seq(2), 1, None), "r{n}");
+        assert_eq!(history.events[0], format!("{n} at 2"));
+    }
+    for n in 10..12 {
+        let history = store.read(&room(&format!("r{n}"))).await.unwrap();
+        assert_eq!((history.events.len(), history.group.is_some()), (3, true));
+    }
+}
