@@ -1,6 +1,6 @@
 //! `conclave dev`: keeps a system running on loopback to play with, and prints how to join it.
 #![expect(clippy::print_stdout, reason = "how to join is what this command prints")]
-use anyhow::Context;
+use anyhow::{Context, bail};
 use conclave::system::{Plan, System};
 
 use crate::cli;
@@ -10,6 +10,9 @@ use crate::cli;
 /// # Errors
 /// The system does not start, or a server ended by itself.
 pub(crate) async fn run(dev: cli::Dev) -> anyhow::Result<()> {
+    if dev.users.iter().any(|user| user.trim().is_empty()) {
+        bail!("--users: a user without a name; name one or more, as in --users alice,bob");
+    }
     let start = service::clock::now();
     let plan = Plan { users: dev.users.clone(), sip: dev.sip, ..Plan::default() };
     let mut system = System::start_at(&plan, &dev.folder).await?;
@@ -22,6 +25,7 @@ pub(crate) async fn run(dev: cli::Dev) -> anyhow::Result<()> {
     );
     println!("  focus   sips:{}", directions.sip);
     println!("  API     https://{}", directions.https);
+    println!("  relay   msrps://{}", system.msrp()?);
     for server in system.servers() {
         println!("  {}    metrics http://{}/metrics", server.name(), server.address("ops")?);
     }

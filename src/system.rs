@@ -211,6 +211,14 @@ impl System {
         self.folder.join(OPERATOR)
     }
 
+    /// Where the relay listens for participants.
+    ///
+    /// # Errors
+    /// The relay did not say.
+    pub fn msrp(&self) -> anyhow::Result<&str> {
+        self.mrfp.address("msrp")
+    }
+
     /// The servers.
     pub fn servers(&self) -> [&Server; 2] {
         [&self.mrfc, &self.mrfp]
@@ -359,7 +367,11 @@ fn forget(folder: &Path) -> anyhow::Result<()> {
     for entry in fs::read_dir(folder).with_context(|| format!("listing {}", folder.display()))? {
         let path = entry?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        if name.starts_with("mrfc.sqlite") || name.starts_with("device-") {
+        if name.starts_with("mrfc.sqlite")
+            || name.starts_with("device-")
+            || name == "mrfc.log"
+            || name == "mrfp.log"
+        {
             fs::remove_file(&path).with_context(|| format!("removing {}", path.display()))?;
         }
     }

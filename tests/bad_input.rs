@@ -26,6 +26,7 @@ struct Party {
     roots: Arc<ClientConfig>,
     sip: String,
     https: String,
+    msrp: String,
     metrics: [String; 2],
     alice: Talk,
     bob: Talk,
@@ -41,6 +42,7 @@ impl Party {
         let after = |line: String, word: &str| line.split(word).nth(1).unwrap().trim().to_owned();
         let sip = after(dev.until("focus"), "sips:");
         let https = after(dev.until("API"), "https://");
+        let msrp = after(dev.until("relay"), "msrps://");
         let metrics =
             [(); 2].map(|()| after(dev.until("metrics"), "http://").replace("/metrics", ""));
         dev.until("ready in");
@@ -54,7 +56,7 @@ impl Party {
         alice.until("sip:bob@localhost joined");
         let ca = service::tls::load_roots(&path.join("ca.pem")).unwrap();
         let roots = service::tls::client_config(service::tls::Trust::Roots(ca), None, &[]).unwrap();
-        Self { dev, folder: temporary, roots, sip, https, metrics, alice, bob }
+        Self { dev, folder: temporary, roots, sip, https, msrp, metrics, alice, bob }
     }
 
     fn are_well(&mut self, round: &str) {
@@ -79,13 +81,6 @@ impl Party {
         let text = self.metrics(server);
         let samples = text.lines().filter(|line| line.starts_with(name));
         samples.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
-    }
-
-    /// The relay's address, from a path that it gave out: the ready line of `dev` names only metrics.
-    fn msrp(&self) -> String {
-        let log = self.folder.path().join("dev/mrfc.log");
-        let text = std::fs::read_to_string(log).unwrap();
-        text.split("msrp=").nth(1).unwrap().split_whitespace().next().unwrap().to_owned()
     }
 }
 
@@ -120,7 +115,7 @@ fn tls(config: &Arc<ClientConfig>, address: &str, bytes: &[u8]) -> String {
 #[test]
 fn rubbish_on_every_listener_is_refused_and_counted_and_nobody_notices() {
     let mut party = Party::start();
-    let msrp = party.msrp();
+    let msrp = party.msrp.clone();
     party.are_well("before");
 
     for address in [&party.sip, &party.https, &msrp] {
@@ -161,6 +156,37 @@ fn rubbish_on_every_listener_is_refused_and_counted_and_nobody_notices() {
     let Party { dev, alice, bob, folder, .. } = party;
     assert!(alice.end() && bob.end(), "a conversation did not end well");
     drop((dev, folder));
+}
+
+/// What `conclave dev` with these arguments complains about.
+fn dev_complains(folder: &std::path::Path, arguments: &[&str]) -> String {
+    let mut dev = Command::new(common::CONCLAVE);
+    let dev = dev.args(["dev", "--folder"]).arg(folder).args(arguments).output().unwrap();
+    assert!(!dev.status.success());
+    String::from_utf8(dev.stderr).unwrap()
+}
+
+#[test]
+fn dev_without_a_users_name_complains_about_the_option() {
+    let folder = tempfile::tempdir().unwrap();
+
+    let said = dev_complains(folder.path(), &["--sip", "127.0.0.1:0", "--users", ""]);
+
+    assert!(said.contains("--users") && !said.contains("users.toml"), "{said}");
+}
+
+#[test]
+fn dev_that_does_not_start_shows_no_cause_of_an_earlier_day() {
+    let folder = tempfile::tempdir().unwrap();
+    for log in ["mrfc.log", "mrfp.log"] {
+        std::fs::write(folder.path().join(log), "an old cause\n").unwrap();
+    }
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+
+    let said = dev_complains(folder.path(), &["--sip", &address]);
+
+    assert!(said.contains(&address) && !said.contains("an old cause"), "{said}");
 }
 
 /// Has `promtool` judge names, units and help texts, where it is installed.

@@ -19,7 +19,7 @@ use service::metrics::Metrics as Registry;
 use service::ops::{self, Health};
 use service::secret::Secret;
 use service::shutdown::Shutdown;
-use service::tls::{Identity, TlsError};
+use service::tls::TlsError;
 use service::{clock, config, quic, ready, telemetry, tls};
 use store::{Registration, Store};
 use tokio::sync::mpsc;
@@ -185,13 +185,14 @@ pub fn serve(path: &Path, exit_with_parent: bool) -> Result<(), StartError> {
 pub fn check_config(path: &Path) -> Result<(), StartError> {
     let config = load(path)?;
     Users::read(&config.users_file, &config.domain)?;
-    Identity::load(&config.sip.certificate_file, &config.sip.key_file)?;
-    Identity::load(&config.https.certificate_file, &config.https.key_file)?;
-    Identity::load(&config.control.certificate_file, &config.control.key_file)?;
-    tls::load_roots(&config.control.ca_file)?;
+    Identities::load(&config)?;
+    tls::load_roots_for("control.ca_file", &config.control.ca_file)?;
     issuer(&config)?;
     if let Some(file) = &config.https.proxy_ca_file {
-        tls::load_roots(file)?;
+        tls::load_roots_for("https.proxy_ca_file", file)?;
+    }
+    if let Some(file) = &config.sip.core_ca_file {
+        tls::load_roots_for("sip.core_ca_file", file)?;
     }
     config.admin.as_ref().map_or(Ok(()), admin::check)
 }
@@ -358,7 +359,7 @@ fn relays(
     logins: Logins,
 ) -> Result<(Relays, mpsc::UnboundedReceiver<crate::relays::Heard>), StartError> {
     let control = &config.control;
-    let roots = tls::load_roots(&control.ca_file)?;
+    let roots = tls::load_roots_for("control.ca_file", &control.ca_file)?;
     let first = config.relays.first().and_then(|relay| relay.control.parse().ok());
     let like = first.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)));
     let mut incarnation = [0; 16];

@@ -24,12 +24,12 @@ pub(crate) struct Authorities {
 impl Listeners {
     /// Opens what the configuration names.
     pub(crate) async fn bind(config: &config::Msrp) -> Result<Self, RunError> {
-        let mut open = vec![(Transport::Tls, bind(config.listen).await?)];
+        let mut open = vec![(Transport::Tls, bind("msrp.listen", config.listen).await?)];
         if let Some(address) = config.websocket_listen {
-            open.push((Transport::WebSocket, bind(address).await?));
+            open.push((Transport::WebSocket, bind("msrp.websocket_listen", address).await?));
         }
         if let Some(address) = config.protected_listen {
-            open.push((Transport::Tcp, bind(address).await?));
+            open.push((Transport::Tcp, bind("msrp.protected_listen", address).await?));
         }
         Ok(Self { open })
     }
@@ -90,7 +90,10 @@ impl Authorities {
     }
 }
 
-/// Opens a TCP listener.
-pub(crate) async fn bind(address: SocketAddr) -> Result<TcpListener, RunError> {
-    TcpListener::bind(address).await.map_err(|why| RunError::Bind { address, why })
+/// Opens the TCP listener that this key of the configuration names.
+pub(crate) async fn bind(
+    setting: &'static str,
+    address: SocketAddr,
+) -> Result<TcpListener, RunError> {
+    TcpListener::bind(address).await.map_err(|why| RunError::Bind { setting, address, why })
 }

@@ -7,7 +7,7 @@ use service::shutdown::Shutdown;
 use service::telemetry::{self, TelemetryError};
 
 use crate::config::{BadConfig, Config};
-use crate::server::{RunError, run};
+use crate::server::{Files, RunError, run};
 
 /// Why the program ends with a failure.
 #[derive(Debug, thiserror::Error)]
@@ -59,12 +59,14 @@ pub fn serve(path: &Path, exit_with_parent: bool) -> Result<(), ProgramError> {
     })
 }
 
-/// Reads a configuration, says what is wrong with it, and opens nothing.
+/// Reads a configuration and the files it names, says what is wrong with them, and opens nothing.
 ///
 /// # Errors
 /// What is wrong with it.
 pub fn check_config(path: &Path) -> Result<(), ProgramError> {
-    load(path).map(|_config| ())
+    let config = load(path)?;
+    Files::load(&config).map_err(RunError::from)?;
+    Ok(())
 }
 
 fn load(path: &Path) -> Result<Config, ProgramError> {

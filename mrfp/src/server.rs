@@ -38,8 +38,10 @@ pub enum RunError {
     #[error(transparent)]
     Quic(#[from] QuicError),
     /// A TCP listener.
-    #[error("cannot listen on {address}: {why}")]
+    #[error("{setting}: cannot listen on {address}: {why}")]
     Bind {
+        /// The key of the configuration.
+        setting: &'static str,
         /// Where.
         address: SocketAddr,
         /// Why.
@@ -91,18 +93,46 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), RunError> {
     server.serve(shutdown).await
 }
 
+/// What the files hold that a configuration names.
+pub(crate) struct Files {
+    identity: Arc<Live>,
+    peers: Option<Authority>,
+    own: Arc<Live>,
+    roots: Arc<rustls::RootCertStore>,
+}
+
+impl Files {
+    /// Loads them; they must be good.
+    pub(crate) fn load(config: &Config) -> Result<Self, TlsError> {
+        let (msrp, control) = (&config.msrp, &config.control);
+        let authority = |file: &std::path::Path| {
+            let setting = "msrp.peer_ca_file";
+            Authority::new(tls::load_roots_for(setting, file)?).map_err(|why| why.of(setting))
+        };
+        Ok(Self {
+            identity: Live::load_for(MSRP, &msrp.certificate_file, &msrp.key_file)?,
+            peers: msrp.peer_ca_file.as_deref().map(authority).transpose()?,
+            own: Live::load_for("control", &control.certificate_file, &control.key_file)?,
+            roots: tls::load_roots_for("control.ca_file", &control.ca_file)?,
+        })
+    }
+}
+
 impl Server {
     /// Checks the configuration and opens the listeners.
     pub async fn bind(config: Config) -> Result<Self, RunError> {
         config.check()?;
         let focus_names = FocusNames::parse(&config.control.focus_names)?;
         let listeners = Listeners::bind(&config.msrp).await?;
-        let ops = listeners::bind(config.ops.listen).await?;
-        let identity = Live::load(&config.msrp.certificate_file, &config.msrp.key_file)?;
-        let peers = config.msrp.peer_ca_file.as_deref().map(tls::load_roots).transpose()?;
-        let roots = tls::load_roots(&config.control.ca_file)?;
-        let own = Live::load(&config.control.certificate_file, &config.control.key_file)?;
-        let control = quic::listen_live(config.control.listen, &own, roots)?;
+        let ops = listeners::bind("ops.listen", config.ops.listen).await?;
+        let Files { identity, peers, own, roots } = Files::load(&config)?;
+        let control = quic::listen_live(config.control.listen, &own, roots);
+        let control = control.map_err(|why| match why {
+            QuicError::Bind { address, why } => {
+                RunError::Bind { setting: "control.listen", address, why }
+            }
+            why => RunError::Quic(why),
+        })?;
         let ready = Ready {
             ready: "mrfp",
             msrp: listeners.address(Transport::Tls).unwrap_or(config.msrp.listen),
@@ -131,7 +161,7 @@ impl Server {
                 config.msrp.websocket_origins.as_slice().into(),
             ),
             identity: Arc::clone(&identity),
-            peers: peers.map(Authority::new).transpose()?,
+            peers,
             resolver: Resolver::new(config.msrp.nameserver)?,
             focus: Arc::new(Focus::new(
                 name,

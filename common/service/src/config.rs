@@ -84,7 +84,34 @@ pub fn load_from<T: DeserializeOwned>(
 ) -> Result<T, ConfigError> {
     let merged = merge(file, prefix, environment, flags)?;
     let root = merged.cache.clone();
-    merged.try_deserialize().map_err(|error| explain(&error, &root, prefix, file))
+    merged.try_deserialize().map_err(|error| {
+        let inside = missing_inside::<T>(&error, &root);
+        explain(inside.as_ref().unwrap_or(&error), &root, prefix, file)
+    })
+}
+
+/// What is missing in a table that is not there: no variable can set a table. None if it is not a table.
+fn missing_inside<T: DeserializeOwned>(
+    error: &config::ConfigError,
+    root: &Value,
+) -> Option<config::ConfigError> {
+    let (path, config::ConfigError::NotFound(table)) = innermost(error, String::new()) else {
+        return None;
+    };
+    let mut probe = Config::default();
+    probe.cache = root.clone();
+    let ValueKind::Table(entries) = &mut probe.cache.kind else { return None };
+    let empty = Value::new(None, config::Map::<String, Value>::new());
+    entries.insert(table.clone(), empty).is_none().then_some(())?;
+    let inside = probe.try_deserialize::<T>().err().filter(|_| path.is_empty())?;
+    let (path, innermost) = innermost(&inside, String::new());
+    let is = match innermost {
+        config::ConfigError::NotFound(key) => {
+            path == *table || key.strip_prefix(table).is_some_and(|rest| rest.starts_with('.'))
+        }
+        _ => false,
+    };
+    is.then_some(inside)
 }
 
 fn merge(
@@ -95,8 +122,8 @@ fn merge(
 ) -> Result<Config, ConfigError> {
     let mut builder = Config::builder();
     if let Some(path) = file {
-        // Opened here for the error: `config` only says that it did not find the file.
-        std::fs::File::open(path)
+        // Read here for the error: of a folder too, `config` only says that it did not find the file.
+        std::fs::read_to_string(path)
             .map_err(|why| ConfigError::Read { path: path.to_owned(), why })?;
         builder = builder.add_source(File::from(path).format(FileFormat::Toml));
     }
@@ -113,10 +140,22 @@ fn merge(
     }
     builder.build().map_err(|error| match (error, file) {
         (config::ConfigError::FileParse { cause, .. }, Some(path)) => {
-            ConfigError::Syntax { path: path.to_owned(), why: cause.to_string() }
+            ConfigError::Syntax { path: path.to_owned(), why: printable(&cause.to_string()) }
         }
-        (error, _) => ConfigError::Value(error.to_string()),
+        (error, _) => ConfigError::Value(printable(&error.to_string())),
     })
+}
+
+/// A text that quotes a file, without what would steer a terminal.
+fn printable(text: &str) -> String {
+    let mut safe = String::new();
+    for c in text.chars() {
+        match c {
+            c if c.is_control() && c != '\n' => safe.extend(c.escape_default()),
+            c => safe.push(c),
+        }
+    }
+    safe
 }
 
 /// The variables of a service link: `PREFIX_SERVICE_HOST`, `PREFIX_SERVICE_PORT_SIP`, `PREFIX_PORT_5061_TCP` …
@@ -160,7 +199,15 @@ fn explain(
                 ConfigError::Unknown { origin, key: in_table(&field), nearest, known }
             }
             None if table.is_empty() => ConfigError::Value(other.to_string()),
-            None => ConfigError::Value(format!("`{table}`: {other}")),
+            None => {
+                let entry = lookup(root, &table);
+                let origin = origin_name(entry.and_then(Value::origin), file);
+                let is = match entry.map(|value| &value.kind) {
+                    Some(ValueKind::String(text)) => format!(" is {text:?}"),
+                    _ => String::new(),
+                };
+                ConfigError::Value(printable(&format!("{origin}: `{table}`{is}: {other}")))
+            }
         },
     }
 }

@@ -35,7 +35,7 @@ pub use names::{BadName, Names};
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// A file could not be read.
-    #[error("cannot read {}: {why}", path.display())]
+    #[error("cannot read {}: {why}; name a file that is there and that we may read", path.display())]
     Read {
         /// Which file.
         path: PathBuf,
@@ -51,7 +51,7 @@ pub enum TlsError {
         why: std::io::Error,
     },
     /// PEM without what was looked for.
-    #[error("{from} holds no {what} in PEM form ({why})")]
+    #[error("{from} holds no {what} in PEM form ({why}); name a PEM file with one")]
     Pem {
         /// A certificate or a private key.
         what: &'static str,
@@ -60,15 +60,52 @@ pub enum TlsError {
         /// What the parser said.
         why: String,
     },
-    /// The certificate is not for the key, the chain is unusable, or a setting contradicts another.
+    /// The certificate is not for the key, or the chain is unusable.
+    #[error(
+        "{} and {} are no certificate and its key ({why}); name the key that this certificate was issued for",
+        certificate_file.display(),
+        key_file.display()
+    )]
+    Pair {
+        /// The file with the chain.
+        certificate_file: PathBuf,
+        /// The file with the key.
+        key_file: PathBuf,
+        /// What rustls said.
+        why: rustls::Error,
+    },
+    /// A file that a configuration names is no good.
+    #[error("{setting}: {why}")]
+    Setting {
+        /// The key of the configuration, with its table.
+        setting: String,
+        /// What is wrong with the file.
+        why: Box<Self>,
+    },
+    /// The chain is unusable, or a setting contradicts another.
     #[error("TLS: {0}")]
-    Rustls(#[from] rustls::Error),
+    Rustls(rustls::Error),
     /// No trust anchor, or one that is none.
     #[error("roots: {0}")]
     Roots(String),
     /// A certificate could not be made.
     #[error("certificate: {0}")]
     Make(#[from] rcgen::Error),
+}
+
+impl From<rustls::Error> for TlsError {
+    // Not `#[from]`: what is said already would be its source, and said again.
+    fn from(why: rustls::Error) -> Self {
+        Self::Rustls(why)
+    }
+}
+
+impl TlsError {
+    /// The same, with the key of the configuration that names the file.
+    #[must_use]
+    pub fn of(self, setting: impl Into<String>) -> Self {
+        Self::Setting { setting: setting.into(), why: Box::new(self) }
+    }
 }
 
 /// Our cipher suites and their order. AES-128-GCM is the fastest on every machine that runs a relay.
@@ -223,6 +260,11 @@ pub fn roots_from_pem(pem: &[u8], from: &str) -> Result<Arc<RootCertStore>, TlsE
 /// Trust anchors from a PEM file.
 pub fn load_roots(path: &Path) -> Result<Arc<RootCertStore>, TlsError> {
     roots_from_pem(&read(path)?, &path.display().to_string())
+}
+
+/// The same; `setting` is the key of the configuration that names the file, for errors.
+pub fn load_roots_for(setting: &str, path: &Path) -> Result<Arc<RootCertStore>, TlsError> {
+    load_roots(path).map_err(|why| why.of(setting))
 }
 
 /// The certificates of a PEM text; at least one.

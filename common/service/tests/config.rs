@@ -203,3 +203,53 @@ fn nothing_of_the_memory_goes_into_a_core_file() {
     let filter = std::fs::read_to_string("/proc/self/coredump_filter").unwrap();
     assert_eq!(u32::from_str_radix(filter.trim(), 16), Ok(0));
 }
+
+#[derive(Debug, Deserialize)]
+#[expect(dead_code, reason = "only what is missing in it matters")]
+struct Tables {
+    msrp: Needed,
+}
+
+#[derive(Debug, Deserialize)]
+#[expect(dead_code, reason = "only what is missing in it matters")]
+struct Needed {
+    certificate_file: PathBuf,
+}
+
+#[test]
+fn a_missing_table_is_told_by_a_key_in_it_for_no_variable_sets_a_table() {
+    let refusal = load_from::<Tables>(None, "MRFP", HashMap::new(), &[]).unwrap_err().to_string();
+
+    assert_eq!(
+        refusal,
+        "`msrp.certificate_file` is not set; write it into the file or set MRFP_MSRP__CERTIFICATE_FILE"
+    );
+}
+
+#[test]
+fn a_value_that_cannot_be_read_is_named_with_its_file_and_its_key() {
+    let refusal = refusal(&GOOD.replace("127.0.0.1:1", "127.0.0.1"), &[]);
+
+    for word in ["mrfc.toml: ", "`sip.listen`", "\"127.0.0.1\"", "invalid socket address"] {
+        assert!(refusal.contains(word), "{word} is not in {refusal}");
+    }
+}
+
+#[test]
+fn a_folder_in_the_place_of_the_file_is_called_one() {
+    let folder = tempfile::tempdir().unwrap();
+
+    let refusal = load_from::<Settings>(Some(folder.path()), "MRFC", HashMap::new(), &[]);
+
+    let refusal = refusal.unwrap_err().to_string();
+    assert!(refusal.contains("directory"), "{refusal}");
+}
+
+#[test]
+fn a_binary_file_does_not_steer_the_terminal() {
+    for file in ["\u{1b}]0;owned\u{7} = 1", "domain = \"\u{9b}2J\u{1b}[2J", "\0\0\0"] {
+        let refusal = refusal(file, &[]);
+        let raw = refusal.chars().find(|c| c.is_control() && *c != '\n');
+        assert_eq!(raw, None, "{refusal:?}");
+    }
+}

@@ -24,7 +24,7 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::{delete, get, post, put};
 use service::clock;
 use service::secret::Secret;
-use service::tls::{self, ClientAuth, Identity, Live};
+use service::tls::{self, ClientAuth, Live};
 use store::Store;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -87,7 +87,7 @@ pub(crate) async fn open(
     parts: Parts,
 ) -> Result<(SocketAddr, Listening), StartError> {
     let clients = match &settings.client_ca_file {
-        Some(file) => ClientAuth::Optional(tls::load_roots(file)?),
+        Some(file) => ClientAuth::Optional(tls::load_roots_for("admin.client_ca_file", file)?),
         None => ClientAuth::None,
     };
     let tls = tls::live_server_config(identity, clients, &[b"http/1.1"])?;
@@ -108,9 +108,8 @@ pub(crate) async fn open(
 /// # Errors
 /// A file of it is no good.
 pub(crate) fn check(settings: &Settings) -> Result<(), StartError> {
-    Identity::load(&settings.certificate_file, &settings.key_file)?;
     if let Some(file) = &settings.client_ca_file {
-        tls::load_roots(file)?;
+        tls::load_roots_for("admin.client_ca_file", file)?;
     }
     token(settings).map(drop)
 }

@@ -20,14 +20,14 @@ pub(super) struct Identities {
 impl Identities {
     /// Loads them for the first time; they must be good.
     pub(super) fn load(config: &Config) -> Result<Self, TlsError> {
-        let load = |certificate: &Path, key: &Path| Live::load(certificate, key);
+        let load = |table, certificate: &Path, key: &Path| Live::load_for(table, certificate, key);
         let (sip, https, control) = (&config.sip, &config.https, &config.control);
         let admin = config.admin.as_ref();
         Ok(Self {
-            sip: load(&sip.certificate_file, &sip.key_file)?,
-            https: load(&https.certificate_file, &https.key_file)?,
-            control: load(&control.certificate_file, &control.key_file)?,
-            admin: admin.map(|it| load(&it.certificate_file, &it.key_file)).transpose()?,
+            sip: load("sip", &sip.certificate_file, &sip.key_file)?,
+            https: load("https", &https.certificate_file, &https.key_file)?,
+            control: load("control", &control.certificate_file, &control.key_file)?,
+            admin: admin.map(|it| load("admin", &it.certificate_file, &it.key_file)).transpose()?,
         })
     }
 

@@ -104,7 +104,7 @@ impl Works {
 /// Under whom a client of the HTTPS listener may show a certificate: devices under their issuer, and the proxy in front.
 fn believed(config: &Config, issuer: &Issuer) -> Result<Arc<RootCertStore>, StartError> {
     let mut roots = match &config.https.proxy_ca_file {
-        Some(file) => RootCertStore::clone(&*tls::load_roots(file)?),
+        Some(file) => RootCertStore::clone(&*tls::load_roots_for("https.proxy_ca_file", file)?),
         None => RootCertStore::empty(),
     };
     let devices = CertificateDer::from(issuer.certificate().to_vec());
@@ -125,13 +125,14 @@ pub(super) async fn listen_sip(
     config: &Config,
     identity: &Arc<Live>,
 ) -> Result<SipAddresses, StartError> {
-    let mut files: Vec<&PathBuf> = config.sip.core_ca_file.iter().collect();
+    let mut files: Vec<(&str, &PathBuf)> = Vec::new();
+    files.extend(config.sip.core_ca_file.iter().map(|file| ("sip.core_ca_file", file)));
     if config.registration.device_certificates {
-        files.push(&config.issuer.certificate_file);
+        files.push(("issuer.certificate_file", &config.issuer.certificate_file));
     }
     let mut roots = RootCertStore::empty();
-    for file in &files {
-        roots.roots.extend(tls::load_roots(file)?.roots.iter().cloned());
+    for (setting, file) in &files {
+        roots.roots.extend(tls::load_roots_for(setting, file)?.roots.iter().cloned());
     }
     let clients = match files.is_empty() {
         true => ClientAuth::None,

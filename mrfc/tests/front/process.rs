@@ -89,6 +89,19 @@ fn a_configuration_is_checked_with_what_it_names_and_shows_no_secret() {
     let (good, why) = check();
     assert!(!good && why.contains("did you mean `store.path`"), "{why}");
 
+    let line = |key: &str| text.lines().find(|line| line.starts_with(key)).unwrap();
+    let (chain, key) = (line("certificate_file"), line("key_file"));
+    let swapped = chain.replace("certificate_file", "key_file");
+    for (before, after, complaint) in [
+        (chain, "certificate_file = \"/none.pem\"", ".certificate_file: cannot read /none.pem"),
+        (key, swapped.as_str(), "holds no private key"),
+        (line("ca_file"), "ca_file = \"/none.pem\"", "control.ca_file: cannot read /none.pem"),
+    ] {
+        std::fs::write(files.config(), text.replacen(before, after, 1)).unwrap();
+        let (good, why) = check();
+        assert!(!good && why.contains(complaint) && why.contains("; name "), "{after}: {why}");
+    }
+
     std::fs::write(files.config(), text).unwrap();
     let users = files.path("users.toml");
     let secret = "[[user]]\naor = \"sip:alice@example.net\"\nha1_sha256 = \"hunter2\"\n";

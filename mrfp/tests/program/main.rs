@@ -95,3 +95,70 @@ fn a_key_that_nobody_knows_is_named() {
     let complaint = String::from_utf8(checked.stderr).unwrap();
     assert!(complaint.contains("did you mean `shards`?"), "{complaint}");
 }
+
+/// How `check-config` ends, and what it complains about.
+fn checked(config: &Path) -> (bool, String) {
+    let checked = Command::new(env!("CARGO_BIN_EXE_mrfp"))
+        .args(["check-config", "--config"])
+        .arg(config)
+        .output()
+        .unwrap();
+    (checked.status.success(), String::from_utf8(checked.stderr).unwrap())
+}
+
+#[test]
+fn a_checked_configuration_has_files_with_which_the_relay_starts() {
+    let folder = tempfile::tempdir().unwrap();
+    let good = config(folder.path(), "");
+    assert_eq!(checked(&good), (true, String::new()));
+    let text = std::fs::read_to_string(&good).unwrap();
+    let line = |key: &str| text.lines().find(|line| line.starts_with(key)).unwrap();
+    let (chain, key, ca) = (line("certificate_file"), line("key_file"), line("ca_file"));
+    let value = |line: &str| line.split_once(" = ").unwrap().1.to_owned();
+    let other = DevCa::new("other", service::clock::wall()).unwrap();
+    let other = other.issue_files(&["localhost"], folder.path(), "other").unwrap();
+    let none = folder.path().join("none.pem");
+    let cases = [
+        (chain, format!("certificate_file = {none:?}"), "msrp.certificate_file: cannot read"),
+        (chain, format!("certificate_file = {}", value(key)), "holds no certificate"),
+        (key, format!("key_file = {}", value(chain)), "msrp.key_file: "),
+        (key, format!("key_file = {:?}", other.key_file), "are no certificate and its key"),
+        (ca, format!("ca_file = {none:?}"), "control.ca_file: cannot read"),
+        (ca, format!("ca_file = {}", value(key)), "control.ca_file: "),
+    ];
+    for (before, after, complaint) in cases {
+        std::fs::write(&good, text.replacen(before, &after, 1)).unwrap();
+
+        let (fine, said) = checked(&good);
+
+        let file = value(&after).trim_matches('"').to_owned();
+        assert!(!fine && said.contains(complaint) && said.contains(&file), "{after}: {said}");
+        assert!(said.contains("; name "), "{after} is not told how to mend: {said}");
+        assert!(!said.contains("Caused by"), "{after} is told twice: {said}");
+    }
+}
+
+#[test]
+fn a_port_that_is_taken_is_told_with_the_listener() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = config(folder.path(), "");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let _datagrams = std::net::UdpSocket::bind(address).unwrap();
+    for table in ["msrp", "control", "ops"] {
+        let head = format!("[{table}]\nlisten = ");
+        let at = text.replace(&format!("{head}\"127.0.0.1:0\""), &format!("{head}\"{address}\""));
+        std::fs::write(&path, at).unwrap();
+
+        let serve = Command::new(env!("CARGO_BIN_EXE_mrfp"))
+            .args(["serve", "--config"])
+            .arg(&path)
+            .output()
+            .unwrap();
+
+        let said = String::from_utf8(serve.stderr).unwrap();
+        let wanted = format!("{table}.listen: cannot listen on {address}");
+        assert!(said.contains(&wanted), "{said}");
+    }
+}

@@ -36,23 +36,45 @@ impl fmt::Debug for Identity {
 impl Identity {
     /// From the texts of two PEM files. The key may be PKCS#8, PKCS#1 or SEC1; it must fit the first certificate.
     pub fn from_pem(chain: &[u8], key: &[u8]) -> Result<Self, TlsError> {
-        Self::parse((chain, "the chain"), (key, "the key"))
+        Self::new(certificates(chain, "the chain")?, private_key(key, "the key")?)
     }
 
     /// From two PEM files.
     pub fn load(certificate_file: &Path, key_file: &Path) -> Result<Self, TlsError> {
-        let (chain, key) = (read(certificate_file)?, read(key_file)?);
-        let names = (certificate_file.display().to_string(), key_file.display().to_string());
-        Self::parse((&chain, &names.0), (&key, &names.1))
+        Self::load_saying(certificate_file, key_file, |_setting, why| why)
     }
 
-    fn parse(chain: (&[u8], &str), key: (&[u8], &str)) -> Result<Self, TlsError> {
-        let key_der = PrivateKeyDer::from_pem_slice(key.0).map_err(|e| TlsError::Pem {
-            what: "private key",
-            from: key.1.to_owned(),
-            why: e.to_string(),
-        })?;
-        Self::new(certificates(chain.0, chain.1)?, key_der)
+    /// The same, for `certificate_file` and `key_file` of this table of a configuration: errors name those keys.
+    pub fn load_for(
+        table: &str,
+        certificate_file: &Path,
+        key_file: &Path,
+    ) -> Result<Self, TlsError> {
+        Self::load_saying(certificate_file, key_file, |setting, why| {
+            why.of(format!("{table}.{setting}"))
+        })
+    }
+
+    fn load_saying(
+        certificate_file: &Path,
+        key_file: &Path,
+        say: impl Fn(&str, TlsError) -> TlsError,
+    ) -> Result<Self, TlsError> {
+        let name = |path: &Path| path.display().to_string();
+        let chain = read(certificate_file)
+            .and_then(|pem| certificates(&pem, &name(certificate_file)))
+            .map_err(|why| say("certificate_file", why))?;
+        let key = read(key_file)
+            .and_then(|pem| private_key(&pem, &name(key_file)))
+            .map_err(|why| say("key_file", why))?;
+        Self::new(chain, key).map_err(|why| {
+            let (certificate_file, key_file) = (certificate_file.into(), key_file.into());
+            let why = match why {
+                TlsError::Rustls(why) => TlsError::Pair { certificate_file, key_file, why },
+                why => why,
+            };
+            say("key_file", why)
+        })
     }
 
     /// From DER. Refuses a key that is not the leaf's.
@@ -91,6 +113,15 @@ impl Identity {
     pub fn parts(&self) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
         (self.chain.clone(), self.key.clone_key())
     }
+}
+
+/// The key of a PEM text.
+fn private_key(pem: &[u8], from: &str) -> Result<PrivateKeyDer<'static>, TlsError> {
+    PrivateKeyDer::from_pem_slice(pem).map_err(|e| TlsError::Pem {
+        what: "private key",
+        from: from.to_owned(),
+        why: e.to_string(),
+    })
 }
 
 /// Writes a file that only its owner may read. An existing one is replaced, never left with wider permissions.

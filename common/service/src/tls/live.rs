@@ -48,6 +48,16 @@ impl Live {
         Ok(Arc::new(Self { files, now }))
     }
 
+    /// The same, for `certificate_file` and `key_file` of this table of a configuration: errors name those keys.
+    pub fn load_for(
+        table: &str,
+        certificate_file: &Path,
+        key_file: &Path,
+    ) -> Result<Arc<Self>, TlsError> {
+        Identity::load_for(table, certificate_file, key_file)?;
+        Self::load(certificate_file, key_file)
+    }
+
     /// An identity without files, which stays.
     pub fn fixed(identity: Identity) -> Result<Arc<Self>, TlsError> {
         let now = Mutex::new(Now { certified: identity.certified()?, identity, seen: 0 });
