@@ -464,7 +464,11 @@ async fn of_many_that_are_forgotten_together_each_keeps_what_came_behind_its_end
 
     for n in 0..10 {
         let history = store.read(&room(&format!("r{n}"))).await.unwrap();
-        assert_eq!((history.before, history.events.len(), history.group), (Seq(2), 1, None), "r{n}");
+        assert_eq!(
+            (history.before, history.events.len(), history.group),
+            (Seq(2), 1, None),
+            "r{n}"
+        );
         assert_eq!(history.events[0], format!("{n} at 2"));
     }
     for n in 10..12 {
