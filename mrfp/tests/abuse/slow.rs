@@ -1,6 +1,7 @@
 //! Peers that take their time: with the handshake, with a head, with a body, with reading.
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use rustls::ClientConfig;
@@ -23,6 +24,15 @@ async fn stall_in_the_handshake(relay: SocketAddr) {
     drop(socket.read_to_end(&mut Vec::new()).await);
 }
 
+/// Whole handshakes, each the dearest there is, one behind the other.
+async fn agree_again_and_again(trust: Arc<ClientConfig>, relay: SocketAddr, done: Arc<AtomicU32>) {
+    while let Ok(socket) = from_elsewhere(relay).await {
+        if Person::over(socket, Arc::clone(&trust)).await.is_ok() {
+            done.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
 /// A head that never ends, octet by octet.
 async fn dribble_a_head(trust: Arc<ClientConfig>, relay: SocketAddr) {
     let socket = from_elsewhere(relay).await.unwrap();
@@ -34,6 +44,38 @@ async fn dribble_a_head(trust: Arc<ClientConfig>, relay: SocketAddr) {
         }
         tokio::time::sleep(PAUSE).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flood_of_whole_handshakes_does_not_disturb_a_room() {
+    let mut talk = Talk::with(|config| {
+        config.limits.connects_per_address_per_sec = 0;
+        config.limits.first_request_secs = 1;
+    })
+    .await;
+    let quiet = talk.p99().await;
+    let trust = trusting(&talk.stage.ca);
+    let mut anew = ClientConfig::clone(&trust);
+    anew.resumption = rustls::client::Resumption::disabled();
+    let (anew, done) = (Arc::new(anew), Arc::new(AtomicU32::new(0)));
+
+    let flood = |_| {
+        let (trust, done) = (Arc::clone(&anew), Arc::clone(&done));
+        tokio::spawn(agree_again_and_again(trust, talk.stage.msrp, done))
+    };
+    let floods: Vec<_> = (0..16).map(flood).collect();
+    let begun = async {
+        while done.load(Ordering::Relaxed) < 16 {
+            tokio::task::yield_now().await
+        }
+    };
+    soon("the first handshakes", begun).await;
+    let harmed = talk.p99().await;
+    let agreed = done.load(Ordering::Relaxed);
+
+    floods.iter().for_each(tokio::task::JoinHandle::abort);
+    assert!(agreed > 100, "{agreed} handshakes are no flood");
+    talk.is_unharmed(&format!("{agreed} handshakes"), quiet, harmed).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

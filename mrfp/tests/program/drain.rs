@@ -27,11 +27,12 @@ pub(super) fn ready_of(ready: &serde_json::Value) -> mrfp::Ready {
     mrfp::Ready { ready: "mrfp", msrp, websocket: None, protected: None, control, ops }
 }
 
-/// The program with a room of two, and a drain that would take minutes.
-async fn program() -> (Child, Stage) {
+/// The program with a room of two, and this long to drain.
+async fn program(timeout_secs: u32) -> (Child, Stage) {
     let (ca, folder) =
         (DevCa::new("test", service::clock::wall()).unwrap(), TempDir::new().unwrap());
-    let config = config_under(&ca, folder.path(), "[drain]\ntimeout_secs = 600\n");
+    let drain = format!("[drain]\ntimeout_secs = {timeout_secs}\n");
+    let config = config_under(&ca, folder.path(), &drain);
     let (child, ready) = serve(&config, &[]);
     let mut stage = Stage::around(ca, folder, ready_of(&ready)).await;
     stage.open(Level::Open, None).await;
@@ -140,7 +141,7 @@ async fn what_was_taken_before_the_deadline_arrives_and_what_comes_later_gets_41
 
 #[tokio::test]
 async fn a_program_that_drains_ends_with_nought_when_the_last_session_has_ended() {
-    let (mut child, mut stage) = program().await;
+    let (mut child, mut stage) = program(600).await;
     let alice = stage.join(1).await;
 
     terminate(&child);
@@ -153,8 +154,19 @@ async fn a_program_that_drains_ends_with_nought_when_the_last_session_has_ended(
 }
 
 #[tokio::test]
+async fn a_program_whose_sessions_do_not_end_ends_with_nought_at_the_deadline() {
+    let (mut child, mut stage) = program(1).await;
+    let mut alice = stage.join(1).await;
+
+    terminate(&child);
+
+    while !matches!(alice.next().await, Got::End) {}
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[tokio::test]
 async fn a_second_sigterm_ends_a_drain_at_once() {
-    let (mut child, mut stage) = program().await;
+    let (mut child, mut stage) = program(600).await;
     let mut alice = stage.join(1).await;
 
     terminate(&child);
