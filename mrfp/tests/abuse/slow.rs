@@ -66,7 +66,7 @@ async fn a_flood_of_whole_handshakes_does_not_disturb_a_room() {
     let floods: Vec<_> = (0..16).map(flood).collect();
     let begun = async {
         while done.load(Ordering::Relaxed) < 16 {
-            tokio::task::yield_now().await
+            tokio::task::yield_now().await;
         }
     };
     soon("the first handshakes", begun).await;
