@@ -33,6 +33,7 @@ const PURE: &[&str] = &[
     "common/record/src",
     "common/client/src/session",
     "mrfc/src/conference",
+    "mrfc/src/orders",
     "mrfc/src/numbers/naptr",
     "mrfc/src/people/policy",
     "mrfc/src/filter",

@@ -16,7 +16,7 @@
 //!    with others. `desk/registry.rs` finds the desk, which is the only task that changes the conference.
 //! 4. The desk has [`conference::Conference`] decide (`conference/decide.rs`: pure; an event or a refusal), appends the
 //!    event to the journal (`store`), and applies it (`conference/apply.rs`: pure, cannot fail), which gives effects.
-//! 5. `perform.rs` carries the effects out: orders to the relay (`relays`), the directory of KeyPackages (`store`),
+//! 5. `perform.rs` carries the effects out: orders (`orders.rs`: pure) to the relay (`relays`), the directory of KeyPackages (`store`),
 //!    and for the front [`desk::SipEffect`]: call somebody (`front/dial_out.rs`), end a dialog (`front/dispatch.rs`).
 //! 6. The relay says *seated*; the desk answers the front; the front answers the INVITE with the seat's path. So
 //!    nobody arrives before their seat.
@@ -69,6 +69,7 @@ mod http;
 mod legs;
 mod metrics;
 mod numbers;
+pub mod orders;
 pub mod people;
 mod perform;
 pub mod registrar;

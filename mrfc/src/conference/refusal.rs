@@ -1,5 +1,8 @@
 //! Why a conference turns a command down. The front maps each to its SIP status, in one place.
-use ids::{Aor, Epoch, Era};
+use ids::{Aor, Epoch, Era, SeatId};
+use mls::wire::CommitResult;
+
+use super::{Command, Conference, Participant};
 
 /// Why a command is turned down. Nothing has changed, but for [`Refusal::Unconfirmed`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -101,4 +104,40 @@ pub enum Refusal {
     /// This focus is stopping, or another owns the conference now.
     #[error("this focus does not own the conference any more")]
     NotOwner,
+}
+
+impl Refusal {
+    /// What the author of a refused bundle is told.
+    pub fn to_result(&self) -> CommitResult {
+        match self {
+            Self::Group(refusal) => refusal.to_result(),
+            Self::Repeated { era, epoch } => CommitResult::Accepted { era: *era, epoch: *epoch },
+            // Also where nothing was decided: it would hold on to its commit, and could not make the next one.
+            other => CommitResult::Refused { why: other.to_string() },
+        }
+    }
+}
+
+impl Conference {
+    /// What follows where the device that was asked for a change has just shown, by this refusal, that it cannot make it.
+    pub fn failed(&self, seat: SeatId, refusal: &Refusal) -> Option<Command> {
+        use mls::ledger::Refusal as Group;
+        let (whom, _) = self.roster().at(seat)?;
+        if self.awaited() != Some(whom) {
+            return None;
+        }
+        let spoiled = match refusal {
+            // It answered an earlier request, or lost a race: the answer to this one is yet to come. Also where it skips a
+            // Remove: then it was still busy with an earlier request when this one came.
+            Refusal::Group(Group::Lost { .. } | Group::Future { .. } | Group::SkipsRemove(_)) => {
+                return None;
+            }
+            Refusal::Group(
+                Group::KeyPackage(name) | Group::Duplicate(name) | Group::NotOnRoster(name),
+            ) => Some(Participant::from(name)).filter(|spoiled| spoiled != whom),
+            Refusal::Group(_) => None,
+            _ => return None,
+        };
+        Some(Command::Failed { whom: whom.clone(), spoiled })
+    }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use control::{Cause, RoomNotice};
 use ids::{ConferenceId, SeatId, Seq};
-use mls::wire::{self, CommitResult};
+use mls::wire;
 use store::Entry;
 use tracing::{debug, info, warn};
 
@@ -20,7 +20,8 @@ use super::{SeatGiven, Shared};
 use crate::conference::{
     Command, Conference, Effect, Participant, Recovered, Refusal, Told, What, Why,
 };
-use crate::perform::{Keys, Performer};
+use crate::orders::{Keys, orders};
+use crate::perform::Performer;
 
 /// One conference and everything that belongs to its task.
 pub(super) struct Desk {
@@ -343,17 +344,12 @@ impl Desk {
         };
         debug!(conference = %self.conference.id(), %seat, %refusal, "a change was refused");
         self.shared.counting.turned_down(&refusal);
-        let result = match &refusal {
-            Refusal::Group(refusal) => refusal.to_result(),
-            Refusal::Repeated { era, epoch } => CommitResult::Accepted { era: *era, epoch: *epoch },
-            // Also where nothing was decided: it would hold on to its commit, and could not make the next one.
-            other => CommitResult::Refused { why: other.to_string() },
-        };
+        let result = refusal.to_result();
         let (relay, tell) = (self.relay(), Effect::Tell(seat, Told::Result(result)));
-        for order in crate::perform::orders(&self.conference, &mut self.answers, tell) {
+        for order in orders(&self.conference, &mut self.answers, tell) {
             self.performer.order(&self.conference, &relay, order).await;
         }
-        if let Some(failed) = failed(&self.conference, seat, &refusal) {
+        if let Some(failed) = self.conference.failed(seat, &refusal) {
             self.tried(&failed).await;
         }
     }
@@ -374,28 +370,6 @@ impl Desk {
             self.performer.all(&self.conference, &relay, Keys::of_event(seq), effects).await;
         }
     }
-}
-
-/// Whether the device that was asked for a change has just shown that it cannot make it.
-fn failed(conference: &Conference, seat: SeatId, refusal: &Refusal) -> Option<Command> {
-    use mls::ledger::Refusal as Group;
-    let (whom, _) = conference.roster().at(seat)?;
-    if conference.awaited() != Some(whom) {
-        return None;
-    }
-    let spoiled = match refusal {
-        // It answered an earlier request, or lost a race: the answer to this one is yet to come.
-        Refusal::Group(Group::Lost { .. } | Group::Future { .. } | Group::SkipsRemove(_)) => {
-            return None;
-        }
-        Refusal::Group(
-            Group::KeyPackage(name) | Group::Duplicate(name) | Group::NotOnRoster(name),
-        ) => Some(Participant::from(name)).filter(|spoiled| spoiled != whom),
-        // Also where it skips a Remove: then it was still busy with an earlier request when this one came.
-        Refusal::Group(_) => None,
-        _ => return None,
-    };
-    Some(Command::Failed { whom: whom.clone(), spoiled })
 }
 
 fn why(cause: Cause) -> Why {
