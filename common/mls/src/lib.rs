@@ -11,6 +11,7 @@
 //! | [`ledger`] | focus | which change of the group is next; holds no secret |
 //! | [`member`] | device | joins, commits, seals and opens |
 //! | [`files`] | device | sealed files of any size |
+//! | [`storage`] | device | what it keeps of its groups, and when that has to be on disk |
 //!
 //! **Names.** A group's id is `conference#era`; the era grows when a group is made anew. A *device* is a person and
 //! a device id, and has at most one leaf. One suite: X25519, AES-128-GCM, SHA-256, Ed25519. Handshakes travel as
@@ -74,6 +75,7 @@ pub mod identity;
 pub mod key_packages;
 pub mod ledger;
 pub mod member;
+pub mod storage;
 pub mod wire;
 
 mod change;

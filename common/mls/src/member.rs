@@ -15,13 +15,16 @@
 //! joining, the new ones in each commit. `now` is the time the log accepted the message, where there is a log.
 //! On joining, others' certificates may have ended since they were let in: the focus removes such a leaf.
 //!
-//! **Not here:** de-duplication by message id, the order of the stream, when to retry. State is in memory; the
-//! storage behind it stays private so that a vault can take its place.
+//! State is in the keyring's [`Records`](crate::storage::Records); a member that is kept there comes back with
+//! [`Member::load`].
+//!
+//! **Not here:** de-duplication by message id, the order of the stream, when to retry.
 mod commit;
 mod error;
 #[cfg(test)]
 mod forge;
 mod join;
+mod keep;
 mod keyring;
 mod process;
 
@@ -157,10 +160,12 @@ impl Member {
         aad.extend_from_slice(message_id.as_bytes());
         // openmls forgets the additional data after every message.
         self.group.set_aad(aad);
-        let sealed = self
-            .group
-            .create_message(self.keyring.provider(), self.keyring.key(), plaintext)
-            .map_err(|_| MemberError::Failed("sealing"))?;
+        let records = self.keyring.records();
+        records.sealing(self.group.group_id());
+        let sealed =
+            self.group.create_message(self.keyring.provider(), self.keyring.key(), plaintext);
+        records.done(self.group.group_id());
+        let sealed = sealed.map_err(|_| MemberError::Failed("sealing"))?;
         Ok(sealed.to_bytes().map_err(|_| MemberError::Failed("sealing"))?.into())
     }
 
@@ -237,10 +242,8 @@ impl Member {
     }
 
     /// Forgets the group and its keys.
-    pub fn forget(mut self) -> Result<(), MemberError> {
-        self.group
-            .delete(self.keyring.provider().storage())
-            .map_err(|_| MemberError::Failed("forgetting"))
+    pub fn forget(self) {
+        self.unkeep();
     }
 
     /// In the group, and not waiting to be let in.

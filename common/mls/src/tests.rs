@@ -4,6 +4,7 @@ mod creation;
 mod files;
 mod identity;
 mod intruders;
+mod keeping;
 mod key_packages;
 mod ledger;
 mod member;

@@ -5,6 +5,7 @@ use openmls::prelude::{
 
 use super::{Keyring, Member};
 use crate::identity::{DeviceKey, Roots};
+use crate::storage::{Provider, Records};
 use crate::wire::{Bundle, DeviceName};
 
 impl Member {
@@ -46,10 +47,17 @@ impl Keyring {
         roots: &Roots,
     ) -> Self {
         let far = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1 << 33);
-        Self::with(name.clone(), key, certificate, far, roots)
+        Self::with(name.clone(), key, certificate, far, roots, Records::default())
     }
 
-    pub(crate) fn openmls(&self) -> &openmls_rust_crypto::OpenMlsRustCrypto {
+    /// The same device with other records, as after a restart.
+    pub(crate) fn restarted(&self, records: Records) -> Self {
+        let key = DeviceKey::from_pkcs8(&self.key().to_pkcs8().unwrap()).unwrap();
+        let (name, until) = (self.device().clone(), self.not_after());
+        Self::with(name, key, self.certificate(), until, self.roots(), records)
+    }
+
+    pub(crate) fn openmls(&self) -> &Provider {
         self.provider()
     }
 

@@ -34,6 +34,7 @@ impl Member {
         let failed = MemberError::Failed("creating a group");
         let extensions =
             context_extensions(&keyring.roots().focus_key()).map_err(|_| failed.clone())?;
+        keyring.records().forget_group(&group_id(conference, era));
         let group = MlsGroup::builder()
             .with_group_id(group_id(conference, era))
             .replace_old_group()
@@ -89,9 +90,12 @@ impl Member {
         if own.is_none_or(|leaf| leaf.name != *keyring.device()) {
             return Err(MemberError::NotForUs);
         }
+        keyring.records().forget_group(staged.group_context().group_id());
         let group =
             staged.into_group(keyring.provider()).map_err(|_| MemberError::Failed("joining"))?;
-        Ok(Self::new(keyring, conference, delivery.era, group, roster, None))
+        let member = Self::new(keyring, conference, delivery.era, group, roster, None);
+        member.keep();
+        Ok(member)
     }
 
     /// Enters by external commit: with nobody there to welcome this device, or after losing its state. An old leaf
@@ -111,19 +115,20 @@ impl Member {
             let known = if era > state.era { Epoch(0) } else { epoch };
             return Err(MemberError::Rollback { known });
         }
-        let (mut group, bundle) = enter(keyring, state, info)?;
+        let (group, bundle) = enter(keyring, state, info)?;
         let checked = check_leaves(group.members(), keyring, now);
         let roster = match checked {
             Ok(roster) => roster,
             Err(fault) => {
-                let forgotten = group.delete(keyring.provider().storage());
-                debug_assert!(forgotten.is_ok(), "memory cannot fail");
+                keyring.records().forget_group(group.group_id());
                 return Err(fault.into());
             }
         };
         let hash = Sha256::digest(&bundle.commit).into();
         let entering = Some(Entering { hash, made_in });
-        Ok((Self::new(keyring, conference, state.era, group, roster, entering), bundle))
+        let member = Self::new(keyring, conference, state.era, group, roster, entering);
+        member.keep();
+        Ok((member, bundle))
     }
 
     fn new(
@@ -154,7 +159,8 @@ fn enter(
     let failed = MemberError::Failed("entering");
     let provider = keyring.provider();
     let leaf = LeafNodeParameters::builder().with_capabilities(capabilities()).build();
-    let (group, messages) = MlsGroup::external_commit_builder()
+    let id = info.group_context().group_id().clone();
+    let builder = MlsGroup::external_commit_builder()
         .with_ratchet_tree(parse_tree(&state.tree)?)
         .with_config(settings(0))
         .skip_lifetime_validation()
@@ -165,9 +171,10 @@ fn enter(
         .map_err(|_| failed.clone())?
         .create_group_info(true)
         .build(provider.rand(), provider.crypto(), keyring.key(), |_| true)
-        .map_err(|_| MemberError::Fault(Fault::Invalid))?
-        .finalize(provider)
-        .map_err(|_| failed.clone())?;
+        .map_err(|_| MemberError::Fault(Fault::Invalid))?;
+    // What was kept of it before (proposals that wait, keys) is of another leaf.
+    keyring.records().forget_group(&id);
+    let (group, messages) = builder.finalize(provider).map_err(|_| failed.clone())?;
     let (commit, _, group_info) = messages.into_messages();
     let group_info = group_info.ok_or_else(|| failed.clone())?;
     let bundle = Bundle {

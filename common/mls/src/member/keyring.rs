@@ -1,18 +1,17 @@
 //! What a device has before and beside any group: its signature key, its certificate, and the private halves of
 //! its KeyPackages.
-use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use openmls::prelude::{CredentialWithKey, KeyPackage, Lifetime, MlsMessageOut};
-use openmls_rust_crypto::OpenMlsRustCrypto;
 use sha2::{Digest as _, Sha256};
 
 use super::MemberError;
 use crate::group::{SUITE, capabilities};
 use crate::identity::{BadCredential, DeviceKey, Roots, credential};
 use crate::key_packages::{LIFETIME_MAX, MARGIN};
+use crate::storage::{Provider, Records};
 use crate::wire::{DeviceName, Filling, KeyPackageUpload};
 
 /// A device's keys. A cheap handle: clones share the same keys.
@@ -27,9 +26,7 @@ struct Inner {
     certificate: Vec<u8>,
     not_after: SystemTime,
     roots: Roots,
-    provider: OpenMlsRustCrypto,
-    /// Hashes of Welcomes that were used: one for a last-resort KeyPackage could be used again.
-    welcomed: Mutex<HashSet<[u8; 32]>>,
+    provider: Provider,
 }
 
 impl std::fmt::Debug for Keyring {
@@ -46,11 +43,22 @@ impl Keyring {
         roots: &Roots,
         now: SystemTime,
     ) -> Result<Self, MemberError> {
+        Self::with_records(key, certificate, roots, now, Records::default())
+    }
+
+    /// The same for a device that keeps its groups and KeyPackages in these records, and finds there what it kept.
+    pub fn with_records(
+        key: DeviceKey,
+        certificate: &[u8],
+        roots: &Roots,
+        now: SystemTime,
+        records: Records,
+    ) -> Result<Self, MemberError> {
         let identity = roots.check(certificate, now).map_err(MemberError::OwnCredential)?;
         if identity.key != key.public() {
             return Err(MemberError::OwnCredential(BadCredential::WrongKey));
         }
-        Ok(Self::with(identity.name, key, certificate, identity.not_after, roots))
+        Ok(Self::with(identity.name, key, certificate, identity.not_after, roots, records))
     }
 
     pub(super) fn with(
@@ -59,6 +67,7 @@ impl Keyring {
         certificate: &[u8],
         not_after: SystemTime,
         roots: &Roots,
+        records: Records,
     ) -> Self {
         let inner = Inner {
             name,
@@ -66,8 +75,7 @@ impl Keyring {
             certificate: certificate.to_vec(),
             not_after,
             roots: roots.clone(),
-            provider: OpenMlsRustCrypto::default(),
-            welcomed: Mutex::default(),
+            provider: Provider::new(records),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -90,6 +98,11 @@ impl Keyring {
     /// Whose certificates this device believes.
     pub fn roots(&self) -> &Roots {
         &self.inner.roots
+    }
+
+    /// What this device keeps.
+    pub fn records(&self) -> &Records {
+        self.inner.provider.records()
     }
 
     /// Makes KeyPackages for the directory: `count` to be used once each, and one as the last resort if asked for.
@@ -140,7 +153,7 @@ impl Keyring {
         Ok(Lifetime::init(starts, ends))
     }
 
-    pub(super) fn provider(&self) -> &OpenMlsRustCrypto {
+    pub(super) fn provider(&self) -> &Provider {
         &self.inner.provider
     }
 
@@ -157,7 +170,10 @@ impl Keyring {
 
     /// Notes that a Welcome is used; false if it was before.
     pub(super) fn use_welcome(&self, welcome: &[u8]) -> bool {
-        let mut used = self.inner.welcomed.lock().unwrap_or_else(PoisonError::into_inner);
-        used.insert(Sha256::digest(welcome).into())
+        // One for a last-resort KeyPackage could be used again.
+        let name = [b"welcome/".as_slice(), &Sha256::digest(welcome)].concat();
+        let new = self.records().own(&name).is_none();
+        self.records().put_own(&name, &[]);
+        new
     }
 }

@@ -32,11 +32,11 @@ impl Member {
         if let Some(early) = self.out_of_time(&message, bytes) {
             return Ok(early);
         }
-        let processed = self
-            .group
-            .process_message(self.keyring.provider(), message)
-            .map_err(|_| MemberError::Unreadable)?;
-        self.take(processed, now)
+        let records = self.keyring.records();
+        records.opening(self.group.group_id());
+        let processed = self.group.process_message(self.keyring.provider(), message);
+        records.done(self.group.group_id());
+        self.take(processed.map_err(|_| MemberError::Unreadable)?, now)
     }
 
     /// What needs no keys: messages of other epochs, and the fate of the own external commit.
@@ -65,6 +65,7 @@ impl Member {
     /// The own external commit came back: the focus has accepted it.
     fn entered(&mut self) -> Processed {
         self.entering = None;
+        self.keep();
         Processed::Commit(Committed {
             epoch: self.epoch(),
             by: self.me().clone(),
@@ -161,6 +162,11 @@ impl Member {
         self.roster = roster(self.group.members())?;
         self.departed.retain(|_, gone| gone.0 + PAST_EPOCHS as u64 >= epoch.0);
         self.departed.extend(removed.iter().map(|name| (name.clone(), epoch)));
+        if removed_self {
+            self.unkeep();
+        } else {
+            self.keep();
+        }
         Ok(Processed::Commit(Committed {
             epoch,
             by: change.by,

@@ -142,7 +142,7 @@ fn a_group_whose_external_sender_is_not_the_focus_is_refused() {
     {
         let (_, bundle) = odd(&alice, &group_id(&room7(), Era(1)), extensions);
         assert!(matches!(create(&realm, alice.device(), &bundle), Err(Refusal::GroupInfo(_))));
-        alice.openmls().storage().values.write().unwrap().clear();
+        alice.records().forget_groups();
     }
 }
 

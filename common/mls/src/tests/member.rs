@@ -368,7 +368,7 @@ fn a_member_shows_the_keys_of_the_others_and_forgets_the_group_on_request() {
 
     assert_eq!(shown.unwrap(), crate::identity::DeviceKey::public(bob.signer()));
     assert_eq!(room.members[0].key_of(&name("zoe", 1)), None);
-    room.members.pop().unwrap().forget().unwrap();
+    room.members.pop().unwrap().forget();
     assert_eq!(
         format!("{:?}", room.members[0]),
         "Member { conference: room7, era: Era(1), epoch: Epoch(1), .. }"
