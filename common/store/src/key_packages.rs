@@ -30,6 +30,8 @@ pub struct Claimed {
     pub package: Bytes,
     /// The device has no other left; this one will be handed out again.
     pub last_resort: bool,
+    /// How many the device has left, without its last resort.
+    pub left: usize,
 }
 
 /// What becomes of the packages a device has left before.
@@ -125,7 +127,7 @@ impl Store {
         let (aor, device) = (aor.clone(), device.clone());
         self.writer
             .write(move |connection| {
-                Box::pin(async move { claim(connection, &aor, device, now).await })
+                Box::pin(async move { claim(connection, &aor, device, (now, now)).await })
             })
             .await
     }
@@ -144,7 +146,7 @@ impl Store {
                 Box::pin(async move {
                     let mut all = Vec::with_capacity(devices.len());
                     for (aor, device) in devices {
-                        all.push(claim(connection, &aor, device, now).await?);
+                        all.push(claim(connection, &aor, device, (now, now)).await?);
                     }
                     Ok(all)
                 })
@@ -152,14 +154,14 @@ impl Store {
             .await
     }
 
-    /// Hands out one package of each device of a person.
+    /// Hands out one package of each device of a person, of those that live beyond `until`.
     ///
     /// # Errors
     /// The database failed, or holds a device name that is none.
     pub async fn claim_key_packages(
         &self,
         aor: &Aor,
-        now: SystemTime,
+        (now, until): (SystemTime, SystemTime),
     ) -> Result<Vec<Claimed>, Error> {
         let aor = aor.clone();
         self.writer
@@ -170,14 +172,14 @@ impl Store {
                      WHERE aor = $1 AND claimed_ms IS NULL AND expires_ms > $2 ORDER BY device",
                     )
                     .bind(aor.as_str())
-                    .bind(millis(now))
+                    .bind(millis(until))
                     .fetch_all(&mut *connection)
                     .await?;
                     let mut all = Vec::with_capacity(devices.len());
                     for device in devices {
                         let device =
                             device.parse().map_err(|_| Error::Foreign { what: "a device name" })?;
-                        all.extend(claim(connection, &aor, device, now).await?);
+                        all.extend(claim(connection, &aor, device, (now, until)).await?);
                     }
                     Ok(all)
                 })
@@ -259,30 +261,35 @@ async fn claim(
     connection: &mut SqliteConnection,
     aor: &Aor,
     device: DeviceId,
-    now: SystemTime,
+    (now, until): (SystemTime, SystemTime),
 ) -> Result<Option<Claimed>, Error> {
     let once = sqlx::query(
-        "UPDATE key_packages SET claimed_ms = $3 WHERE reference = \
+        "UPDATE key_packages SET claimed_ms = $4 WHERE reference = \
          (SELECT reference FROM key_packages WHERE aor = $1 AND device = $2 AND last_resort = 0 \
          AND claimed_ms IS NULL AND expires_ms > $3 ORDER BY ordinal LIMIT 1) RETURNING package",
     )
     .bind(aor.as_str())
     .bind(device.as_str())
+    .bind(millis(until))
     .bind(millis(now))
     .fetch_optional(&mut *connection)
     .await?;
     if let Some(row) = once {
-        return Ok(Some(Claimed { device, package: blob(&row, "package")?, last_resort: false }));
+        let left = count(&mut *connection, aor, &device, until).await?;
+        let package = blob(&row, "package")?;
+        return Ok(Some(Claimed { device, package, last_resort: false, left }));
     }
     let again = sqlx::query(
-        "SELECT package FROM key_packages WHERE aor = $1 AND device = $2 AND last_resort = 1 \
-         AND claimed_ms IS NULL AND expires_ms > $3",
+        "UPDATE key_packages SET handed_ms = COALESCE(handed_ms, $4) WHERE aor = $1 AND device = $2 \
+         AND last_resort = 1 AND claimed_ms IS NULL AND expires_ms > $3 RETURNING package",
     )
     .bind(aor.as_str())
     .bind(device.as_str())
+    .bind(millis(until))
     .bind(millis(now))
     .fetch_optional(&mut *connection)
     .await?;
-    let claimed = |row| Ok(Claimed { device, package: blob(&row, "package")?, last_resort: true });
+    let claimed =
+        |row| Ok(Claimed { device, package: blob(&row, "package")?, last_resort: true, left: 0 });
     again.map(claimed).transpose()
 }

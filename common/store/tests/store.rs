@@ -340,12 +340,12 @@ async fn a_person_gives_one_package_of_each_device_and_strangers_none() {
     }
     let bob: Aor = "sip:bob@example.net".parse().unwrap();
 
-    let claimed = store.claim_key_packages(&alice(), at(1)).await.unwrap();
+    let claimed = store.claim_key_packages(&alice(), (at(1), at(1))).await.unwrap();
 
     let devices: Vec<DeviceId> = claimed.into_iter().map(|claimed| claimed.device).collect();
     assert_eq!(devices, [device(1), device(2), device(3)]);
-    assert_eq!(store.claim_key_packages(&alice(), at(1)).await.unwrap(), []);
-    assert_eq!(store.claim_key_packages(&bob, at(1)).await.unwrap(), []);
+    assert_eq!(store.claim_key_packages(&alice(), (at(1), at(1))).await.unwrap(), []);
+    assert_eq!(store.claim_key_packages(&bob, (at(1), at(1))).await.unwrap(), []);
     let wanted = vec![(alice(), device(1)), (bob, device(1))];
     assert_eq!(store.claim_for(wanted, at(1)).await.unwrap(), [None, None]);
 }
