@@ -123,6 +123,7 @@ impl Directions {
                 issuer: issuer.context("the issuer's certificate")?,
             },
             limits: Limits::default(),
+            pins: client::Pins::default(),
         })
     }
 }

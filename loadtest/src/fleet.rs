@@ -140,6 +140,8 @@ async fn sit(directions: &Directions, permits: &Semaphore, place: Place) -> anyh
     let permit = permits.acquire().await.context("the fleet is gone")?;
     let user = place.user();
     let mut profile = directions.profile(&user)?;
+    // Nobody looks at it, and thousands would remember thousands.
+    profile.pins = client::Pins::off();
     profile.limits.key_packages = KEY_PACKAGES;
     let aor = profile.aor.clone();
     let room: ConferenceId = format!("load-{}", place.room).parse().context("naming a room")?;
@@ -288,7 +290,11 @@ async fn listen(receiver: Place, mut events: Events, hub: Hub) {
                 Note::Ended { receiver, why: "it was removed from the group".to_owned() }
             }
             Event::Ended { reason } => Note::Ended { receiver, why: reason },
-            Event::File(_) | Event::Entered { .. } | Event::Advanced { .. } => continue,
+            Event::File(_)
+            | Event::Entered { .. }
+            | Event::Advanced { .. }
+            | Event::Device { .. }
+            | Event::Held { .. } => continue,
         };
         if hub.note(note).await.is_break() {
             return;

@@ -275,6 +275,9 @@ pub struct Limits {
     pub message_bytes_max: u64,
     /// KeyPackages one device may leave at once. 100.
     pub key_packages_max: usize,
+    /// Days that a KeyPackage must have left to be handed out to people. 7: a message sealed for it opens as long as it may
+    /// wait to be fetched.
+    pub key_package_days_min: u32,
     /// How often one person may claim another's KeyPackages in a minute; above it 429. 30: nobody uses up the 50 of
     /// somebody else before that one can leave more.
     pub key_package_claims_per_minute_max: u32,
@@ -332,6 +335,7 @@ impl Default for Limits {
             http_failures_per_minute_max: 60,
             message_bytes_max: 4 << 30,
             key_packages_max: 100,
+            key_package_days_min: 7,
             key_package_claims_per_minute_max: 30,
         }
     }

@@ -63,6 +63,7 @@ mod charging;
 pub mod conference;
 pub mod config;
 pub mod desk;
+mod devices;
 pub mod filter;
 mod front;
 mod http;

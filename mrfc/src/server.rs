@@ -29,6 +29,7 @@ use crate::admin;
 use crate::conference::Bounds;
 use crate::config::{BadConfig, Config, Limits};
 use crate::desk::{DeskLimits, DeskParts, Desks, OpenError};
+use crate::devices::Devices;
 use crate::front::{self, Front, FrontParts, NoRandomness};
 use crate::http::Listening;
 use crate::legs::Legs;
@@ -228,6 +229,7 @@ impl Server {
         let (roots, identities) = (issuer.roots().clone(), Identities::load(&config)?);
         let (registry, health) = (Registry::new(), Health::new());
         let (watch, metrics) = (identities.watch(&registry), Metrics::new(&registry));
+        let wrong = no_store(&config.store.path);
         let (store, policies, known) = open_store(&config.store.path).await?;
         let logins = Logins::new(Arc::clone(&users), &config.domain, metrics.clone());
         let (relays, heard) = relays(&config, &identities, logins)?;
@@ -248,15 +250,14 @@ impl Server {
         })
         .await?;
         standing::make(&desks, &config.conferences).await?;
+        let (devices, asked) = Devices::start(&store, &users, &desks).await.map_err(wrong)?;
 
         let (edge, events) = Edge::new(edge_limits(&config.limits));
         let listening = listeners::listen_sip(&edge, &config, &identities.sip).await?;
-        let works = Works { config, users, store, desks, relays, metrics, policies };
+        let works = Works { config, users, store, desks, relays, metrics, policies, devices };
         let (https_address, https) = works.https(issuer, &identities.https).await?;
-        let (questions, asked) = mpsc::channel(admin::QUESTIONS_MAX);
-        let (admin_address, admin) =
-            works.admin(questions, identities.admin.as_ref()).await?.unzip();
-        let Works { config, users, store, desks, relays, metrics, policies } = works;
+        let (admin_address, admin) = works.admin(identities.admin.as_ref()).await?.unzip();
+        let Works { config, users, store, desks, relays, metrics, policies, .. } = works;
         let (ops, ops_address) = listen("ops", config.ops.listen).await?;
         let renewing = renewing(watch, &config, &shutdown);
         let ops = tokio::spawn(ops::serve(ops, registry, health.clone(), shutdown.clone()));
@@ -324,11 +325,16 @@ type Known = Vec<(ids::Aor, Registration)>;
 
 /// The store, what people want, and who was registered when it was last closed.
 async fn open_store(path: &Path) -> Result<(Store, Policies, Known), StartError> {
-    let wrong = |why| StartError::Store { path: path.to_owned(), why };
-    let store = Store::open(path).await.map_err(wrong)?;
-    let policies = Policies::load(&store).await.map_err(wrong)?;
+    let wrong = no_store(path);
+    let store = Store::open(path).await.map_err(&wrong)?;
+    let policies = Policies::load(&store).await.map_err(&wrong)?;
     let known = store.registrations(clock::wall()).await.map_err(wrong)?;
     Ok((store, policies, known))
+}
+
+fn no_store(path: &Path) -> impl Fn(store::Error) -> StartError + use<> {
+    let path = path.to_owned();
+    move |why| StartError::Store { path: path.clone(), why }
 }
 
 /// Looks after the certificates as long as the server runs.

@@ -10,19 +10,24 @@
 //! ```
 //!
 //! The user name of the digest is the user part of the address, the realm is the domain.
+mod revoked;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use ids::Aor;
+use ids::{Aor, DeviceId};
 use serde::Deserialize;
 use sip::digest::{Algorithm, Ha1};
 use sip::tel::E164;
+
+use revoked::Revoked;
 
 /// Everybody who may log in.
 pub struct Users {
     by_name: HashMap<Box<str>, User>,
     by_number: HashMap<E164, Aor>,
+    revoked: Revoked,
 }
 
 struct User {
@@ -140,7 +145,7 @@ impl Users {
                 return Err(BadUsers::Twice(old.aor));
             }
         }
-        Ok(Self { by_name, by_number })
+        Ok(Self { by_name, by_number, revoked: Revoked::default() })
     }
 
     /// The person with this digest user name, and their secret for this algorithm. Whether the caller *is* that
@@ -152,6 +157,16 @@ impl Users {
             Algorithm::Md5 => user.md5.as_ref(),
         };
         Some((&user.aor, ha1?))
+    }
+
+    /// These devices were taken back.
+    pub fn revoke(&self, devices: impl IntoIterator<Item = (Aor, DeviceId)>) {
+        self.revoked.add(devices);
+    }
+
+    /// Whether this device was taken back: nothing it proves counts any more.
+    pub fn is_revoked(&self, aor: &Aor, device: &DeviceId) -> bool {
+        self.revoked.has(aor, device)
     }
 
     /// Whether there is such a person.

@@ -36,6 +36,9 @@ pub(super) async fn start(
         let (device, invitations) = Device::start(profile).await?;
         return Ok((device, invitations, None));
     };
+    // Two at a time would write over each other; the second starts without.
+    let pins = folder.join(format!("pins-{name}.json"));
+    profile.pins = client::pins_in(&pins).with_context(|| format!("reading {}", pins.display()))?;
     let kept = read(&mut file).with_context(|| format!("reading {}", path.display()))?;
     let started = match kept {
         Some((device, credential)) => {

@@ -4,20 +4,23 @@
 mod device;
 mod downloads;
 mod lines;
+mod own;
 mod plain;
 mod roster;
 mod screen;
+mod trust;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use bytes::Bytes;
-use client::{Conference, Event, Level, Roster, Ruling, Watch};
+use client::{Conference, Device, Event, Level, Roster, Ruling, Watch};
 use ids::{Aor, ConferenceId};
 
 use conclave::system::Directions;
 
 use crate::cli;
+use trust::Trust;
 
 /// What a person typed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +37,12 @@ pub(crate) enum Line {
     Nick(String),
     /// `/lock`, `/subject TEXT`, or about a person: `/ban USER`, `/moderator USER` and the like.
     Settle(Settle, String),
+    /// `/verify`, `/accept USER` and the like.
+    Trust(Trust, String),
+    /// `/devices`
+    Devices,
+    /// `/lost DEVICE`
+    Lost(String),
     /// `/who`
     Who,
     /// `/quit`: away, coming back as the same member.
@@ -62,6 +71,8 @@ pub(crate) enum Settle {
 
 /// What the slash commands are, for `/help`.
 pub(crate) const HELP: &str = "/invite USER  /kick USER  /file PATH  /nick NAME  /who  /quit (stay a member)  /leave (for good)  /help\n\
+    who is who: /verify [USER]  /verified USER  /unverify USER  /accept USER\n\
+    your own devices: /devices  /lost DEVICE (take it back for good)\n\
     moderators: /lock  /unlock  /subject TEXT  /ban USER  /unban USER  /mute USER  /unmute USER  /moderator USER  /dismiss USER";
 
 impl Settle {
@@ -122,6 +133,11 @@ pub(crate) fn understand(line: &str) -> Option<Line> {
         (word, alone) if Settle::of(word, alone).is_some() => {
             Settle::of(word, alone).map_or(Line::Help, |settle| Line::Settle(settle, rest))
         }
+        (word, alone) if Trust::of(word, alone).is_some() => {
+            Trust::of(word, alone).map_or(Line::Help, |trust| Line::Trust(trust, rest))
+        }
+        ("devices", true) => Line::Devices,
+        ("lost", false) => Line::Lost(rest),
         ("who", true) => Line::Who,
         ("quit" | "q", true) => Line::Quit,
         ("leave", true) => Line::Leave,
@@ -144,6 +160,8 @@ pub(crate) enum Next {
 /// What a conversation is carried on with.
 pub(crate) struct Table<'a> {
     pub(crate) room: &'a Conference,
+    pub(crate) me: &'a Aor,
+    pub(crate) device: &'a Device,
     pub(crate) domain: &'a str,
     /// Who is there, if we may watch.
     pub(crate) watch: Option<Watch>,
@@ -163,8 +181,15 @@ pub(crate) async fn carry_out(
     let carried = match line {
         Line::Say(text) => {
             let text = Bytes::from(text.clone());
-            let sent = room.send("text/plain;charset=utf-8", text).await;
-            sent.map(|_id| None).map_err(|error| error.to_string())
+            tokio::select! {
+                // Said first, then held.
+                biased;
+                sent = room.send("text/plain;charset=utf-8", text) => {
+                    sent.map(|_id| None).map_err(|error| error.to_string())
+                }
+                // It goes out later; an event says so.
+                _who = room.held() => Ok(None),
+            }
         }
         Line::Invite(user) => about(user, domain, async |who| room.invite(&who).await).await,
         Line::Kick(user) => about(user, domain, async |who| room.kick(&who).await).await,
@@ -183,6 +208,9 @@ pub(crate) async fn carry_out(
             };
             room.nickname(name).await.map(|()| Some(known)).map_err(|error| error.to_string())
         }
+        Line::Trust(trust, of) => trust.carry_out(of, table).await.map(Some),
+        Line::Devices => own::devices(table).await.map(Some),
+        Line::Lost(device) => own::take_back(device, table).await.map(Some),
         Line::Who => Ok(Some(who(table))),
         Line::Help => Ok(Some(HELP.to_owned())),
         Line::Unknown(line) => Ok(Some(format!("not understood: {line}   {HELP}"))),
@@ -203,7 +231,12 @@ impl Line {
             Self::Invite(user) => format!("/invite {user}: "),
             Self::Kick(user) => format!("/kick {user}: "),
             Self::Share(path) => format!("/file {path}: "),
+            Self::Devices => "/devices: ".to_owned(),
+            Self::Lost(device) => format!("/lost {device}: "),
             Self::Nick(name) => format!("/nick {name}: "),
+            Self::Trust(trust, of) => {
+                format!("/{} {of}", trust.word()).trim_end().to_owned() + ": "
+            }
             Self::Settle(settle, of) => {
                 let word = Settle::ALL.into_iter().find(|(_, it)| it == settle);
                 format!("/{} {of}", word.map_or("", |(word, _)| word)).trim_end().to_owned() + ": "
@@ -308,6 +341,8 @@ fn line_of(event: &Event) -> String {
             format!("* {} shared {name} ({} octets)", file.from.user(), file.content.len())
         }
         Event::Unreadable { why } => format!("* something unreadable came by: {why}"),
+        Event::Device { who, device, news, held } => trust::told(who, device, *news, *held),
+        Event::Held { who } => trust::held(who),
         Event::Removed => "* you were removed from the group".to_owned(),
         Event::Ended { reason } => format!("* the conference ended for you: {reason}"),
     }
@@ -321,6 +356,7 @@ pub(crate) async fn run(chat: cli::Chat) -> anyhow::Result<()> {
     let directions = Directions::read(&chat.folder)?;
     let id: ConferenceId = chat.room.parse().context("the name of the room")?;
     let profile = directions.profile(&chat.name)?;
+    let me = profile.aor.clone();
     let domain = directions.domain.clone();
     let started = device::start(&chat.folder, &chat.name, profile).await;
     // The device's file stays locked to the end.
@@ -332,7 +368,15 @@ pub(crate) async fn run(chat: cli::Chat) -> anyhow::Result<()> {
     };
     let downloads = chat.downloads.unwrap_or_else(|| chat.folder.join("downloads"));
     let file_octets_max = FILE_OCTETS_MAX;
-    let table = Table { room: &room, domain: &domain, watch, downloads, file_octets_max };
+    let table = Table {
+        room: &room,
+        me: &me,
+        device: &device,
+        domain: &domain,
+        watch,
+        downloads,
+        file_octets_max,
+    };
     let next = if chat.plain {
         plain::talk(table, events, unwatched).await?
     } else {
@@ -360,9 +404,13 @@ mod tests {
         assert_eq!(understand("/nick"), Some(Line::Nick(String::new())));
         assert_eq!(understand("  \n"), None);
         assert_eq!(understand("/ban dave"), Some(Line::Settle(Settle::Ban, "dave".into())));
+        let verify = |of: &str| Some(Line::Trust(Trust::Compare, of.to_owned()));
+        assert_eq!(understand("/verify"), verify(""));
+        assert_eq!(understand("/verify bob"), verify("bob"));
+        assert_eq!(understand("/accept bob"), Some(Line::Trust(Trust::Accept, "bob".into())));
         assert_eq!(understand("/lock"), Some(Line::Settle(Settle::Lock, String::new())));
         assert_eq!(understand("/subject"), Some(Line::Settle(Settle::Subject, String::new())));
-        for incomplete in ["/ban", "/lock it", "/moderator"] {
+        for incomplete in ["/ban", "/lock it", "/moderator", "/accept"] {
             assert_eq!(understand(incomplete), Some(Line::Unknown(incomplete.into())));
         }
     }

@@ -73,6 +73,13 @@ pub(crate) enum Operate {
         #[command(subcommand)]
         command: Registration,
     },
+    /// Look at the devices of a person, take one back that was lost
+    Device {
+        #[command(flatten)]
+        reach: Reach,
+        #[command(subcommand)]
+        command: Device,
+    },
     /// Show who has changed what, newest first
     Audit {
         #[command(flatten)]
@@ -270,6 +277,22 @@ pub(crate) enum Registration {
         /// Only of this device, urn:uuid:…
         #[arg(long)]
         device: Option<String>,
+    },
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum Device {
+    /// List the devices of a person
+    List {
+        /// Whose: alice, or sip:alice@example.net
+        person: String,
+    },
+    /// Take a device back: it leaves every conference and its group, and cannot come back
+    Revoke {
+        /// Whose: alice, or sip:alice@example.net
+        person: String,
+        /// Which, urn:uuid:…
+        device: String,
     },
 }
 

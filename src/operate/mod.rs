@@ -16,16 +16,18 @@ use std::time::Duration;
 
 use hyper::Method;
 use mrfc::admin::shapes::{
-    AttemptList, AuditList, ConfigCheck, Dropped, RegistrationList, RelayList, Status,
+    AttemptList, AuditList, ConfigCheck, DeviceList, Dropped, RegistrationList, RelayList, Status,
+    TakenBack,
 };
 use serde_json::{Value, json};
 
 pub(crate) use failure::Failure;
 use failure::Kind;
-use grammar::{Config, Operate, Output, Reach, Registration, Relay};
+use grammar::{Config, Device, Operate, Output, Reach, Registration, Relay};
 use line::{Answer, Line, segment};
 
 const NO_REGISTRATION: &str = "`conclave registration list` shows who is registered";
+const NO_DEVICE: &str = "`conclave device list PERSON` shows the devices there are";
 const NO_RELAY: &str = "`conclave relay list` shows the relays there are";
 
 /// What a command has to say, in both ways.
@@ -66,6 +68,10 @@ pub(crate) async fn run(operate: Operate) -> Result<(), Failure> {
         }
         Operate::Registration { reach, command } => {
             let said = registration(&Line::open(&reach)?, command).await?;
+            (reach, said)
+        }
+        Operate::Device { reach, command } => {
+            let said = device(&Line::open(&reach)?, command).await?;
             (reach, said)
         }
         Operate::Audit { reach, registrations: true, actor, limit } => {
@@ -122,6 +128,30 @@ async fn registration(line: &Line, command: Registration) -> Result<Said, Failur
                 line.send(Method::DELETE, &path, &json!({}), NO_REGISTRATION).await?;
             let text = |dropped: &Dropped| {
                 format!("dropped {} registrations of {person}", dropped.registrations)
+            };
+            Ok(Said::of(&answer, text))
+        }
+    }
+}
+
+async fn device(line: &Line, command: Device) -> Result<Said, Failure> {
+    match command {
+        Device::List { person } => {
+            let person = line.person(&person).await?;
+            let path = format!("/v1/people/{}/devices", segment(&person));
+            let answer: Answer<DeviceList> = line.get(&path, "").await?;
+            Ok(Said::of(&answer, show::devices))
+        }
+        Device::Revoke { person, device } => {
+            let person = line.person(&person).await?;
+            let path = format!("/v1/people/{}/devices/{}", segment(&person), segment(&device));
+            let answer: Answer<TakenBack> =
+                line.send(Method::DELETE, &path, &json!({}), NO_DEVICE).await?;
+            let text = |taken: &TakenBack| {
+                format!(
+                    "took back {device} of {person}; it was in {} conferences",
+                    taken.conferences
+                )
             };
             Ok(Said::of(&answer, text))
         }

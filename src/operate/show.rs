@@ -1,6 +1,6 @@
 //! What each answer of the admin API looks like to people.
 use mrfc::admin::shapes::{
-    AttemptList, AuditList, Conference, ConferenceList, Level, MemberList, Presence,
+    AttemptList, AuditList, Conference, ConferenceList, DeviceList, Level, MemberList, Presence,
     RegistrationList, RelayList, Status,
 };
 
@@ -124,6 +124,24 @@ pub(super) fn registrations(list: &RegistrationList) -> String {
         .collect();
     let shown = table(["PERSON", "DEVICE", "ACCESS", "FROM", "ENDS IN"], &rows);
     shown + &rest(rows.len(), list.total)
+}
+
+pub(super) fn devices(list: &DeviceList) -> String {
+    let rows: Vec<_> = list
+        .devices
+        .iter()
+        .map(|one| {
+            let dash = || String::from("-");
+            [
+                one.device.clone(),
+                one.certificate_ends.clone().unwrap_or_else(dash),
+                one.key_packages.to_string(),
+                format!("{:?}", one.last_resort).to_lowercase(),
+                one.revoked.clone().unwrap_or_else(dash),
+            ]
+        })
+        .collect();
+    table(["DEVICE", "CERTIFICATE ENDS", "KEY PACKAGES", "LAST RESORT", "TAKEN BACK"], &rows)
 }
 
 pub(super) fn relays(list: &RelayList) -> String {

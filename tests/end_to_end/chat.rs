@@ -97,3 +97,56 @@ fn what_cannot_be_said_or_shared_is_refused_and_a_file_lands_in_its_folder() {
         assert_eq!(std::fs::read_to_string(saved).unwrap(), "the plan");
     }
 }
+
+#[test]
+fn who_is_verified_gets_nothing_while_they_have_a_device_that_nobody_accepted() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_dev, chat) = system(folder.path());
+    let mut alice = chat("lobby", "alice");
+    alice.until("you hold the group key");
+    let mut bob = chat("lobby", "bob");
+    bob.until("you hold the group key");
+    alice.until("sip:bob@localhost joined");
+
+    let number = |line: String| line.rsplit(": ").next().unwrap().to_owned();
+    alice.say("/verify bob");
+    let hers = number(alice.until("* you and bob (1 device): "));
+    bob.say("/verify alice");
+    assert_eq!(number(bob.until("* you and alice (1 device): ")), hers);
+    alice.say("/verify");
+    let all = alice.until("* everybody here should see ");
+    bob.say("/verify");
+    assert_eq!(bob.until("* everybody here should see "), all);
+    alice.say("/verified bob");
+    alice.until("* bob is verified");
+
+    // He comes from a second device; as far as anybody can see, it might be somebody else's.
+    let mut second = chat("lobby", "bob");
+    second.until("you hold the group key");
+    bob.until("! bob has a new device");
+    alice.until("! bob has a new device");
+    alice.say("are you both bob?");
+    alice.until("! not sent yet: bob has a device that you have not accepted");
+    alice.say("/accept bob");
+    bob.until("<alice> are you both bob?");
+    second.until("<alice> are you both bob?");
+
+    // One of the two was lost: the other takes it back, and it is out of the conference.
+    bob.say("/devices");
+    let listed = [(); 2].map(|()| bob.until("  urn:uuid:"));
+    let lost = listed.iter().find(|line| !line.contains("(this one): certificate ends in "));
+    let lost = lost.unwrap().trim().split(": ").next().unwrap().to_owned();
+    bob.say(&format!("/lost {lost}"));
+    second.until("the conference ended for you");
+    bob.until(&format!("* {lost} is taken back; it was in 1 conferences"));
+    alice.until("sip:bob@localhost is out");
+    bob.say("now it is only me");
+    alice.until("<bob> now it is only me");
+
+    alice.say("/quit");
+    assert!(alice.child.wait().unwrap().success());
+    let mut alice = chat("lobby", "alice");
+    alice.until("you hold the group key");
+    alice.say("/verify bob");
+    alice.until("  verified before");
+}

@@ -12,7 +12,7 @@ use crate::directory::Directory;
 use crate::event::{Error, Event, Level, Outgoing};
 use crate::govern::Ruling;
 use crate::phone::{Call, Hangup, Watch};
-use crate::session::{Session, Standing};
+use crate::session::{Numbers, Session, Standing};
 use seat::Seat;
 pub(crate) use seat::{Command, sleep_until, write};
 
@@ -133,7 +133,19 @@ impl Conference {
         Tap(self.tap.subscribe())
     }
 
+    /// Waits until what is said is held because somebody who was verified has a device that nobody has accepted. What
+    /// was to be sent before goes out once somebody has, whether or not its sender still waits for it.
+    pub async fn held(&self) -> Vec<Aor> {
+        let mut standing = self.standing.clone();
+        let held = standing.wait_for(|standing| !standing.held.is_empty()).await;
+        match held.map(|standing| standing.held.clone()) {
+            Ok(held) => held,
+            Err(_over) => std::future::pending().await,
+        }
+    }
+
     /// Says something to everyone, and returns once the relay has accepted its last octet: its `imdn.Message-ID`.
+    /// That takes until somebody has accepted the devices of those in [`Standing::held`].
     ///
     /// # Errors
     /// The message was refused or not answered, or the conference is over for this device.
@@ -215,6 +227,31 @@ impl Conference {
     /// We may not, or the focus did not answer.
     pub async fn watch(&self) -> Result<Watch, Error> {
         self.call.watch().await
+    }
+
+    /// The numbers to compare with others, also with this person; none while this device does not hold the group key.
+    pub async fn numbers(&self, other: Option<&Aor>) -> Option<Numbers> {
+        let other = other.cloned();
+        self.ask(|reply| Command::Numbers { other, reply }).await.ok().flatten()
+    }
+
+    /// Believes the devices a person has now, so that what is held goes out. Says whether any was not believed before.
+    ///
+    /// # Errors
+    /// The conference is over for this device.
+    pub async fn accept(&self, who: &Aor) -> Result<bool, Error> {
+        let who = who.clone();
+        self.ask(|reply| Command::Accept { who, reply }).await
+    }
+
+    /// Notes that numbers were compared with this person and are alike, or takes that back. From then on what is said
+    /// is held as soon as the person has a device that nobody has accepted.
+    ///
+    /// # Errors
+    /// The conference is over for this device.
+    pub async fn verify(&self, who: &Aor, verified: bool) -> Result<(), Error> {
+        let who = who.clone();
+        self.ask(|reply| Command::Verify { who, verified, reply }).await
     }
 
     /// The `imdn.Message-ID` of sealed octets, if they open with the keys this device has, whatever became of its

@@ -5,7 +5,7 @@ mod calling;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ids::{Aor, ConferenceId};
+use ids::{Aor, ConferenceId, DeviceId};
 use mls::identity::{DeviceKey, Roots, request};
 use mls::member::Keyring;
 use mls::wire::{self, DeviceName};
@@ -18,6 +18,7 @@ use crate::conference::{Conference, Events, Parts};
 use crate::connection;
 use crate::directory::Directory;
 use crate::event::{Error, Level};
+use crate::own_device::OwnDevice;
 use crate::phone::{Call, Incoming, Phone};
 use crate::profile::Profile;
 use crate::session::leg::ends::path;
@@ -159,6 +160,28 @@ impl Device {
         self.shared.join(id.as_str(), level, &[]).await
     }
 
+    /// Which device this is.
+    pub fn id(&self) -> &DeviceId {
+        &self.shared.profile.device
+    }
+
+    /// The devices of this user that have a certificate or KeyPackages at the server, and those taken back.
+    ///
+    /// # Errors
+    /// The server refused or was not there.
+    pub async fn devices(&self) -> Result<Vec<OwnDevice>, Error> {
+        self.shared.directory.devices().await
+    }
+
+    /// Takes back a device of this user that was lost, or this one: it leaves every conference and its group, and can
+    /// never come back. Says in how many conferences it was.
+    ///
+    /// # Errors
+    /// Nothing is known of such a device, or the server was not there.
+    pub async fn take_back(&self, device: &DeviceId) -> Result<u64, Error> {
+        self.shared.directory.take_back(device).await
+    }
+
     /// Unregisters and ends.
     pub async fn stop(self) {
         self.listening.abort();
@@ -273,6 +296,7 @@ impl Shared {
             to_path,
             from_path: path(ours)?,
             limits: self.profile.limits,
+            pins: self.profile.pins.clone(),
         };
         let session = Session::new(&setup, self.keyring.clone(), &mut rand::rng());
         let directory = Arc::clone(&self.directory);

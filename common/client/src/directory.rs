@@ -7,7 +7,7 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, WWW_AUTHENTICATE};
 use hyper::{Method, Request, Response};
 use hyper_util::rt::TokioIo;
-use ids::ConferenceId;
+use ids::{ConferenceId, DeviceId};
 use mls::wire::{GROUP_STATE, GroupState, KEY_PACKAGES, KeyPackageUpload};
 use rustls::pki_types::ServerName;
 use sip::digest::Login;
@@ -16,6 +16,7 @@ use tokio_rustls::TlsConnector;
 
 use crate::event::Error;
 use crate::govern::{Ruling, Sent};
+use crate::own_device::{self, OwnDevice};
 use crate::profile::Profile;
 
 /// The most octets an answer may have: a group's state with its tree.
@@ -72,6 +73,26 @@ impl Directory {
         };
         let state = GroupState::from_bytes(&bytes);
         state.map(Some).map_err(|error| Error::Answer { what: GROUP_STATE, why: error.to_string() })
+    }
+
+    /// The devices of this user that have something at the server.
+    pub(crate) async fn devices(&self) -> Result<Vec<OwnDevice>, Error> {
+        let what = "the list of devices";
+        let asked = Asked { what, method: Method::GET, path: "/v1/devices", content: None };
+        let bytes = self.ask(&asked).await?;
+        own_device::read(&bytes)
+            .ok_or_else(|| Error::Answer { what, why: "no list of devices".to_owned() })
+    }
+
+    /// Has a device of this user taken back; in how many conferences it was.
+    pub(crate) async fn take_back(&self, device: &DeviceId) -> Result<u64, Error> {
+        let (what, path) = ("taking a device back", format!("/v1/devices/{device}"));
+        let asked = Asked { what, method: Method::DELETE, path: &path, content: None };
+        let bytes = self.ask(&asked).await?;
+        let taken: serde_json::Value = serde_json::from_slice(&bytes).unwrap_or_default();
+        let conferences = taken.get("conferences").and_then(serde_json::Value::as_u64);
+        conferences
+            .ok_or_else(|| Error::Answer { what, why: "it does not say how many".to_owned() })
     }
 
     /// Has something settled by a moderator.

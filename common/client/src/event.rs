@@ -41,6 +41,22 @@ pub enum Event {
         /// Why, for a person.
         why: String,
     },
+    /// A person in the group has a device that was not there before, or one that signs with another key.
+    Device {
+        /// Whose.
+        who: Aor,
+        /// Which.
+        device: DeviceId,
+        /// What is new about it.
+        news: DeviceNews,
+        /// The person was verified: nothing is said here until somebody accepts it.
+        held: bool,
+    },
+    /// Something is to be said and is held, because these verified people have devices that nobody has accepted.
+    Held {
+        /// They.
+        who: Vec<Aor>,
+    },
     /// This device was removed from the group: it reads nothing from here on.
     Removed,
     /// The seat ended: kicked, the conference closed, or the connection broke.
@@ -48,6 +64,15 @@ pub enum Event {
         /// Why, for a person.
         reason: String,
     },
+}
+
+/// What is new about a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeviceNews {
+    /// It was never seen, though its person was.
+    New,
+    /// It signs with another key than before.
+    OtherKey,
 }
 
 /// How a device got the group key.

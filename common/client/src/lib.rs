@@ -10,6 +10,8 @@
 //! | `conference` | a seat: the handle a person holds, and the task behind it |
 //! | `leg` | one side of a one-to-one session: the handle, and the task behind it |
 //! | `roster`, `govern` | who is in a conference, and what a moderator settles |
+//! | `own_device` | what the server knows of each device of the user |
+//! | `pin_file` | where the pins of other devices' keys are kept |
 //! | `connection` | the MSRP connection of a seat or a leg |
 //! | `session` | the pure part: MSRP, CPIM and the group, told bytes and time; `session::leg` without a group |
 //!
@@ -36,20 +38,24 @@ mod directory;
 mod event;
 mod govern;
 mod leg;
+mod own_device;
 mod phone;
+mod pin_file;
 mod profile;
 mod roster;
 pub mod session;
 
 pub use conference::{Conference, Events, Tap};
 pub use device::{Arrival, Credential, Device, Inbox, Invitations, Ring};
-pub use event::{Entry, Error, Event, File, Level, Message, Outgoing};
+pub use event::{DeviceNews, Entry, Error, Event, File, Level, Message, Outgoing};
 pub use govern::Ruling;
 pub use leg::{Leg, LegEvent, LegEvents, Received};
+pub use own_device::{LastResort, OwnDevice};
 pub use phone::{Immediate, Protection, Taken, Watch};
+pub use pin_file::pins_in;
 pub use profile::{Limits, Profile, System};
 pub use roster::{Person, Roster, Whereabouts};
-pub use session::Standing;
+pub use session::{BadPins, Keep, Numbers, Pair, Pins, Standing};
 
 /// A time of day in the form of RFC 3339, as in a CPIM DateTime.
 pub(crate) fn date_time(at: std::time::SystemTime) -> String {

@@ -7,6 +7,8 @@ use std::time::Duration;
 use ids::{Aor, DeviceId};
 use zeroize::Zeroizing;
 
+use crate::session::Pins;
+
 /// Where a system is and whom to trust there.
 #[derive(Clone)]
 pub struct System {
@@ -43,6 +45,8 @@ pub struct Profile {
     pub system: System,
     /// Bounds of what the device holds and waits for.
     pub limits: Limits,
+    /// Whose keys this device has seen: its own, in memory, unless it is given some.
+    pub pins: Pins,
 }
 
 impl fmt::Debug for Profile {

@@ -81,6 +81,7 @@ pub mod wire;
 mod change;
 mod codec;
 mod group;
+mod number;
 mod roster;
 mod welcome;
 

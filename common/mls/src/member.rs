@@ -206,6 +206,10 @@ impl Member {
         self.roster.values().map(|leaf| &leaf.name)
     }
 
+    pub(crate) fn leaves(&self) -> impl Iterator<Item = &crate::roster::Leaf> {
+        self.roster.values()
+    }
+
     /// The public signature key of a device in the group, to be pinned or compared.
     pub fn key_of(&self, device: &DeviceName) -> Option<&[u8]> {
         self.roster.values().find(|leaf| leaf.name == *device).map(|leaf| leaf.key.as_slice())

@@ -1,7 +1,7 @@
 //! The OpenAPI document of the operator's API, made from the handlers.
 use utoipa::OpenApi;
 
-use super::{conferences, members, registrations, relays, rules, status};
+use super::{conferences, devices, members, registrations, relays, rules, status};
 pub(super) use crate::http::ProblemBody;
 use crate::http::document;
 
@@ -40,6 +40,8 @@ use crate::http::document;
         registrations::list,
         registrations::drop_all,
         registrations::drop_one,
+        devices::list,
+        devices::take_back,
         relays::list,
         relays::drain,
         relays::undrain

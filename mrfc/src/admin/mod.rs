@@ -3,8 +3,9 @@
 //! changed is in the audit.
 //!
 //! `guard` says who asks and notes what they do · `conferences`, `rules`, `members`, `registrations`,
-//! `relays` and `status` answer, each with `shapes` · `document` is the OpenAPI document of all of it.
+//! `devices`, `relays` and `status` answer, each with `shapes` · `document` is the OpenAPI document of all of it.
 mod conferences;
+mod devices;
 mod document;
 mod guard;
 mod members;
@@ -32,6 +33,7 @@ use tokio::sync::mpsc;
 
 use crate::config::{Admin as Settings, Config};
 use crate::desk::Desks;
+use crate::devices::Devices;
 use crate::front::Question;
 use crate::http::{Listening, Pace};
 use crate::metrics::Metrics;
@@ -58,6 +60,7 @@ pub(crate) struct Parts {
     pub(crate) store: Store,
     pub(crate) metrics: Metrics,
     pub(crate) questions: mpsc::Sender<Question>,
+    pub(crate) devices: Devices,
 }
 
 struct Inner {
@@ -150,6 +153,8 @@ fn router(admin: Admin) -> Router {
         .route("/v1/registrations", get(registrations::list))
         .route("/v1/registrations/{person}", delete(registrations::drop_all))
         .route("/v1/registrations/{person}/{device}", delete(registrations::drop_one))
+        .route("/v1/people/{person}/devices", get(devices::list))
+        .route("/v1/people/{person}/devices/{device}", delete(devices::take_back))
         .route("/v1/relays", get(relays::list))
         .route("/v1/relays/{name}/drain", put(relays::drain).delete(relays::undrain))
         .layer(from_fn_with_state(admin.clone(), guard::guarded))

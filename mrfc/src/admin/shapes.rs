@@ -215,6 +215,49 @@ pub struct Registration {
     pub secs_left: u64,
 }
 
+/// The devices of a person.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DeviceList {
+    /// All that have a certificate or KeyPackages here, and those that were taken back.
+    pub devices: Vec<OwnedDevice>,
+}
+
+/// A device of a person.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct OwnedDevice {
+    /// `urn:uuid:…`
+    pub device: String,
+    /// When its newest certificate ends, RFC 3339.
+    pub certificate_ends: Option<String>,
+    /// KeyPackages it has left to be handed out.
+    pub key_packages: usize,
+    /// What is handed out when there are none.
+    pub last_resort: LastResort,
+    /// When it was taken back, RFC 3339.
+    pub revoked: Option<String>,
+}
+
+/// What a device has for when its KeyPackages are used up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum LastResort {
+    /// Nothing.
+    None,
+    /// One that nobody has got yet.
+    Fresh,
+    /// One that was handed out, and should be replaced.
+    Used,
+}
+
+/// What a device was taken out of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TakenBack {
+    /// Conferences it was in.
+    pub conferences: usize,
+    /// Contacts it had registered.
+    pub registrations: usize,
+}
+
 /// What protects a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]

@@ -97,6 +97,8 @@ pub enum Command {
     },
     /// The operator wants somebody out, with all devices.
     Expel(Aor),
+    /// This device was taken back: it goes, and its leaf.
+    Revoke(Participant),
     /// A moderator wants the conference to end.
     Delete {
         /// Who asks.

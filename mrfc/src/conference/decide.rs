@@ -102,6 +102,12 @@ impl Conference {
             Command::Unreached(who) => self.unreached(who)?,
             Command::Rule { by, ruling } => return self.settle(about, by.as_ref(), ruling),
             Command::Expel(who) => return self.expel(who),
+            Command::Revoke(who) if !self.has(who) => {
+                return Err(Refusal::NotOnRoster(who.aor.clone()));
+            }
+            Command::Revoke(who) => {
+                return self.depart(Departed::Device(who.clone()), Why::Revoked);
+            }
             Command::Delete { by } => {
                 policy::may_invite(&self.roster, by)?;
                 self.over()

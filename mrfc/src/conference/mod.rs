@@ -291,6 +291,11 @@ impl Conference {
         self.group.is_member(who)
     }
 
+    /// Whether the device takes part, or still has a leaf.
+    pub fn has(&self, who: &Participant) -> bool {
+        self.roster.has_device(who) || self.is_member(who)
+    }
+
     /// How many leaves the group has.
     pub fn members(&self) -> usize {
         self.group.facts.as_ref().map_or(0, |facts| facts.members.len())

@@ -73,6 +73,8 @@ pub enum Why {
     Kicked,
     /// Its certificate ended.
     Expired,
+    /// The device was taken back by its person or the operator.
+    Revoked,
     /// The conference ended.
     Ended,
     /// It was called, and no answer came.
@@ -96,6 +98,7 @@ impl Why {
             Self::Left => "left",
             Self::Kicked => "removed by a moderator",
             Self::Expired => "certificate ended",
+            Self::Revoked => "device taken back",
             Self::Ended => "conference ended",
             Self::Unreachable => "not reached",
             Self::Busy => "busy",

@@ -1,7 +1,11 @@
 //! What a desk is asked, by the front and by the relays. Each ask with a `reply` is answered once.
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use bytes::Bytes;
 use control::RoomNotice;
 use ids::{Aor, SeatId};
+use mls::wire::DeviceName;
 use tokio::sync::oneshot;
 
 use super::{Gone, Joiner, SeatGiven};
@@ -37,6 +41,7 @@ pub(super) enum Ask {
     Overview { reply: Reply<Overview> },
     Close { reply: Reply<()> },
     Expel { who: Aor, reply: Reply<()> },
+    Revoke { devices: Arc<BTreeSet<DeviceName>>, reply: Reply<()> },
     GroupState { who: Aor, reply: Reply<Option<Bytes>> },
 }
 

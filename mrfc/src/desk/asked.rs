@@ -59,6 +59,10 @@ impl Desk {
                 Ok(()) => self.confirmed(reply).await,
                 Err(refusal) => drop(reply.send(Err(refusal))),
             },
+            Ask::Revoke { devices, reply } => match self.revoke(&devices).await {
+                Ok(()) => self.confirmed(reply).await,
+                Err(refusal) => drop(reply.send(Err(refusal))),
+            },
             Ask::Expel { who, reply } => match self.run(&Command::Expel(who)).await {
                 Ok(()) => self.confirmed(reply).await,
                 Err(refusal) => drop(reply.send(Err(refusal))),

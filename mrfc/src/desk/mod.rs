@@ -10,6 +10,7 @@
 //! `recover` brings every conference back after a start. A desk knows no SIP and no MSRP.
 mod ask;
 mod asked;
+mod devices;
 mod ended;
 mod figures;
 mod govern;

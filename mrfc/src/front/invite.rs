@@ -17,6 +17,7 @@ use super::guests::{Guests, no_list_here, unpacked};
 use super::hiding::{Comes, Wish, shown_as, unmet};
 use super::offer::{Offered, Place, offer_of, peer_path};
 use super::recipients::FOR_INVITE;
+use super::registering::taken_back;
 use super::renew::acknowledged_by;
 use super::screen::with_abilities;
 use super::target::Target;
@@ -160,6 +161,9 @@ impl Front {
         let house = House::of(&self.config);
         let offer = offer_of(request, level, &house).map_err(unacceptable)?;
         let device = contact.instance().or_else(|| self.registrar.device_on(flow, &person));
+        if device.as_ref().is_some_and(|device| self.users.is_revoked(&person, device)) {
+            return Err(taken_back(request));
+        }
         // A client that names no device is a new one each time: it has nothing to come back to.
         let device = device.unwrap_or_else(|| DeviceId::random(&mut self.rng));
         let joiner = Joiner {

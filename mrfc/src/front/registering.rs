@@ -38,6 +38,7 @@ impl Front {
             Ok(_) | Err(_) => return Err(Response::to(request, Status::FORBIDDEN)),
         };
         self.own_device(flow, request, &change)?;
+        self.no_revoked_device(request, author, &change)?;
         let now = clock::now();
         let bindings = self
             .registrar
@@ -72,10 +73,28 @@ impl Front {
         Ok(())
     }
 
+    /// A device that was taken back has nowhere to be reached.
+    fn no_revoked_device(
+        &self,
+        request: &Request,
+        author: &Aor,
+        change: &Change,
+    ) -> Result<(), Response> {
+        let Change::Contacts(asked) = change else { return Ok(()) };
+        let mut comes = asked.iter().filter(|asked| asked.secs != Some(0));
+        let revoked = |device: &ids::DeviceId| self.users.is_revoked(author, device);
+        match comes.any(|asked| asked.device.as_ref().is_some_and(revoked)) {
+            true => Err(taken_back(request)),
+            false => Ok(()),
+        }
+    }
+
     /// Whose certificate the device at the other end of this connection has shown.
     pub(super) fn certified(&self, flow: FlowId) -> Option<&DeviceName> {
         let identity = self.flows.get(&flow)?.certified.as_ref()?;
-        (clock::wall() < identity.not_after).then_some(&identity.name)
+        let name = &identity.name;
+        let revoked = self.users.is_revoked(&name.aor, &name.device);
+        (clock::wall() < identity.not_after && !revoked).then_some(name)
     }
 
     /// Who sent this request, if a device certificate says so: over the device's own connection, about its own person.
@@ -128,6 +147,11 @@ impl Front {
             self.metrics.attempts_lost.inc();
         }
     }
+}
+
+/// The answer to a device that was taken back.
+pub(super) fn taken_back(request: &Request) -> Response {
+    Response::to(request, Status::FORBIDDEN).with_reason("This Device Was Taken Back")
 }
 
 /// Octets of a name that goes into the audit.

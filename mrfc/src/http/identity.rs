@@ -35,6 +35,9 @@ pub(super) async fn issue(
     if device.aor != person {
         return Err(bad_request(BadRequest::SomebodyElse));
     }
+    if api.users.is_revoked(&device.aor, &device.device) {
+        return Err(taken_back());
+    }
     let now = clock::wall();
     let lifetime = Duration::from_secs(u64::from(api.certificate_days) * 24 * 3600);
     let certificate = api.issuer.issue(&request, &device, now, lifetime).map_err(bad_request)?;
@@ -67,6 +70,9 @@ pub(super) async fn upload(
     let Checked { filling, device, packages, last_resort } = checked.inspect_err(|_| {
         api.metrics.http.key_packages("refused", 1);
     })?;
+    if api.users.is_revoked(&device.aor, &device.device) {
+        return Err(taken_back());
+    }
     let count = packages.len() + usize::from(last_resort.is_some());
     let bounds = (api.limits.key_packages_max, clock::wall());
     let DeviceName { aor, device } = &device;
@@ -97,7 +103,9 @@ pub(super) async fn claim(
     if !api.claims.take(clock::now(), (person, aor.clone())) {
         return Err(Problem::too_often("you have claimed this person's KeyPackages too often"));
     }
-    let claimed = api.store.claim_key_packages(&aor, clock::wall()).await;
+    let now = clock::wall();
+    let until = now + Duration::from_secs(u64::from(api.limits.key_package_days_min) * 24 * 3600);
+    let claimed = api.store.claim_key_packages(&aor, (now, until)).await;
     let claimed = claimed.map_err(Problem::unavailable)?;
     if claimed.is_empty() {
         return Err(nobody());
@@ -112,6 +120,11 @@ pub(super) async fn claim(
     };
     let claims: Vec<ClaimedKeyPackage> = claimed.into_iter().map(claim).collect();
     Ok(([(header::CONTENT_TYPE, KEY_PACKAGES)], claims_to_bytes(&claims)))
+}
+
+fn taken_back() -> Problem {
+    let mend = "start as a new device, with an id of its own";
+    Problem::new(StatusCode::FORBIDDEN, "this device was taken back", "the device", mend)
 }
 
 fn whole(body: Body) -> Result<Bytes, Problem> {

@@ -92,6 +92,7 @@ fn author(parts: &Parts, api: &Api, proofs: Proofs) -> Result<Aor, Stranger> {
 fn proven(parts: &Parts, api: &Api, proofs: Proofs) -> Option<Aor> {
     let certificate = parts.extensions.get::<Peer>()?.certificate.as_ref()?;
     let person = match api.issuer.roots().check(certificate, clock::wall()) {
+        Ok(device) if api.users.is_revoked(&device.name.aor, &device.name.device) => return None,
         Ok(device) if proofs == Proofs::All => device.name.aor,
         Ok(_) => return None,
         Err(_) if api.proxies.are_proved_by(certificate) => asserted(parts)?,

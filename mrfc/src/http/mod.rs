@@ -1,9 +1,10 @@
 //! The HTTPS API: certificates, KeyPackages, group state, what people keep here, and what moderators settle. HTTP/1.1 over
 //! TLS, digest login, every size and wait bounded, errors as `application/problem+json`.
 //!
-//! [`listener`] accepts · [`login`] says who asks, [`pace`] how often · [`identity`], [`group`], [`govern`] and [`people`]
+//! [`listener`] accepts · [`login`] says who asks, [`pace`] how often · [`identity`], [`devices`], [`group`], [`govern`] and [`people`]
 //! answer, the last with versions ([`etag`]) and described by [`openapi`] · [`problem`] says what went wrong. The operator's
 //! API ([`crate::admin`]) uses the same listener code on a port of its own.
+mod devices;
 mod etag;
 mod govern;
 mod group;
@@ -21,7 +22,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::routing::{get, post, put};
+use axum::routing::{delete, get, post, put};
 use ids::Aor;
 use mls::identity::Issuer;
 use service::tls::Names;
@@ -29,11 +30,13 @@ use store::Store;
 
 use crate::config::{Conferences, Limits};
 use crate::desk::Desks;
+use crate::devices::Devices;
 use crate::front::Gatekeeper;
 use crate::metrics::Metrics;
 use crate::numbers::Numbers;
 use crate::people::Policies;
 use crate::users::Users;
+pub(crate) use devices::{shown as shown_devices, unknown as unknown_device};
 pub(crate) use json::{Json, Query, document, named};
 pub(crate) use listener::{Listening, Peer};
 pub(crate) use pace::Pace;
@@ -51,6 +54,7 @@ pub(crate) struct Inner {
     pub(crate) certificate_days: u32,
     pub(crate) store: Store,
     pub(crate) desks: Desks,
+    pub(crate) devices: Devices,
     pub(crate) metrics: Metrics,
     pub(crate) limits: Limits,
     /// Wrong passwords by address.
@@ -100,6 +104,8 @@ pub(crate) fn router(api: Api) -> Router {
         .route("/v1/ca", get(identity::authority))
         .route("/v1/key-packages", put(identity::upload))
         .route("/v1/key-packages/{aor}", get(identity::claim))
+        .route("/v1/devices", get(devices::list))
+        .route("/v1/devices/{device}", delete(devices::take_back))
         .route("/v1/conferences/{id}/group", get(group::state))
         .route("/v1/openapi.json", get(openapi::show))
         .merge(people::router(&api))

@@ -10,13 +10,13 @@ use rustls::pki_types::CertificateDer;
 use service::tls::{self, ClientAuth, Live, Names};
 use store::Store;
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
 
 use super::StartError;
 use crate::admin;
 use crate::config::Config;
 use crate::desk::Desks;
-use crate::front::{self, Question};
+use crate::devices::Devices;
+use crate::front;
 use crate::http::{self, Api, Listening, Pace};
 use crate::metrics::Metrics;
 use crate::numbers::Numbers;
@@ -33,6 +33,7 @@ pub(super) struct Works {
     pub(super) relays: Relays,
     pub(super) metrics: Metrics,
     pub(super) policies: Policies,
+    pub(super) devices: Devices,
 }
 
 impl Works {
@@ -54,6 +55,7 @@ impl Works {
             certificate_days: config.issuer.certificate_days,
             store: self.store.clone(),
             desks: self.desks.clone(),
+            devices: self.devices.clone(),
             metrics: self.metrics.clone(),
             limits: config.limits.clone(),
             guesses: Pace::new(config.limits.http_failures_per_minute_max),
@@ -83,7 +85,6 @@ impl Works {
     /// The operator's listener, where one is configured.
     pub(super) async fn admin(
         &self,
-        questions: mpsc::Sender<Question>,
         identity: Option<&Arc<Live>>,
     ) -> Result<Option<(SocketAddr, Listening)>, StartError> {
         let (Some(settings), Some(identity)) = (&self.config.admin, identity) else {
@@ -95,7 +96,8 @@ impl Works {
             relays: self.relays.clone(),
             store: self.store.clone(),
             metrics: self.metrics.clone(),
-            questions,
+            questions: self.devices.questions.clone(),
+            devices: self.devices.clone(),
         };
         admin::open(settings, identity, parts).await.map(Some)
     }

@@ -32,7 +32,7 @@ async fn keys(world: &World, user: &str) -> Keyring {
 }
 
 fn upload(keys: &Keyring, count: usize) -> KeyPackageUpload {
-    keys.key_packages(count, true, clock::wall(), DAY).unwrap()
+    keys.key_packages(count, true, clock::wall(), 20 * DAY).unwrap()
 }
 
 #[tokio::test]

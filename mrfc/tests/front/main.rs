@@ -18,6 +18,7 @@ mod kamailio;
 mod levers;
 mod lifetime;
 mod listing;
+mod losing;
 mod messaging;
 mod moderating;
 mod naming;

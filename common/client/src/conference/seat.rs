@@ -17,7 +17,7 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use crate::connection::Connection;
 use crate::directory::Directory;
 use crate::event::{Error, Event, Outgoing};
-use crate::session::{Now, Output, Session, Standing, Ticket};
+use crate::session::{Now, Numbers, Output, Pins, Session, Standing, Ticket};
 
 /// Octets encoded ahead of the socket.
 const WRITE_OCTETS: usize = 64 * 1024;
@@ -43,6 +43,12 @@ pub(crate) enum Command {
     Share { file: Outgoing, reply: oneshot::Sender<Result<(), Error>> },
     /// Be known by this name.
     Rename { nickname: String, reply: oneshot::Sender<Result<(), Error>> },
+    /// The numbers to compare, also with this person.
+    Numbers { other: Option<Aor>, reply: oneshot::Sender<Option<Numbers>> },
+    /// Believe the devices a person has now.
+    Accept { who: Aor, reply: oneshot::Sender<bool> },
+    /// Numbers were compared with a person, or that is taken back.
+    Verify { who: Aor, verified: bool, reply: oneshot::Sender<()> },
     /// Hold sealed octets up to the keys.
     TryOpen { sealed: Bytes, reply: oneshot::Sender<Option<String>> },
 }
@@ -189,6 +195,9 @@ impl Seat {
                 }
             }
         }
+        if self.session.pins().is_unkept() {
+            tokio::task::spawn_blocking(keep(self.session.pins().clone()));
+        }
         if dead && progress.over.is_none() {
             self.end(progress, "the relay does not answer".to_owned());
         }
@@ -206,6 +215,17 @@ impl Seat {
             Command::TryOpen { sealed, reply } => {
                 // The asker may have gone; then nobody needs the answer.
                 let _asked = reply.send(self.session.opens(now(), &sealed));
+            }
+            // Askers may have gone here too.
+            Command::Numbers { other, reply } => {
+                let _asked = reply.send(self.session.numbers(other.as_ref()));
+            }
+            Command::Accept { who, reply } => {
+                let _asked = reply.send(self.session.accept(&who));
+            }
+            Command::Verify { who, verified, reply } => {
+                self.session.verify(&who, verified);
+                let _asked = reply.send(());
             }
             Command::Say { reply, .. } if progress.over.is_some() => {
                 let _asked = reply.send(Err(over(progress)));
@@ -254,6 +274,15 @@ impl Seat {
         self.session.end(&reason);
         progress.over = Some(reason);
         progress.unwritten.clear();
+    }
+}
+
+/// Has what is known of others' devices kept. Where it is not, it is told again after the next start.
+fn keep(pins: Pins) -> impl FnOnce() {
+    move || {
+        if let Err(why) = pins.save() {
+            tracing::warn!(why, "what is known of others' devices could not be kept");
+        }
     }
 }
 

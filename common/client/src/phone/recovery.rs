@@ -116,6 +116,7 @@ mod tests {
             device: "urn:uuid:00000000-0000-4000-8000-000000000001".parse().unwrap(),
             system,
             limits: Limits::default(),
+            pins: crate::Pins::default(),
         };
         let tls = tls::client_config(Trust::Roots(roots), None, &[]).unwrap();
         let (phone, _incoming) = Phone::connect(&profile, tls).await.unwrap();

@@ -57,7 +57,13 @@ impl Group {
             members: roster.len(),
             roster,
             authenticator: member.authenticator().to_vec(),
+            held: Vec::new(),
         }
+    }
+
+    /// This device in the group, once it holds the key.
+    pub(super) const fn member(&self) -> Option<&Member> {
+        self.member.as_ref()
     }
 
     /// The generation of the group key this device is in.

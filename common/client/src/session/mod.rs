@@ -14,65 +14,45 @@ mod group;
 pub mod leg;
 mod letter;
 mod outgoing;
+mod pins;
 mod renames;
 mod seen;
+mod setup;
+mod trust;
 
 use std::collections::VecDeque;
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 use bytes::Bytes;
-use ids::{Aor, ConferenceId, Epoch, Era};
+use ids::Aor;
 use mls::member::{Keyring, Opened};
-use mls::wire::{self, DeviceName, GroupState};
+use mls::wire::{self, GroupState};
 use msrp::cpim::{self, Envelope};
 use msrp::{
-    Address, Body, Chunk, Frame, Item, MessageId, Method, Outcome, Path, Quota, Reassembly, Reply,
+    Address, Body, Chunk, Frame, Item, MessageId, Method, Outcome, Quota, Reassembly, Reply,
     SendRequest, Status, TransactionId,
 };
 use rand::CryptoRng;
 
 use crate::event::{Error, Event, Level, Message};
-use crate::profile::Limits;
 use alive::{Alive, Pulse};
 use files::Files;
 use group::{Follows, Group};
 use letter::Addresses;
 pub use outgoing::Ticket;
-use outgoing::{Content, Outgoing, Settled};
+use outgoing::{Content, Outgoing, Sealing, Settled};
+pub use pins::{BadPins, Keep, Pins};
 use renames::Renames;
 use seen::Seen;
+pub use setup::{Now, Setup, Standing};
+use trust::Trust;
+pub use trust::{Numbers, Pair};
 
 /// The largest content of one message, in octets; more travels as a file. The sealed letter around it has its own
 /// headers and must stay within 64 KiB.
 pub const MESSAGE_OCTETS_MAX: usize = 60 * 1024;
 /// Messages kept for an epoch to come.
 const EARLY_MAX: usize = 256;
-
-/// The time, by both clocks.
-#[derive(Clone, Copy, Debug)]
-pub struct Now {
-    /// For waiting.
-    pub instant: Instant,
-    /// For dates and certificates.
-    pub wall: SystemTime,
-}
-
-/// What a session is about.
-#[derive(Clone, Debug)]
-pub struct Setup {
-    /// The conference.
-    pub conference: ConferenceId,
-    /// Its URI, as in CPIM To.
-    pub uri: String,
-    /// Its protection.
-    pub level: Level,
-    /// The relay's path from the SDP answer.
-    pub to_path: Path,
-    /// Our own path.
-    pub from_path: Path,
-    /// Bounds.
-    pub limits: Limits,
-}
 
 /// What a session wants done or has to tell.
 #[derive(Debug)]
@@ -91,27 +71,13 @@ pub enum Output {
     Tapped(Bytes),
 }
 
-/// Where this device stands in the group.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Standing {
-    /// The era of the group.
-    pub era: Era,
-    /// The epoch this device is in.
-    pub epoch: Epoch,
-    /// Devices in the group; 0 while this device does not hold the group key.
-    pub members: usize,
-    /// The devices.
-    pub roster: Vec<DeviceName>,
-    /// What all members of the epoch share and nobody else knows, for comparing (RFC 9420, 8.7).
-    pub authenticator: Vec<u8>,
-}
-
 /// One device in one conference.
 #[derive(Debug)]
 pub struct Session {
     level: Level,
     addresses: Addresses,
     group: Group,
+    trust: Trust,
     incoming: Reassembly,
     outgoing: Outgoing,
     files: Files,
@@ -145,6 +111,7 @@ impl Session {
             level: setup.level,
             addresses: Addresses { me, conference: setup.uri.clone() },
             group: Group::new(keyring, setup.conference.clone()),
+            trust: Trust::new(setup.pins.clone()),
             incoming: Reassembly::new(quota),
             outgoing: Outgoing::new(address.clone(), &limits),
             files: Files::default(),
@@ -166,7 +133,7 @@ impl Session {
 
     /// Where this device stands in the group.
     pub fn standing(&self) -> Standing {
-        self.group.standing()
+        Standing { held: self.trust.held().to_vec(), ..self.group.standing() }
     }
 
     /// Messages that are not settled.
@@ -184,9 +151,13 @@ impl Session {
         if let Some(reply) = self.replies.pop_front() {
             return Some(reply);
         }
+        let held = self.is_held();
         let (group, addresses) = (&mut self.group, &self.addresses);
         let generation = group.generation();
         let seal = |id: &str, inner: &Bytes| {
+            if held {
+                return Err(Sealing::Wait);
+            }
             let sealed = group.seal(id, inner)?;
             Ok((sealed.generation, addresses.outer(id, wire::MLS, sealed.bytes)))
         };
@@ -396,6 +367,7 @@ impl Session {
                     self.outputs.push_back(Output::FetchGroup);
                 }
                 Follows::Advanced => {
+                    self.recognise();
                     for whole in std::mem::take(&mut self.early) {
                         self.arrived(now, whole);
                     }
@@ -454,6 +426,7 @@ impl Session {
     /// Gives up what was not answered or not completed in time.
     pub fn timeout(&mut self, now: Now, rng: &mut impl CryptoRng) {
         let mut settled = Vec::new();
+        self.postpone(now.instant);
         self.outgoing.timeout(now.instant, &mut settled);
         settled.extend(self.renames.late(now.instant));
         self.settle(settled);

@@ -129,6 +129,18 @@ impl Outgoing {
         self.messages.len()
     }
 
+    /// Whether something waits to be sealed.
+    pub(super) fn has_unsealed(&self) -> bool {
+        self.messages.iter().any(Message::is_unsealed)
+    }
+
+    /// Gives what waits to be sealed the whole time again.
+    pub(super) fn postpone(&mut self, now: Instant) {
+        for message in self.messages.iter_mut().filter(|message| message.is_unsealed()) {
+            message.deadline = message.deadline.max(now + self.hold);
+        }
+    }
+
     /// A ticket for what is not sent from here.
     pub(super) fn ticket(&mut self) -> Ticket {
         self.tickets += 1;
@@ -302,6 +314,12 @@ impl Hold {
             Self::Later(refused) => generation.is_some_and(|current| current > refused),
             Self::Until(at) => at <= now,
         }
+    }
+}
+
+impl Message {
+    fn is_unsealed(&self) -> bool {
+        self.attempt.is_none() && matches!(self.content, Content::Plain { .. })
     }
 }
 

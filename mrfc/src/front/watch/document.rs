@@ -141,7 +141,7 @@ fn endpoint(seen: &Seen, entity: &str, at: usize, stand: &Stand) -> Endpoint {
 const fn disconnection(why: Why) -> Disconnection {
     match why {
         Why::Away | Why::Left | Why::Ended => Disconnection::Departed,
-        Why::Kicked => Disconnection::Booted,
+        Why::Kicked | Why::Revoked => Disconnection::Booted,
         // RFC 4575, 5.7.6: 486 is busy, every other refusal a failure.
         Why::Busy => Disconnection::Busy,
         Why::Disconnected

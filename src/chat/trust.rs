@@ -1,0 +1,115 @@
+//! Whose devices these are: numbers to compare, and what is said of devices that were not there before.
+use std::collections::BTreeSet;
+
+use client::DeviceNews;
+use ids::{Aor, DeviceId};
+
+use super::{Table, address};
+
+/// What a person wants to know or says of somebody's devices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Trust {
+    /// `/verify` or `/verify USER`: the numbers to compare.
+    Compare,
+    /// `/verified USER`: they are alike.
+    Alike,
+    /// `/unverify USER`: that is taken back.
+    Doubt,
+    /// `/accept USER`: the devices they have now are theirs.
+    Accept,
+}
+
+impl Trust {
+    const ALL: [(&str, Self); 4] = [
+        ("verify", Self::Compare),
+        ("verified", Self::Alike),
+        ("unverify", Self::Doubt),
+        ("accept", Self::Accept),
+    ];
+
+    /// What this word means, if it may stand with something behind it, or alone.
+    pub(super) fn of(word: &str, alone: bool) -> Option<Self> {
+        let (_, it) = Self::ALL.into_iter().find(|(known, _)| *known == word)?;
+        (!alone || it == Self::Compare).then_some(it)
+    }
+
+    pub(super) fn word(self) -> &'static str {
+        Self::ALL.into_iter().find(|(_, it)| *it == self).map_or("", |(word, _)| word)
+    }
+
+    /// Carries it out; what is to be shown.
+    pub(super) async fn carry_out(self, of: &str, table: &Table<'_>) -> Result<String, String> {
+        if of.is_empty() {
+            return everybody(table).await;
+        }
+        let who = address(of, table.domain).map_err(|error| error.to_string())?;
+        let (room, name) = (table.room, who.user());
+        match self {
+            Self::Compare => compare(&who, table).await,
+            Self::Alike => {
+                room.verify(&who, true).await.map_err(|error| error.to_string())?;
+                Ok(format!(
+                    "* {name} is verified: a new device of theirs holds what you say until you accept it"
+                ))
+            }
+            Self::Doubt => {
+                room.verify(&who, false).await.map_err(|error| error.to_string())?;
+                Ok(format!("* {name} is not verified any more"))
+            }
+            Self::Accept => match room.accept(&who).await.map_err(|error| error.to_string())? {
+                true => Ok(format!("* the devices of {name} are accepted")),
+                false => Ok(format!("* {name} has no device that waits to be accepted")),
+            },
+        }
+    }
+}
+
+async fn compare(who: &Aor, table: &Table<'_>) -> Result<String, String> {
+    let numbers = table.room.numbers(Some(who)).await.ok_or("you do not hold the group key yet")?;
+    let pair = numbers.pair.ok_or("they have no device in the group")?;
+    let name = who.user();
+    let next = match pair.verified {
+        true => String::from("verified before"),
+        false => format!("if {name} sees the same: /verified {name}"),
+    };
+    let devices = if pair.devices == 1 { "1 device" } else { &format!("{} devices", pair.devices) };
+    Ok(format!("* you and {name} ({devices}): {}\n  {next}", pair.number))
+}
+
+async fn everybody(table: &Table<'_>) -> Result<String, String> {
+    let room = table.room;
+    let numbers = room.numbers(None).await.ok_or("you do not hold the group key yet")?;
+    let mut lines = vec![format!("* everybody here should see {}", numbers.epoch)];
+    let people: BTreeSet<Aor> = room.status().roster.into_iter().map(|it| it.aor).collect();
+    for who in people {
+        // One's own devices are no pair.
+        let pair = room.numbers(Some(&who)).await.and_then(|numbers| numbers.pair);
+        let Some(pair) = pair.filter(|_| who != *table.me) else { continue };
+        let verified = if pair.verified { ", verified" } else { "" };
+        lines.push(format!("  you and {}: {}{verified}", who.user(), pair.number));
+    }
+    Ok(lines.join("\n"))
+}
+
+/// What is said of a device that was not there before.
+pub(super) fn told(who: &Aor, device: &DeviceId, news: DeviceNews, held: bool) -> String {
+    let name = who.user();
+    let what = match news {
+        DeviceNews::New => "has a new device",
+        DeviceNews::OtherKey => "has another key on a known device",
+    };
+    let then = match held {
+        true => {
+            format!("what you say is held: compare numbers (/verify {name}), then /accept {name}")
+        }
+        false => format!("to be sure it is theirs compare numbers: /verify {name}"),
+    };
+    format!("! {name} {what} ({device}); {then}")
+}
+
+/// What is said when something waits.
+pub(super) fn held(who: &[Aor]) -> String {
+    let names: Vec<&str> = who.iter().map(Aor::user).collect();
+    let names = names.join(", ");
+    format!("! not sent yet: {names} has a device that you have not accepted")
+}
