@@ -61,6 +61,8 @@ impl Server {
             .stdout(Stdio::piped())
             .stderr(Stdio::from(log_file))
             .kill_on_drop(true)
+            // Ctrl-C in a terminal is for whoever started the servers, who stops them in their time.
+            .process_group(0)
             .spawn()
             .with_context(|| format!("starting {}", role.name()))?;
         let stdin = child.stdin.take();

@@ -100,13 +100,18 @@ impl Directions {
         serde_json::from_str(&text).with_context(|| format!("{} is not understood", path.display()))
     }
 
+    /// The users, in the order of their names.
+    pub fn users(&self) -> impl Iterator<Item = &str> {
+        self.passwords.keys().map(String::as_str)
+    }
+
     /// A new device of a user.
     ///
     /// # Errors
     /// There is no such user.
     pub fn profile(&self, user: &str) -> anyhow::Result<Profile> {
         let password = self.passwords.get(user).with_context(|| {
-            let users: Vec<&str> = self.passwords.keys().map(String::as_str).collect();
+            let users: Vec<&str> = self.users().collect();
             format!("there is no user {user}; there are {}", users.join(", "))
         })?;
         let issuer = base64::engine::general_purpose::STANDARD.decode(&self.issuer);

@@ -1,12 +1,23 @@
 //! The books of a run: what became of every message at its sender and at every receiver. It is told what happens and
-//! judges nothing; times are counted from the start of the run. Pure.
+//! judges nothing; times are counted from the start of the run. Who stays is owed every message; guests, who come and go,
+//! are owed none, and what they are shown is checked all the same (`guests`). Pure.
+mod counts;
+mod guests;
+mod part;
+mod rows;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde::Serialize;
-
 use crate::latency::{Figures, Latencies};
 use crate::scenario::{Place, Scenario, Shot};
+pub use counts::{Deliveries, ErrorCount, Interval, Measured, Sent};
+use guests::Changes;
+pub use guests::{Change, Guests, Measure};
+pub use part::{Part, Room, StepPart};
+pub use rows::Row;
+use rows::Rows;
+pub(crate) use rows::length as row_length;
 
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,72 +73,26 @@ pub enum Note {
         /// Why, for a person.
         why: String,
     },
-}
-
-/// What became of the messages at their senders, over the whole run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Sent {
-    /// Messages of the schedule.
-    pub scheduled: u64,
-    /// Handed to a device.
-    pub sent: u64,
-    /// Accepted by the relay.
-    pub accepted: u64,
-    /// Refused, or not answered within the time of a transaction.
-    pub failed: u64,
-    /// Not handed over: the generator was the bottleneck.
-    pub dropped: u64,
-    /// Without an answer when the run was given up.
-    pub unanswered: u64,
-}
-
-/// What became of the messages at their receivers, over the whole run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Deliveries {
-    /// Arrivals that had to happen: every accepted message at everyone else in its room.
-    pub expected: u64,
-    /// Those that did, decrypted and octet for octet as sent.
-    pub delivered: u64,
-    /// Those that did not.
-    pub lost: u64,
-    /// Messages shown again to somebody who had them.
-    pub duplicated: u64,
-    /// Messages shown with content that nobody sent.
-    pub corrupt: u64,
-    /// Messages shown in another room, to their own author, or in another's name.
-    pub misdelivered: u64,
-    /// Messages shown after a later one of the same sender.
-    pub reordered: u64,
-    /// What arrived and could not be decrypted.
-    pub undecryptable: u64,
-}
-
-/// Errors of one kind.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct ErrorCount {
-    /// What failed.
-    pub what: &'static str,
-    /// How often.
-    pub count: u64,
-    /// The first of them, in words.
-    pub first: String,
-}
-
-/// What happened since the last time it was asked.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Interval {
-    /// Messages handed over.
-    pub sent: u64,
-    /// Messages accepted.
-    pub accepted: u64,
-    /// Arrivals.
-    pub heard: u64,
-    /// Arrivals still owed, of all messages accepted so far.
-    pub owed: u64,
-    /// Errors so far.
-    pub errors: u64,
-    /// Latencies of this interval.
-    pub latency: Figures,
+    /// Something besides a message took so long.
+    Took {
+        /// What.
+        what: Measure,
+        /// How long.
+        time: Duration,
+    },
+    /// A guest came, went, or failed to.
+    Guest(Change),
+    /// A member who stays is in an epoch with these changes of the group.
+    Advanced {
+        /// Where.
+        receiver: Place,
+        /// Who came in.
+        added: Vec<Place>,
+        /// Who is out.
+        removed: Vec<Place>,
+        /// When.
+        at: Duration,
+    },
 }
 
 /// Where a message stands at its sender.
@@ -138,12 +103,15 @@ enum Fate {
     Accepted,
     Failed,
     Dropped,
+    /// The run was ended before its time came.
+    Cut,
 }
 
 /// The books.
 #[derive(Debug)]
 pub struct Book {
     scenario: Scenario,
+    /// In the order of their numbers, which may have gaps: another generator has the others.
     shots: Vec<Shot>,
     fates: Vec<Fate>,
     /// How often each member of its room was shown each message.
@@ -154,48 +122,38 @@ pub struct Book {
     latest: BTreeMap<(Place, usize), u64>,
     unsettled: u64,
     owed: u64,
-    deliveries: Deliveries,
-    latency: Latencies,
     lag: Latencies,
-    measured: Measured,
+    steps: Vec<StepPart>,
+    rooms: Vec<Room>,
+    rows: Rows,
+    changes: Changes,
     errors: BTreeMap<&'static str, (u64, String)>,
     interval: Interval,
     interval_latency: Latencies,
-}
-
-/// Counts over measured messages only.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Measured {
-    /// Messages of the schedule.
-    pub scheduled: u64,
-    /// Accepted by the relay.
-    pub accepted: u64,
-    /// When the last of them was accepted.
-    pub accepted_last: Duration,
-    /// Arrivals.
-    pub delivered: u64,
+    interval_lag: Latencies,
 }
 
 impl Book {
     /// Books in which nothing has happened yet.
     #[must_use]
     pub fn new(scenario: Scenario, shots: Vec<Shot>) -> Self {
-        let scheduled = shots.iter().filter(|shot| shot.measured).count() as u64;
         Self {
-            scenario,
             fates: vec![Fate::Scheduled; shots.len()],
             shown: vec![0; shots.len() * scenario.members],
             reached: vec![0; shots.len()],
             latest: BTreeMap::new(),
             unsettled: shots.len() as u64,
             owed: 0,
-            deliveries: Deliveries::default(),
-            latency: Latencies::default(),
             lag: Latencies::default(),
-            measured: Measured { scheduled, ..Measured::default() },
+            steps: StepPart::planned(&scenario, &shots),
+            rooms: vec![Room::default(); scenario.rooms],
+            rows: Rows::new(&scenario, &shots),
+            changes: Changes::new(&scenario),
             errors: BTreeMap::new(),
             interval: Interval::default(),
             interval_latency: Latencies::default(),
+            interval_lag: Latencies::default(),
+            scenario,
             shots,
         }
     }
@@ -213,13 +171,33 @@ impl Book {
                 self.settle(number, Fate::Dropped);
             }
             Note::Heard { receiver, from, content, at } => self.heard(receiver, from, content, at),
+            Note::Unreadable { receiver, .. } if self.is_guest(receiver) => {
+                self.changes.guests.unreadable += 1;
+            }
             Note::Unreadable { receiver, why } => {
-                self.deliveries.undecryptable += 1;
+                self.room(receiver).undecryptable += 1;
                 self.error("decrypting", format!("{}: {why}", receiver.user()));
             }
             Note::Ended { receiver, why } => {
                 self.error("seat", format!("{}: {why}", receiver.user()));
             }
+            Note::Took { what, time } => self.changes.took(what, time),
+            Note::Guest(change) => {
+                if let Some((what, why)) = self.changes.note(change, &self.rooms) {
+                    self.error(what, why);
+                }
+            }
+            Note::Advanced { receiver, added, removed, at } => {
+                self.changes.advanced(receiver, &added, &removed, at);
+            }
+        }
+    }
+
+    /// Ends the run: what has not been handed over is not sent any more.
+    pub fn cut(&mut self) {
+        for fate in self.fates.iter_mut().filter(|fate| **fate == Fate::Scheduled) {
+            *fate = Fate::Cut;
+            self.unsettled -= 1;
         }
     }
 
@@ -242,20 +220,20 @@ impl Book {
             failed,
             dropped: count(Fate::Dropped),
             unanswered,
+            cut: count(Fate::Cut),
         }
     }
 
     /// What became of the messages at their receivers. What is owed now counts as lost.
     #[must_use]
     pub fn deliveries(&self) -> Deliveries {
-        let expected = self.sent().accepted * self.others();
-        Deliveries { expected, delivered: expected - self.owed, lost: self.owed, ..self.deliveries }
+        Room::sum(&self.settled_rooms())
     }
 
     /// From the intended start of each measured message to each receiver having decrypted it.
     #[must_use]
     pub fn latency(&self) -> Figures {
-        self.latency.figures()
+        part::whole(&self.steps).figures()
     }
 
     /// From the intended start of each measured message to its being handed to the sender's device.
@@ -264,27 +242,63 @@ impl Book {
         self.lag.figures()
     }
 
-    /// Counts over measured messages.
+    /// Each step of the load so far.
     #[must_use]
-    pub fn measured(&self) -> Measured {
-        self.measured
+    pub fn steps(&self) -> &[StepPart] {
+        &self.steps
     }
 
     /// What failed, by kind.
     #[must_use]
     pub fn errors(&self) -> Vec<ErrorCount> {
         let kinds = self.errors.iter();
-        kinds
-            .map(|(what, (count, first))| ErrorCount { what, count: *count, first: first.clone() })
-            .collect()
+        let error = |(what, (count, first)): (&&'static str, &(u64, String))| ErrorCount {
+            what: (*what).to_owned(),
+            count: *count,
+            first: first.clone(),
+        };
+        kinds.map(error).collect()
     }
 
     /// What happened since this was last asked.
     pub fn interval(&mut self) -> Interval {
-        let latency = self.interval_latency.figures();
+        let (latency, lag) = (self.interval_latency.figures(), self.interval_lag.figures());
         self.interval_latency.clear();
+        self.interval_lag.clear();
         let errors = self.errors.values().map(|(count, _)| count).sum();
-        Interval { owed: self.owed, errors, latency, ..std::mem::take(&mut self.interval) }
+        Interval { owed: self.owed, errors, latency, lag, ..std::mem::take(&mut self.interval) }
+    }
+
+    /// Everything that is in the books, to be reported or added to those of other generators.
+    #[must_use]
+    pub fn part(&self) -> Part {
+        Part {
+            messages: self.sent(),
+            rooms: self.settled_rooms(),
+            steps: self.steps.clone(),
+            lag: self.lag.clone(),
+            rows: self.rows.rows().to_vec(),
+            row: self.rows.length(),
+            measures: self.changes.measures.clone(),
+            guests: self.changes.guests,
+            errors: self.errors(),
+        }
+    }
+
+    /// What is owed in each room is lost there.
+    fn settled_rooms(&self) -> Vec<Room> {
+        let mut rooms = self.rooms.clone();
+        for (slot, shot) in self.shots.iter().enumerate() {
+            if self.fates.get(slot) == Some(&Fate::Accepted)
+                && let Some(room) = rooms.get_mut(shot.sender.room)
+            {
+                let reached = u64::from(self.reached.get(slot).copied().unwrap_or_default());
+                room.expected += self.others();
+                room.delivered += reached;
+                room.lost += self.others() - reached;
+            }
+        }
+        rooms
     }
 
     fn handed(&mut self, number: u64, at: Duration) {
@@ -292,8 +306,20 @@ impl Book {
         if let Some(fate @ Fate::Scheduled) = self.fates.get_mut(slot) {
             *fate = Fate::Handed;
             self.interval.sent += 1;
-            if shot.measured {
-                self.lag.record(at.saturating_sub(shot.at));
+            self.rows.at(at).sent += 1;
+            let lag = at.saturating_sub(shot.at);
+            if shot.measured && !self.scenario.closed {
+                self.lag.record(lag);
+                self.interval_lag.record(lag);
+                if let Some(step) = self.steps.get_mut(shot.step) {
+                    step.lag.record(lag);
+                }
+            }
+            // Who waits for answers sends later, and measures from then.
+            if self.scenario.closed
+                && let Some(shot) = self.shots.get_mut(slot)
+            {
+                shot.at = at;
             }
         }
     }
@@ -303,9 +329,13 @@ impl Book {
         let reached = self.reached.get(slot).copied().unwrap_or_default();
         self.owed += self.others() - u64::from(reached);
         self.interval.accepted += 1;
-        if shot.measured {
-            self.measured.accepted += 1;
-            self.measured.accepted_last = self.measured.accepted_last.max(at);
+        self.rows.at(at).accepted += 1;
+        self.room(shot.sender).accepted += 1;
+        if shot.measured
+            && let Some(step) = self.steps.get_mut(shot.step)
+        {
+            step.counts.accepted += 1;
+            step.counts.accepted_last = step.counts.accepted_last.max(at);
         }
     }
 
@@ -323,13 +353,20 @@ impl Book {
 
     fn heard(&mut self, receiver: Place, from: Option<Place>, content: Option<u64>, at: Duration) {
         self.interval.heard += 1;
+        self.rows.at(at).heard += 1;
         let Some((slot, shot)) = content.and_then(|number| self.shot(number)) else {
-            self.deliveries.corrupt += 1;
+            self.room(receiver).corrupt += 1;
             return;
         };
         let at_home = receiver.room == shot.sender.room && receiver != shot.sender;
         if !at_home || from != Some(shot.sender) {
-            self.deliveries.misdelivered += 1;
+            self.room(receiver).misdelivered += 1;
+            return;
+        }
+        if self.is_guest(receiver) {
+            if self.changes.shown(receiver, shot.at) {
+                self.room(receiver).leaked += 1;
+            }
             return;
         }
         let Some(shown) = self.shown.get_mut(slot * self.scenario.members + receiver.member) else {
@@ -337,14 +374,13 @@ impl Book {
         };
         *shown = shown.saturating_add(1);
         if *shown > 1 {
-            self.deliveries.duplicated += 1;
+            self.room(receiver).duplicated += 1;
             return;
         }
         let latest = self.latest.entry((receiver, shot.sender.member)).or_default();
-        if *latest > shot.number {
-            self.deliveries.reordered += 1;
-        }
+        let overtaken = *latest > shot.number;
         *latest = (*latest).max(shot.number + 1);
+        self.room(receiver).reordered += u64::from(overtaken);
         self.arrived(slot, &shot, at);
     }
 
@@ -357,9 +393,12 @@ impl Book {
         }
         if shot.measured {
             let latency = at.saturating_sub(shot.at);
-            self.latency.record(latency);
             self.interval_latency.record(latency);
-            self.measured.delivered += 1;
+            self.rows.at(shot.at).latency.record(latency);
+            if let Some(step) = self.steps.get_mut(shot.step) {
+                step.latency.record(latency);
+                step.counts.delivered += 1;
+            }
         }
     }
 
@@ -368,8 +407,18 @@ impl Book {
     }
 
     fn shot(&self, number: u64) -> Option<(usize, Shot)> {
-        let slot = usize::try_from(number).ok()?;
+        let slot = self.shots.binary_search_by_key(&number, |shot| shot.number).ok()?;
         Some((slot, *self.shots.get(slot)?))
+    }
+
+    fn room(&mut self, place: Place) -> &mut Room {
+        self.rooms
+            .get_mut(place.room)
+            .expect("whoever hears something sits in a room of the scenario")
+    }
+
+    fn is_guest(&self, place: Place) -> bool {
+        place.member >= self.scenario.members
     }
 
     /// How many a message has to reach.

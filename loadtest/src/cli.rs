@@ -1,21 +1,25 @@
 //! What can be typed behind `loadtest`, and what it ends with. The servers' subcommands are here because the system
-//! under load starts this executable again as its servers.
-use std::num::NonZeroU32;
+//! under load starts this executable again as its servers; what a load can be told is in `load`.
+mod load;
+
+use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use conclave::servers::{self, ServerCommand};
 
 use crate::calls;
+use crate::compare;
+use crate::conduct;
 use crate::fanout::bare::Bare;
 use crate::fanout::cli::Fanout;
 use crate::fanout::peers::Peers;
-use crate::quick::{self, Asked};
-use crate::scenario::{BadScenario, Scenario};
-use crate::threshold::Thresholds;
-use crate::{summary, units};
+use crate::output;
+use crate::recipe::{BUILT_IN, Recipe};
+use crate::report::Verdict;
+use crate::selftest::SelfTest;
+pub use load::{Churn, Load, Ramp, Run, Switch};
 
 /// Something failed.
 const FAILED: u8 = 1;
@@ -29,17 +33,51 @@ pub struct Cli {
     pub command: Command,
 }
 
+const EXIT_CODES: &str = "Exit codes: 0 ok, 1 a message was lost, doubled, leaked or unreadable or something failed, 2 usage, \
+    3 not valid: the generator was the bottleneck, 99 a threshold was missed.";
+
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Start a system on loopback, load it for a few seconds and say how it did
-    Quick(Quick),
+    #[command(after_help = EXIT_CODES)]
+    Quick(Box<Load>),
+    /// Run a scenario, from a file or by the name of one that is built in
+    #[command(after_help = EXIT_CODES)]
+    Run(Box<Run>),
+    /// Raise the rate step by step until the system strains, and say what it carried before: the knee
+    #[command(after_help = EXIT_CODES)]
+    Ramp(Box<Ramp>),
+    /// Load for a long time and look at memory as well
+    #[command(after_help = EXIT_CODES)]
+    Soak(Box<Load>),
+    /// Have people join, leave and be removed all the time while the others talk
+    #[command(after_help = EXIT_CODES)]
+    Churn(Box<Churn>),
+    /// Have most people go away and come back all at once
+    #[command(after_help = EXIT_CODES)]
+    Mailbox(Box<Load>),
+    /// Share files
+    #[command(after_help = EXIT_CODES)]
+    Files(Box<Load>),
+    /// Have two members talk for two seconds: whether a deployment works at all
+    #[command(after_help = EXIT_CODES)]
+    Smoke(Box<Load>),
     /// Load a relay, or another server, with one sender and many receivers and say what a delivery costs
     Fanout(Box<Fanout>),
     /// Load a focus with registered phones that call conferences, and say what a call costs
     Sip(Box<calls::cli::Sip>),
     /// Compare the relay with other servers under the same loads
     Peers(Peers),
+    /// Compare two results
+    Compare(compare::Compare),
+    /// Show a result again, or write it as a page
+    Report(Show),
+    /// Measure a server whose stalls are known, and see whether the figures are right
+    #[command(name = "selftest")]
+    SelfTest(SelfTest),
+    /// Serve a controller as one of several generators, over standard input and output
+    Agent,
     /// Run the smallest switch there can be
     #[command(hide = true)]
     Bare(Bare),
@@ -59,56 +97,20 @@ pub enum Command {
     },
 }
 
-/// A short load.
+/// A result to be shown.
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Exit codes: 0 ok, 1 a message was lost, doubled or unreadable or something failed, \
-                        2 usage, 99 a threshold was missed."
-)]
-pub struct Quick {
-    /// Conferences
-    #[arg(long, default_value_t = 4)]
-    pub rooms: usize,
-    /// Members of each, one device each
-    #[arg(long, default_value_t = 5)]
-    pub members: usize,
-    /// Messages per second over all rooms, sent at their times whatever became of earlier ones
-    #[arg(long, default_value = "50")]
-    pub rate: NonZeroU32,
-    /// How long to measure
-    #[arg(long, default_value = "10s", value_parser = units::duration)]
-    pub duration: Duration,
-    /// How long to send before measuring
-    #[arg(long, default_value = "2s", value_parser = units::duration)]
-    pub warmup: Duration,
-    /// Octets of content in a message
-    #[arg(long, default_value_t = 256)]
-    pub size: usize,
-    /// What senders and contents are drawn from; the same seed repeats the schedule
-    #[arg(long, default_value_t = 1)]
-    pub seed: u64,
-    /// What to demand, like 'p99<20ms,loss=0' (p50 p90 p99 p99.9 max, loss dup reorder undecryptable; < <= =)
-    #[arg(long)]
-    pub threshold: Option<Thresholds>,
-    /// How long to wait for late messages at the end
-    #[arg(long, default_value = "10s", value_parser = units::duration)]
-    pub patience: Duration,
-    /// How often to show progress
-    #[arg(long, default_value = "1s", value_parser = interval)]
-    pub interval: Duration,
-    /// Print one JSON object (loadtest/schema/quick-1.json) instead of the summary
-    #[arg(long)]
-    pub json: bool,
-}
-
-impl Quick {
-    fn asked(&self) -> Result<Asked, BadScenario> {
-        let Self { rooms, members, rate, duration, warmup, size, seed, .. } = *self;
-        let scenario = Scenario { rooms, members, rate, duration, warmup, size, seed };
-        let thresholds = self.threshold.clone().unwrap_or_default();
-        let (patience, interval) = (self.patience, self.interval);
-        Ok(Asked { scenario, shots: scenario.schedule()?, thresholds, patience, interval })
-    }
+pub struct Show {
+    /// What `--json` or `--save` wrote
+    result: PathBuf,
+    /// Write it as one page that needs nothing else, to a file
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+    /// Write the rows of its timeline, comma-separated, to a file
+    #[arg(long, value_name = "FILE")]
+    csv: Option<PathBuf>,
+    /// Write its latencies as an HdrHistogram log, to a file
+    #[arg(long, value_name = "FILE")]
+    hdr: Option<PathBuf>,
 }
 
 /// Does what was asked and says with which exit code to end.
@@ -121,8 +123,13 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Sip(options) => options.carry_out(),
         Command::Peers(options) => options.carry_out(),
         Command::Bare(options) => options.serve().map(|()| ExitCode::SUCCESS),
-        Command::Quick(options) => match options.asked() {
-            Ok(asked) => load(asked, options.json),
+        Command::Compare(options) => options.carry_out(),
+        Command::Report(options) => options.carry_out(),
+        Command::SelfTest(options) => options.carry_out(),
+        Command::Agent => agent(),
+        Command::Run(options) if options.list => list(),
+        command => match loaded(command) {
+            Ok((asked, options)) => load(asked, &options),
             Err(bad) => Cli::command().error(ErrorKind::ValueValidation, bad).exit(),
         },
     };
@@ -132,35 +139,73 @@ pub fn run(cli: Cli) -> ExitCode {
     })
 }
 
-#[expect(clippy::print_stdout, reason = "the result is what this command prints")]
-fn load(asked: Asked, json: bool) -> anyhow::Result<ExitCode> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let report = runtime.block_on(async {
-        tokio::select! {
-            report = quick::run(asked) => report,
-            interrupted = tokio::signal::ctrl_c() => {
-                interrupted?;
-                anyhow::bail!("interrupted")
-            }
+/// The load that a command asks for.
+fn loaded(command: Command) -> Result<(conduct::Asked, Load), String> {
+    match command {
+        Command::Quick(options) => Ok((options.quick()?, *options)),
+        Command::Soak(options) => Ok((options.soak()?, *options)),
+        Command::Mailbox(options) => Ok((options.built_in("mailbox-morning")?, *options)),
+        Command::Files(options) => Ok((options.built_in("file-day")?, *options)),
+        Command::Smoke(options) => {
+            // Two members say whether it works; how fast the machine is they do not ask.
+            let options = Load { allow_not_valid: true, ..*options };
+            Ok((options.smoke()?, options))
         }
-    });
+        Command::Churn(options) => Ok((options.asked()?, options.load)),
+        Command::Ramp(options) => Ok((options.asked()?, options.load)),
+        Command::Run(options) => Ok((options.asked()?, options.load)),
+        _ => Err("this command is no load".to_owned()),
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "the result is what this command prints")]
+fn load(asked: conduct::Asked, options: &Load) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let report = runtime.block_on(conduct::run(asked));
     // The thread that fires messages may still be asleep until its next one.
     runtime.shutdown_background();
     let report = report?;
-    if json {
+    options.output.write(&report)?;
+    if options.output.json {
         println!("{}", serde_json::to_string_pretty(&report)?);
     } else {
-        println!("{}", summary::result(&report));
+        println!("{}", crate::summary::result(&report));
     }
-    Ok(ExitCode::from(report.verdict.exit_code()))
+    let code = match report.verdict {
+        Verdict::NotValid if options.allow_not_valid => {
+            let missed = report.thresholds.iter().any(|judged| !judged.met);
+            if missed { Verdict::Missed } else { Verdict::Pass }.exit_code()
+        }
+        verdict => verdict.exit_code(),
+    };
+    Ok(ExitCode::from(code))
 }
 
-fn interval(text: &str) -> Result<Duration, String> {
-    let interval = units::duration(text)?;
-    if interval < Duration::from_millis(10) {
-        Err("at least 10ms".to_owned())
-    } else {
-        Ok(interval)
+fn agent() -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let served = runtime.block_on(crate::agent::serve());
+    runtime.shutdown_background();
+    served.map(|()| ExitCode::SUCCESS)
+}
+
+#[expect(clippy::print_stdout, reason = "the list is what was asked for")]
+fn list() -> anyhow::Result<ExitCode> {
+    for (name, _) in BUILT_IN {
+        let about = Recipe::built_in(name).map(|recipe| recipe.about).unwrap_or_default();
+        println!("{name}\n  {}\n", about.replace('\n', "\n  "));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+impl Show {
+    #[expect(clippy::print_stdout, reason = "the result is what this command prints")]
+    fn carry_out(&self) -> anyhow::Result<ExitCode> {
+        let report = output::read(&self.result)?;
+        output::write(&report, self.html.as_deref(), self.csv.as_deref(), self.hdr.as_deref())?;
+        if self.html.is_none() && self.csv.is_none() && self.hdr.is_none() {
+            println!("{}", crate::summary::result(&report));
+        }
+        Ok(ExitCode::SUCCESS)
     }
 }
 
@@ -171,15 +216,14 @@ fn complain(error: &anyhow::Error) {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
-    fn quick(arguments: &str) -> Result<Quick, ErrorKind> {
-        let arguments = ["loadtest", "quick"].into_iter().chain(arguments.split_whitespace());
-        let cli = Cli::try_parse_from(arguments).map_err(|error| error.kind())?;
-        match cli.command {
-            Command::Quick(quick) => Ok(quick),
-            other => panic!("not quick: {other:?}"),
-        }
+    fn asked(arguments: &str) -> Result<conduct::Asked, String> {
+        let arguments = ["loadtest"].into_iter().chain(arguments.split_whitespace());
+        let cli = Cli::try_parse_from(arguments).map_err(|error| error.kind().to_string())?;
+        loaded(cli.command).map(|(asked, _)| asked)
     }
 
     #[test]
@@ -189,30 +233,57 @@ mod tests {
 
     #[test]
     fn quick_without_options_takes_less_than_a_minute() {
-        let asked = quick("").unwrap().asked().unwrap();
+        let asked = asked("quick").unwrap();
 
         let longest = asked.scenario.warmup + asked.scenario.duration + asked.patience;
         assert!(longest < Duration::from_secs(30), "{asked:?}");
-        assert_eq!((asked.scenario.rooms, asked.scenario.members, asked.shots.len()), (4, 5, 600));
+        assert_eq!((asked.scenario.rooms, asked.scenario.members), (4, 5));
+        assert_eq!(asked.scenario.schedule().unwrap().len(), 600);
     }
 
     #[test]
-    fn options_are_taken() {
+    fn options_are_taken_over_those_of_the_scenario() {
         let options = "--rooms 2 --members 3 --rate 10 --duration 1.5s --warmup 0s --size 64 --seed 9 --threshold p99<20ms";
-        let asked = quick(options).unwrap().asked().unwrap();
+        let quick = asked(&format!("quick {options}")).unwrap();
+        let chat = asked(&format!("run chat-room {options} --closed --e2ee off")).unwrap();
 
-        assert_eq!((asked.scenario.rooms, asked.scenario.members, asked.scenario.seed), (2, 3, 9));
-        assert_eq!((asked.shots.len(), asked.thresholds.0.len()), (15, 1));
+        for asked in [&quick, &chat] {
+            assert_eq!(
+                (asked.scenario.rooms, asked.scenario.members, asked.scenario.seed),
+                (2, 3, 9)
+            );
+            assert_eq!(
+                (asked.scenario.schedule().unwrap().len(), asked.thresholds.0.len()),
+                (15, 1)
+            );
+        }
+        assert_eq!((quick.scenario.closed, chat.scenario.closed), (false, true));
     }
 
     #[test]
     fn what_makes_no_sense_is_a_usage_error() {
-        for bad in
-            ["--rate 0", "--rate many", "--duration 10", "--threshold p98<1ms", "--interval 1ms"]
-        {
-            assert_eq!(quick(bad).unwrap_err(), ErrorKind::ValueValidation, "{bad}");
+        for bad in [
+            "quick --rate 0",
+            "quick --rate many",
+            "quick --duration 10",
+            "quick --threshold p98<1ms",
+            "quick --interval 1ms",
+            "quick --members 1",
+            "quick --rooms 20001",
+            "ramp --factor 1",
+            "run no-such-scenario",
+        ] {
+            assert!(asked(bad).is_err(), "{bad}");
         }
-        assert_eq!(quick("--members 1").unwrap().asked().unwrap_err(), BadScenario::Alone);
+    }
+
+    #[test]
+    fn every_kind_of_load_has_a_scenario_that_makes_sense() {
+        for kind in ["quick", "ramp", "soak", "churn", "mailbox", "files", "smoke", "run mass-kick"]
+        {
+            let asked = asked(kind).unwrap_or_else(|why| panic!("{kind}: {why}"));
+            assert!(asked.scenario.schedule().is_ok(), "{kind}");
+        }
     }
 
     #[test]

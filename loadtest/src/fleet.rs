@@ -1,30 +1,31 @@
 //! Real devices on real sockets: they register, join and enter the group, then send what they are told at the time they
-//! are told, and note everything that arrives. What it means is the book's business.
+//! are told, and note everything that arrives. What it means is the book's business; those who come and go are in `guest`.
+mod guest;
+mod seat;
+
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use client::{Conference, Device, Event, Events, Level};
-use conclave::system::Directions;
+use client::{Conference, Device, Event};
 use futures_util::future::try_join_all;
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use ids::{Aor, ConferenceId};
+use ids::{Aor, DeviceId};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::{JoinSet, unconstrained};
 
-use crate::book::Note;
-use crate::live::Live;
+use crate::book::{Change, Note};
 use crate::pace::pace;
-use crate::scenario::{Contents, Place, Scenario, Shot};
+use crate::scenario::{Contents, Kind, Level, Place, Scenario, Shot};
+use crate::stage::{Share, Stage};
+use guest::Visit;
+use seat::{Joined, in_time};
 
 /// How many devices start at the same time: more only wait for one another.
 const STARTING_MAX: usize = 8;
-/// KeyPackages of a device: it is added to one group, once.
-const KEY_PACKAGES: usize = 2;
-/// The longest a device may take to start, to join, or to get the group key.
-const JOIN_SECS_MAX: u64 = 60;
 /// Messages of one sender that wait for an answer. A sender that has so many takes no more until one is answered.
 const UNDER_WAY_MAX: usize = 4096;
 /// Messages that wait for a sender that takes no more; beyond that they are dropped and the run is not valid.
@@ -36,17 +37,11 @@ const WATCH_SHARE: u32 = 20;
 
 /// All devices, everyone in their group.
 #[derive(Debug)]
-pub(crate) struct Fleet(Vec<Joined>);
-
-/// A device in its conference.
-#[derive(Debug)]
-struct Joined {
-    place: Place,
-    aor: Aor,
-    conference: Conference,
-    events: Events,
-    /// Kept: a device that is dropped is deaf.
-    device: Device,
+pub(crate) struct Fleet {
+    stage: Arc<Stage>,
+    scenario: Scenario,
+    share: Share,
+    joined: Vec<Joined>,
 }
 
 /// What every task of a run needs.
@@ -56,118 +51,157 @@ struct Hub {
     notes: mpsc::Sender<Note>,
     contents: Arc<Contents>,
     people: Arc<HashMap<Aor, Place>>,
+    kind: Kind,
+    /// The run was ended: nothing more is sent.
+    over: Arc<AtomicBool>,
 }
 
 /// A run that is going on. Dropped, it ends.
 #[derive(Debug)]
 pub(crate) struct Run {
+    over: Arc<AtomicBool>,
     _tasks: JoinSet<()>,
     _devices: Vec<Device>,
 }
 
+impl Run {
+    /// Sends nothing more.
+    pub(crate) fn end(&self) {
+        self.over.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
 impl Fleet {
-    /// Starts every device, joins its conference and waits until all members of each are in one epoch.
+    /// Starts every device of this share, joins its conference and waits until all members of each are in one epoch.
     ///
     /// # Errors
     /// A server refused, or somebody did not get the group key in time.
     pub(crate) async fn join(
-        directions: &Directions,
+        stage: &Arc<Stage>,
         scenario: &Scenario,
-        live: &Live,
+        share: Share,
+        mut tell: impl FnMut(&str),
     ) -> anyhow::Result<Self> {
         let permits = Arc::new(Semaphore::new(STARTING_MAX));
         let mut filling = JoinSet::new();
-        for room in 0..scenario.rooms {
-            let (directions, permits) = (directions.clone(), Arc::clone(&permits));
-            let members = scenario.members;
-            filling.spawn(async move { fill(&directions, &permits, room, members).await });
+        let (progress, mut seated) = mpsc::unbounded_channel();
+        let mut all = 0;
+        for room in (0..scenario.rooms).filter(|room| share.has(*room)) {
+            let (stage, permits, progress) =
+                (Arc::clone(stage), Arc::clone(&permits), progress.clone());
+            let places = inside(scenario, room);
+            all += places.len();
+            filling.spawn(async move { fill(&stage, &permits, &places, &progress).await });
         }
-        let mut joined = Vec::new();
-        while let Some(room) = filling.join_next().await {
-            joined.extend(room.context("filling a room")??);
-            live.say(&format!("{} of {} devices are in", joined.len(), scenario.places().count()));
+        drop(progress);
+        let (mut joined, mut count) = (Vec::new(), 0);
+        loop {
+            tokio::select! {
+                Some(()) = seated.recv() => {
+                    count += 1;
+                    if count % all.div_ceil(20).max(1) == 0 {
+                        tell(&format!("{count} of {all} devices are in"));
+                    }
+                }
+                room = filling.join_next() => match room {
+                    Some(room) => joined.extend(room.context("filling a room")??),
+                    None => break,
+                },
+            }
         }
         joined.sort_by_key(|joined| joined.place);
-        for seat in &mut joined {
-            agree(seat, scenario.members).await?;
+        if scenario.level == Level::Sealed {
+            for seat in &mut joined {
+                let members = inside(scenario, seat.place.room).len();
+                agree(seat, members).await?;
+            }
         }
-        Ok(Self(joined))
+        Ok(Self { stage: Arc::clone(stage), scenario: scenario.clone(), share, joined })
     }
 
     /// Starts sending, now: `start`. Everything that happens is noted. The book must be read, or the fleet waits.
-    pub(crate) fn run(
-        self,
-        scenario: &Scenario,
-        shots: Vec<Shot>,
-        start: Instant,
-        notes: &mpsc::Sender<Note>,
-    ) -> Run {
-        let people = self.0.iter().map(|joined| (joined.aor.clone(), joined.place)).collect();
+    pub(crate) fn run(self, shots: Vec<Shot>, start: Instant, notes: &mpsc::Sender<Note>) -> Run {
+        let scenario = self.scenario;
+        let everybody = scenario.everybody();
+        let people =
+            everybody.filter_map(|place| Some((self.stage.aor(place).ok()?, place))).collect();
         let hub = Hub {
             start,
             notes: notes.clone(),
-            contents: Arc::new(Contents::new(scenario)),
+            contents: Arc::new(Contents::new(&scenario)),
             people: Arc::new(people),
+            kind: scenario.kind,
+            over: Arc::new(AtomicBool::new(false)),
         };
         let (mut tasks, mut devices, mut queues) = (JoinSet::new(), Vec::new(), HashMap::new());
-        for joined in self.0 {
+        let (mut moderators, mut visiting) = (HashMap::new(), HashMap::new());
+        let under_way_max = if scenario.closed { 1 } else { UNDER_WAY_MAX };
+        for joined in self.joined {
+            let Joined { place, conference, events, device, took } = joined;
+            tasks.spawn(report_setup(took, hub.clone()));
+            let conference = Arc::new(conference);
+            if place.member >= scenario.members {
+                visiting.insert(place, (device, conference, events));
+                continue;
+            }
+            if place.member == 0 {
+                moderators.insert(place.room, Arc::clone(&conference));
+            }
+            devices.push(device);
+            tasks.spawn(listen(place, events, hub.clone()));
             let (queue, queued) = mpsc::channel(QUEUE_MAX);
-            queues.insert(joined.place, queue);
-            devices.push(joined.device);
-            tasks.spawn(listen(joined.place, joined.events, hub.clone()));
-            tasks.spawn(speak(joined.conference, queued, hub.clone()));
+            queues.insert(place, queue);
+            tasks.spawn(speak(conference, queued, under_way_max, hub.clone()));
         }
-        let watch = WATCH_MAX.min(Duration::from_secs(1) / scenario.rate.get() / WATCH_SHARE);
+        for room in (0..scenario.rooms).filter(|room| self.share.has(*room)) {
+            let Some(moderator) = moderators.get(&room) else { continue };
+            for guest in scenario.guests_of(room) {
+                let inside = visiting.remove(&guest.place);
+                let (stage, moderator) = (Arc::clone(&self.stage), Arc::clone(moderator));
+                let visit = Visit::new(stage, guest, moderator, inside, hub.clone());
+                tasks.spawn(visit.play());
+            }
+        }
+        let rate = scenario.rate_of(scenario.steps() - 1).get();
+        let watch = WATCH_MAX.min(Duration::from_secs(1) / rate / WATCH_SHARE);
+        let over = Arc::clone(&hub.over);
         tasks.spawn_blocking(move || fire(&shots, &queues, watch, &hub));
-        Run { _tasks: tasks, _devices: devices }
+        Run { over, _tasks: tasks, _devices: devices }
     }
+}
+
+/// Who is in a room before the run begins.
+fn inside(scenario: &Scenario, room: usize) -> Vec<Place> {
+    let members = (0..scenario.members).map(|member| Place { room, member });
+    let guests = scenario.guests_of(room).into_iter();
+    members
+        .chain(guests.filter(|guest| guest.act.starts_inside()).map(|guest| guest.place))
+        .collect()
 }
 
 /// Seats everyone in one room. The first makes the group, the others are let in.
 async fn fill(
-    directions: &Directions,
+    stage: &Arc<Stage>,
     permits: &Semaphore,
-    room: usize,
-    members: usize,
+    places: &[Place],
+    progress: &mpsc::UnboundedSender<()>,
 ) -> anyhow::Result<Vec<Joined>> {
-    let mut joined = vec![sit(directions, permits, Place { room, member: 0 }).await?];
-    let others = (1..members).map(|member| sit(directions, permits, Place { room, member }));
-    joined.extend(try_join_all(others).await?);
+    let Some((first, others)) = places.split_first() else { return Ok(Vec::new()) };
+    let sit = |place: Place| async move {
+        let joined = seat::sit(stage, Some(permits), place, None).await;
+        // Whoever counts may have gone; that is told elsewhere.
+        let _gone = progress.send(());
+        joined
+    };
+    let mut joined = vec![sit(*first).await?];
+    joined.extend(try_join_all(others.iter().map(|place| sit(*place))).await?);
     Ok(joined)
-}
-
-async fn sit(directions: &Directions, permits: &Semaphore, place: Place) -> anyhow::Result<Joined> {
-    let permit = permits.acquire().await.context("the fleet is gone")?;
-    let user = place.user();
-    let mut profile = directions.profile(&user)?;
-    // Nobody looks at it, and thousands would remember thousands.
-    profile.pins = client::Pins::off();
-    profile.limits.key_packages = KEY_PACKAGES;
-    let aor = profile.aor.clone();
-    let room: ConferenceId = format!("load-{}", place.room).parse().context("naming a room")?;
-    let started = in_time(Device::start(profile)).await.and_then(|result| Ok(result?));
-    let (device, _invitations) = started.with_context(|| format!("{user} starts"))?;
-    let joining =
-        in_time(Box::pin(device.join(&room, Level::Sealed))).await.and_then(|result| Ok(result?));
-    let (conference, mut events) = joining.with_context(|| format!("{user} joins {room}"))?;
-    // Those who wait for the key together are let in together.
-    drop(permit);
-    let entering = in_time(entered(&mut events)).await.and_then(|result| result);
-    entering.with_context(|| format!("{user} waits for the group key of {room}"))?;
-    Ok(Joined { place, aor, conference, events, device })
-}
-
-async fn entered(events: &mut Events) -> anyhow::Result<()> {
-    let mut unreadable = None;
-    loop {
-        match events.next().await {
-            Some(Event::Entered { .. }) => return Ok(()),
-            Some(Event::Unreadable { why }) => unreadable = Some(why),
-            Some(Event::Ended { reason }) => bail!("its seat ended: {reason} ({unreadable:?})"),
-            Some(_) => {}
-            None => bail!("its seat ended ({unreadable:?})"),
-        }
-    }
 }
 
 /// Follows the group until all members are in it.
@@ -194,11 +228,6 @@ async fn agree(seat: &mut Joined, members: usize) -> anyhow::Result<()> {
     })
 }
 
-async fn in_time<T>(work: impl Future<Output = T>) -> anyhow::Result<T> {
-    let done = tokio::time::timeout(Duration::from_secs(JOIN_SECS_MAX), work).await;
-    done.with_context(|| format!("not done within {JOIN_SECS_MAX} s"))
-}
-
 impl Hub {
     /// How much of the run has passed.
     fn now(&self) -> Duration {
@@ -210,6 +239,50 @@ impl Hub {
         match self.notes.send(note).await {
             Ok(()) => ControlFlow::Continue(()),
             Err(_closed) => ControlFlow::Break(()),
+        }
+    }
+
+    async fn change(&self, change: Change) {
+        // A run that is over takes no more notes.
+        let _over = self.note(Note::Guest(change)).await;
+    }
+
+    fn places(&self, people: &[(Aor, DeviceId)]) -> Vec<Place> {
+        people.iter().filter_map(|(aor, _)| self.people.get(aor).copied()).collect()
+    }
+
+    /// What an event means for the book.
+    fn noted(&self, receiver: Place, event: Event) -> Option<Note> {
+        let at = self.now();
+        Some(match event {
+            Event::Message(message) => {
+                let from = self.people.get(&message.from).copied();
+                Note::Heard { receiver, from, content: self.contents.read(&message.body), at }
+            }
+            Event::File(file) => {
+                let from = self.people.get(&file.from).copied();
+                Note::Heard { receiver, from, content: self.contents.read(&file.content), at }
+            }
+            Event::Advanced { added, removed, .. } => Note::Advanced {
+                receiver,
+                added: self.places(&added),
+                removed: self.places(&removed),
+                at,
+            },
+            Event::Unreadable { why } => Note::Unreadable { receiver, why },
+            Event::Removed => {
+                Note::Ended { receiver, why: "it was removed from the group".to_owned() }
+            }
+            Event::Ended { reason } => Note::Ended { receiver, why: reason },
+            Event::Entered { .. } | Event::Device { .. } | Event::Held { .. } => return None,
+        })
+    }
+}
+
+async fn report_setup(took: Vec<Note>, hub: Hub) {
+    for note in took {
+        if hub.note(note).await.is_break() {
+            return;
         }
     }
 }
@@ -226,6 +299,9 @@ fn fire(shots: &[Shot], queues: &HashMap<Place, mpsc::Sender<Shot>>, watch: Dura
         || hub.now(),
         wait,
         |shot| {
+            if hub.over.load(Ordering::Relaxed) {
+                return ControlFlow::Break(());
+            }
             let queue = queues.get(&shot.sender).expect("the schedule names seated members only");
             match queue.try_send(*shot) {
                 Ok(()) => ControlFlow::Continue(()),
@@ -241,14 +317,20 @@ fn fire(shots: &[Shot], queues: &HashMap<Place, mpsc::Sender<Shot>>, watch: Dura
     );
 }
 
-/// Sends what it is told, without waiting for answers, and notes them as they come. It holds the seat until it is ended.
-async fn speak(conference: Conference, mut queued: mpsc::Receiver<Shot>, hub: Hub) {
+/// Sends what it is told, and notes the answers as they come. It holds the seat until it is ended.
+async fn speak(
+    conference: Arc<Conference>,
+    mut queued: mpsc::Receiver<Shot>,
+    under_way_max: usize,
+    hub: Hub,
+) {
     let mut under_way = FuturesUnordered::new();
     let mut more = true;
     loop {
         let note = tokio::select! {
             biased;
-            shot = queued.recv(), if more && under_way.len() < UNDER_WAY_MAX => match shot {
+            shot = queued.recv(), if more && under_way.len() < under_way_max => match shot {
+                Some(_late) if hub.over.load(Ordering::Relaxed) => continue,
                 Some(shot) => {
                     // A message whose turn comes while the task has used up its budget would be polled after a later
                     // one: without a budget they reach the device in their order.
@@ -270,32 +352,23 @@ async fn speak(conference: Conference, mut queued: mpsc::Receiver<Shot>, hub: Hu
 }
 
 async fn say(conference: &Conference, hub: &Hub, number: u64) -> Note {
-    match conference.send("application/octet-stream", hub.contents.write(number)).await {
-        Ok(_id) => Note::Accepted { number, at: hub.now() },
+    let (kind, content) = ("application/octet-stream", hub.contents.write(number));
+    let said = match hub.kind {
+        Kind::Messages => conference.send(kind, content).await.map(drop),
+        Kind::Files => {
+            conference.send_file(&format!("load-{number}"), kind, content).await.map(drop)
+        }
+    };
+    match said {
+        Ok(()) => Note::Accepted { number, at: hub.now() },
         Err(error) => Note::Failed { number, why: error.to_string() },
     }
 }
 
 /// Notes what a device is shown.
-async fn listen(receiver: Place, mut events: Events, hub: Hub) {
+async fn listen(receiver: Place, mut events: client::Events, hub: Hub) {
     while let Some(event) = events.next().await {
-        let note = match event {
-            Event::Message(message) => {
-                let at = hub.now();
-                let from = hub.people.get(&message.from).copied();
-                Note::Heard { receiver, from, content: hub.contents.read(&message.body), at }
-            }
-            Event::Unreadable { why } => Note::Unreadable { receiver, why },
-            Event::Removed => {
-                Note::Ended { receiver, why: "it was removed from the group".to_owned() }
-            }
-            Event::Ended { reason } => Note::Ended { receiver, why: reason },
-            Event::File(_)
-            | Event::Entered { .. }
-            | Event::Advanced { .. }
-            | Event::Device { .. }
-            | Event::Held { .. } => continue,
-        };
+        let Some(note) = hub.noted(receiver, event) else { continue };
         if hub.note(note).await.is_break() {
             return;
         }

@@ -76,7 +76,7 @@
 //!
 //! let scenario = Scenario {
 //!     rooms: 1, members: 2, rate: NonZeroU32::MIN, duration: Duration::from_secs(1), warmup: Duration::ZERO,
-//!     size: 8, seed: 1,
+//!     size: 8, ..Scenario::default()
 //! };
 //! let shots = scenario.schedule()?;
 //! let sender = shots[0].sender;
@@ -91,20 +91,31 @@
 //! assert!((4000..4010).contains(&book.latency().max));
 //! # Ok::<(), loadtest::scenario::BadScenario>(())
 //! ```
+pub mod acts;
+mod agent;
 pub mod book;
 pub mod calls;
 pub mod cli;
+pub mod compare;
+pub mod conduct;
+mod engine;
+mod environment;
+pub mod export;
 pub mod fanout;
 mod fleet;
+pub mod html;
 pub mod latency;
 mod live;
+pub mod output;
 pub mod pace;
-pub mod quick;
+pub mod recipe;
 pub mod report;
 pub mod scenario;
 #[cfg(test)]
 #[path = "../tests/schema/mod.rs"]
 mod schema;
+pub mod selftest;
+mod stage;
 pub mod summary;
 pub mod threshold;
 pub mod units;

@@ -1,5 +1,5 @@
-//! What a person sees while a run goes on, on standard error: a bar on a terminal, otherwise a line for each interval.
-//! Standard output is left to the result.
+//! What a person sees while a run goes on, on standard error: a bar and a few lines on a terminal, otherwise a line for
+//! each interval. Standard output is left to the result.
 use std::io::IsTerminal;
 use std::time::Duration;
 
@@ -26,8 +26,8 @@ impl Live {
         if !std::io::stderr().is_terminal() {
             return Self::Lines;
         }
-        let bar = ProgressBar::new((scenario.warmup + scenario.duration).as_secs());
-        let style = ProgressStyle::with_template("{spinner} {wide_bar} {elapsed}\n{msg}");
+        let bar = ProgressBar::new((scenario.warmup + scenario.measured()).as_secs());
+        let style = ProgressStyle::with_template("{spinner} {wide_bar} {pos} of {len} s\n{msg}");
         bar.set_style(style.unwrap_or_else(|_bad_template| ProgressStyle::default_bar()));
         bar.enable_steady_tick(REDRAW);
         Self::Bar(bar)
@@ -41,12 +41,23 @@ impl Live {
         }
     }
 
-    /// Shows what happened in the interval that ended `at` this time of the run.
-    pub(crate) fn progress(&self, at: Duration, warmup: Duration, interval: &Interval) {
-        if let Self::Bar(bar) = self {
-            bar.set_position(at.as_secs());
+    /// Says something that stays to be read.
+    pub(crate) fn note(&self, what: &str) {
+        match self {
+            Self::Bar(bar) => bar.println(what),
+            Self::Lines => line(what),
         }
-        self.say(&summary::progress(at, warmup, interval));
+    }
+
+    /// Shows what happened in the interval that ended `at` this time of the run.
+    pub(crate) fn progress(&self, at: Duration, scenario: &Scenario, interval: &Interval) {
+        match self {
+            Self::Bar(bar) => {
+                bar.set_position(at.as_secs());
+                bar.set_message(summary::screen(at, scenario, interval));
+            }
+            Self::Lines => line(&summary::progress(at, scenario, interval)),
+        }
     }
 
     /// Makes room for the result.

@@ -6,31 +6,100 @@ use std::time::Duration;
 use bytes::{BufMut, Bytes, BytesMut};
 use rand::rngs::StdRng;
 use rand::{Rng, RngCore, SeedableRng};
+use serde::{Deserialize, Serialize};
+
+use crate::acts::Act;
 
 /// Octets of a message's own number, with which its content begins.
 const NUMBER_OCTETS: usize = 8;
 /// Octets of noise that contents are cut from, beyond the size of one.
 const NOISE_OCTETS: usize = 64 * 1024;
+/// Octets of the longest file that a device puts together in memory.
+const FILE_OCTETS_MAX: usize = 8 * 1024 * 1024;
 /// Arrivals that one run keeps books on: one octet each.
 const ARRIVALS_MAX: u64 = 200_000_000;
 
 /// What a run is made of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Scenario {
+    /// What it is called.
+    pub name: String,
     /// Conferences.
     pub rooms: usize,
-    /// Members in each, of one device each.
+    /// Members who stay, in each, of one device each. Guests come on top, by what the acts say.
     pub members: usize,
+    /// How many of them speak.
+    pub speakers: usize,
     /// Messages in a second, over all rooms.
     pub rate: NonZeroU32,
-    /// How long is measured.
+    /// How long is measured; of each step, if the rate grows.
     pub duration: Duration,
     /// How long is sent before that.
     pub warmup: Duration,
-    /// Octets of content in a message.
+    /// Octets of content in a message, or in a file.
     pub size: usize,
     /// What everything random is drawn from.
     pub seed: u64,
+    /// Protection of the rooms.
+    pub level: Level,
+    /// What is sent.
+    pub kind: Kind,
+    /// Whether a speaker waits for the answer to one message before it sends the next.
+    pub closed: bool,
+    /// Whether the rate grows.
+    pub ramp: Option<Ramp>,
+    /// What else happens.
+    pub acts: Vec<Act>,
+}
+
+/// Protection of rooms.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// Under a group key.
+    Sealed,
+    /// The relay could read it.
+    Open,
+}
+
+/// What is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// Messages.
+    Messages,
+    /// Files.
+    Files,
+}
+
+/// A rate that grows in steps.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Ramp {
+    /// Steps, the first at the rate of the scenario.
+    pub steps: u32,
+    /// By what each is above the one before.
+    pub factor: f64,
+}
+
+impl Default for Scenario {
+    fn default() -> Self {
+        Self {
+            name: "quick".to_owned(),
+            rooms: 4,
+            members: 5,
+            speakers: usize::MAX,
+            rate: NonZeroU32::MIN.saturating_add(49),
+            duration: Duration::from_secs(10),
+            warmup: Duration::from_secs(2),
+            size: 256,
+            seed: 1,
+            level: Level::Sealed,
+            kind: Kind::Messages,
+            closed: false,
+            ramp: None,
+            acts: Vec::new(),
+        }
+    }
 }
 
 /// Why a scenario makes no sense.
@@ -43,8 +112,17 @@ pub enum BadScenario {
     #[error("--members must be at least 2: a message needs somebody to reach")]
     Alone,
     /// A size that a message cannot have.
-    #[error("--size must be {NUMBER_OCTETS} to {} octets", client::session::MESSAGE_OCTETS_MAX)]
-    Size,
+    #[error("--size must be {NUMBER_OCTETS} to {0} octets")]
+    Size(usize),
+    /// Nobody to speak.
+    #[error("--speakers must be at least 1")]
+    Mute,
+    /// A rate that does not grow.
+    #[error("a ramp needs 1 to 100 steps and a factor above 1 and at most 100")]
+    Ramp,
+    /// An act that cannot be played.
+    #[error("act {0}: {1}")]
+    Act(usize, &'static str),
     /// Nothing would be measured.
     #[error("--duration is too short for a single message at this --rate")]
     Short,
@@ -66,14 +144,16 @@ pub struct Shot {
     pub sender: Place,
     /// Whether it counts in the measurements; what is sent while warming up does not.
     pub measured: bool,
+    /// The step of the ramp that it belongs to, from 0; without one, 0.
+    pub step: usize,
 }
 
 /// A member of a room.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Place {
     /// The room, from 0.
     pub room: usize,
-    /// The member in it, from 0.
+    /// The member in it, from 0. Guests are counted on behind those who stay.
     pub member: usize,
 }
 
@@ -86,29 +166,89 @@ impl Place {
 }
 
 impl Scenario {
-    /// Every message of the run: evenly spaced, rooms in turns, the sender drawn.
+    /// Every message of the run: evenly spaced, rooms in turns, the sender drawn from those who speak.
     ///
     /// # Errors
     /// The scenario makes no sense.
     pub fn schedule(&self) -> Result<Vec<Shot>, BadScenario> {
         self.check()?;
         let mut rng = StdRng::seed_from_u64(self.seed);
-        let warming = self.messages_in(self.warmup);
-        let total = warming + self.messages_in(self.duration);
-        let rooms = (0..self.rooms).cycle();
-        let shots = (0..total).zip(rooms).map(|(number, room)| Shot {
-            number,
-            at: self.offset(number),
-            sender: Place { room, member: rng.random_range(0..self.members) },
-            measured: number >= warming,
-        });
-        Ok(shots.collect())
+        let mut shots = Vec::new();
+        let mut rooms = (0..self.rooms).cycle();
+        let speakers = self.speakers.min(self.members);
+        for part in self.parts() {
+            for index in 0..part.messages {
+                let room = rooms.next().unwrap_or_default();
+                shots.push(Shot {
+                    number: shots.len() as u64,
+                    at: part.from + offset(index, part.rate),
+                    sender: Place { room, member: rng.random_range(0..speakers) },
+                    measured: part.step.is_some(),
+                    step: part.step.unwrap_or_default(),
+                });
+            }
+        }
+        Ok(shots)
     }
 
-    /// All members of all rooms.
+    /// All members who stay.
     pub fn places(&self) -> impl Iterator<Item = Place> + use<> {
         let (rooms, members) = (self.rooms, self.members);
         (0..rooms).flat_map(move |room| (0..members).map(move |member| Place { room, member }))
+    }
+
+    /// Guests of each room.
+    #[must_use]
+    pub fn guests(&self) -> usize {
+        self.acts.iter().map(|act| act.who).sum()
+    }
+
+    /// Everybody: those who stay and the guests, room by room.
+    pub fn everybody(&self) -> impl Iterator<Item = Place> + use<> {
+        let (rooms, all) = (self.rooms, self.members + self.guests());
+        (0..rooms).flat_map(move |room| (0..all).map(move |member| Place { room, member }))
+    }
+
+    /// How long is measured, over all steps.
+    #[must_use]
+    pub fn measured(&self) -> Duration {
+        self.duration * self.steps()
+    }
+
+    /// Steps of the rate; 1 if it does not grow.
+    #[must_use]
+    pub fn steps(&self) -> u32 {
+        self.ramp.map_or(1, |ramp| ramp.steps)
+    }
+
+    /// The rate of a step.
+    #[must_use]
+    pub fn rate_of(&self, step: u32) -> NonZeroU32 {
+        let Some(ramp) = self.ramp else { return self.rate };
+        let rate = f64::from(self.rate.get()) * ramp.factor.powf(f64::from(step));
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "clamped to what fits"
+        )]
+        let rate = rate.round().clamp(1.0, 1e9) as u32;
+        NonZeroU32::new(rate).unwrap_or(NonZeroU32::MIN)
+    }
+
+    fn parts(&self) -> Vec<Part> {
+        let part = |step: Option<usize>, from: Duration, rate: NonZeroU32, time: Duration| Part {
+            step,
+            from,
+            rate,
+            messages: messages_in(time, rate),
+        };
+        let mut parts = vec![part(None, Duration::ZERO, self.rate, self.warmup)];
+        for step in 0..self.steps() {
+            let from = self.warmup + self.duration * step;
+            let number = usize::try_from(step).unwrap_or_default();
+            parts.push(part(Some(number), from, self.rate_of(step), self.duration));
+        }
+        parts
     }
 
     fn check(&self) -> Result<(), BadScenario> {
@@ -118,30 +258,57 @@ impl Scenario {
         if self.members < 2 {
             return Err(BadScenario::Alone);
         }
-        if !(NUMBER_OCTETS..=client::session::MESSAGE_OCTETS_MAX).contains(&self.size) {
-            return Err(BadScenario::Size);
+        if self.speakers == 0 {
+            return Err(BadScenario::Mute);
         }
-        if self.messages_in(self.duration) == 0 {
+        let size_max = match self.kind {
+            Kind::Messages => client::session::MESSAGE_OCTETS_MAX,
+            Kind::Files => FILE_OCTETS_MAX,
+        };
+        if !(NUMBER_OCTETS..=size_max).contains(&self.size) {
+            return Err(BadScenario::Size(size_max));
+        }
+        let grows = |ramp: Ramp| {
+            (1..=100).contains(&ramp.steps) && ramp.factor > 1.0 && ramp.factor <= 100.0
+        };
+        if self.ramp.is_some_and(|ramp| !grows(ramp)) {
+            return Err(BadScenario::Ramp);
+        }
+        for (number, act) in self.acts.iter().enumerate() {
+            act.check().map_err(|why| BadScenario::Act(number + 1, why))?;
+        }
+        if messages_in(self.duration, self.rate) == 0 {
             return Err(BadScenario::Short);
         }
-        let messages = self.messages_in(self.warmup) + self.messages_in(self.duration);
+        let messages: u64 =
+            self.parts().iter().map(|part| part.messages).fold(0, u64::saturating_add);
         let arrivals = messages.saturating_mul(self.members as u64);
         if arrivals > ARRIVALS_MAX {
             return Err(BadScenario::Many(arrivals));
         }
         Ok(())
     }
+}
 
-    /// How many messages are sent in so long.
-    fn messages_in(&self, time: Duration) -> u64 {
-        let messages = time.as_nanos() * u128::from(self.rate.get()) / 1_000_000_000;
-        u64::try_from(messages).unwrap_or(u64::MAX / 2)
-    }
+/// Messages at one rate.
+#[derive(Clone, Copy, Debug)]
+struct Part {
+    /// The step; none while warming up.
+    step: Option<usize>,
+    from: Duration,
+    rate: NonZeroU32,
+    messages: u64,
+}
 
-    fn offset(&self, number: u64) -> Duration {
-        let nanos = u128::from(number) * 1_000_000_000 / u128::from(self.rate.get());
-        Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
-    }
+/// How many messages are sent in so long.
+fn messages_in(time: Duration, rate: NonZeroU32) -> u64 {
+    let messages = time.as_nanos() * u128::from(rate.get()) / 1_000_000_000;
+    u64::try_from(messages).unwrap_or(u64::MAX / 2)
+}
+
+fn offset(number: u64, rate: NonZeroU32) -> Duration {
+    let nanos = u128::from(number) * 1_000_000_000 / u128::from(rate.get());
+    Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
 }
 
 /// The content of every message: its number, then noise that follows from the number. An arrival is compared with it
@@ -199,7 +366,30 @@ pub(crate) mod tests {
             warmup: Duration::from_secs(1),
             size: 64,
             seed: 7,
+            ..Scenario::default()
         }
+    }
+
+    #[test]
+    fn a_ramp_offers_more_in_each_step() {
+        let ramp = Some(Ramp { steps: 3, factor: 1.5 });
+
+        let shots = Scenario { ramp, ..scenario() }.schedule().unwrap();
+
+        let of = |step| shots.iter().filter(|shot| shot.measured && shot.step == step).count();
+        assert_eq!([of(0), of(1), of(2)], [1000, 1500, 2250]);
+        assert!(
+            shots.windows(2).all(|two| two[0].at < two[1].at && two[0].number + 1 == two[1].number)
+        );
+        let bad = Scenario { ramp: Some(Ramp { steps: 3, factor: 1.0 }), ..scenario() };
+        assert_eq!(bad.schedule(), Err(BadScenario::Ramp));
+    }
+
+    #[test]
+    fn only_speakers_speak() {
+        let shots = Scenario { speakers: 1, ..scenario() }.schedule().unwrap();
+
+        assert!(shots.iter().all(|shot| shot.sender.member == 0));
     }
 
     #[test]
@@ -253,8 +443,14 @@ pub(crate) mod tests {
         let cases = [
             (Scenario { rooms: 0, ..scenario() }, BadScenario::NoRooms),
             (Scenario { members: 1, ..scenario() }, BadScenario::Alone),
-            (Scenario { size: 7, ..scenario() }, BadScenario::Size),
-            (Scenario { size, ..scenario() }, BadScenario::Size),
+            (
+                Scenario { size: 7, ..scenario() },
+                BadScenario::Size(client::session::MESSAGE_OCTETS_MAX),
+            ),
+            (
+                Scenario { size, ..scenario() },
+                BadScenario::Size(client::session::MESSAGE_OCTETS_MAX),
+            ),
             (Scenario { duration: Duration::from_millis(9), ..scenario() }, BadScenario::Short),
         ];
         for (scenario, why) in cases {

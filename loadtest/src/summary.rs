@@ -3,63 +3,153 @@ use std::time::Duration;
 
 use crate::book::Interval;
 use crate::latency::Figures;
-use crate::report::{Report, Verdict};
+use crate::report::{Report, Step, Verdict};
+use crate::scenario::{Kind, Level, Scenario};
 use crate::units::{grouped, millis};
 
 /// The result of a run.
 #[must_use]
 pub fn result(report: &Report) -> String {
-    let mut lines = vec![ran(report), rate(report), arrivals(report)];
-    lines.push(format!("latency e2e   {}   (from intended start)", latency(&report.latency_us)));
+    let mut lines = vec![ran(report)];
+    lines.extend(report.scenario.acts.iter().map(|act| format!("act           {act}")));
+    lines.extend([rate(report), arrivals(report)]);
+    lines.push(format!("latency e2e   {}   ({})", latency(&report.latency_us), origin(report)));
+    lines.extend(report.measures.iter().map(|(name, of)| {
+        format!("{name:<13} {}   ({} x {})", latency(&of.us), grouped(of.us.count), of.about)
+    }));
+    lines.extend(guests(report));
+    if report.steps.len() > 1 {
+        lines.extend(report.steps.iter().map(step));
+        lines.push(match report.knee {
+            Some(knee) => {
+                format!("knee          {knee:.0} msg/s is the most that was carried without strain")
+            }
+            None => "knee          none: the first step was too much".to_owned(),
+        });
+    }
     lines.push(generator(report));
     lines.extend(report.servers.iter().map(|server| {
         let mib = |octets: u64| octets >> 20;
         format!(
-            "{:<13} {} ms CPU, {:.1} us a delivery   memory {} MiB (most {} MiB)",
+            "{:<13} {} ms CPU, {:.1} us a delivery   memory {} MiB (most {} MiB, grew {} KiB)",
             server.name,
             grouped(server.cpu_ms),
             server.cpu_us_per_delivery,
             mib(server.rss_octets),
             mib(server.rss_octets_max),
+            server.rss_growth_octets / 1024,
         )
     }));
+    if report.rooms.clean < report.rooms.count {
+        lines.push(format!(
+            "rooms         {} of {} without a fault",
+            report.rooms.clean, report.rooms.count
+        ));
+    }
+    lines.extend(report.notes.iter().map(|note| format!("note          {note}")));
     lines.extend(report.generator.why.iter().map(|why| format!("NOT VALID     {why}")));
     lines.push(verdict(report));
     lines.join("\n")
 }
 
-/// What happened in an interval that ended `at` this time of the run.
+/// What happened in an interval that ended `at` this time of the run, in one line.
 #[must_use]
-pub fn progress(at: Duration, warmup: Duration, interval: &Interval) -> String {
-    let latency = if at <= warmup {
-        "warming up".to_owned()
-    } else {
-        let figures = &interval.latency;
-        let [p50, p99, max] = [figures.p50, figures.p99, figures.max].map(millis);
-        format!("p50 {p50} ms  p99 {p99}  max {max}")
-    };
+pub fn progress(at: Duration, scenario: &Scenario, interval: &Interval) -> String {
     format!(
-        "{:>4} s  sent {}  accepted {}  arrived {}  under way {}  errors {}  {latency}",
+        "{:>4} s  sent {}  accepted {}  arrived {}  under way {}  errors {}  {}",
         at.as_secs(),
         grouped(interval.sent),
         grouped(interval.accepted),
         grouped(interval.heard),
         grouped(interval.owed),
         interval.errors,
+        measured(at, scenario, interval),
     )
+}
+
+/// The same for a terminal, in three lines.
+#[must_use]
+pub fn screen(at: Duration, scenario: &Scenario, interval: &Interval) -> String {
+    let lag = Duration::from_micros(interval.lag.p99);
+    let health = if interval.lag.p99 * 10 > interval.latency.p99 && at > scenario.warmup {
+        "LATE: latency is not valid"
+    } else {
+        "OK"
+    };
+    format!(
+        "sent {}  accepted {}  arrived {}  under way {}  errors {}\nlatency {}\ngenerator lag p99 {lag:?}  {health}",
+        grouped(interval.sent),
+        grouped(interval.accepted),
+        grouped(interval.heard),
+        grouped(interval.owed),
+        interval.errors,
+        measured(at, scenario, interval),
+    )
+}
+
+fn measured(at: Duration, scenario: &Scenario, interval: &Interval) -> String {
+    if at <= scenario.warmup {
+        return "warming up".to_owned();
+    }
+    let figures = &interval.latency;
+    let [p50, p99, max] = [figures.p50, figures.p99, figures.max].map(millis);
+    format!("p50 {p50} ms  p99 {p99}  max {max}")
+}
+
+fn origin(report: &Report) -> &'static str {
+    if report.scenario.open_loop {
+        "from intended start"
+    } else {
+        "CLOSED loop: from when it was sent"
+    }
+}
+
+fn step(step: &Step) -> String {
+    let strain =
+        step.strain.as_deref().map_or(String::new(), |strain| format!("   STRAIN: {strain}"));
+    format!(
+        "step          offered {:.0}/s  achieved {:.1}/s  {:.0} deliveries/s  {}{strain}",
+        step.offered,
+        step.achieved,
+        step.deliveries,
+        latency(&step.latency_us)
+    )
+}
+
+fn guests(report: &Report) -> Option<String> {
+    let guests = &report.guests;
+    (report.scenario.guests > 0).then(|| {
+        format!(
+            "guests        came {}  went {}  removed {}  cut off {}  shown {}  unreadable {}  missed while away {}",
+            guests.entered,
+            guests.went,
+            guests.kicked,
+            guests.seats_lost,
+            grouped(guests.heard),
+            grouped(guests.unreadable),
+            grouped(guests.missed),
+        )
+    })
 }
 
 fn ran(report: &Report) -> String {
     let (scenario, environment) = (&report.scenario, &report.environment);
+    let word = |it: bool, yes: &'static str, no: &'static str| if it { yes } else { no };
+    let agents =
+        if scenario.agents > 1 { format!("  {} agents", scenario.agents) } else { String::new() };
     format!(
-        "loadtest quick  {} rooms x {} members  open {} msg/s  {} s (+{} s warm-up)  {} octets  e2ee on  tls  seed {}\n\
+        "loadtest {}  {} rooms x {} members  {} {} {}/s  {} s (+{} s warm-up)  {} octets  e2ee {}  tls  seed {}{agents}\n\
          {} build {} on {} CPUs, everyone had joined after {} ms",
+        scenario.name,
         scenario.rooms,
         scenario.members,
+        word(scenario.open_loop, "open", "CLOSED"),
         report.rate.offered,
+        word(scenario.kind == Kind::Messages, "msg", "files"),
         scenario.duration_secs,
         scenario.warmup_secs,
         scenario.size_octets,
+        word(scenario.level == Level::Sealed, "on", "off"),
         scenario.seed,
         environment.profile,
         environment.version,
@@ -72,7 +162,7 @@ fn rate(report: &Report) -> String {
     let (sent, rate) = (&report.messages, &report.rate);
     format!(
         "offered {} ({:.1}/s)  sent {}  accepted {} ({:.1}/s)  failed {}  unanswered {}",
-        grouped(sent.scheduled),
+        grouped(sent.scheduled - sent.cut),
         rate.offered,
         grouped(sent.sent),
         grouped(sent.accepted),
@@ -85,7 +175,7 @@ fn rate(report: &Report) -> String {
 fn arrivals(report: &Report) -> String {
     let counts = &report.deliveries;
     format!(
-        "delivered {}/{}  lost {}  dup {}  corrupt {}  misdelivered {}  undecryptable {}  reorder {}",
+        "delivered {}/{}  lost {}  dup {}  corrupt {}  misdelivered {}  undecryptable {}  leaked {}  reorder {}  ({:.0}/s)",
         grouped(counts.delivered),
         grouped(counts.expected),
         counts.lost,
@@ -93,7 +183,9 @@ fn arrivals(report: &Report) -> String {
         counts.corrupt,
         counts.misdelivered,
         counts.undecryptable,
+        counts.leaked,
         counts.reordered,
+        report.rate.deliveries,
     )
 }
 
@@ -126,6 +218,9 @@ fn verdict(report: &Report) -> String {
         Verdict::Pass if words.is_empty() => {
             words.push("PASS everything arrived, once and unchanged".to_owned());
         }
+        Verdict::NotValid => {
+            words.push("NOT VALID: nothing can be concluded about the system's latency".to_owned());
+        }
         Verdict::Pass | Verdict::Missed => {}
     }
     words.join("  ")
@@ -144,11 +239,12 @@ mod tests {
 loadtest quick  2 rooms x 3 members  open 100 msg/s  10 s (+1 s warm-up)  64 octets  e2ee on  tls  seed 7
 debug build 0.1.0 on 2 CPUs, everyone had joined after 700 ms
 offered 1 100 (100.0/s)  sent 1 100  accepted 1 100 (100.0/s)  failed 0  unanswered 0
-delivered 2 200/2 200  lost 0  dup 0  corrupt 0  misdelivered 0  undecryptable 0  reorder 0
+delivered 2 200/2 200  lost 0  dup 0  corrupt 0  misdelivered 0  undecryptable 0  leaked 0  reorder 0  (200/s)
 latency e2e   p50 5.0 ms  p90 5.0  p99 5.0  p99.9 5.0  max 5.0   (from intended start)
 generator     cpu 31 %  machine idle 40 %  lag p99 80µs  dropped 0  OK
-mrfc          10 ms CPU, 5.0 us a delivery   memory 50 MiB (most 60 MiB)
-mrfp          240 ms CPU, 120.0 us a delivery   memory 50 MiB (most 60 MiB)
+mrfc          10 ms CPU, 5.0 us a delivery   memory 50 MiB (most 60 MiB, grew 0 KiB)
+mrfp          240 ms CPU, 120.0 us a delivery   memory 50 MiB (most 60 MiB, grew 0 KiB)
+note          a debug build: its figures say nothing about a deployment
 PASS p99<20ms  PASS loss=0";
         assert_eq!(text, expected);
     }
@@ -180,7 +276,8 @@ PASS p99<20ms  PASS loss=0";
     fn progress_shows_latencies_once_warm() {
         let interval =
             Interval { sent: 50, accepted: 49, heard: 200, owed: 4, ..Interval::default() };
-        let at = |secs| progress(Duration::from_secs(secs), Duration::from_secs(2), &interval);
+        let scenario = Scenario { warmup: Duration::from_secs(2), ..Scenario::default() };
+        let at = |secs| progress(Duration::from_secs(secs), &scenario, &interval);
 
         assert_eq!(
             at(2),

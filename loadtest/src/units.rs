@@ -26,6 +26,26 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(number * seconds).map_err(|_too_long| bad())
 }
 
+/// Reads a number of octets: `4096`, `64KiB`, `3MiB`, `1GiB`.
+///
+/// # Errors
+/// What is wrong with it, for a person.
+pub fn octets(text: &str) -> Result<u64, String> {
+    let bad = || format!("{text:?} is no number of octets: write it like 4096, 64KiB or 3MiB");
+    let text = text.trim();
+    let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(split);
+    let shift = match unit.trim() {
+        "" | "B" => 0,
+        "KiB" => 10,
+        "MiB" => 20,
+        "GiB" => 30,
+        _ => return Err(bad()),
+    };
+    let number: u64 = number.parse().map_err(|_not_a_number| bad())?;
+    number.checked_mul(1 << shift).ok_or_else(bad)
+}
+
 /// Microseconds as milliseconds, for a person.
 #[must_use]
 pub fn millis(micros: u64) -> String {
@@ -72,6 +92,15 @@ mod tests {
         for text in ["", "20", "ms", "-1s", "1.2.3s", "5 parsecs", "1e9s", "999999999999999999999h"]
         {
             assert!(duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn octets_are_read_in_every_unit() {
+        let read: Vec<_> = ["7", "64KiB", "3 MiB", "1GiB"].map(octets).into();
+        assert_eq!(read, [Ok(7), Ok(65_536), Ok(3 << 20), Ok(1 << 30)]);
+        for text in ["", "KiB", "1kB", "1ms", "-1", "99999999999GiB"] {
+            assert!(octets(text).is_err(), "{text}");
         }
     }
 

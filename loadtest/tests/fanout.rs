@@ -5,7 +5,17 @@ use std::process::{Command, Output};
 use serde_json::Value;
 
 fn fanout(arguments: &[&str]) -> (Output, Value) {
-    let small = ["fanout", "--receivers", "5", "--messages", "200", "--warmup", "0s", "--json"];
+    let small = [
+        "fanout",
+        "--receivers",
+        "5",
+        "--messages",
+        "200",
+        "--warmup",
+        "0s",
+        "--json",
+        "--allow-not-valid",
+    ];
     let mut command = Command::new(env!("CARGO_BIN_EXE_loadtest"));
     let output = command.args(small).args(arguments).output().unwrap();
     let json = serde_json::from_slice(&output.stdout);

@@ -7,6 +7,7 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::os::fd::AsRawFd;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use memchr::memmem;
@@ -34,6 +35,32 @@ pub struct Bare {
     /// Do this to the hundredth frame for the first receiver
     #[arg(long, value_enum)]
     plant: Option<Plant>,
+    /// Do nothing for so long, from time to time
+    #[arg(long, requires = "stall_every", value_parser = crate::units::duration)]
+    stall: Option<Duration>,
+    /// From the start of one stall to that of the next
+    #[arg(long, requires = "stall", value_parser = crate::units::duration)]
+    stall_every: Option<Duration>,
+}
+
+/// When the switch does nothing, on purpose, so that what a generator measures is known beforehand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stalls {
+    /// How long.
+    pub time: Duration,
+    /// From the start of one to the start of the next. The first begins after the rest of such a period.
+    pub every: Duration,
+}
+
+impl Stalls {
+    /// How long it still does nothing, so long after its start.
+    #[must_use]
+    pub fn left(self, since: Duration) -> Duration {
+        let nanos = since.as_nanos() % self.every.as_nanos().max(1);
+        let into = Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
+        let working = self.every.saturating_sub(self.time);
+        if into < working { Duration::ZERO } else { self.every - into }
+    }
 }
 
 /// A fault on purpose.
@@ -69,7 +96,9 @@ impl Bare {
             drop(io::copy(&mut io::stdin(), &mut io::sink()));
             std::process::exit(0);
         });
-        Switch { peers: Vec::new(), plant: self.plant, frames: 0 }.run(&listener, tls.as_ref())
+        let stalls = self.stall.zip(self.stall_every).map(|(time, every)| Stalls { time, every });
+        let switch = Switch { peers: Vec::new(), plant: self.plant, frames: 0, stalls };
+        { switch }.run(&listener, tls.as_ref())
     }
 }
 
@@ -85,6 +114,7 @@ struct Switch {
     peers: Vec<Option<Peer>>,
     plant: Option<Plant>,
     frames: u64,
+    stalls: Option<Stalls>,
 }
 
 /// Where a frame's start line ends, where its path lines end, and where it ends itself.
@@ -117,8 +147,13 @@ impl Switch {
         let (mut events, mut buffer) = (Events::with_capacity(1024), vec![0; READ_OCTETS]);
         let fd = listener.as_raw_fd();
         poll.registry().register(&mut SourceFd(&fd), LISTENER, Interest::READABLE)?;
+        let start = service::clock::now();
         loop {
             poll.poll(&mut events, None)?;
+            if let Some(stalls) = self.stalls {
+                let since = service::clock::now().saturating_duration_since(start);
+                std::thread::sleep(stalls.left(since));
+            }
             for event in &events {
                 if event.token() == LISTENER {
                     while let Ok((socket, _)) = listener.accept() {

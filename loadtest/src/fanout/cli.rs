@@ -10,12 +10,14 @@ use super::drive::Until;
 use super::msrp::Answer;
 use super::server::{Against, Setup};
 use super::{Asked, run};
+use crate::report::NOT_VALID;
 use crate::units;
 
 /// One sender, many receivers.
 #[derive(Clone, Debug, Args)]
 #[command(
-    after_help = "Exit codes: 0 ok, 1 something was lost, doubled, changed or failed, 2 usage."
+    after_help = "Exit codes: 0 ok, 1 something was lost, doubled, changed or failed, 2 usage, \
+                  3 not valid: the generator was late itself."
 )]
 pub struct Fanout {
     /// The server to load
@@ -66,6 +68,9 @@ pub struct Fanout {
     /// Another executable of the relay, such as that of an earlier commit
     #[arg(long)]
     pub relay: Option<PathBuf>,
+    /// End with 0 also if the generator was the bottleneck
+    #[arg(long)]
+    pub allow_not_valid: bool,
     /// Print one JSON object instead of the summary
     #[arg(long)]
     pub json: bool,
@@ -83,6 +88,7 @@ impl Fanout {
                 shards: self.shards,
                 plain: self.plain,
                 plant: self.plant,
+                stalls: None,
             },
             receivers: whole(self.receivers),
             octets: whole(self.octets),
@@ -110,7 +116,11 @@ impl Fanout {
         } else {
             println!("{report}");
         }
-        Ok(if report.broken.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        Ok(match (report.broken.is_empty(), report.not_valid.is_some() && !self.allow_not_valid) {
+            (false, _) => ExitCode::FAILURE,
+            (true, true) => ExitCode::from(NOT_VALID),
+            (true, false) => ExitCode::SUCCESS,
+        })
     }
 }
 

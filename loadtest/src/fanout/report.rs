@@ -64,6 +64,8 @@ pub struct Report {
     pub rss_max: u64,
     /// Resident octets every quarter of a second from the end of the warm-up on.
     pub rss: Vec<u64>,
+    /// Why the latencies are the generator's own and not the server's, if they are.
+    pub not_valid: Option<String>,
     /// What is wrong. Empty is good.
     pub broken: Vec<String>,
 }
@@ -108,6 +110,7 @@ impl Report {
             messages_per_write: quotient(float(ran.counts.sent), float(ran.writes)),
             latency_us: ran.latency,
             lag_us: ran.lag,
+            not_valid: asked.rate.and_then(|_| not_valid(&ran.latency, &ran.lag)),
             rss_empty: memory.empty,
             rss_per_connection: memory.seated.saturating_sub(memory.empty) / connections,
             rss_max: after.server.rss_octets_max,
@@ -118,6 +121,13 @@ impl Report {
             rss: ran.rss,
         }
     }
+}
+
+/// In an open loop the generator must not be late by more than a tenth of what it measures.
+fn not_valid(latency: &Figures, lag: &Figures) -> Option<String> {
+    (lag.p99 * 10 > latency.p99).then(|| {
+        format!("the generator was late: lag p99 {} us, measured p99 {} us", lag.p99, latency.p99)
+    })
 }
 
 fn broken(counts: &Counts, accepted: u64, asked: &Asked) -> Vec<String> {
@@ -221,6 +231,7 @@ impl fmt::Display for Report {
             f,
             "  checked    {sent} sent, {delivered} delivered, {lost} lost, {duplicated} doubled, {corrupt} corrupt"
         )?;
+        self.not_valid.iter().try_for_each(|why| write!(f, "\nNOT VALID {why}"))?;
         self.broken.iter().try_for_each(|what| write!(f, "\nFAIL {what}"))
     }
 }

@@ -197,6 +197,7 @@ impl Row {
                 shards: who.shards,
                 plain: self.plain,
                 plant: None,
+                stalls: None,
             },
             receivers: self.receivers,
             octets: self.octets,

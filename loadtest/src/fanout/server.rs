@@ -13,7 +13,7 @@ use serde::Serialize;
 use service::tls::{DevCa, IdentityFiles};
 use tempfile::TempDir;
 
-use super::bare::Plant;
+use super::bare::{Plant, Stalls};
 use super::line::SERVER_NAME;
 
 /// The longest a server may take until it listens.
@@ -80,6 +80,8 @@ pub struct Setup {
     pub plain: bool,
     /// A fault of the bare switch, to see it found.
     pub plant: Option<Plant>,
+    /// When the bare switch does nothing.
+    pub stalls: Option<Stalls>,
 }
 
 /// A running server.
@@ -181,6 +183,10 @@ impl Made<'_> {
             }
             if let Some(value) = self.setup.plant.and_then(|plant| plant.to_possible_value()) {
                 command.args(["--plant", value.get_name()]);
+            }
+            if let Some(Stalls { time, every }) = self.setup.stalls {
+                let ms = |time: Duration| format!("{}ms", time.as_millis());
+                command.args(["--stall", &ms(time), "--stall-every", &ms(every)]);
             }
             return Ok(());
         }

@@ -1,8 +1,12 @@
 //! The verdict, the generator's look at itself, and the JSON against its schema.
+use std::time::Duration;
+
 use super::*;
-use crate::book::Note;
+use crate::book::{Book, Note};
 use crate::scenario::tests::scenario;
 use crate::scenario::{Place, Shot};
+use crate::threshold::Thresholds;
+use crate::usage::Usage;
 use serde_json::Value;
 
 const LATE: Duration = Duration::from_millis(5);
@@ -59,35 +63,62 @@ fn others(shot: &Shot) -> impl Iterator<Item = Place> + use<> {
     scenario().places().filter(move |place| place.room == sender.room && *place != sender)
 }
 
-fn observed() -> Observed {
-    let used = |name, ms: u64| {
-        let after = Usage {
-            cpu: Duration::from_millis(ms + 100),
-            rss_octets: 50 << 20,
-            rss_octets_max: 60 << 20,
-        };
-        Used { name, before: Usage { cpu: Duration::from_millis(100), ..after }, after }
+pub(crate) fn observed() -> Observed {
+    let usage = |ms: u64| Usage {
+        cpu: Duration::from_millis(ms),
+        rss_octets: 50 << 20,
+        rss_octets_max: 60 << 20,
+    };
+    let used = |name: &str, ms: u64| Used {
+        name: name.into(),
+        before: usage(100),
+        after: usage(ms + 100),
+    };
+    let sample = |secs: u64| Sample {
+        at: Duration::from_secs(secs),
+        processes: [("loadtest", 300), ("mrfc", 1), ("mrfp", 24)]
+            .map(|(name, ms)| (name.to_owned(), usage(ms * secs)))
+            .to_vec(),
     };
     Observed {
         environment: Environment {
-            version: "0.1.0",
-            profile: "debug",
+            version: "0.1.0".into(),
+            profile: "debug".into(),
             cpus: 2,
+            cpu_model: "Fast".into(),
             kernel: "6.1".into(),
+            began: "2026-11-21T09:00:00Z".into(),
+            command: "loadtest quick".into(),
         },
-        generator: used("loadtest", 3100),
+        generators: vec![Generation {
+            cpu: Duration::from_millis(3100),
+            time: Duration::from_secs(10),
+            idle_percent: 40,
+            cpus: 2,
+        }],
         servers: vec![used("mrfc", 10), used("mrfp", 240)],
-        idle_percent: 40,
-        measuring: Duration::from_secs(10),
+        samples: (0..12).map(sample).collect(),
         setup: Duration::from_millis(700),
         elapsed: Duration::from_secs(13),
+        interrupted: false,
+        own_system: false,
     }
 }
 
 pub(crate) fn report(plant: Plant, thresholds: &str) -> Report {
+    judged(plant, thresholds, &observed())
+}
+
+fn judged(plant: Plant, thresholds: &str, observed: &Observed) -> Report {
     let thresholds =
         if thresholds.is_empty() { Thresholds::default() } else { thresholds.parse().unwrap() };
-    Report::new(&scenario(), &book(plant), &observed(), &thresholds)
+    Report::new(&scenario(), book(plant).part(), observed, &thresholds, Limit::First)
+}
+
+fn with_idle(idle_percent: u64) -> Observed {
+    let mut observed = observed();
+    observed.generators[0].idle_percent = idle_percent;
+    observed
 }
 
 #[test]
@@ -125,25 +156,21 @@ fn a_generator_that_was_late_makes_the_result_not_valid() {
 
     assert!(near.generator.valid, "{:?}", near.generator);
     assert!(!late.generator.valid && late.generator.why.len() == 1, "{:?}", late.generator);
-    assert_eq!(late.verdict, Verdict::Missed, "a latency that is not valid meets nothing");
+    assert!(!late.thresholds[0].met, "a latency that is not valid meets nothing");
+    assert_eq!((late.verdict, late.verdict.exit_code()), (Verdict::NotValid, 3));
+    assert!(late.broken[0].contains("the generator was late"), "{:?}", late.broken);
 }
 
 #[test]
 fn a_machine_without_a_free_cpu_makes_the_result_not_valid() {
-    let valid = |idle_percent| {
-        let observed = Observed { idle_percent, ..observed() };
-        Report::new(&scenario(), &book(Plant::Nothing), &observed, &Thresholds::default())
-            .generator
-            .valid
-    };
+    let valid = |idle_percent| judged(Plant::Nothing, "", &with_idle(idle_percent)).generator.valid;
 
     assert_eq!((valid(10), valid(9)), (true, false));
 }
 
 #[test]
 fn the_machine_is_not_more_idle_than_generator_and_servers_left_it() {
-    let observed = Observed { idle_percent: 95, ..observed() };
-    let report = Report::new(&scenario(), &book(Plant::Nothing), &observed, &Thresholds::default());
+    let report = judged(Plant::Nothing, "", &with_idle(95));
 
     // They used 3.35 s of the 20 s that two CPUs have in 10 s.
     assert_eq!(report.generator.idle_percent, 84);
@@ -154,7 +181,7 @@ fn a_message_that_the_generator_dropped_makes_the_result_not_valid() {
     let report = report(Plant::Drop, "");
 
     assert!(!report.generator.valid, "{:?}", report.generator);
-    assert_eq!((report.messages.dropped, report.verdict), (1, Verdict::Pass));
+    assert_eq!((report.messages.dropped, report.verdict), (1, Verdict::NotValid));
 }
 
 #[test]
@@ -171,13 +198,13 @@ fn servers_cost_what_they_used_while_measuring() {
     let report = report(Plant::Nothing, "");
 
     let mrfp = &report.servers[1];
-    assert_eq!((mrfp.name, mrfp.cpu_ms, mrfp.cpu_us_per_delivery), ("mrfp", 240, 120.0));
+    assert_eq!((mrfp.name.as_str(), mrfp.cpu_ms, mrfp.cpu_us_per_delivery), ("mrfp", 240, 120.0));
     assert_eq!(report.generator.cpu_percent, 31.0);
 }
 
 #[test]
 fn the_json_follows_its_schema() {
-    let schema: Value = serde_json::from_str(include_str!("../../schema/quick-1.json")).unwrap();
+    let schema: Value = serde_json::from_str(include_str!("../../schema/report-2.json")).unwrap();
     for plant in [Plant::Nothing, Plant::Loss, Plant::Refusal, Plant::Drop, Plant::Unreadable] {
         let json = serde_json::to_value(report(plant, "p99<20ms,dup=0")).unwrap();
 
@@ -187,14 +214,14 @@ fn the_json_follows_its_schema() {
 
 #[test]
 fn the_schema_finds_a_field_that_is_missing_new_or_of_another_type() {
-    let schema: Value = serde_json::from_str(include_str!("../../schema/quick-1.json")).unwrap();
+    let schema: Value = serde_json::from_str(include_str!("../../schema/report-2.json")).unwrap();
     let good = serde_json::to_value(report(Plant::Nothing, "p99<20ms")).unwrap();
     let plants: [fn(&mut Value); 6] = [
         |json| drop(json.as_object_mut().unwrap().remove("verdict")),
         |json| json["deliveries"]["lost"] = "none".into(),
         |json| json["latency_us"]["p99"] = (-1).into(),
         |json| json["surprise"] = 1.into(),
-        |json| json["version"] = 2.into(),
+        |json| json["version"] = 1.into(),
         |json| json["thresholds"][0]["met"] = Value::Null,
     ];
     for (number, plant) in plants.into_iter().enumerate() {
@@ -203,6 +230,49 @@ fn the_schema_finds_a_field_that_is_missing_new_or_of_another_type() {
 
         assert_eq!(crate::schema::breaches(&schema, &json).len(), 1, "plant {number}");
     }
+}
+
+#[test]
+fn a_result_that_was_written_down_is_read_back_whole() {
+    let report = report(Plant::Loss, "p99<20ms");
+
+    let read: Report = serde_json::from_str(&serde_json::to_string(&report).unwrap()).unwrap();
+
+    assert_eq!(read, report);
+}
+
+#[test]
+fn only_rooms_with_a_fault_are_told_of_one_by_one() {
+    let rooms = report(Plant::Loss, "").rooms;
+
+    assert_eq!((rooms.count, rooms.clean, rooms.faulty.len()), (2, 1, 1));
+    assert_eq!((rooms.faulty[0].room, rooms.faulty[0].lost), (0, 1));
+}
+
+#[test]
+fn the_books_of_two_generators_add_up_to_those_of_one() {
+    let whole = book(Plant::Loss).part();
+    let half = |index| {
+        let mut shots = scenario().schedule().unwrap();
+        shots.retain(|shot| shot.sender.room == index);
+        let mut part = Book::new(scenario(), shots.clone());
+        for shot in shots {
+            part.note(Note::Handed {
+                number: shot.number,
+                at: shot.at + Duration::from_micros(80),
+            });
+            part.note(Note::Accepted { number: shot.number, at: shot.at + LATE });
+            for receiver in others(&shot).skip(usize::from(shot.number == 500)) {
+                let (from, content) = (Some(shot.sender), Some(shot.number));
+                part.note(Note::Heard { receiver, from, content, at: shot.at + LATE });
+            }
+        }
+        part.part()
+    };
+    let mut both = half(0);
+    both.add(half(1));
+
+    assert_eq!(both, whole);
 }
 
 #[test]
@@ -217,7 +287,7 @@ fn every_field_of_the_schema_says_what_it_means() {
             undescribed(&path, &field["items"], found);
         }
     }
-    let schema: Value = serde_json::from_str(include_str!("../../schema/quick-1.json")).unwrap();
+    let schema: Value = serde_json::from_str(include_str!("../../schema/report-2.json")).unwrap();
     let mut found = Vec::new();
     undescribed("", &schema, &mut found);
 

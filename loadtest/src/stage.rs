@@ -1,0 +1,101 @@
+//! Where a run takes place: the system, who of its users sits where, and which rooms are this generator's.
+use anyhow::Context;
+use client::Profile;
+use conclave::system::Directions;
+use ids::{Aor, ConferenceId};
+use serde::{Deserialize, Serialize};
+
+use crate::scenario::{Level, Place, Scenario};
+
+/// A system and the seats in it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Stage {
+    directions: Directions,
+    /// What the names of the conferences begin with.
+    prefix: String,
+    /// Users of a system that is not our own, in the order of the places.
+    users: Vec<String>,
+    /// Everybody in a room.
+    everybody: usize,
+    /// Protection of the rooms.
+    pub(crate) level: Level,
+}
+
+impl Stage {
+    /// A system of our own, whose users are named after their places.
+    pub(crate) fn own(directions: Directions, scenario: &Scenario) -> Self {
+        Self::new(directions, "load".to_owned(), Vec::new(), scenario)
+    }
+
+    /// Another system. Its users take the places in the order of their names.
+    ///
+    /// # Errors
+    /// It has too few.
+    pub(crate) fn found(
+        directions: Directions,
+        prefix: String,
+        scenario: &Scenario,
+    ) -> anyhow::Result<Self> {
+        let users: Vec<String> = directions.users().map(str::to_owned).collect();
+        let wanted = scenario.everybody().count();
+        anyhow::ensure!(
+            users.len() >= wanted,
+            "the scenario needs {wanted} users and the directions name {}",
+            users.len()
+        );
+        Ok(Self::new(directions, prefix, users, scenario))
+    }
+
+    fn new(
+        directions: Directions,
+        prefix: String,
+        users: Vec<String>,
+        scenario: &Scenario,
+    ) -> Self {
+        let everybody = scenario.members + scenario.guests();
+        Self { directions, prefix, users, everybody, level: scenario.level }
+    }
+
+    /// A device of whoever sits there.
+    pub(crate) fn profile(&self, place: Place) -> anyhow::Result<Profile> {
+        self.directions.profile(&self.user(place)?)
+    }
+
+    /// Whoever sits there.
+    pub(crate) fn aor(&self, place: Place) -> anyhow::Result<Aor> {
+        let address = format!("sip:{}@{}", self.user(place)?, self.directions.domain);
+        address.parse().context("a user's address")
+    }
+
+    /// The conference of a room.
+    pub(crate) fn conference(&self, room: usize) -> anyhow::Result<ConferenceId> {
+        format!("{}-{room}", self.prefix).parse().context("naming a room")
+    }
+
+    fn user(&self, place: Place) -> anyhow::Result<String> {
+        if self.users.is_empty() {
+            return Ok(place.user());
+        }
+        let index = place.room * self.everybody + place.member;
+        self.users.get(index).cloned().context("there is no user for this place")
+    }
+}
+
+/// Which rooms are a generator's: every so many-th, so that no two have one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Share {
+    /// Its number, from 0.
+    pub(crate) index: usize,
+    /// How many there are.
+    pub(crate) of: usize,
+}
+
+impl Share {
+    /// All rooms.
+    pub(crate) const WHOLE: Self = Self { index: 0, of: 1 };
+
+    /// Whether this room is among them.
+    pub(crate) const fn has(self, room: usize) -> bool {
+        room % self.of == self.index
+    }
+}
