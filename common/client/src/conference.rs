@@ -74,6 +74,8 @@ pub(crate) struct Parts {
     pub(crate) connection: crate::connection::Connection,
     pub(crate) directory: Arc<Directory>,
     pub(crate) unsettled_max: usize,
+    /// Where the device keeps its keys, if it keeps them.
+    pub(crate) vault: Option<crate::vault::Vault>,
     /// How long the relay may take to give us the seat.
     pub(crate) patience: std::time::Duration,
 }
@@ -103,6 +105,7 @@ impl Conference {
             tap: tap.clone(),
             unsettled_max: parts.unsettled_max,
             bound: Some(bound),
+            vault: parts.vault,
         };
         tokio::spawn(seat.run(hangup));
         let (id, level, directory) = (parts.id, parts.level, parts.directory);

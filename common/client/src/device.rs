@@ -1,13 +1,14 @@
 //! A device: started once, in as many conferences as its user likes. It gets its credential, fills the directory,
 //! registers, and takes calls from conferences that invite it. Calls between people are in `calling`.
 mod calling;
+mod kept;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use ids::{Aor, ConferenceId, DeviceId};
 use mls::identity::{DeviceKey, Roots, request};
 use mls::member::Keyring;
+use mls::storage::Records;
 use mls::wire::{self, DeviceName};
 use service::tls::{Identity, Trust, client_config};
 use sip::sdp::{self, MsrpMedia, Origin, Setup as Side};
@@ -23,12 +24,11 @@ use crate::phone::{Call, Incoming, Phone};
 use crate::profile::Profile;
 use crate::session::leg::ends::path;
 use crate::session::{Session, Setup};
+use crate::vault::Vault;
 pub use calling::{Arrival, Inbox, Ring};
 
 /// The port of an end that does the connecting itself (RFC 4145, 4.1).
 const NO_PORT: u16 = 9;
-/// How long KeyPackages are good for.
-const KEY_PACKAGES_LIVE: Duration = Duration::from_secs(60 * 24 * 3600);
 /// Conferences joined by invitation that wait to be looked at.
 const INVITATIONS_MAX: usize = 16;
 
@@ -62,6 +62,7 @@ struct Shared {
     directory: Arc<Directory>,
     keyring: Keyring,
     credential: Credential,
+    vault: Option<Vault>,
     tls: Arc<rustls::ClientConfig>,
     /// Who we are to other devices, as our descriptions say.
     identity: Identity,
@@ -84,7 +85,7 @@ impl Device {
     /// # Errors
     /// A server refused or was not there.
     pub async fn start(profile: Profile) -> Result<(Self, Invitations), Error> {
-        Self::begin(profile, None).await
+        Self::begin(profile, None, None).await
     }
 
     /// Starts a device that was started before. Its groups' keys are gone: it enters them again by external commit.
@@ -95,27 +96,54 @@ impl Device {
         profile: Profile,
         credential: Credential,
     ) -> Result<(Self, Invitations), Error> {
-        Self::begin(profile, Some(credential)).await
+        Self::begin(profile, Some(credential), None).await
+    }
+
+    /// Starts the device that lives in a vault, or a new one there: it is the same one each time, whatever
+    /// `profile.device` says, and goes on in its groups where it was.
+    ///
+    /// # Errors
+    /// As for [`Device::start`]; also if the vault does not take what has to be kept.
+    pub async fn open(mut profile: Profile, vault: Vault) -> Result<(Self, Invitations), Error> {
+        let known = kept::read(vault.records(), &profile.aor);
+        let credential = known.map(|(device, credential)| {
+            profile.device = device;
+            credential
+        });
+        Self::begin(profile, credential, Some(vault)).await
     }
 
     async fn begin(
         profile: Profile,
         known: Option<Credential>,
+        vault: Option<Vault>,
     ) -> Result<(Self, Invitations), Error> {
         let trust = Trust::Roots(Arc::clone(&profile.system.roots));
         let tls =
             client_config(trust, None, &[]).map_err(|error| Error::Group(error.to_string()))?;
         let directory = Arc::new(Directory::new(&profile, Arc::clone(&tls)));
-        let (keyring, credential) = certified(&profile, &directory, known).await?;
-        let count = profile.limits.key_packages;
-        let upload = keyring.key_packages(count, true, service::clock::wall(), KEY_PACKAGES_LIVE);
-        // Whatever this device left before, its keys are gone.
-        directory.publish(&upload.map_err(group)?.replacing()).await?;
+        let records = vault.as_ref().map(|vault| vault.records().clone()).unwrap_or_default();
+        let (keyring, credential) = certified(&profile, &directory, known, records).await?;
+        let now = service::clock::wall();
+        let upload =
+            kept::key_packages(&keyring, profile.limits.key_packages, now).map_err(group)?;
+        if let Some(vault) = &vault {
+            kept::write(vault.records(), &profile, &credential);
+            vault.commit().await?;
+        }
+        if let Some(upload) = upload {
+            directory.publish(&upload).await?;
+            kept::published(keyring.records(), &upload, now);
+        }
+        if let Some(vault) = &vault {
+            vault.commit().await?;
+        }
         let (phone, incoming) = Phone::connect(&profile, Arc::clone(&tls)).await?;
         phone.register().await?;
         let identity = Identity::self_signed(service::clock::wall())
             .map_err(|error| Error::Group(error.to_string()))?;
-        let shared = Shared { profile, phone, directory, keyring, credential, tls, identity };
+        let shared =
+            Shared { profile, phone, directory, keyring, credential, vault, tls, identity };
         let shared = Arc::new(shared);
         let (to, invitations) = mpsc::channel(INVITATIONS_MAX);
         let listening = tokio::spawn(answer(Arc::clone(&shared), incoming, to)).abort_handle();
@@ -200,6 +228,7 @@ async fn certified(
     profile: &Profile,
     directory: &Directory,
     known: Option<Credential>,
+    records: Records,
 ) -> Result<(Keyring, Credential), Error> {
     let bad = |error: &dyn std::fmt::Display| Error::Group(error.to_string());
     let roots = Roots::from_der(&profile.system.issuer).map_err(|error| bad(&error))?;
@@ -218,7 +247,8 @@ async fn certified(
         key: key.to_pkcs8().map_err(|error| bad(&error))?,
         certificate: certificate.clone(),
     };
-    let keyring = Keyring::new(key, &certificate, &roots, service::clock::wall()).map_err(group)?;
+    let now = service::clock::wall();
+    let keyring = Keyring::with_records(key, &certificate, &roots, now, records).map_err(group)?;
     Ok((keyring, kept))
 }
 
@@ -309,6 +339,7 @@ impl Shared {
             connection,
             directory,
             unsettled_max,
+            vault: self.vault.clone(),
             patience: late,
         };
         Conference::start(parts).await

@@ -82,6 +82,8 @@ pub enum Entry {
     Created,
     /// A member added it.
     Welcomed,
+    /// It was a member before it was started and still is: it kept its keys.
+    Kept,
     /// It entered by its own external commit: nobody was online, or its state was lost.
     External,
 }
@@ -164,6 +166,9 @@ pub enum Error {
     /// A credential or a key did not pass.
     #[error("group key: {0}")]
     Group(String),
+    /// What the device keeps cannot be read or written.
+    #[error(transparent)]
+    Vault(#[from] crate::vault::VaultError),
     /// Nothing came in time.
     #[error("{0}: no answer in time")]
     Late(&'static str),

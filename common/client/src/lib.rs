@@ -6,6 +6,7 @@
 //! | `profile` | who the device is, where its system is, and its bounds |
 //! | `device` | the device: start, create, join, be invited; call people and be called by them |
 //! | `phone` | its SIP side: registration, calls out and in, REFER, immediate messages |
+//! | `vault` | what a device keeps: encrypted, crash-safe, in one folder |
 //! | `directory` | its HTTPS side: certificate, KeyPackages, group state |
 //! | `conference` | a seat: the handle a person holds, and the task behind it |
 //! | `leg` | one side of a one-to-one session: the handle, and the task behind it |
@@ -30,7 +31,8 @@
 //! People call each other without a conference too: [`Device::call`] and [`Device::inbox`]. Nothing but TLS protects what
 //! they say then, from device to device or to a relay.
 //!
-//! It keeps no state on disk: a device that starts anew enters its groups again by external commit.
+//! A device that is opened from a [`Vault`] ([`Device::open`]) keeps its key, its groups and what it has not told yet over
+//! restarts. One that is started without keeps nothing, and enters its groups again by external commit.
 mod conference;
 mod connection;
 mod device;
@@ -44,6 +46,7 @@ mod pin_file;
 mod profile;
 mod roster;
 pub mod session;
+mod vault;
 
 pub use conference::{Conference, Events, Tap};
 pub use device::{Arrival, Credential, Device, Inbox, Invitations, Ring};
@@ -56,6 +59,7 @@ pub use pin_file::pins_in;
 pub use profile::{Limits, Profile, System};
 pub use roster::{Person, Roster, Whereabouts};
 pub use session::{BadPins, Keep, Numbers, Pair, Pins, Standing};
+pub use vault::{Vault, VaultError, VaultKey};
 
 /// A time of day in the form of RFC 3339, as in a CPIM DateTime.
 pub(crate) fn date_time(at: std::time::SystemTime) -> String {

@@ -240,6 +240,11 @@ impl Member {
         self.entering.is_some()
     }
 
+    /// The epoch the own external commit was made in, while it waits for its echo.
+    pub fn entering(&self) -> Option<Epoch> {
+        self.entering.as_ref().map(|entering| entering.made_in)
+    }
+
     /// Whether this device still has a leaf.
     pub fn is_active(&self) -> bool {
         self.group.is_active()

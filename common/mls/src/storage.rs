@@ -73,6 +73,8 @@ struct State {
     values: BTreeMap<Vec<u8>, Octets>,
     /// Keys of records that have changed and are not on disk; `None` if there is no disk.
     changed: Option<BTreeSet<Vec<u8>>>,
+    /// Keys of records that have changed and may wait for others.
+    lazily: BTreeSet<Vec<u8>>,
     /// Where the ratchets are, for each group, as far as the record of its secrets does not say.
     positions: HashMap<Vec<u8>, Position>,
 }
@@ -93,6 +95,7 @@ impl Records {
         let state = State {
             values: values.into_iter().collect(),
             changed: Some(BTreeSet::new()),
+            lazily: BTreeSet::new(),
             positions: HashMap::new(),
         };
         Self { inner: Arc::new(Inner { unit: RwLock::default(), state: Mutex::new(state) }) }
@@ -113,14 +116,24 @@ impl Records {
         let _alone = self.inner.unit.write().unwrap_or_else(PoisonError::into_inner);
         let state = &mut *self.state();
         let Some(changed) = &mut state.changed else { return Vec::new() };
+        changed.append(&mut state.lazily);
         let changed = std::mem::take(changed).into_iter();
         changed.map(|key| Change { value: state.values.get(&key).cloned(), key }).collect()
     }
 
-    /// All records, as they are.
-    pub fn all(&self) -> Vec<(Vec<u8>, Octets)> {
-        let state = self.state();
-        state.values.iter().map(|(key, value)| (key.clone(), value.clone())).collect()
+    /// All records, as a transaction in the place of everything before. Waits for units that are under way.
+    pub fn snapshot(&self) -> Vec<Change> {
+        let _alone = self.inner.unit.write().unwrap_or_else(PoisonError::into_inner);
+        let state = &mut *self.state();
+        state.changed.iter_mut().for_each(BTreeSet::clear);
+        state.lazily.clear();
+        let all = state.values.iter();
+        all.map(|(key, value)| Change { key: key.clone(), value: Some(value.clone()) }).collect()
+    }
+
+    /// How many KeyPackages there are private halves of.
+    pub fn key_packages(&self) -> usize {
+        self.state().under(&[area::KEYS, b'p']).count()
     }
 
     /// Notes something under a name.
@@ -146,6 +159,15 @@ impl Records {
     /// Forgets what was noted under a name.
     pub fn forget(&self, name: &[u8]) {
         self.state().remove(&key(area::NOTES, name));
+    }
+
+    /// The same, with the next transaction: nothing depends on it.
+    pub fn forget_lazily(&self, name: &[u8]) {
+        let key = key(area::NOTES, name);
+        let state = &mut *self.state();
+        if state.values.remove(&key).is_some() && state.changed.is_some() {
+            state.lazily.insert(key);
+        }
     }
 
     /// Forgets the groups and how the device was in them, as after damage: it enters them anew. Its notes, its
@@ -237,6 +259,16 @@ mod tests {
         assert_eq!(names(&changes), [(&b"na"[..], false), (&b"nb"[..], true)]);
         assert_eq!(changes[1].value.as_deref(), Some(&vec![2]));
         assert!(!records.is_changed() && records.drain().is_empty());
+    }
+
+    #[test]
+    fn what_may_wait_goes_with_the_next_transaction() {
+        let records = Records::kept([(b"na".to_vec(), vec![1].into())]);
+
+        records.forget_lazily(b"a");
+
+        assert!(!records.is_changed() && records.noted(b"a").is_none());
+        assert_eq!(names(&records.drain()), [(&b"na"[..], false)]);
     }
 
     #[test]

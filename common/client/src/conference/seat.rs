@@ -18,7 +18,10 @@ use crate::connection::Connection;
 use crate::directory::Directory;
 use crate::event::{Error, Event, Outgoing};
 use crate::session::{Now, Numbers, Output, Pins, Session, Standing, Ticket};
+use crate::vault::Vault;
 
+/// Pieces taken together before the disk is waited for.
+const RECEIVED_AT_ONCE: usize = 64;
 /// Octets encoded ahead of the socket.
 const WRITE_OCTETS: usize = 64 * 1024;
 /// Events ahead of the person; beyond that nothing more is read from the relay.
@@ -76,6 +79,7 @@ pub(super) struct Seat {
     pub(super) tap: broadcast::Sender<Bytes>,
     pub(super) unsettled_max: usize,
     pub(super) bound: Option<oneshot::Sender<Result<(), Error>>>,
+    pub(super) vault: Option<Vault>,
 }
 
 /// What changes while the task runs.
@@ -110,10 +114,12 @@ impl Seat {
         let mut progress = Progress::default();
         loop {
             self.advance(&mut progress);
+            self.keep(&mut progress).await;
             match self.wait(&mut progress, &mut hangup).await {
                 Happened::HungUp(reason) => self.end(&mut progress, reason),
                 Happened::Listening(Ok(permit)) => {
                     if let Some(event) = progress.untold.pop_front() {
+                        self.session.told(&event);
                         drop(permit.send(event));
                     }
                 }
@@ -121,17 +127,56 @@ impl Seat {
                 Happened::Listening(Err(_closed)) => progress.untold.clear(),
                 Happened::Written(Ok(())) => {}
                 Happened::Written(Err(error)) => self.end(&mut progress, error.to_string()),
-                Happened::Item(Some(Ok(item))) => self.session.receive(now(), &item),
-                Happened::Item(Some(Err(why))) => self.end(&mut progress, why),
+                Happened::Item(Some(item)) => self.receive(&mut progress, item),
                 Happened::Item(None) => self.end(&mut progress, "the connection ended".to_owned()),
                 Happened::Fetched(state) => {
                     progress.fetch = None;
                     self.enter(&mut progress, state);
                 }
                 Happened::Command(Some(command)) => self.command(&mut progress, command),
-                Happened::Command(None) => return,
+                Happened::Command(None) => return self.rest().await,
                 Happened::TimedOut => self.session.timeout(now(), &mut rand::rng()),
             }
+        }
+    }
+
+    /// Takes what has come, and what else is there, so that a disk is waited for once for all of it. What was opened and
+    /// how far the keys are is one transaction.
+    fn receive(&mut self, progress: &mut Progress, first: Result<Item, String>) {
+        let vault = self.vault.clone();
+        let _unit = vault.as_ref().map(|vault| vault.records().unit());
+        let mut next = Some(first);
+        let mut turns = if vault.is_some() { RECEIVED_AT_ONCE } else { 1 };
+        while let Some(item) = next.take() {
+            match item {
+                Ok(item) => self.session.receive(now(), &item),
+                Err(why) => return self.end(progress, why),
+            }
+            turns -= 1;
+            if turns > 0 {
+                next = self.connection.items.try_recv().ok();
+            }
+        }
+    }
+
+    /// What has changed is on the disk before anything that depends on it leaves the device.
+    async fn keep(&mut self, progress: &mut Progress) {
+        let Some(vault) = &self.vault else { return };
+        if let Err(error) = vault.commit().await {
+            progress.unwritten.clear();
+            if progress.over.is_none() {
+                tracing::warn!(%error, "the vault");
+                self.end(progress, error.to_string());
+            }
+        }
+    }
+
+    /// The end, in order.
+    async fn rest(&mut self) {
+        let Some(vault) = &self.vault else { return };
+        self.session.rest();
+        if let Err(error) = vault.commit().await {
+            tracing::warn!(%error, "the vault");
         }
     }
 

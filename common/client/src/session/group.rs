@@ -41,11 +41,39 @@ pub(super) struct Group {
     entering: Option<Epoch>,
     /// The bundle we wait for: sent again when the focus asks again, which costs nothing if it has it.
     pending: Option<Bundle>,
+    /// The member was there when the device was started, and nobody has been told so.
+    kept: bool,
+}
+
+/// The name of the note of the bundle we wait for.
+fn bundle_name(conference: &ConferenceId) -> Vec<u8> {
+    format!("bundle/{conference}").into_bytes()
 }
 
 impl Group {
+    /// As the device left it, if it keeps anything.
     pub(super) fn new(keyring: Keyring, conference: ConferenceId) -> Self {
-        Self { keyring, conference, founding: None, member: None, entering: None, pending: None }
+        // What cannot be read has been forgotten: the focus asks this device to enter.
+        let member = Member::load(&keyring, &conference).ok().flatten();
+        // Whether an own entry was accepted while the device was away nobody says: it enters again.
+        let member = member.filter(|member| !member.is_entering());
+        let kept = member.is_some();
+        let bundle = keyring.records().noted(&bundle_name(&conference));
+        let pending = bundle.filter(|_| kept).and_then(|bundle| Bundle::from_bytes(&bundle).ok());
+        Self { keyring, conference, founding: None, member, entering: None, pending, kept }
+    }
+
+    /// What was reserved and not used is given back.
+    pub(super) fn rest(&mut self) {
+        if let Some(member) = self.member.as_mut() {
+            // If it cannot be written, it is burnt when the device comes back.
+            let _settled = member.settle();
+        }
+    }
+
+    fn unpend(&mut self) {
+        self.pending = None;
+        self.keyring.records().forget(&bundle_name(&self.conference));
     }
 
     pub(super) fn standing(&self) -> Standing {
@@ -108,7 +136,7 @@ impl Group {
     }
 
     fn committed(&mut self, committed: Committed) -> Vec<Follows> {
-        self.pending = None;
+        self.unpend();
         if committed.removed_self {
             self.member = None;
             return vec![Follows::Event(Event::Removed)];
@@ -129,7 +157,7 @@ impl Group {
     fn forget_entry(&mut self) {
         self.member = None;
         self.entering = None;
-        self.pending = None;
+        self.unpend();
     }
 
     /// Comes in by Welcome, unless we are in.
@@ -190,6 +218,7 @@ impl Group {
     }
 
     fn offer(&mut self, bundle: Bundle) -> Vec<Follows> {
+        self.keyring.records().note(&bundle_name(&self.conference), bundle.to_bytes());
         self.pending = Some(bundle.clone());
         vec![Follows::Send(bundle)]
     }
@@ -199,8 +228,9 @@ impl Group {
         match CommitResult::from_bytes(result) {
             Ok(CommitResult::Accepted { era, epoch }) => match self.founding.take() {
                 Some(member) => {
+                    member.keep();
                     self.member = Some(member);
-                    self.pending = None;
+                    self.unpend();
                     let entered = Event::Entered { era, epoch, by: Entry::Created };
                     vec![Follows::Advanced, Follows::Event(entered)]
                 }
@@ -224,7 +254,7 @@ impl Group {
 
     fn refused(&mut self, why: &str) -> Vec<Follows> {
         self.founding = None;
-        self.pending = None;
+        self.unpend();
         let mut why = format!("the focus refused our commit: {why}");
         if self.entering.is_some() {
             self.forget_entry();
@@ -240,8 +270,11 @@ impl Group {
     pub(super) fn enter(&mut self, state: &GroupState, now: SystemTime) -> Vec<Follows> {
         let known = self.member.as_ref().map(|member| (member.era(), member.epoch()));
         if known == Some((state.era, state.epoch)) {
-            return Vec::new();
+            let came_back = std::mem::take(&mut self.kept);
+            let entered = Event::Entered { era: state.era, epoch: state.epoch, by: Entry::Kept };
+            return came_back.then_some(Follows::Event(entered)).into_iter().collect();
         }
+        self.kept = false;
         match Member::join_externally(&self.keyring, &self.conference, state, known, now) {
             Ok((member, bundle)) => {
                 self.member = Some(member);

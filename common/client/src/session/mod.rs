@@ -11,6 +11,7 @@
 mod alive;
 mod files;
 mod group;
+mod keeping;
 pub mod leg;
 mod letter;
 mod outgoing;
@@ -19,6 +20,7 @@ mod renames;
 mod seen;
 mod setup;
 mod trust;
+mod untold;
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -47,6 +49,7 @@ use seen::Seen;
 pub use setup::{Now, Setup, Standing};
 use trust::Trust;
 pub use trust::{Numbers, Pair};
+use untold::Untold;
 
 /// The largest content of one message, in octets; more travels as a file. The sealed letter around it has its own
 /// headers and must stay within 64 KiB.
@@ -82,6 +85,7 @@ pub struct Session {
     outgoing: Outgoing,
     files: Files,
     seen: Seen,
+    untold: Untold,
     early: VecDeque<Body>,
     /// What others take: the room names no other bound.
     file_octets_max: usize,
@@ -107,6 +111,9 @@ impl Session {
         let binding = Some(bind.transaction());
         let bind = bind.to(&address);
         let me = keyring.device().aor.clone();
+        let records = keyring.records();
+        let (untold, kept) = Untold::kept(records, &setup.conference);
+        let seen = Seen::kept(records, &setup.conference);
         Self {
             level: setup.level,
             addresses: Addresses { me, conference: setup.uri.clone() },
@@ -115,7 +122,8 @@ impl Session {
             incoming: Reassembly::new(quota),
             outgoing: Outgoing::new(address.clone(), &limits),
             files: Files::default(),
-            seen: Seen::default(),
+            seen,
+            untold,
             early: VecDeque::new(),
             // The seal and the headers around a file take less than a sixteenth.
             file_octets_max: limits.message_octets_max - limits.message_octets_max / 16,
@@ -127,7 +135,7 @@ impl Session {
                 limits.transaction,
             ),
             replies: VecDeque::from([bind]),
-            outputs: VecDeque::new(),
+            outputs: kept.into_iter().map(Event::Message).map(Output::Event).collect(),
         }
     }
 
@@ -390,6 +398,7 @@ impl Session {
     fn show(&mut self, message: Message) {
         // A plain client may leave the id out; then nobody can tell a repetition.
         if message.id.is_empty() || self.seen.note(&message.from, &message.id) {
+            self.untold.keep(&message);
             self.outputs.push_back(Output::Event(Event::Message(message)));
         }
     }

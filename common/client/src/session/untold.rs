@@ -1,0 +1,121 @@
+//! Messages that were opened and not told yet, kept so that a device that is stopped in between tells them when it comes
+//! back: the key that opened them is gone. A message may be told twice, around a crash; its id is the same.
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use ids::{ConferenceId, Epoch};
+use mls::storage::Records;
+
+use crate::event::Message;
+
+/// The untold messages of one conference.
+#[derive(Debug)]
+pub(super) struct Untold {
+    records: Records,
+    prefix: Vec<u8>,
+    /// Of the next one.
+    number: u64,
+    /// Of those under way to the person.
+    under_way: VecDeque<u64>,
+}
+
+impl Untold {
+    /// Those of a conference, and what they are, in their order.
+    pub(super) fn kept(records: &Records, conference: &ConferenceId) -> (Self, Vec<Message>) {
+        let prefix = format!("untold/{conference}/").into_bytes();
+        let mut untold =
+            Self { records: records.clone(), prefix, number: 0, under_way: VecDeque::new() };
+        let mut messages = Vec::new();
+        for (name, value) in records.noted_under(&untold.prefix) {
+            let number = name.get(untold.prefix.len()..).and_then(|end| end.try_into().ok());
+            let Some(number) = number.map(u64::from_be_bytes) else { continue };
+            untold.number = number + 1;
+            if let Some(message) = read(&value) {
+                untold.under_way.push_back(number);
+                messages.push(message);
+            }
+        }
+        (untold, messages)
+    }
+
+    /// Keeps a message until it is told.
+    pub(super) fn keep(&mut self, message: &Message) {
+        self.records.note(&self.name(self.number), write(message));
+        self.under_way.push_back(self.number);
+        self.number += 1;
+    }
+
+    /// The first one of those under way was told.
+    pub(super) fn told(&mut self) {
+        if let Some(number) = self.under_way.pop_front() {
+            self.records.forget_lazily(&self.name(number));
+        }
+    }
+
+    fn name(&self, number: u64) -> Vec<u8> {
+        [&*self.prefix, &number.to_be_bytes()].concat()
+    }
+}
+
+/// Lines of names, then the content.
+fn write(message: &Message) -> Vec<u8> {
+    let device = message.device.as_ref().map(ToString::to_string).unwrap_or_default();
+    let epoch = message.epoch.map(|epoch| epoch.0.to_string()).unwrap_or_default();
+    let names = [message.from.as_str(), &device, &epoch, &message.id, &message.content_type];
+    let private = if message.private { "private" } else { "" };
+    let mut octets = (names.join("\n") + "\n" + private + "\n").into_bytes();
+    octets.extend_from_slice(&message.body);
+    octets
+}
+
+fn read(octets: &[u8]) -> Option<Message> {
+    let mut parts = octets.splitn(7, |octet| *octet == b'\n');
+    let mut line = || std::str::from_utf8(parts.next()?).ok();
+    let (from, device, epoch) = (line()?.parse().ok()?, line()?, line()?);
+    let (id, content_type, private) = (line()?.to_owned(), line()?.to_owned(), line()?);
+    Some(Message {
+        from,
+        device: if device.is_empty() { None } else { Some(device.parse().ok()?) },
+        epoch: epoch.parse().ok().map(Epoch),
+        id,
+        content_type,
+        private: !private.is_empty(),
+        body: Bytes::copy_from_slice(parts.next()?),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_that_was_not_told_is_there_again_with_every_octet_and_one_that_was_is_not() {
+        let room: ConferenceId = "room".parse().unwrap();
+        let records = Records::kept([]);
+        let message = |body: &'static [u8], device: Option<&str>| Message {
+            from: "sip:alice@x".parse().unwrap(),
+            device: device.map(|device| device.parse().unwrap()),
+            id: "m1".to_owned(),
+            content_type: "text/plain;charset=utf-8".to_owned(),
+            body: Bytes::from_static(body),
+            epoch: device.map(|_| Epoch(7)),
+            private: device.is_none(),
+        };
+        let device = "urn:uuid:00000000-0000-4000-8000-000000000001";
+        let sealed = message(b"two\nlines\n\nand \xff", Some(device));
+        let open = message(b"", None);
+        let (mut untold, before) = Untold::kept(&records, &room);
+        assert_eq!(before, []);
+        untold.keep(&sealed);
+        untold.keep(&sealed);
+        untold.keep(&open);
+
+        untold.told();
+
+        let (mut again, messages) = Untold::kept(&records, &room);
+        assert_eq!(messages, [sealed, open.clone()]);
+        again.keep(&open);
+        (0..3).for_each(|_| again.told());
+        assert_eq!(Untold::kept(&records, &room).1, []);
+    }
+}
