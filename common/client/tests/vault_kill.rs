@@ -96,7 +96,7 @@ fn prepare(folder: &Path, now: SystemTime) -> Member {
     let Verdict::New(checked) = ledger.check(&bundle, &policy).unwrap() else { panic!("seen") };
     let accepted = ledger.apply(*checked).unwrap();
     member.process(&accepted.commit.unwrap(), now).unwrap();
-    Member::join(&bob, &room(), &accepted.welcomes[0].1, now).unwrap();
+    Member::join(&bob, &room(), &accepted.welcomes.first().unwrap().1, now).unwrap();
     vault.commit_now().unwrap();
     member
 }

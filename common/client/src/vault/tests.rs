@@ -74,7 +74,7 @@ impl Disk for Sim {
     fn cut(&mut self, octets: u64) -> io::Result<()> {
         self.write(|all, quarters| {
             if quarters > 1 {
-                all.truncate(octets as usize);
+                all.truncate(usize::try_from(octets).unwrap());
             }
         })
     }
