@@ -26,6 +26,7 @@ const ISSUER_LIFETIME: Duration = Duration::from_secs(365 * 24 * 3600);
 const DIRECTIONS: &str = "directions.json";
 const CA: &str = "ca.pem";
 const ISSUER: &str = "issuer.pem";
+const MAILBOX_KEY: &str = "mailbox.key";
 const TOKEN: &str = "admin.token";
 const OPERATOR: &str = "operator.toml";
 
@@ -289,6 +290,9 @@ impl Made {
             passwords,
         };
         write_private(&folder.join("users.toml"), &made.users()?)?;
+        let mut key = [0_u8; 32];
+        rand::rng().fill_bytes(&mut key);
+        write_private(&folder.join(MAILBOX_KEY), &hex::encode(key))?;
         write_private(&folder.join(TOKEN), &password().0)?;
         Ok(made)
     }
@@ -352,6 +356,7 @@ impl Made {
                 "name": "mrfc-0", "ca_file": self.folder.join(CA),
             })),
             "relays": [{ "name": "mrfp-0", "control": relay, "server_name": "mrfp" }],
+            "mailbox": { "key_file": self.folder.join(MAILBOX_KEY) },
             "conferences": { "named": self.plan.named, "level": level },
         });
         Ok(toml::to_string(&config)?)

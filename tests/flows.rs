@@ -1,13 +1,13 @@
 //! The call flows of the system, each from end to end: both servers as processes, real sockets, and client devices that
 //! register, hold keys and talk. `f6` is flow 6. What each message of a flow looks like is tested where it is decided
 //! (`mrfc/tests/front`, `mrfp/tests`); here only what the people see counts.
-//!
-//! F12, deferred delivery, waits for the mailbox.
 #![expect(clippy::unwrap_used, reason = "a test whose system does not start should fail")]
 #[path = "flows/calling.rs"]
 mod calling;
 #[expect(dead_code, reason = "the lines that other tests say to a command")]
 mod common;
+#[path = "flows/deferred.rs"]
+mod deferred;
 #[path = "flows/ending.rs"]
 mod ending;
 #[path = "flows/messages.rs"]

@@ -37,6 +37,8 @@ const PURE: &[&str] = &[
     "mrfc/src/numbers/naptr",
     "mrfc/src/people/policy",
     "mrfc/src/filter",
+    "mrfc/src/mailbox/imdn",
+    "mrfc/src/mailbox/letter",
     "mrfc/src/front/pair_media",
     "mrfc/src/front/protection",
     "mrfp/src/auth",

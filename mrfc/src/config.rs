@@ -3,6 +3,7 @@
 mod admin;
 mod check;
 mod conferences;
+mod mailbox;
 mod people;
 mod registration;
 mod services;
@@ -19,6 +20,7 @@ pub use check::BadConfig;
 pub use conferences::{
     Anonymous, Conferences, Leaves, Level, SessionMatch, StandingConference, Watchers,
 };
+pub use mailbox::Mailbox;
 pub use people::Numbers;
 pub use registration::Registration;
 pub use services::{Consent, FilterRule, Messages, Sessions};
@@ -62,6 +64,9 @@ pub struct Config {
     /// What immediate messages may be.
     #[serde(default)]
     pub messages: Messages,
+    /// What waits for people who cannot be reached.
+    #[serde(default)]
+    pub mailbox: Option<Mailbox>,
     /// How sessions between two people go.
     #[serde(default)]
     pub sessions: Sessions,

@@ -41,6 +41,7 @@
 //! `front/pair_dialog.rs`; `front/pairs.rs` is the table. `front/pair_media.rs` puts a relay between the two where the
 //! configuration asks for it, `legs.rs` has the rooms made and hears the relays before the desks do, `charging.rs` keeps
 //! what messages cost. A MESSAGE goes to `front/message.rs`, or by `front/list.rs` to many; [`filter`] may refuse it.
+//! What reaches nobody goes by `front/deferral.rs` to the mailbox, where it waits for a device that registers.
 //!
 //! # Refusals
 //!
@@ -68,6 +69,7 @@ pub mod filter;
 mod front;
 mod http;
 mod legs;
+mod mailbox;
 mod metrics;
 mod numbers;
 pub mod orders;
@@ -80,6 +82,7 @@ pub mod users;
 
 pub use config::Config;
 pub use front::NoRandomness;
+pub use mailbox::{BadKeys, OpenError as NoMailbox};
 pub use server::{Addresses, Server, StartError, check_config, run, serve};
 
 /// Every metric of a focus, for whoever documents or watches it.

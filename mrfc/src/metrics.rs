@@ -34,6 +34,11 @@ pub(crate) struct Metrics {
     joins: HistogramVec,
     dial_outs: IntCounterVec,
     messages: IntCounterVec,
+    mailbox: IntCounterVec,
+    /// People for whom something was kept since the start, or before it.
+    pub(crate) mailboxes: IntGauge,
+    /// Messages whose sender's clock was wrong.
+    pub(crate) mailbox_skewed: IntCounter,
     /// Requests turned away because too many were in work.
     pub(crate) overloaded: IntCounter,
     /// Sessions ended because nobody refreshed them.
@@ -136,6 +141,16 @@ impl Metrics {
                 "Immediate messages by the answer their sender got.",
                 &["code"],
             ),
+            mailbox: registry.counters(
+                "mrfc_mailbox_messages_total",
+                "Messages for the mailbox, and out of it, by what became of them.",
+                &["result"],
+            ),
+            mailboxes: registry.gauge("mrfc_mailboxes", "People for whom messages were kept."),
+            mailbox_skewed: registry.counter(
+                "mrfc_mailbox_clock_skew_total",
+                "Messages for the mailbox whose sender's clock was wrong.",
+            ),
             overloaded: registry.counter(
                 "mrfc_rate_limited_total",
                 "Requests answered 503 because a table was full.",
@@ -193,6 +208,10 @@ impl Metrics {
 
     pub(crate) fn dial_out(&self, result: &str) {
         self.dial_outs.with_label_values(&[result]).inc();
+    }
+
+    pub(crate) fn mailbox(&self, result: &str) {
+        self.mailbox.with_label_values(&[result]).inc();
     }
 
     pub(crate) fn message(&self, answer: Status) {

@@ -33,6 +33,7 @@ use crate::devices::Devices;
 use crate::front::{self, Front, FrontParts, NoRandomness};
 use crate::http::Listening;
 use crate::legs::Legs;
+use crate::mailbox::{self, Mailbox};
 use crate::metrics::Metrics;
 use crate::people::Policies;
 use crate::relays::{Logins, PAUSES, RelayAt, RelayParts, Relays};
@@ -89,6 +90,9 @@ pub enum StartError {
         /// Why.
         why: crate::desk::Refusal,
     },
+    /// The mailbox cannot be opened.
+    #[error(transparent)]
+    Mailbox(#[from] mailbox::OpenError),
     /// Numbers cannot be looked up.
     #[error("the resolver: {0}; name the servers in numbers.dns_servers")]
     Resolver(std::io::Error),
@@ -195,6 +199,9 @@ pub fn check_config(path: &Path) -> Result<(), StartError> {
     if let Some(file) = &config.sip.core_ca_file {
         tls::load_roots_for("sip.core_ca_file", file)?;
     }
+    if let Some(settings) = &config.mailbox {
+        mailbox::check(settings)?;
+    }
     config.admin.as_ref().map_or(Ok(()), admin::check)
 }
 
@@ -274,6 +281,7 @@ impl Server {
         };
         let port = config.sip.advertised_port.unwrap_or_else(|| addresses.sip.port());
         let front = Front::new(FrontParts {
+            mailbox: Mailbox::of(&config, (&store, &users, &metrics)).await?,
             config,
             users,
             edge,

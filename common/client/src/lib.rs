@@ -54,7 +54,7 @@ pub use event::{DeviceNews, Entry, Error, Event, File, Level, Message, Outgoing}
 pub use govern::Ruling;
 pub use leg::{Leg, LegEvent, LegEvents, Received};
 pub use own_device::{LastResort, OwnDevice};
-pub use phone::{Immediate, Protection, Taken, Watch};
+pub use phone::{Immediate, Late, Protection, Taken, Watch};
 pub use pin_file::pins_in;
 pub use profile::{Limits, Profile, System};
 pub use roster::{Person, Roster, Whereabouts};

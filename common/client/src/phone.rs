@@ -3,6 +3,7 @@
 mod call;
 mod giving_up;
 mod incoming;
+mod late;
 mod pager;
 mod recovery;
 mod ringing;
@@ -28,6 +29,7 @@ use crate::event::Error;
 use crate::profile::Profile;
 pub(crate) use call::{Call, Hangup};
 pub(crate) use incoming::Incoming;
+pub use late::Late;
 pub use pager::{Immediate, Protection, Taken};
 pub(crate) use ringing::{Arrived, Ringing};
 pub use watching::Watch;

@@ -1,6 +1,6 @@
 //! What the MRFC keeps on disk: the journal of each conference, the KeyPackage directory, counters, issued certificates,
-//! where people can be reached and who tried to register, what people keep here, and who did what over HTTPS, in one
-//! SQLite file that an operator can read.
+//! where people can be reached and who tried to register, what people keep here, what waits for them, and who did what
+//! over HTTPS, in one SQLite file that an operator can read.
 //!
 //! All changes pass through **one writer task**, which puts whatever is waiting into one transaction and answers
 //! each caller only after the commit (WAL, `synchronous=FULL`): an answer means that it is on disk, and a hundred
@@ -38,6 +38,7 @@ mod error;
 mod forgets;
 mod journal;
 mod key_packages;
+mod mailbox;
 mod registrations;
 mod writer;
 
@@ -56,6 +57,7 @@ pub use documents::Document;
 pub use error::Error;
 pub use journal::{Entry, History};
 pub use key_packages::{Claimed, NewKeyPackage};
+pub use mailbox::{Letter, MailboxBounds, NewLetter, Posted, Settled};
 pub use registrations::Registration;
 use writer::Writer;
 

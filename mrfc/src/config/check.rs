@@ -51,6 +51,9 @@ pub enum BadConfig {
     /// A time in which nobody could answer.
     #[error("{0} is 0, which gives nobody time to answer; leave it out for the default")]
     NoTime(&'static str),
+    /// A mailbox that could hold nothing.
+    #[error("mailbox.{0} is 0, which would keep nothing; leave it out for the default")]
+    NoRoom(&'static str),
     /// A rule that would turn everything away, or with a status that refuses nothing.
     #[error("filters: a rule needs types, words or octets_over, and a status from 400 to 699")]
     Filter,
@@ -110,7 +113,23 @@ impl Config {
         if self.messages.answer_secs == 0 {
             return Err(BadConfig::NoTime("messages.answer_secs"));
         }
+        self.check_mailbox()?;
         self.limits.check()
+    }
+
+    fn check_mailbox(&self) -> Result<(), BadConfig> {
+        let Some(mailbox) = &self.mailbox else { return Ok(()) };
+        let bounds = [
+            ("keep_secs", mailbox.keep_secs),
+            ("replay_secs", mailbox.replay_secs),
+            ("letters_max", mailbox.letters_max.into()),
+            ("sender_letters_max", mailbox.sender_letters_max.into()),
+            ("octets_max", mailbox.octets_max),
+        ];
+        match bounds.iter().find(|(_, bound)| *bound == 0) {
+            Some((name, _)) => Err(BadConfig::NoRoom(name)),
+            None => Ok(()),
+        }
     }
 
     fn check_standing(&self) -> Result<(), BadConfig> {

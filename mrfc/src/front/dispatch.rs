@@ -42,6 +42,7 @@ impl Front {
                 if !self.refresh_answered(key, &response)
                     && !self.watcher_answered(key, &response)
                     && !self.message_answered(key, &response)
+                    && !self.letter_answered(key, &response)
                     && !self.branch_answered(key, &response)
                     && !self.passed_back(key, &response)
                 {
@@ -52,6 +53,7 @@ impl Front {
                 if !self.refresh_lost(key, why)
                     && !self.watcher_lost(key)
                     && !self.message_lost(key, why)
+                    && !self.letter_lost(key)
                     && !self.branch_lost(key, why)
                     && !self.passing_lost(key, why)
                 {

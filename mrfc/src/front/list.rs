@@ -15,6 +15,7 @@ use sip::{Request, Response, SipUri, Status};
 
 use super::Front;
 use super::answers::overloaded;
+use super::deferral::Sender;
 use super::message::with_protection;
 use super::message_policy::Content;
 use super::recipients::{self, FOR_MESSAGE, Recipients};
@@ -71,7 +72,12 @@ impl Front {
             let mut outgoing = template.clone();
             let to = NameAddr::new(SipUri::from(person));
             outgoing.headers.set(Name::To, to.to_string());
-            for way in self.ways(flow, request, person, now) {
+            let ways = self.ways(flow, request, person, now);
+            if ways.is_empty() || self.wants_mailbox(person) {
+                self.defer_quietly(&outgoing, &Sender { author, privacy }, person);
+                continue;
+            }
+            for way in ways {
                 if let Some(copy) = self.copy(&outgoing, author, privacy, &way) {
                     // RFC 5365, 7.1: what becomes of it is not told.
                     self.endpoint.request(now, way.flow, copy);

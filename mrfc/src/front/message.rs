@@ -1,5 +1,6 @@
 //! Immediate messages (RFC 3428): a MESSAGE goes to every registered device of the person it names, body and type
-//! untouched, and the first device that takes it is the answer. Nothing is kept, and no dialog is made.
+//! untouched, and the first device that takes it is the answer. No dialog is made, and what nobody takes is for
+//! [`super::deferral`] to keep.
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
@@ -13,6 +14,7 @@ use sip::{Method, Request, Response, SipUri, Status};
 
 use super::Front;
 use super::answers::overloaded;
+use super::deferral::{self, Sender};
 use super::dispatch::Reply;
 use super::fork::Fork;
 use super::message_policy::{Content, Side, filter, judge};
@@ -36,6 +38,7 @@ struct Underway {
     /// What a device says it takes, for a 415 (RFC 3261, 8.2.3).
     accept: Option<Bytes>,
     author: Aor,
+    recipient: Aor,
     privacy: Privacy,
 }
 
@@ -71,7 +74,7 @@ impl Messages {
 }
 
 /// What belongs to one hop, or is made anew: none of it is passed on. Route and Require were answered here.
-const OURS: [Name; 20] = [
+pub(super) const OURS: [Name; 20] = [
     Name::Via,
     Name::From,
     Name::To,
@@ -117,8 +120,8 @@ impl Front {
         let privacy = self.privacy_of(request, author)?;
         let now = clock::now();
         let ways = self.ways(flow, request, &recipient, now);
-        if ways.is_empty() {
-            return Err(Response::to(request, Status::TEMPORARILY_UNAVAILABLE));
+        if ways.is_empty() || self.is_for_mailbox(key, &recipient) {
+            return self.defer(key, request, &Sender { author, privacy }, &recipient);
         }
         if self.messages.underway.len() >= self.config.limits.calls_max {
             return Err(overloaded(request));
@@ -126,7 +129,8 @@ impl Front {
         let mut fork = Fork::default();
         fork.add(ways.len());
         let until = now + Duration::from_secs(self.config.messages.answer_secs);
-        let underway = Underway { fork, until, accept: None, author: author.clone(), privacy };
+        let underway =
+            Underway { fork, until, accept: None, author: author.clone(), recipient, privacy };
         self.messages.underway.insert(key, underway);
         for way in ways {
             self.message_by(key, request, way);
@@ -264,7 +268,7 @@ impl Front {
         if request.method == Method::Message {
             copy = copy.with(protected.clone(), Protection::of_request(request).as_str());
         }
-        for header in request.headers.iter().filter(|header| header.name != protected) {
+        for header in request.headers.iter().filter(|header| !deferral::is_ours(&header.name)) {
             if !OURS.contains(&header.name) && privacy.passes(&header.name) {
                 copy.headers.push(header.name.clone(), Bytes::copy_from_slice(header.value()));
             }
@@ -313,8 +317,12 @@ impl Front {
         let Some(underway) = self.messages.underway.get_mut(&key) else { return };
         let Some(status) = underway.fork.ended(status) else { return };
         let Some(underway) = self.messages.underway.remove(&key) else { return };
-        self.metrics.message(status);
         let Some(request) = self.request(key) else { return };
+        if self.defers(status) {
+            self.defer_late(key, &request, &underway, status);
+            return;
+        }
+        self.metrics.message(status);
         let response = with_protection(Response::to(&request, status), &request);
         let accept = underway.accept.filter(|_| status == Status::UNSUPPORTED_MEDIA_TYPE);
         let response = match accept {
@@ -327,9 +335,29 @@ impl Front {
     /// Messages that no device took in time. RFC 4320, 4.1: a 408 would come too late to be of use.
     pub(super) fn messages_late(&mut self, now: Instant) {
         for key in self.messages.overdue(now) {
-            self.messages.forget(key);
-            self.metrics.message(Status::TEMPORARILY_UNAVAILABLE);
-            self.answer(key, Status::TEMPORARILY_UNAVAILABLE);
+            let late = Status::TEMPORARILY_UNAVAILABLE;
+            match (self.messages.underway.remove(&key), self.request(key)) {
+                (Some(underway), Some(request)) => self.defer_late(key, &request, &underway, late),
+                _ => self.answer(key, late),
+            }
+        }
+    }
+
+    /// No device took it: it waits, or its sender is told why not.
+    fn defer_late(
+        &mut self,
+        key: TransactionKey,
+        request: &Request,
+        underway: &Underway,
+        status: Status,
+    ) {
+        let sender = Sender { author: &underway.author, privacy: underway.privacy };
+        if let Err(refused) = self.defer(key, request, &sender, &underway.recipient) {
+            // Where nothing can be kept, what the devices said is the answer.
+            let kept_nowhere = refused.status == Status::TEMPORARILY_UNAVAILABLE;
+            let response = if kept_nowhere { Response::to(request, status) } else { refused };
+            self.metrics.message(response.status);
+            self.respond(key, response);
         }
     }
 }

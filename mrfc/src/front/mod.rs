@@ -11,6 +11,7 @@ mod agreement;
 mod answers;
 mod authenticate;
 mod calls;
+mod deferral;
 mod dial_out;
 mod dialogs;
 mod dispatch;
@@ -27,6 +28,7 @@ mod message_policy;
 mod offer;
 mod operator;
 mod options;
+mod outcomes;
 mod pair_dialog;
 mod pair_flows;
 mod pair_invite;
@@ -73,6 +75,7 @@ use crate::config::{Config, Limits};
 use crate::desk::{Desks, Refusal, SipEffect};
 use crate::filter::Rules;
 use crate::legs::Legs;
+use crate::mailbox::{Mailbox, NotStored, Stored};
 use crate::metrics::Metrics;
 use crate::people::Policies;
 use crate::registrar::{Binding, Bounds, Registrar};
@@ -81,7 +84,8 @@ use crate::users::Users;
 
 use answers::Open;
 pub(crate) use authenticate::{Gatekeeper, Stranger};
-use calls::{Calls, Outcome};
+use calls::Calls;
+use deferral::Deferral;
 use dial_out::{Dials, Ringing};
 use dialogs::Dialogs;
 use guests::GuestLists;
@@ -113,6 +117,8 @@ pub(crate) struct FrontParts {
     pub(crate) relays: Relays,
     pub(crate) legs: Legs,
     pub(crate) metrics: Metrics,
+    /// Where messages wait, if they do.
+    pub(crate) mailbox: Option<Mailbox>,
     /// Where registrations are kept.
     pub(crate) store: Store,
     /// Who was registered when the last process ended.
@@ -157,6 +163,8 @@ pub(crate) struct Front {
     dials: Dials,
     guest_lists: GuestLists,
     messages: Messages,
+    mailbox: Option<Mailbox>,
+    deferral: Deferral,
     pairs: Pairs,
     timers: Timers,
     repeats: Repeats,
@@ -194,6 +202,10 @@ enum WhatFor {
     Guests(ConferenceId),
     /// Watchers that are to be told of a change.
     Scene(ConferenceId),
+    /// A device that is being given what waits for it.
+    Mailbox(deferral::Slot),
+    /// What has waited too long.
+    Sweep,
     /// Nobody waits.
     Nobody,
 }
@@ -209,6 +221,11 @@ enum Done {
     Shown(TransactionKey, Box<options::Shown>),
     /// Who of a list is not called.
     Invited(ConferenceId, Vec<Aor>),
+    Stored(TransactionKey, Box<Result<Stored, NotStored>>),
+    Found(Box<deferral::Found>),
+    /// For whom a notification lies in the mailbox.
+    Told(Vec<Aor>),
+    Swept(Vec<Aor>),
     Nothing,
 }
 
@@ -259,6 +276,8 @@ impl Front {
             dials: Dials::default(),
             guest_lists: GuestLists::default(),
             messages: Messages::default(),
+            mailbox: parts.mailbox,
+            deferral: Deferral::default(),
             pairs: Pairs::default(),
             timers: Timers::default(),
             repeats: Repeats::default(),
@@ -399,45 +418,13 @@ impl Front {
         }
     }
 
-    fn outcome(&mut self, outcome: Outcome<WhatFor, Done>) {
-        match outcome {
-            Outcome::Done(Done::Joined(key, joined)) => self.joined(key, joined),
-            Outcome::Done(Done::Seated(seated)) => self.seated(*seated),
-            Outcome::Done(Done::Opened(opened)) => self.opened_pair(*opened),
-            Outcome::Done(Done::Referred(key, referred)) => self.referred(key, referred),
-            Outcome::Done(Done::Subscribed(key, what)) => self.subscribed(key, what.0, what.1),
-            Outcome::Done(Done::Looked(looked)) => self.looked(*looked),
-            Outcome::Done(Done::Shown(key, shown)) => self.shown(key, *shown),
-            Outcome::Done(Done::Invited(conference, refused)) => {
-                self.uninvited(&conference, &refused);
-            }
-            Outcome::Done(Done::Nothing) => {}
-            Outcome::Failed(WhatFor::Request(key)) => {
-                self.joining.remove(&key);
-                self.referrals.forget(key);
-                self.answer(key, sip::Status::SERVER_TIMEOUT);
-            }
-            Outcome::Failed(WhatFor::Dial { conference, who }) => {
-                self.dial_ended(&conference, &who, sip::Status::SERVER_TIMEOUT);
-            }
-            Outcome::Failed(WhatFor::Guests(conference)) => self.guest_lists.forget(&conference),
-            Outcome::Failed(WhatFor::Scene(conference)) => self.not_looked(&conference),
-            Outcome::Failed(WhatFor::Nobody) => {
-                tracing::warn!("a desk did not take a word from the front in time");
-            }
-        }
-        if self.joining.is_empty() {
-            self.ended_early.clear();
-        }
-        self.gauges();
-    }
-
     fn tick(&mut self) {
         let now = clock::now();
         self.registrar.expire(now);
         self.keep_missed();
         self.stop_ringing(now);
         self.messages_late(now);
+        self.deferred_due(now);
         self.pairs_late(now);
         self.referrals_late(now);
         self.watchers_due(now);

@@ -32,6 +32,9 @@ impl Front {
             Target::Conference(_) if self.is_list_service(request) => {
                 Ok(Some(able().with(Name::Supported, FOR_MESSAGE)))
             }
+            Target::Conference(_) if let Some(contact) = self.mailbox_options(request) => {
+                Ok(Some(able().with(Name::Contact, contact)))
+            }
             Target::Conference(conference) => {
                 let desks = self.desks.clone();
                 let work = async move {

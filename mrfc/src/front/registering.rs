@@ -47,6 +47,10 @@ impl Front {
         if !matches!(change, Change::Fetch) {
             self.keep(author);
         }
+        if matches!(change, Change::Contacts(_)) {
+            // Behind the answer: the mailbox is asked by a task.
+            self.deliver(author, Some(flow));
+        }
         self.gauges();
         // RFC 5630, 5.2: both schemes may be used, so this is not `sips:`.
         let route = format!("sip:{}:{};transport=tls;lr", self.domain, self.port);

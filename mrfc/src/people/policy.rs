@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 
 use ids::Aor;
 
-use super::shapes::{From, Privacy};
+use super::shapes::{From, MailboxUse, Privacy};
 
 /// What a person wants. Who never said anything takes messages and invitations from everybody, and is shown.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -13,6 +13,7 @@ pub struct Policy {
     blocked: BTreeSet<Aor>,
     contacts: BTreeSet<Aor>,
     hidden: bool,
+    mailbox: MailboxUse,
 }
 
 impl Policy {
@@ -21,6 +22,7 @@ impl Policy {
         self.invitations_from = privacy.invitations_from;
         self.blocked = privacy.blocked.iter().filter_map(|who| who.parse().ok()).collect();
         self.hidden = privacy.hide_identity;
+        self.mailbox = privacy.mailbox;
     }
 
     pub(super) fn knows(&mut self, contacts: BTreeSet<Aor>) {
@@ -43,6 +45,12 @@ impl Policy {
     #[must_use]
     pub const fn hides(&self) -> bool {
         self.hidden
+    }
+
+    /// When messages wait for the person in the mailbox.
+    #[must_use]
+    pub const fn mailbox(&self) -> MailboxUse {
+        self.mailbox
     }
 
     fn takes(&self, whose: From, from: &Aor) -> bool {
@@ -80,9 +88,11 @@ mod tests {
             invitations_from: From::Nobody,
             blocked: vec![aor("eve").to_string()],
             hide_identity: true,
+            mailbox: MailboxUse::Never,
         });
 
         assert!(policy.takes_message(&aor("bob")) && policy.hides());
+        assert_eq!(policy.mailbox(), MailboxUse::Never);
         assert!(!policy.takes_message(&aor("carol")) && !policy.takes_message(&aor("eve")));
         assert!(!policy.takes_invitation(&aor("bob")));
     }

@@ -93,6 +93,21 @@ pub struct Privacy {
     pub blocked: Vec<String>,
     /// Whether the person's messages hide who it is where they say nothing about it (RFC 3323).
     pub hide_identity: bool,
+    /// When messages wait in the mailbox.
+    pub mailbox: MailboxUse,
+}
+
+/// When messages wait in the mailbox, where there is one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum MailboxUse {
+    /// When no device can be reached.
+    #[default]
+    Absent,
+    /// Always: no device is disturbed, and each gets what waits when it registers.
+    Always,
+    /// Never: who cannot be reached gets nothing.
+    Never,
 }
 
 /// From whom.

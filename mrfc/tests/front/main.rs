@@ -7,6 +7,7 @@ mod calling;
 mod certified;
 mod charging;
 mod crossing;
+mod deferring;
 mod directory;
 mod enumeration;
 mod focus;

@@ -74,6 +74,17 @@ impl Phone {
         Self::over(Target { address, security: Dial::Protected }, (user, 1)).await
     }
 
+    /// The same with an MRFC that runs as a program.
+    pub(crate) async fn at(
+        address: SocketAddr,
+        roots: std::sync::Arc<rustls::RootCertStore>,
+        user: (&str, u8),
+    ) -> Self {
+        let config = tls::client_config(Trust::Roots(roots), None, &[]).unwrap();
+        let server_name = ServerName::try_from(DOMAIN).unwrap();
+        Self::over(Target { address, security: Dial::Tls { config, server_name } }, user).await
+    }
+
     async fn dial(
         world: &World,
         address: SocketAddr,

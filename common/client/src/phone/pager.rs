@@ -7,6 +7,7 @@ use sip::resource_lists::{self, Entry};
 use sip::{Method, Name, Request, Response, Status};
 
 use super::incoming::answer;
+use super::late::{Late, is_stored, late};
 use super::ringing::{Arrived, author};
 use super::{Phone, uri};
 use crate::event::Error;
@@ -27,6 +28,8 @@ pub struct Immediate {
     pub body: Bytes,
     /// How far it was protected, if the server says so.
     pub protection: Option<Protection>,
+    /// What is known of its times, if it has waited in the mailbox.
+    pub late: Option<Late>,
 }
 
 /// How far a message is protected.
@@ -43,6 +46,8 @@ pub enum Protection {
 pub enum Taken {
     /// A device of the recipient has it (200).
     Delivered,
+    /// The recipient's mailbox has it (202): a device gets it when it registers.
+    Stored,
     /// A server has it (202), and nothing is known yet of whom it is for.
     Accepted,
 }
@@ -82,6 +87,7 @@ impl Phone {
         request.headers.remove(&Name::Contact);
         let (_sent, response) = self.send("the message", request).await?;
         let taken = match response.status {
+            Status::ACCEPTED if is_stored(&response) => Taken::Stored,
             Status::ACCEPTED => Taken::Accepted,
             _ => Taken::Delivered,
         };
@@ -99,6 +105,7 @@ impl Phone {
             content_type: content_type.into_owned(),
             body: request.body.clone(),
             protection: protection(&request.headers),
+            late: late(&request.headers, &request.body),
         };
         match inbox.try_send(Arrived::Message(message)) {
             Ok(()) => answer(request, Status::OK),

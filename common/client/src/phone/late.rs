@@ -1,0 +1,89 @@
+//! Messages that have waited in the mailbox: what the focus says of the time they came, and that one of ours waits. Pure.
+use std::time::SystemTime;
+
+use sip::header::Name;
+use sip::{Headers, Response};
+use time::OffsetDateTime;
+use time::format_description::well_known::{Rfc2822, Rfc3339};
+
+/// Says that a mailbox has, or had, a message.
+const MAILBOX: &str = "Conclave-Mailbox";
+
+/// A message that could not be delivered when it was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Late {
+    /// When the mailbox took it, by the focus's clock.
+    pub accepted: SystemTime,
+    /// When it was sent, by its sender's clock, if that was said.
+    pub sent: Option<SystemTime>,
+    /// The sender's clock was far from the focus's: who cares for the order goes by `accepted`.
+    pub skewed: bool,
+}
+
+/// Whether, and for how long, a message has waited; of a message with an envelope its time is the one in there.
+pub(super) fn late(headers: &Headers, body: &bytes::Bytes) -> Option<Late> {
+    let said = said(headers)?;
+    let mut parts = said.split(';').map(str::trim);
+    if parts.next() != Some("deferred") {
+        return None;
+    }
+    let (mut accepted, mut skewed) = (None, false);
+    for part in parts {
+        match part.split_once('=') {
+            Some(("accepted", time)) => accepted = rfc3339(time.trim_matches('"')),
+            None if part == "skewed" => skewed = true,
+            _ => {}
+        }
+    }
+    let kind = headers.content_type().ok().flatten();
+    let envelope = kind.filter(|kind| kind.is(msrp::cpim::MEDIA_TYPE));
+    let envelope = envelope.and_then(|_| msrp::cpim::parse(body).ok().flatten());
+    let sent = envelope.and_then(|envelope| rfc3339(envelope.date_time()?));
+    let dated = || {
+        let date = headers.text(&Name::Date)?;
+        OffsetDateTime::parse(&date, &Rfc2822).ok().map(SystemTime::from)
+    };
+    Some(Late { accepted: accepted?, sent: sent.or_else(dated), skewed })
+}
+
+/// Whether a mailbox has our message.
+pub(super) fn is_stored(response: &Response) -> bool {
+    said(&response.headers).is_some_and(|said| said.split(';').next() == Some("stored"))
+}
+
+fn said(headers: &Headers) -> Option<String> {
+    let name: Name = MAILBOX.parse().ok()?;
+    headers.text(&name).map(std::borrow::Cow::into_owned)
+}
+
+fn rfc3339(text: &str) -> Option<SystemTime> {
+    OffsetDateTime::parse(text, &Rfc3339).ok().map(SystemTime::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(mailbox: &str) -> Headers {
+        let mut headers = Headers::new();
+        headers.push(MAILBOX.parse().unwrap(), mailbox.to_owned());
+        headers.push(Name::Date, "Sat, 21 Nov 2026 12:00:00 GMT");
+        headers
+    }
+
+    #[test]
+    fn s4_16_a_late_message_says_when_it_was_sent_and_when_it_came() {
+        let said = headers("deferred;accepted=\"2026-11-21T12:00:05Z\";skewed");
+
+        let read = late(&said, &bytes::Bytes::new()).unwrap();
+
+        assert_eq!(Some(read.accepted), rfc3339("2026-11-21T12:00:05Z"));
+        assert_eq!(read.sent, rfc3339("2026-11-21T12:00:00Z"));
+        assert!(read.skewed);
+        for other in ["stored;until=\"2026-11-21T12:00:05Z\"", "deferred", "deferred;accepted=soon"]
+        {
+            assert_eq!(late(&headers(other), &bytes::Bytes::new()), None, "{other}");
+        }
+        assert_eq!(late(&Headers::new(), &bytes::Bytes::new()), None);
+    }
+}

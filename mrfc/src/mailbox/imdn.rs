@@ -1,0 +1,152 @@
+//! What a sender is told of a message that waits (RFC 5438): that it is stored, that a device does not take it, that its
+//! time is over. That it was delivered is for the device to say (12.2), and never for us. Pure.
+use bytes::Bytes;
+use msrp::cpim::{self, Address, Builder};
+
+use super::letter::Letter;
+
+/// The type of a notification.
+pub(crate) const MEDIA_TYPE: &str = "message/imdn+xml";
+/// What is not an element of RFC 5438 stands beside one that is.
+const OURS: &str = "urn:conclave:mailbox";
+
+/// What became of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// It waits.
+    Stored,
+    /// A device does not take it.
+    Refused,
+    /// Nobody came for it in time.
+    Expired,
+}
+
+impl Fate {
+    /// As a part of the notification's own name, so that each is told once.
+    pub(crate) const fn kind(self) -> &'static str {
+        match self {
+            Self::Stored => "processing",
+            Self::Refused | Self::Expired => "delivery",
+        }
+    }
+
+    fn element(self) -> String {
+        match self {
+            Self::Stored => String::from(
+                "<processing-notification><status><stored/></status></processing-notification>",
+            ),
+            Self::Refused => String::from(
+                "<delivery-notification><status><failed/></status></delivery-notification>",
+            ),
+            Self::Expired => format!(
+                "<delivery-notification><status><failed/><expired xmlns=\"{OURS}\"/></status>\
+                 </delivery-notification>"
+            ),
+        }
+    }
+}
+
+/// The body of a notification about this letter, a `message/cpim`; none if the letter has no name to tell of.
+pub(crate) fn about(
+    letter: &Letter,
+    fate: Fate,
+    (mailbox, own_id): (&str, &str),
+    (owner, accepted): (&str, &str),
+    now: &str,
+) -> Option<Bytes> {
+    let envelope = letter.envelope()?;
+    let id = envelope.imdn_message_id()?;
+    let written = envelope.date_time().unwrap_or(accepted);
+    let original = envelope.namespaced(cpim::IMDN, "Original-To");
+    let original = original.and_then(Address::parse).map(|address| address.uri.to_owned());
+    let to = envelope.to().ok().and_then(|all| all.first().map(|to| to.uri.to_owned()));
+    let original = original.or(to).unwrap_or_else(|| owner.to_owned());
+    let xml = format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\r\n<imdn xmlns=\"urn:ietf:params:xml:ns:imdn\">\
+         <message-id>{}</message-id><datetime>{}</datetime><recipient-uri>{}</recipient-uri>\
+         <original-recipient-uri>{}</original-recipient-uri>{}</imdn>\r\n",
+        escaped(id),
+        escaped(written),
+        escaped(owner),
+        escaped(&original),
+        fate.element(),
+    );
+    let built = Builder::new(mailbox, letter.author.as_str()).date_time(now).imdn(own_id, &[]);
+    let mime = [("Content-Type", MEDIA_TYPE), ("Content-Disposition", "notification")];
+    Some(built.mime(&mime, Bytes::from(xml)).gather())
+}
+
+fn escaped(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => safe.push_str("&amp;"),
+            '<' => safe.push_str("&lt;"),
+            '>' => safe.push_str("&gt;"),
+            c if c.is_control() => safe.push(' '),
+            c => safe.push(c),
+        }
+    }
+    safe
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sip::Headers;
+    use sip::header::Name;
+
+    fn letter(id: &str) -> Letter {
+        let body = Builder::new("sip:alice@example.net", "sip:bob@example.net")
+            .date_time("2026-11-21T12:00:00Z")
+            .imdn(id, &["processing", "negative-delivery"])
+            .content("text/plain", Bytes::from_static(b"hi"));
+        let mut headers = Headers::new();
+        headers.push(Name::ContentType, "message/cpim");
+        let author = "sip:alice@example.net".parse().unwrap();
+        Letter { author, headers, body: body.gather() }
+    }
+
+    fn told(fate: Fate) -> Letter {
+        let names = ("sip:mailbox@example.net", "own1");
+        let body = about(
+            &letter("a<&1"),
+            fate,
+            names,
+            ("sip:bob@example.net", "2026-11-21T12:00:01Z"),
+            "2026-11-21T12:00:02Z",
+        );
+        Letter { body: body.unwrap(), ..letter("x") }
+    }
+
+    #[test]
+    fn imdn_02_a_notification_says_of_which_message_and_asks_for_none() {
+        let stored = told(Fate::Stored);
+
+        let envelope = stored.envelope().unwrap();
+        assert!(envelope.is_type(MEDIA_TYPE));
+        assert_eq!(envelope.mime().get("Content-Disposition").unwrap(), b"notification");
+        assert_eq!(envelope.from().unwrap().uri, "sip:mailbox@example.net");
+        assert_eq!(envelope.only_to().unwrap().uri, "sip:alice@example.net");
+        assert_eq!(envelope.imdn_message_id(), Some("own1"));
+        assert_eq!(stored.wants(), super::super::letter::Wants::default());
+        let text = String::from_utf8(stored.body.to_vec()).unwrap();
+        assert!(text.contains("<message-id>a&lt;&amp;1</message-id>"), "{text}");
+        assert!(text.contains("<datetime>2026-11-21T12:00:00Z</datetime>"), "{text}");
+        assert!(text.contains("<recipient-uri>sip:bob@example.net</recipient-uri>"), "{text}");
+    }
+
+    #[test]
+    fn imdn_06_each_fate_has_its_status_and_a_message_without_a_name_none() {
+        for (fate, status) in [
+            (Fate::Stored, "<stored/>"),
+            (Fate::Refused, "<failed/>"),
+            (Fate::Expired, "<expired "),
+        ] {
+            let body = String::from_utf8(told(fate).body.to_vec()).unwrap();
+            assert!(body.contains(status), "{body}");
+        }
+        let nameless = Letter { body: Bytes::from_static(b"hi"), ..letter("x") };
+        assert!(about(&nameless, Fate::Stored, ("", ""), ("", ""), "").is_none());
+    }
+}

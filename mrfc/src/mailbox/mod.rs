@@ -1,0 +1,456 @@
+//! The mailbox for immediate messages: it keeps what could not be delivered, gives it to each device of its owner once,
+//! and tells senders what became of it. It speaks no SIP (`front/deferral.rs` does) and decides for nobody whether a
+//! message is to wait.
+//!
+//! A message's way: [`letter`] is the message and what it says of itself · [`lock`] puts it under the mailbox's key, unless no
+//! server can read it anyway · the store keeps it, and answers when it is on disk · [`imdn`] is what its sender is told,
+//! which is a letter in the sender's own mailbox, kept in the same transaction: so nothing that is owed is lost in a crash.
+pub(crate) mod imdn;
+pub(crate) mod letter;
+pub(crate) mod lock;
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use ids::Aor;
+use sha2::{Digest as _, Sha256};
+use sip::Headers;
+use sip::header::{Name, NameAddr};
+use store::{MailboxBounds, NewLetter, Posted, Settled, Store};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use crate::config;
+use crate::metrics::Metrics;
+use crate::users::Users;
+use imdn::Fate;
+use letter::Letter;
+pub use lock::BadKeys;
+use lock::Keys;
+
+/// The user part of who tells senders what became of their messages.
+const NAME: &str = "mailbox";
+/// Messages whose time is over that are ended at once.
+const ENDED_AT_ONCE_MAX: u32 = 100;
+/// How many sweeps it takes until what is gone is forgotten: an hour's, where one is made each second.
+const SWEEPS_TO_FORGET: u64 = 3_600;
+/// Names that are known for each message that may wait.
+const KNOWN_FACTOR: u32 = 10;
+
+/// The mailbox. Clones share it.
+#[derive(Clone, Debug)]
+pub(crate) struct Mailbox(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    settings: config::Mailbox,
+    own: Aor,
+    store: Store,
+    keys: Keys,
+    users: Arc<Users>,
+    metrics: Metrics,
+    /// For whom there is anything. It only grows: it is as large as the users file at most.
+    owners: RwLock<HashSet<Aor>>,
+    sweeps: AtomicU64,
+}
+
+/// A message to be kept.
+#[derive(Clone, Debug)]
+pub(crate) struct Deposit {
+    /// For whom.
+    pub(crate) owner: Aor,
+    /// What.
+    pub(crate) letter: Letter,
+    /// What the request is known by, where the message has no name.
+    pub(crate) call: String,
+    /// No server can read its body, so it is kept as it is.
+    pub(crate) is_sealed: bool,
+}
+
+/// It is on disk.
+#[derive(Clone, Debug)]
+pub(crate) struct Stored {
+    /// Until when it waits.
+    pub(crate) until: SystemTime,
+    /// Who is told of it.
+    pub(crate) told: Option<Aor>,
+}
+
+/// Why a message is not kept.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NotStored {
+    /// It alone is larger than a mailbox.
+    #[error("larger than a mailbox")]
+    TooLarge,
+    /// The mailbox is full.
+    #[error("the mailbox is full")]
+    Full,
+    /// As many messages of this sender wait as may.
+    #[error("the mailbox holds as many of your messages as it may")]
+    SenderFull,
+    /// It is older than anything that is still known: it may have been here before.
+    #[error("too old to tell from a repetition")]
+    Stale,
+    /// Its time was over when it came.
+    #[error("its time is over")]
+    Over,
+    /// The disk does not take it.
+    #[error("not stored")]
+    Disk,
+}
+
+/// A message for a device.
+#[derive(Clone, Debug)]
+pub(crate) struct Ready {
+    /// Its number.
+    pub(crate) number: i64,
+    /// What to deliver.
+    pub(crate) letter: Letter,
+    /// When it came.
+    pub(crate) accepted: SystemTime,
+    /// Until when it would have waited.
+    pub(crate) expires: SystemTime,
+    /// Its sender's clock was wrong.
+    pub(crate) skewed: bool,
+}
+
+impl Mailbox {
+    /// The mailbox of a configuration, if it has one.
+    pub(crate) async fn of(
+        config: &config::Config,
+        (store, users, metrics): (&Store, &Arc<Users>, &Metrics),
+    ) -> Result<Option<Self>, OpenError> {
+        let Some(settings) = &config.mailbox else { return Ok(None) };
+        let (store, users) = (store.clone(), Arc::clone(users));
+        Self::open(settings, &config.domain, store, users, metrics.clone()).await.map(Some)
+    }
+
+    /// Opens it with what is in the store.
+    async fn open(
+        settings: &config::Mailbox,
+        domain: &str,
+        store: Store,
+        users: Arc<Users>,
+        metrics: Metrics,
+    ) -> Result<Self, OpenError> {
+        let own = format!("sip:{NAME}@{domain}").parse().map_err(|_| OpenError::Domain)?;
+        let owners: HashSet<Aor> = store.mailbox_owners().await?.into_iter().collect();
+        metrics.mailboxes.set(i64::try_from(owners.len()).unwrap_or(i64::MAX));
+        Ok(Self(Arc::new(Inner {
+            keys: Keys::read(&settings.key_file)?,
+            settings: settings.clone(),
+            own,
+            store,
+            users,
+            metrics,
+            owners: RwLock::new(owners),
+            sweeps: AtomicU64::new(0),
+        })))
+    }
+
+    /// Whether a message that all devices are too busy for is kept.
+    pub(crate) fn takes_busy(&self) -> bool {
+        self.0.settings.on_busy
+    }
+
+    /// Whether anything may wait for this person.
+    pub(crate) fn has(&self, owner: &Aor) -> bool {
+        self.0.owners.read().unwrap_or_else(PoisonError::into_inner).contains(owner)
+    }
+
+    /// Keeps a message. Answers when it is on disk, once or again.
+    pub(crate) async fn post(
+        &self,
+        deposit: Deposit,
+        now: SystemTime,
+    ) -> Result<Stored, NotStored> {
+        let posted = self.posted(deposit, now).await;
+        let result = match &posted {
+            Ok((_, true)) => "stored",
+            Ok((_, false)) => "replayed",
+            Err(NotStored::TooLarge) => "too_large",
+            Err(NotStored::Full | NotStored::SenderFull) => "full",
+            Err(NotStored::Stale) => "stale",
+            Err(NotStored::Over) => "over",
+            Err(NotStored::Disk) => "failed",
+        };
+        self.0.metrics.mailbox(result);
+        posted.map(|(stored, _)| stored)
+    }
+
+    async fn posted(&self, deposit: Deposit, now: SystemTime) -> Result<(Stored, bool), NotStored> {
+        let (settings, secs) = (&self.0.settings, Duration::from_secs);
+        let Deposit { owner, letter, call, is_sealed } = deposit;
+        let octets = u64::try_from(letter.body.len()).unwrap_or(u64::MAX);
+        if octets > settings.octets_max {
+            return Err(NotStored::TooLarge);
+        }
+        let written = letter.written();
+        let window = secs(settings.replay_secs);
+        if written.is_some_and(|written| apart(written, now) > window) {
+            return Err(NotStored::Stale);
+        }
+        if self.is_skewed(written, now) {
+            self.0.metrics.mailbox_skewed.inc();
+        }
+        let kept = now + secs(settings.keep_secs);
+        let until = letter.wanted_until(now).map_or(kept, |wanted| wanted.min(kept));
+        if until <= now {
+            return Err(NotStored::Over);
+        }
+        let id = letter.id(&call);
+        let notice = self.notice((&owner, &letter, &id), Fate::Stored, now, now);
+        let told = notice.as_ref().map(|notice| notice.owner.clone());
+        let new = Kept {
+            owner: owner.clone(),
+            id,
+            until,
+            // What claims to be of tomorrow could come again the day after.
+            forget: written.unwrap_or(now).max(now).max(until) + window,
+            is_sealed,
+        };
+        let new = self.locked(new, &letter, now).ok_or(NotStored::Disk)?;
+        // Somebody who registers right now is to find it.
+        self.note_owner(&owner);
+        let posted = self.0.store.post(new, notice, self.bounds()).await;
+        match posted.map_err(|error| failed(&error))? {
+            Posted::Kept => {
+                told.iter().for_each(|told| self.note_owner(told));
+                Ok((Stored { until, told }, true))
+            }
+            Posted::Known => Ok((Stored { until, told: None }, false)),
+            Posted::Full => Err(NotStored::Full),
+            Posted::SenderFull => Err(NotStored::SenderFull),
+        }
+    }
+
+    /// The oldest message that a device has not been given. What cannot be opened is passed over, and stays.
+    pub(crate) async fn next(
+        &self,
+        owner: &Aor,
+        device: &str,
+        now: SystemTime,
+    ) -> Result<Option<Ready>, store::Error> {
+        let mut behind = 0;
+        while let Some(kept) = self.0.store.next_letter(owner, device, behind, now).await? {
+            behind = kept.number;
+            let (accepted, expires) = (kept.letter.accepted, kept.letter.expires);
+            let Some(letter) = self.opened(&kept.letter) else {
+                self.0.metrics.mailbox("unreadable");
+                tracing::warn!(
+                    number = kept.number,
+                    "a message in a mailbox does not open: is its key in mailbox.key_file?"
+                );
+                continue;
+            };
+            let skewed = self.is_skewed(letter.written(), accepted);
+            return Ok(Some(Ready { number: kept.number, letter, accepted, expires, skewed }));
+        }
+        Ok(None)
+    }
+
+    /// A device has answered a message. Who is told of it, if anybody.
+    pub(crate) async fn settle(
+        &self,
+        (owner, device): (&Aor, &str),
+        ready: &Ready,
+        settled: Settled,
+        now: SystemTime,
+    ) -> Result<Option<Aor>, store::Error> {
+        let until = now + Duration::from_secs(self.0.settings.delivered_keep_secs);
+        let notice = match settled {
+            Settled::Taken => None,
+            Settled::Refused => {
+                let id = ready.letter.id("");
+                self.notice((owner, &ready.letter, &id), Fate::Refused, ready.accepted, now)
+            }
+        };
+        let told = notice.as_ref().map(|notice| notice.owner.clone());
+        let which = (owner, device, ready.number);
+        self.0.store.settle_letter(which, settled, (now, until), notice).await?;
+        self.0.metrics.mailbox(match settled {
+            Settled::Taken => "delivered",
+            Settled::Refused => "refused",
+        });
+        told.iter().for_each(|told| self.note_owner(told));
+        Ok(told)
+    }
+
+    /// Ends what has waited too long. Who is told of it.
+    pub(crate) async fn sweep(&self, now: SystemTime) -> Result<Vec<Aor>, store::Error> {
+        if self.0.sweeps.fetch_add(1, Ordering::Relaxed).is_multiple_of(SWEEPS_TO_FORGET) {
+            self.0.store.forget_letters(now).await?;
+        }
+        let over = self.0.store.expired_letters(now, ENDED_AT_ONCE_MAX).await?;
+        if over.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut ended = Vec::with_capacity(over.len());
+        for kept in over {
+            let notice = if kept.delivered || kept.told {
+                None
+            } else {
+                self.0.metrics.mailbox("expired");
+                let (owner, id) = (&kept.letter.owner, &kept.letter.message_id);
+                self.opened(&kept.letter).and_then(|letter| {
+                    self.notice((owner, &letter, id), Fate::Expired, kept.letter.accepted, now)
+                })
+            };
+            ended.push((kept.number, notice));
+        }
+        let told = ended.iter().filter_map(|(_, notice)| Some(notice.as_ref()?.owner.clone()));
+        let told: Vec<Aor> = told.collect();
+        self.0.store.end_letters(ended).await?;
+        told.iter().for_each(|told| self.note_owner(told));
+        Ok(told)
+    }
+
+    fn note_owner(&self, owner: &Aor) {
+        let mut owners = self.0.owners.write().unwrap_or_else(PoisonError::into_inner);
+        owners.insert(owner.clone());
+        self.0.metrics.mailboxes.set(i64::try_from(owners.len()).unwrap_or(i64::MAX));
+    }
+
+    fn is_skewed(&self, written: Option<SystemTime>, accepted: SystemTime) -> bool {
+        let most = Duration::from_secs(self.0.settings.skew_secs);
+        written.is_some_and(|written| apart(written, accepted) > most)
+    }
+
+    fn bounds(&self) -> MailboxBounds {
+        let settings = &self.0.settings;
+        MailboxBounds {
+            letters_max: settings.letters_max,
+            sender_letters_max: settings.sender_letters_max,
+            octets_max: settings.octets_max,
+            known_max: settings.letters_max.saturating_mul(KNOWN_FACTOR),
+        }
+    }
+
+    /// What a sender is told of a message, as a letter to the sender, if that is wanted and somebody of ours.
+    fn notice(
+        &self,
+        (owner, letter, id): (&Aor, &Letter, &str),
+        fate: Fate,
+        accepted: SystemTime,
+        now: SystemTime,
+    ) -> Option<NewLetter> {
+        let wants = letter.wants();
+        let wanted = match fate {
+            Fate::Stored => wants.processing,
+            Fate::Refused | Fate::Expired => wants.negative,
+        };
+        if !wanted || !self.0.users.knows(&letter.author) {
+            return None;
+        }
+        // One of each kind about a message, however often it would be said (RFC 5438, 8).
+        let own_id = format!("{} {owner} {} {id}", fate.kind(), letter.author);
+        let own_id = hex::encode(Sha256::digest(own_id)).get(..32)?.to_owned();
+        let times = (stamp(accepted), stamp(now));
+        let body = imdn::about(
+            letter,
+            fate,
+            (self.0.own.as_str(), &own_id),
+            (owner.as_str(), &times.0),
+            &times.1,
+        )?;
+        let mut headers = Headers::new();
+        let address = |aor: &Aor| NameAddr::new(sip::SipUri::from(aor)).to_string();
+        headers.push(Name::From, address(&self.0.own));
+        headers.push(Name::To, address(&letter.author));
+        headers.push(Name::ContentType, msrp::cpim::MEDIA_TYPE);
+        let notice = Letter { author: self.0.own.clone(), headers, body };
+        let until = now + Duration::from_secs(self.0.settings.keep_secs);
+        let kept = Kept {
+            owner: letter.author.clone(),
+            id: notice.id(""),
+            until,
+            forget: until + Duration::from_secs(self.0.settings.replay_secs),
+            is_sealed: false,
+        };
+        self.locked(kept, &notice, now)
+    }
+
+    fn locked(&self, kept: Kept, letter: &Letter, now: SystemTime) -> Option<NewLetter> {
+        let octets = u64::try_from(letter.body.len()).unwrap_or(u64::MAX);
+        let mut new = NewLetter {
+            owner: kept.owner,
+            sender: letter.author.clone(),
+            message_id: kept.id,
+            accepted: now,
+            expires: kept.until,
+            forget: kept.forget,
+            octets,
+            locked: !kept.is_sealed,
+            head: Bytes::new(),
+            body: letter.body.clone(),
+        };
+        new.head = self.0.keys.lock(&place("head", &new), &letter.head()).ok()?;
+        if new.locked {
+            new.body = self.0.keys.lock(&place("body", &new), &letter.body).ok()?;
+        }
+        Some(new)
+    }
+
+    fn opened(&self, kept: &NewLetter) -> Option<Letter> {
+        let head = self.0.keys.open(&place("head", kept), &kept.head)?;
+        let body = match kept.locked {
+            true => self.0.keys.open(&place("body", kept), &kept.body)?,
+            false => kept.body.clone(),
+        };
+        Letter::read(&head, body)
+    }
+}
+
+/// What is known of a message beside its text.
+struct Kept {
+    owner: Aor,
+    id: String,
+    until: SystemTime,
+    forget: SystemTime,
+    is_sealed: bool,
+}
+
+/// Why there is no mailbox.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Its keys are no good.
+    #[error(transparent)]
+    Keys(#[from] BadKeys),
+    /// The store failed.
+    #[error("the mailbox: {0}")]
+    Store(#[from] store::Error),
+    /// It can have no address.
+    #[error("the mailbox: the domain is no host name")]
+    Domain,
+}
+
+/// Reads what its settings name, and opens nothing.
+pub(crate) fn check(settings: &config::Mailbox) -> Result<(), OpenError> {
+    Keys::read(&settings.key_file)?;
+    Ok(())
+}
+
+/// Where a text belongs: moved to another row it does not open.
+fn place(part: &str, letter: &NewLetter) -> Vec<u8> {
+    let accepted = letter.accepted.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let (owner, sender, id) = (&letter.owner, &letter.sender, &letter.message_id);
+    format!("{part}\n{owner}\n{sender}\n{}\n{id}", accepted.as_millis()).into_bytes()
+}
+
+fn apart(one: SystemTime, other: SystemTime) -> Duration {
+    one.duration_since(other).unwrap_or_else(|error| error.duration())
+}
+
+/// A time as RFC 3339 has it, in whole seconds.
+pub(crate) fn stamp(time: SystemTime) -> String {
+    let time = OffsetDateTime::from(time);
+    time.replace_nanosecond(0).unwrap_or(time).format(&Rfc3339).unwrap_or_default()
+}
+
+fn failed(error: &store::Error) -> NotStored {
+    tracing::warn!(%error, "a message could not be kept");
+    NotStored::Disk
+}
