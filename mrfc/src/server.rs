@@ -39,8 +39,8 @@ use crate::people::Policies;
 use crate::relays::{Logins, PAUSES, RelayAt, RelayParts, Relays};
 use crate::users::{BadUsers, Users};
 use identities::Identities;
-use listeners::Works;
 pub(crate) use listeners::listen;
+use listeners::{SipAddresses, Works};
 
 /// What the desks may have asked of the front before they wait: some seconds of a large deployment.
 const EFFECTS_MAX: usize = 4_096;
@@ -144,6 +144,23 @@ pub struct Addresses {
     pub admin: Option<SocketAddr>,
     /// Metrics and health.
     pub ops: SocketAddr,
+}
+
+impl Addresses {
+    fn of(
+        sip: &SipAddresses,
+        (https, admin, ops): (SocketAddr, Option<SocketAddr>, SocketAddr),
+    ) -> Self {
+        Self {
+            ready: "mrfc",
+            sip: sip.tls,
+            sip_websocket: sip.websocket,
+            sip_protected: sip.protected,
+            https,
+            admin,
+            ops,
+        }
+    }
 }
 
 /// An MRFC whose listeners are open.
@@ -270,15 +287,8 @@ impl Server {
         let ops = tokio::spawn(ops::serve(ops, registry, health.clone(), shutdown.clone()));
         let serve = |listening: Listening| tokio::spawn(listening.serve(shutdown.clone()));
         let helpers = [https].into_iter().chain(admin).map(serve).chain([ops, renewing]).collect();
-        let addresses = Addresses {
-            ready: "mrfc",
-            sip: listening.tls,
-            sip_websocket: listening.websocket,
-            sip_protected: listening.protected,
-            https: https_address,
-            admin: admin_address,
-            ops: ops_address,
-        };
+        let others = (https_address, admin_address, ops_address);
+        let addresses = Addresses::of(&listening, others);
         let port = config.sip.advertised_port.unwrap_or_else(|| addresses.sip.port());
         let front = Front::new(FrontParts {
             mailbox: Mailbox::of(&config, (&store, &users, &metrics)).await?,

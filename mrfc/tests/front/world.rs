@@ -81,7 +81,8 @@ impl World {
             service::config::load_from(text.as_deref(), "MRFC", [].into(), &[]).unwrap();
         change(&mut config);
         let shutdown = Shutdown::new();
-        let server = Server::start(config.clone(), shutdown.clone()).await.unwrap();
+        let started = Box::pin(Server::start(config.clone(), shutdown.clone()));
+        let server = started.await.unwrap();
         let addresses = server.addresses().clone();
         let serving = tokio::spawn(server.serve());
         let (roots, issuer) = (ca.roots().unwrap(), files.issuer.clone());
@@ -98,7 +99,8 @@ impl World {
         self.shutdown.trigger();
         (&mut self.serving).await.unwrap();
         self.shutdown = Shutdown::new();
-        let server = Server::start(self.config.clone(), self.shutdown.clone()).await.unwrap();
+        let started = Box::pin(Server::start(self.config.clone(), self.shutdown.clone()));
+        let server = started.await.unwrap();
         self.addresses = server.addresses().clone();
         self.serving = tokio::spawn(server.serve());
     }
