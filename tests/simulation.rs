@@ -1,0 +1,150 @@
+//! The pure cores of the whole system in virtual time: devices, relay, focus and journal, without sockets, tasks or
+//! files. Each seed is another story of people who come and go while things break; after each step the invariants of
+//! `simulation/watch.rs` must hold. `SEED=n cargo nextest run --test simulation one_seed` repeats one.
+//!
+//! Sockets and the store's files are not here: the tests that kill processes have those.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "what cannot happen here is a failure of the test"
+)]
+mod simulation {
+    pub(crate) mod clock;
+    pub(crate) mod disk;
+    pub(crate) mod faults;
+    pub(crate) mod focus;
+    pub(crate) mod letters;
+    pub(crate) mod person;
+    pub(crate) mod plan;
+    pub(crate) mod relay;
+    pub(crate) mod trace;
+    pub(crate) mod watch;
+    pub(crate) mod world;
+}
+
+use simulation::faults::{FOUND_BY, Fault};
+use simulation::plan::{self, Report};
+use simulation::watch::Counts;
+
+fn holds(seed: u64, report: &Report) {
+    let Report { violation, tail, .. } = report;
+    let why = violation.as_deref().unwrap_or_default();
+    assert!(violation.is_none(), "SEED={seed}\n{tail}\n{why}\nSEED={seed}");
+}
+
+fn seeds(seeds: std::ops::Range<u64>) {
+    for seed in seeds {
+        holds(seed, &plan::run(seed, Fault::None));
+    }
+}
+
+#[test]
+fn two_devices_make_a_group_and_hear_each_other() {
+    let report = plan::smallest(1);
+
+    holds(1, &report);
+    assert_eq!(report.counts.shown, 2);
+}
+
+#[test]
+fn the_same_seed_is_the_same_story() {
+    let (first, second) = (plan::run(7, Fault::None), plan::run(7, Fault::None));
+
+    assert_eq!((first.lines, first.digest), (second.lines, second.digest));
+}
+
+#[test]
+fn each_check_finds_the_fault_that_is_planted_for_it() {
+    for (fault, check) in FOUND_BY {
+        let found = |seed: &u64| {
+            let violation = plan::run(*seed, *fault).violation;
+            violation.is_some_and(|why| why.starts_with(check))
+        };
+        let seed = (0..25).find(found);
+        println!("{fault:?} is found by {check} in seed {seed:?}");
+        assert!(seed.is_some(), "{check} does not find {fault:?}");
+    }
+}
+
+#[test]
+fn the_stories_have_in_them_what_they_are_told_for() {
+    type Of = fn(&Counts) -> usize;
+    let all = (0..8).map(|seed| plan::run(seed, Fault::None).counts).collect::<Vec<_>>();
+    let sum = |of: Of| all.iter().map(of).sum::<usize>();
+
+    let wanted: [(&str, Of); 9] = [
+        ("entries", |counts| counts.entries),
+        ("lost races", |counts| counts.lost_races),
+        ("refused for the epoch", |counts| counts.stale),
+        ("kicks", |counts| counts.kicks),
+        ("last resorts", |counts| counts.last_resorts),
+        ("crashes", |counts| counts.crashes),
+        ("messages that failed", |counts| counts.failed),
+        ("held up to old keys", |counts| counts.held_up),
+        ("replayed", |counts| counts.replayed),
+    ];
+    for (what, of) in wanted {
+        assert!(sum(of) > 0, "no story has {what}");
+    }
+    // Copies whose receiver had lost its connection or its keys: the fewer, the more the others say.
+    assert!(sum(|counts| counts.excused) * 5 < sum(|counts| counts.owed));
+}
+
+/// So that nightly runs see stories that nobody has seen yet.
+#[test]
+#[ignore = "runs as many seeds as SEEDS says"]
+fn many_seeds() {
+    let count = std::env::var("SEEDS").ok().and_then(|count| count.parse().ok()).unwrap_or(1000);
+    let start = service::clock::wall().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+
+    seeds(start * 1000..start * 1000 + count);
+}
+
+#[test]
+fn one_seed() {
+    let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(0);
+    let report = plan::run(seed, Fault::None);
+
+    println!("{:?}", report.counts);
+    holds(seed, &report);
+}
+
+#[test]
+fn seeds_000_to_024() {
+    seeds(0..25);
+}
+
+#[test]
+fn seeds_025_to_049() {
+    seeds(25..50);
+}
+
+#[test]
+fn seeds_050_to_074() {
+    seeds(50..75);
+}
+
+#[test]
+fn seeds_075_to_099() {
+    seeds(75..100);
+}
+
+#[test]
+fn seeds_100_to_124() {
+    seeds(100..125);
+}
+
+#[test]
+fn seeds_125_to_149() {
+    seeds(125..150);
+}
+
+#[test]
+fn seeds_150_to_174() {
+    seeds(150..175);
+}
+
+#[test]
+fn seeds_175_to_199() {
+    seeds(175..200);
+}
