@@ -270,6 +270,10 @@ impl Hub {
                 at,
             },
             Event::Unreadable { why } => Note::Unreadable { receiver, why },
+            Event::Missed { until: (_, until), .. } => {
+                let why = format!("it missed what came before epoch {until}");
+                Note::Unreadable { receiver, why }
+            }
             Event::Removed => {
                 Note::Ended { receiver, why: "it was removed from the group".to_owned() }
             }

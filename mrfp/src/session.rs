@@ -16,7 +16,7 @@ use ids::SeatId;
 use msrp::{Body, ByteRange, Chunk, Flag, Head, MessageId, SuccessReport};
 use rand::RngCore;
 
-pub use course::{BUNDLE, SEALED, SEALED_FILE};
+pub use course::{BUNDLE, EPOCH_REPORT, SEALED, SEALED_FILE};
 use open::Open;
 pub use refusal::Refusal;
 pub(crate) use runs::Runs;

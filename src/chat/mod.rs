@@ -343,6 +343,12 @@ fn line_of(event: &Event) -> String {
         Event::Unreadable { why } => format!("* something unreadable came by: {why}"),
         Event::Device { who, device, news, held } => trust::told(who, device, *news, *held),
         Event::Held { who } => trust::held(who),
+        Event::Missed { since: Some((_, since)), until: (_, until) } => {
+            format!("* you missed what was said between epochs {since} and {until}")
+        }
+        Event::Missed { since: None, until: (_, until) } => {
+            format!("* your keys were lost: you cannot read what was said before epoch {until}")
+        }
         Event::Removed => "* you were removed from the group".to_owned(),
         Event::Ended { reason } => format!("* the conference ended for you: {reason}"),
     }

@@ -32,6 +32,14 @@ pub enum Event {
         /// Devices that are out.
         removed: Vec<(Aor, DeviceId)>,
     },
+    /// This device had to enter anew: what was said in between it cannot read. It had lost its keys, or what led from
+    /// them to the present ones.
+    Missed {
+        /// The last generation of the key that it could read; none: it does not know.
+        since: Option<(Era, Epoch)>,
+        /// The first one that it can read again.
+        until: (Era, Epoch),
+    },
     /// A message that this device could open and whose author is proven by the group key (in a sealed room).
     Message(Message),
     /// A file that arrived whole and untampered.

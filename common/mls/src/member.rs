@@ -36,10 +36,11 @@ use openmls::prelude::{MlsGroup, OpenMlsProvider as _, Proposal};
 
 pub use error::MemberError;
 pub use keyring::Keyring;
+use sha2::{Digest as _, Sha256};
 
 use crate::group::settings;
 use crate::roster::Roster;
-use crate::wire::DeviceName;
+use crate::wire::{DeviceName, EpochReport, Finding};
 
 /// Longest message id in the additional data.
 const MESSAGE_ID_OCTETS_MAX: usize = 255;
@@ -53,6 +54,8 @@ pub struct Member {
     keyring: Keyring,
     conference: ConferenceId,
     era: Era,
+    /// The first epoch it has keys of.
+    since: Epoch,
     group: MlsGroup,
     roster: Roster,
     /// Devices whose leaf went, and the first epoch without it. Only as far back as messages can be opened.
@@ -66,6 +69,8 @@ struct Entering {
     hash: [u8; 32],
     /// The epoch it was made in.
     made_in: Epoch,
+    /// It replaces a leaf of this device.
+    returning: bool,
 }
 
 /// What became of a message.
@@ -199,6 +204,22 @@ impl Member {
     /// Proves that two members are in the same epoch of the same group (RFC 9420, 8.7). Secret from outsiders.
     pub fn authenticator(&self) -> [u8; 32] {
         self.group.epoch_authenticator().as_slice().try_into().unwrap_or_default()
+    }
+
+    /// Tells the focus that this member is in its epoch. The authenticator itself stays inside.
+    pub fn report(&self) -> EpochReport {
+        let mut digest = Sha256::new();
+        digest.update(b"conclave epoch\0");
+        digest.update(self.authenticator());
+        let fingerprint = digest.finalize().into();
+        let finding = Finding::Confirmed { fingerprint };
+        EpochReport { era: self.era, epoch: self.epoch(), finding }
+    }
+
+    /// Tells the focus that this member cannot follow the commit that ends its epoch.
+    pub fn report_unusable(&self) -> EpochReport {
+        let (era, epoch) = (self.era, self.epoch().next());
+        EpochReport { era, epoch, finding: Finding::Unusable }
     }
 
     /// The devices in the group, in the order of the leaves.

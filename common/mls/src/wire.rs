@@ -6,6 +6,7 @@
 mod bundle;
 mod directory;
 mod notice;
+mod report;
 
 use ids::{Aor, DeviceId};
 
@@ -16,9 +17,12 @@ pub use directory::{
     ClaimedKeyPackage, Filling, KeyPackageUpload, claims_from_bytes, claims_to_bytes,
 };
 pub use notice::{CommitRequest, CommitResult, GroupState, Reason, WelcomeDelivery};
+pub use report::{EpochReport, Finding};
 
 /// A [`Bundle`], device to focus.
 pub const BUNDLE: &str = "application/vnd.conclave.mls-bundle";
+/// An [`EpochReport`], device to focus.
+pub const EPOCH_REPORT: &str = "application/vnd.conclave.epoch-report";
 /// A [`CommitRequest`], focus to device.
 pub const COMMIT_REQUEST: &str = "application/vnd.conclave.commit-request";
 /// A [`CommitResult`], focus to device.

@@ -1,11 +1,11 @@
 //! The second half of the path: following an event that has happened. It cannot fail.
 use ids::{Aor, Era, SeatId, Term};
-use mls::wire::{Bundle, ClaimedKeyPackage, CommitRequest, CommitResult, Kind, Reason};
+use mls::wire::Reason;
 
 use super::decide::Change;
 use super::effect::{Announced, Effect, Told};
-use super::event::{Departed, Event, Task, What};
-use super::group::{Facts, Group};
+use super::event::{Departed, Event, What};
+use super::group::Group;
 use super::nickname::Nickname;
 use super::nicknames::Nicknames;
 use super::nouns::{At, Blob, Level, Participant, Why};
@@ -91,8 +91,13 @@ impl Conference {
             What::Ruled { ruling, .. } => self.ruled(ruling),
             What::Departed { who, why, pending } => self.departed(at, who, *why, pending),
             What::Advanced { .. } => self.advanced(event),
+            What::Vouched { by, epoch, fingerprint } => {
+                self.vouched(at, by.as_ref(), (*epoch, *fingerprint))
+            }
+            What::Astray { who, epoch } => self.went_astray(at, who, *epoch),
+            What::GivenUp { author } => self.given_up(at, author),
             What::Gathered { of, until } => {
-                self.committing.gathering(*until);
+                self.committing.gathering(at, of.len(), *until);
                 vec![Effect::Claim(of.clone())]
             }
             What::Claimed { packages } => {
@@ -101,7 +106,7 @@ impl Conference {
             }
             What::Asked { whom, task, until } => self.asked(whom, task, *until),
             What::GaveUp { spoiled } => {
-                self.committing.gave_up(spoiled.as_ref());
+                self.committing.gave_up(at, spoiled.as_ref());
                 Vec::new()
             }
             What::Moved { relay, term } => self.moved(relay, *term, at),
@@ -217,7 +222,8 @@ impl Conference {
         self.parted(&who, why, at);
         self.committing.forget(&who);
         // Membership outlives the dialog; who never was a member, or in an open room, is just gone.
-        if !self.group.is_member(&who) || self.level() == Some(Level::Open) {
+        let belongs = self.group.is_member(&who) || self.group.is_heir(&who);
+        if !belongs || self.level() == Some(Level::Open) {
             self.roster.drop_device(&who);
         }
         if why.did_not_come() {
@@ -231,7 +237,7 @@ impl Conference {
 
     /// The gate shuts first: while the seats are ended one after the other, nobody's message of the old epoch may
     /// reach those that are still there.
-    fn departed(
+    pub(super) fn departed(
         &mut self,
         at: At,
         who: &Departed,
@@ -250,7 +256,7 @@ impl Conference {
             }
         }
         // In a standing conference roles outlive those who come and go.
-        let keeps = self.is_standing() && why != Why::Kicked;
+        let keeps = (self.is_standing() && why != Why::Kicked) || why == Why::Unusable;
         let (seats, calls): (Vec<SeatId>, _) = match who {
             // A device that leaves has ended its dialog by itself.
             Departed::Device(device) => {
@@ -293,75 +299,6 @@ impl Conference {
         gate.chain(unseats).chain(byes).chain(proposals).collect()
     }
 
-    fn advanced(&mut self, event: &Event) -> Vec<Effect> {
-        let What::Advanced { by, bundle, era, epoch, added, removed, pending } = &event.what else {
-            return Vec::new();
-        };
-        let bundle = Bundle::from_bytes(&bundle.0).expect("it was read before it was kept");
-        let mut members = self.group.facts.take().map(|facts| facts.members).unwrap_or_default();
-        for who in removed {
-            members.remove(who);
-        }
-        members.extend(added.iter().cloned());
-        // Nothing of the old epoch passes once somebody was removed in the new one.
-        let grace = removed.is_empty() && bundle.kind != Kind::Create;
-        let mut effects = Vec::new();
-        let mut held = std::collections::BTreeMap::new();
-        for invitation in bundle.welcomes {
-            let to = Participant::from(&invitation.to);
-            match self.roster.seat_of(&to).filter(|seat| seat.bound) {
-                Some(seat) => {
-                    effects.push(Effect::Tell(seat.id, Told::Welcome(invitation.welcome)));
-                }
-                None => {
-                    held.insert(to, Blob(invitation.welcome));
-                }
-            }
-        }
-        let pending = pending.iter().cloned().collect();
-        let facts = Facts { epoch: *epoch, members, pending, grace, held };
-        self.group.era = *era;
-        self.group.facts = Some(facts);
-        self.committing.advanced(by);
-        self.find_joiners(event.at);
-        if bundle.kind == Kind::Create {
-            effects.push(Effect::Gate);
-            let accepted = CommitResult::Accepted { era: *era, epoch: *epoch };
-            let seat = self.roster.seat_of(by).map(|seat| seat.id);
-            effects.extend(seat.map(|seat| Effect::Tell(seat, Told::Result(accepted))));
-        } else {
-            effects.push(Effect::Announce(Announced::Commit(bundle.commit)));
-        }
-        if self.group.is_shut() {
-            effects.push(Effect::Announce(Announced::Proposals));
-        }
-        effects
-    }
-
-    fn asked(&mut self, whom: &Participant, task: &Task, until: At) -> Vec<Effect> {
-        let request = match task {
-            Task::Create => self.request(Reason::Create, Vec::new()),
-            Task::Enter => self.request(Reason::Enter, Vec::new()),
-            Task::Commit { add } => {
-                let reason = if self.group.is_shut() { Reason::Remove } else { Reason::Add };
-                let claimed = |who: &Participant| {
-                    let key_package = self.committing.package(who)?.0.clone();
-                    let Participant { aor, device } = who.clone();
-                    Some(ClaimedKeyPackage { aor, device, key_package })
-                };
-                self.request(reason, add.iter().filter_map(claimed).collect())
-            }
-        };
-        self.committing.asked(whom, task, until);
-        let seat = self.roster.seat_of(whom).map(|seat| seat.id);
-        seat.map(|seat| Effect::Tell(seat, request)).into_iter().collect()
-    }
-
-    fn request(&self, reason: Reason, add: Vec<ClaimedKeyPackage>) -> Told {
-        let era = if reason == Reason::Create { self.group.era.next() } else { self.group.era };
-        Told::Request(CommitRequest { reason, era, add, remove: Vec::new() })
-    }
-
     /// The room begins anew elsewhere: no path of the old relay is good any more.
     fn moved(&mut self, relay: &str, term: Term, at: At) -> Vec<Effect> {
         self.term = term;
@@ -389,8 +326,7 @@ impl Conference {
         let effects = byes.chain([Effect::Close(Why::Ended)]).collect();
         self.about = None;
         self.roster = Roster::default();
-        self.group.facts = None;
-        self.group.ledger = None;
+        self.group = Group { era: self.group.era, ..Group::default() };
         self.committing = Committing::default();
         self.nicknames = Nicknames::default();
         self.partings = Partings::default();
@@ -408,16 +344,5 @@ impl Conference {
     fn seats_over(&mut self, seats: impl IntoIterator<Item = SeatId>, at: At) {
         let quarantine = self.terms.nicknames.quarantine;
         seats.into_iter().for_each(|seat| self.nicknames.over(seat, at, quarantine));
-    }
-
-    /// A joiner is a bound device without a leaf, or with one that has to go first.
-    fn find_joiners(&mut self, at: At) {
-        let outside = |who: &&Participant| !self.group.is_member(who) || self.group.is_pending(who);
-        let joiners = if self.group.facts.is_some() {
-            self.roster.bound().filter(outside).cloned().collect()
-        } else {
-            Vec::new()
-        };
-        self.committing.joiners_are(joiners, at);
     }
 }

@@ -1,6 +1,7 @@
 //! What somebody asks a conference for. A command changes nothing by itself.
 use bytes::Bytes;
 use ids::{Aor, SeatId};
+use mls::wire::EpochReport;
 
 use super::life::Standing;
 use super::nouns::{Came, End, Level, Participant, PeerPath, Shown, Why};
@@ -112,6 +113,13 @@ pub enum Command {
         seat: SeatId,
         /// The bundle, as it came.
         bundle: Bytes,
+    },
+    /// A device says what it found of the newest epoch.
+    Report {
+        /// The seat it came from.
+        seat: SeatId,
+        /// What it says.
+        report: EpochReport,
     },
     /// The directory has answered.
     Claimed(Vec<(Participant, Option<Bytes>)>),

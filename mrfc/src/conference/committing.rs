@@ -15,7 +15,10 @@ pub struct Patience {
     /// Joiners are gathered this long before somebody is asked to add them. 100 ms: nobody notices, and a crowd
     /// that comes together costs one commit.
     pub gather: Duration,
-    /// Joiners added by one commit. 64: some 20 KiB and 90 ms for its maker.
+    /// The same for each who came last time, but no longer than this. 1 s: where many come, what counts is how many
+    /// commits everybody has to follow.
+    pub gather_busy: Duration,
+    /// Joiners added by one commit. 128: some 40 KiB without the certificates, and far below a second for its maker.
     pub gather_max: usize,
     /// A member asked for a commit has this long. 2 s: far above its CPU time and a mobile round trip.
     pub commit: Duration,
@@ -25,12 +28,20 @@ pub struct Patience {
     pub claim: Duration,
     /// Members asked in vain before a joiner is told to enter by itself. 3.
     pub committers_max: usize,
+    /// Members other than the author have this long to vouch for a new epoch. 2 s: as for a commit.
+    pub witness: Duration,
+    /// Members asked to vouch for a new epoch. 3: one may be asleep, another on a slow link.
+    pub witnesses: usize,
     /// Times a joiner is told to enter before it is left alone. 5.
     pub entries_max: u8,
 }
 
 /// Silences in a row before the waits grow.
 const SILENT_MAX: u32 = 8;
+/// Times a member that cannot follow is told to enter anew.
+const ASTRAY_ENTRIES_MAX: u8 = 2;
+/// How long nothing is expected of somebody who was waited for in vain. Nobody has to wait for them meanwhile.
+const DOZE: Duration = Duration::from_secs(60);
 /// The waits grow up to this power of two: 2 s become 8.5 minutes.
 const SLACK_SHIFT_MAX: u32 = 8;
 
@@ -38,20 +49,35 @@ impl Default for Patience {
     fn default() -> Self {
         Self {
             gather: Duration::from_millis(100),
-            gather_max: 64,
+            gather_busy: Duration::from_secs(1),
+            gather_max: 128,
             commit: Duration::from_secs(2),
             enter: Duration::from_secs(5),
             claim: Duration::from_secs(2),
             committers_max: 3,
+            witness: Duration::from_secs(2),
+            witnesses: 3,
             entries_max: 5,
         }
     }
 }
 
-/// A bound device that is no member yet.
+/// Why a device is none of those that share the key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outside {
+    /// It has connected and has no leaf.
+    Here,
+    /// It is away and has no leaf: it was in the group that was given up.
+    Away,
+    /// It has a leaf and cannot use it.
+    Astray,
+}
+
+/// A device that is no member yet, or none any more.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Joiner {
     since: At,
+    stands: Outside,
     package: Package,
     entries: u8,
 }
@@ -84,10 +110,23 @@ pub(super) enum Work {
 
 /// What the conference knows and this value does not.
 pub(super) struct View<'a> {
-    /// Bound devices, the founder's first.
+    /// Bound devices, in the order they are asked in.
     pub(super) bound: Vec<&'a Participant>,
-    /// The members and those of them with a pending Remove, if there is a group.
-    pub(super) group: Option<(&'a BTreeSet<Participant>, &'a BTreeSet<Participant>)>,
+    /// The group, if there is one.
+    pub(super) group: Option<Leaves<'a>>,
+    /// Devices that made a change nobody could follow.
+    pub(super) distrusted: &'a BTreeSet<Participant>,
+}
+
+/// Who has a leaf in the group.
+#[derive(Clone, Copy)]
+pub(super) struct Leaves<'a> {
+    /// All of them.
+    pub(super) members: &'a BTreeSet<Participant>,
+    /// Those with a pending Remove.
+    pub(super) pending: &'a BTreeSet<Participant>,
+    /// Those who cannot follow the others.
+    pub(super) astray: &'a BTreeSet<Participant>,
 }
 
 /// The state of adding and removing.
@@ -101,21 +140,34 @@ pub(super) struct Committing {
     prefer: Option<Participant>,
     /// How often in a row nothing came.
     silent: u32,
+    /// When joiners were gathered last, and how many.
+    gathered: Option<(At, u32)>,
+    /// Who was waited for in vain, and until when nothing is expected of them.
+    dozing: BTreeMap<Participant, At>,
 }
 
 impl Committing {
-    /// These bound devices are no members; whoever else was a joiner is none any more.
-    pub(super) fn joiners_are(&mut self, outside: Vec<Participant>, now: At) {
+    /// These devices are no members; whoever else was a joiner is none any more.
+    pub(super) fn joiners_are(&mut self, outside: Vec<(Participant, Outside)>, now: At) {
         let mut former = std::mem::take(&mut self.joiners);
-        for who in outside {
+        for (who, stands) in outside {
             let joiner = former.remove(&who);
-            let fresh = || Joiner { since: now, package: Package::Unasked, entries: 0 };
-            self.joiners.insert(who, joiner.unwrap_or_else(fresh));
+            let package = match stands {
+                // It has a leaf: nobody can add it.
+                Outside::Astray => Package::None,
+                Outside::Here | Outside::Away => Package::Unasked,
+            };
+            let fresh = || Joiner { since: now, stands, package, entries: 0 };
+            let known = joiner
+                .filter(|joiner| (joiner.stands == Outside::Astray) == (stands == Outside::Astray));
+            let joiner = known.map_or_else(fresh, |joiner| Joiner { stands, ..joiner });
+            self.joiners.insert(who, joiner);
         }
     }
 
     /// A device is gone: nothing is expected of it.
     pub(super) fn forget(&mut self, who: &Participant) {
+        self.awake(who);
         self.joiners.remove(who);
         self.tried.remove(who);
         if self.prefer.as_ref() == Some(who) {
@@ -149,11 +201,13 @@ impl Committing {
 
     /// The group has changed.
     pub(super) fn advanced(&mut self, by: &Participant) {
+        self.awake(by);
         self.restart();
         self.prefer = Some(by.clone());
     }
 
-    pub(super) fn gathering(&mut self, until: At) {
+    pub(super) fn gathering(&mut self, now: At, of: usize, until: At) {
+        self.gathered = Some((now, u32::try_from(of).unwrap_or(u32::MAX)));
         self.waiting = Some((until, Waiting::Directory));
     }
 
@@ -178,7 +232,23 @@ impl Committing {
         self.waiting = Some((until, waiting));
     }
 
-    pub(super) fn gave_up(&mut self, spoiled: Option<&Participant>) {
+    /// Nothing is expected of these for a while.
+    pub(super) fn dozes(&mut self, who: Participant, now: At) {
+        self.dozing.retain(|_, until| now < *until);
+        self.dozing.insert(who, now.after(DOZE));
+    }
+
+    /// They have said something.
+    pub(super) fn awake(&mut self, who: &Participant) {
+        self.dozing.remove(who);
+    }
+
+    /// Whether nothing is expected of them now.
+    pub(super) fn is_dozing(&self, who: &Participant, now: At) -> bool {
+        self.dozing.get(who).is_some_and(|until| now < *until)
+    }
+
+    pub(super) fn gave_up(&mut self, now: At, spoiled: Option<&Participant>) {
         if let Some(joiner) = spoiled.and_then(|who| self.joiners.get_mut(who)) {
             joiner.package = Package::None;
         }
@@ -187,6 +257,7 @@ impl Committing {
             && task != Task::Enter
             && spoiled.is_none()
         {
+            self.dozes(whom.clone(), now);
             self.tried.insert(whom);
         }
     }
@@ -217,16 +288,15 @@ impl Committing {
         if let Some((until, _)) = &self.waiting {
             return Some((*until, Work::GiveUp));
         }
-        let Some((members, pending)) = view.group else {
+        let Some(group) = view.group else {
             let whom = self.first_untried(&view.bound).or_else(|| view.bound.first().copied())?;
             return Some((At::default(), Work::Ask(whom.clone(), Task::Create)));
         };
-        let online: Vec<&Participant> = view
-            .bound
-            .iter()
-            .copied()
-            .filter(|who| members.contains(who) && !pending.contains(who))
-            .collect();
+        let pending = group.pending;
+        let able = |who: &&Participant| {
+            group.members.contains(*who) && !pending.contains(*who) && !group.astray.contains(*who)
+        };
+        let online: Vec<&Participant> = view.bound.iter().copied().filter(able).collect();
         let add = self.ready(pending, patience.gather_max);
         let exhausted = self.tried.len() >= patience.committers_max;
         if !pending.is_empty() || (!add.is_empty() && !exhausted) {
@@ -237,10 +307,10 @@ impl Committing {
         }
         let alone = online.is_empty() || online.iter().all(|who| self.tried.contains(who));
         if alone || exhausted {
-            return self.entrant(patience, |_| true);
+            return self.entrant(view, patience, |_| true);
         }
         self.gather(pending, patience)
-            .or_else(|| self.entrant(patience, |joiner| joiner.package == Package::None))
+            .or_else(|| self.entrant(view, patience, |joiner| joiner.package == Package::None))
     }
 
     fn first_untried<'a>(&self, online: &[&'a Participant]) -> Option<&'a Participant> {
@@ -268,16 +338,35 @@ impl Committing {
         let of: Vec<Participant> =
             fresh().map(|(who, _)| who.clone()).take(patience.gather_max).collect();
         let full = of.len() >= patience.gather_max;
-        let from = if full { At::default() } else { first.after(patience.gather) };
+        let pause = |(at, came): (At, u32)| {
+            at.after(patience.gather.saturating_mul(came).min(patience.gather_busy))
+        };
+        let busy = self.gathered.map(pause).unwrap_or_default();
+        let from = if full { At::default() } else { busy.max(first.after(patience.gather)) };
         Some((from, Work::Gather(of)))
     }
 
-    /// The next joiner to enter by itself: one at a time, or they would only race each other.
-    fn entrant(&self, patience: &Patience, may: impl Fn(&Joiner) -> bool) -> Option<(At, Work)> {
-        let willing = self
-            .joiners
-            .iter()
-            .filter(|(_, joiner)| joiner.entries < patience.entries_max && may(joiner));
+    /// The next joiner to enter by itself: one at a time, or they would only race each other. Who is not relied on has to
+    /// be added by somebody.
+    fn entrant(
+        &self,
+        view: &View<'_>,
+        patience: &Patience,
+        may: impl Fn(&Joiner) -> bool,
+    ) -> Option<(At, Work)> {
+        let relied_on = |who: &Participant| {
+            !view.distrusted.contains(who)
+                || view.bound.iter().all(|who| view.distrusted.contains(*who))
+        };
+        let entries_max = |joiner: &Joiner| match joiner.stands {
+            Outside::Here => patience.entries_max,
+            // Saying so is free, and while it is waited for nobody else comes in.
+            Outside::Astray => ASTRAY_ENTRIES_MAX,
+            Outside::Away => 0,
+        };
+        let willing = self.joiners.iter().filter(|(who, joiner)| {
+            joiner.entries < entries_max(joiner) && may(joiner) && relied_on(who)
+        });
         let (whom, _) = willing.min_by_key(|(_, joiner)| (joiner.entries, joiner.since))?;
         Some((At::default(), Work::Ask(whom.clone(), Task::Enter)))
     }

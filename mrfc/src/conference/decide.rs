@@ -5,7 +5,7 @@ use bytes::Bytes;
 use ids::{Aor, SeatId};
 use mls::key_packages::CheckedKeyPackage;
 use mls::ledger::{CheckedCommit, CheckedRemoval, Ledger, Policy, Verdict, Whom};
-use mls::wire::Bundle;
+use mls::wire::{Bundle, Kind};
 
 use super::event::{Departed, Event, Task, What};
 use super::life::Standing;
@@ -114,6 +114,7 @@ impl Conference {
             }
             Command::Close => self.over(),
             Command::Bundle { seat, bundle } => return self.bundle(about, now, *seat, bundle),
+            Command::Report { seat, report } => self.report(*seat, report)?,
             Command::Claimed(packages) => self.claimed(now, packages)?,
             Command::Failed { whom, spoiled } => {
                 if self.awaited() != Some(whom) {
@@ -253,6 +254,12 @@ impl Conference {
                 }
             },
         };
+        if bundle.kind == Kind::Commit
+            && self.group.distrusted.contains(by)
+            && self.awaited() != Some(by)
+        {
+            return Err(Refusal::Distrusted);
+        }
         let accepted = checked.accepted();
         let removed: Vec<Participant> = accepted.removed.iter().map(Participant::from).collect();
         let what = What::Advanced {
@@ -262,6 +269,7 @@ impl Conference {
             epoch: accepted.epoch,
             added: accepted.added.iter().map(Participant::from).collect(),
             pending: self.left_over(&removed, accepted.proposals.is_empty()),
+            trial: self.trial_until(now.into(), by, &bundle, &removed),
             removed,
         };
         Ok((what, if begins { Change::Begin(checked) } else { Change::Advance(checked) }))
@@ -302,6 +310,7 @@ impl Conference {
                 Due::Rest => What::Rested,
                 Due::Inherit(creator) => What::Inherited { creator },
                 Due::Expired(who) => return self.depart(Departed::Device(who), Why::Expired),
+                Due::Trial => self.verdict()?,
                 Due::Committing(Work::GiveUp) => What::GaveUp { spoiled: None },
                 Due::Committing(Work::Gather(of)) => {
                     What::Gathered { of, until: now.after(patience.claim) }

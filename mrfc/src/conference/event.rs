@@ -142,6 +142,31 @@ pub enum What {
         removed: Vec<Participant>,
         /// Devices whose Remove is pending now.
         pending: Vec<Participant>,
+        /// Until when somebody else is to vouch for the epoch; none: nobody is there to do it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        trial: Option<At>,
+    },
+    /// Somebody other than its author is in this epoch, or nobody has complained of it.
+    Vouched {
+        /// Who; none: time is up.
+        by: Option<Participant>,
+        /// The epoch.
+        epoch: Epoch,
+        /// What all who are in it have in common.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        fingerprint: Option<[u8; 32]>,
+    },
+    /// A member cannot follow the commit that made this epoch.
+    Astray {
+        /// Who.
+        who: Participant,
+        /// The epoch.
+        epoch: Epoch,
+    },
+    /// Nobody can follow a commit: the group is given up. The next one begins without the commit's author.
+    GivenUp {
+        /// The author.
+        author: Participant,
     },
     /// The directory was asked for KeyPackages of joiners.
     Gathered {

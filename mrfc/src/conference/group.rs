@@ -7,6 +7,7 @@ use ids::{Epoch, Era};
 use mls::ledger::Ledger;
 
 use super::nouns::{Blob, Participant};
+use super::trial::Trial;
 
 /// The facts about the present epoch.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +20,12 @@ pub(super) struct Facts {
     pub(super) grace: bool,
     /// Welcomes of this epoch for members that were not seated when it began.
     pub(super) held: BTreeMap<Participant, Blob>,
+    /// Whether anybody but its author vouches for it; none: it needs nobody.
+    pub(super) trial: Option<Trial>,
+    /// What all who are in it have in common, once somebody has said so.
+    pub(super) fingerprint: Option<[u8; 32]>,
+    /// Members that could not follow a commit others could: each has to enter anew.
+    pub(super) astray: BTreeSet<Participant>,
 }
 
 /// The group of a conference.
@@ -28,18 +35,46 @@ pub(super) struct Group {
     pub(super) era: Era,
     pub(super) facts: Option<Facts>,
     pub(super) ledger: Option<Ledger>,
+    /// What was given up, until there is a new one.
+    pub(super) remains: Option<Remains>,
+    /// Devices that made a change nobody could follow. Others are asked first, and they change nothing unasked.
+    pub(super) distrusted: BTreeSet<Participant>,
+}
+
+/// What is left of a group that was given up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Remains {
+    /// Its gate, shut for good.
+    pub(super) gate: control::Gate,
+    /// Its members, who belong to the next one too.
+    pub(super) heirs: BTreeSet<Participant>,
 }
 
 impl Group {
     /// What the newest epoch is, for the relay.
     pub(super) fn gate(&self) -> Option<control::Gate> {
-        let facts = self.facts.as_ref()?;
-        Some(control::Gate {
-            era: self.era,
-            epoch: facts.epoch,
-            shut: !facts.pending.is_empty(),
-            grace: facts.grace,
+        let Some(facts) = &self.facts else {
+            return self.remains.as_ref().map(|remains| remains.gate);
+        };
+        let (era, shut) = (self.era, !facts.pending.is_empty());
+        Some(match &facts.trial {
+            None => control::Gate { era, epoch: facts.epoch, shut, grace: facts.grace },
+            // Who is ahead waits at the gate. Whoever is behind may still talk, unless somebody was removed.
+            Some(trial) => {
+                let shut = shut || trial.is_hard();
+                control::Gate { era, epoch: trial.from(), shut, grace: false }
+            }
         })
+    }
+
+    /// Whether the device had a leaf in the group that was given up, and has none yet.
+    pub(super) fn is_heir(&self, who: &Participant) -> bool {
+        self.remains.as_ref().is_some_and(|remains| remains.heirs.contains(who))
+    }
+
+    /// Whether the device has said that it cannot follow the others.
+    pub(super) fn is_astray(&self, who: &Participant) -> bool {
+        self.facts.as_ref().is_some_and(|facts| facts.astray.contains(who))
     }
 
     pub(super) fn is_member(&self, who: &Participant) -> bool {

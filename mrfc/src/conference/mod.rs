@@ -21,10 +21,12 @@
 //! | `nickname` `nicknames` | what a nickname may be, and who has which |
 //! | `group` | era, epoch, members, pending Removes; beside them the MLS ledger |
 //! | `committing` | who is asked to change the group, and when |
-//! | `decide` `apply` | the two halves of the path |
+//! | `trial` `vouching` | epochs that nobody but their author vouches for yet |
+//! | `decide` `apply` `advance` | the two halves of the path |
 //! | `life` | when it ends, rests, or passes to another founder |
 //! | `tail` | what is said again after a start |
 //! | `overview` | what an operator may know |
+mod advance;
 mod anonymous;
 mod apply;
 mod command;
@@ -47,6 +49,8 @@ mod scene;
 mod tail;
 #[cfg(test)]
 mod tests;
+mod trial;
+mod vouching;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -59,7 +63,7 @@ use mls::ledger::Ledger;
 pub use anonymous::anonymous;
 pub use command::{Command, Joining};
 pub use committing::Patience;
-use committing::{Committing, View, Work};
+use committing::{Committing, Leaves, View, Work};
 pub use decide::Decision;
 pub use effect::{Announced, Effect, Told};
 pub use event::{BadEvent, Departed, Event, Task, What};
@@ -396,15 +400,29 @@ impl Conference {
         if self.roster.is_deserted() || about.level == Level::Open {
             return life;
         }
-        let (founder, others): (Vec<_>, Vec<_>) =
-            self.roster.bound().partition(|who| who.aor == about.creator);
-        let view = View {
-            bound: founder.into_iter().chain(others).collect(),
-            group: self.group.facts.as_ref().map(|facts| (&facts.members, &facts.pending)),
-        };
-        let work = self.committing.work(&view, &self.terms.bounds.patience);
-        let work = work.map(|(at, work)| (at, Due::Committing(work)));
+        // Nobody is asked to build on an epoch that may be given up.
+        let work = self.trial_due().or_else(|| {
+            let work = self.committing.work(&self.view(about), &self.terms.bounds.patience);
+            work.map(|(at, work)| (at, Due::Committing(work)))
+        });
         life.into_iter().chain(self.expiry()).chain(work).min_by_key(|(at, _)| *at)
+    }
+
+    /// Who is there to be asked: the founder first, and last whom nobody can rely on.
+    fn view(&self, about: &About) -> View<'_> {
+        let rank = |who: &Participant| match () {
+            () if self.group.distrusted.contains(who) => 2,
+            () if who.aor == about.creator => 0,
+            () => 1,
+        };
+        let mut bound: Vec<&Participant> = self.roster.bound().collect();
+        bound.sort_by_key(|who| rank(who));
+        let group = self.group.facts.as_ref().map(|facts| Leaves {
+            members: &facts.members,
+            pending: &facts.pending,
+            astray: &facts.astray,
+        });
+        View { bound, group, distrusted: &self.group.distrusted }
     }
 
     /// Whose certificate ends next. The device is removed then, as if it had left: it can change nothing any more,
@@ -425,6 +443,8 @@ enum Due {
     Inherit(Aor),
     /// The certificate of this member has ended.
     Expired(Participant),
+    /// Nobody has vouched for the newest epoch in time.
+    Trial,
     /// The group has to change.
     Committing(Work),
 }

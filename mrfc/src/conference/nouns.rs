@@ -71,6 +71,8 @@ pub enum Why {
     Left,
     /// Its person was removed by a moderator.
     Kicked,
+    /// Nobody could follow its change of the group.
+    Unusable,
     /// Its certificate ended.
     Expired,
     /// The device was taken back by its person or the operator.
@@ -97,6 +99,7 @@ impl Why {
             Self::Forgotten => "dialog lost",
             Self::Left => "left",
             Self::Kicked => "removed by a moderator",
+            Self::Unusable => "nobody could follow its change of the group",
             Self::Expired => "certificate ended",
             Self::Revoked => "device taken back",
             Self::Ended => "conference ended",

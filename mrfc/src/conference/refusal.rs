@@ -71,6 +71,9 @@ pub enum Refusal {
         /// The epoch it made.
         epoch: Epoch,
     },
+    /// Nobody could follow an earlier change of this device's.
+    #[error("nobody could follow an earlier change of this device; others change the group")]
+    Distrusted,
     /// The change of the group breaks a rule, or came too late.
     #[error(transparent)]
     Group(#[from] mls::ledger::Refusal),

@@ -8,4 +8,5 @@ mod nicknames;
 mod people;
 mod recovery;
 mod ruling;
+mod trial;
 mod world;

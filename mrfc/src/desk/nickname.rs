@@ -34,6 +34,7 @@ pub(super) const fn status(outcome: &Result<(), Refusal>) -> u16 {
         | Refusal::NotYet
         | Refusal::NoGroup
         | Refusal::Repeated { .. }
+        | Refusal::Distrusted
         | Refusal::Group(_) => 403,
     }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use control::{Cause, RoomNotice};
 use ids::{ConferenceId, SeatId, Seq};
-use mls::wire;
+use mls::wire::{self, EpochReport};
 use store::Entry;
 use tracing::{debug, info, warn};
 
@@ -224,6 +224,12 @@ impl Desk {
                 let (added, removed) = (added.len(), removed.len());
                 info!(%conference, %era, %epoch, %by, added, removed, "new epoch");
             }
+            What::GivenUp { author } => {
+                warn!(%conference, %author, "nobody could follow a commit: the group begins anew");
+            }
+            What::Astray { who, epoch } => {
+                info!(%conference, %who, %epoch, "a member cannot follow a commit");
+            }
             What::Inherited { creator } => self.shared.registry.inherited(conference, creator),
             What::Departed { why, .. } => info!(%conference, why = why.as_str(), "departed"),
             _ => {}
@@ -303,6 +309,8 @@ impl Desk {
             RoomNotice::Handshake { seat, content_type, body, .. } => {
                 if msrp::media_type_is(content_type.as_bytes(), wire::BUNDLE) {
                     self.bundle(seat, body).await;
+                } else if msrp::media_type_is(content_type.as_bytes(), wire::EPOCH_REPORT) {
+                    self.report(seat, &body).await;
                 } else {
                     debug!(conference = %self.conference.id(), content_type, "not for the focus");
                 }
@@ -333,6 +341,14 @@ impl Desk {
             Seated::Known => {}
             Seated::NobodyWaits => self.gone(seat, Why::Away).await,
             Seated::Moved => self.gone(seat, Why::RelayLost).await,
+        }
+    }
+
+    /// What a member says of the newest epoch. It is not answered: what follows from it is told to whom it is for.
+    async fn report(&mut self, seat: SeatId, body: &[u8]) {
+        match EpochReport::from_bytes(body) {
+            Ok(report) => self.tried(&Command::Report { seat, report }).await,
+            Err(error) => debug!(conference = %self.conference.id(), %seat, %error, "a report"),
         }
     }
 

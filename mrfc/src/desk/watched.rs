@@ -63,9 +63,12 @@ const fn is_seen(what: &What) -> bool {
         | What::Unreached { .. }
         | What::Ruled { .. }
         | What::Departed { .. }
+        | What::GivenUp { .. }
         | What::Moved { .. }
         | What::Ended { .. } => true,
         What::Advanced { .. }
+        | What::Vouched { .. }
+        | What::Astray { .. }
         | What::Gathered { .. }
         | What::Claimed { .. }
         | What::Asked { .. }

@@ -183,7 +183,9 @@ impl Place<'_> {
         let mut media = MsrpMedia::new(host, port, vec![self.path.to_owned()]);
         media.accept_types = types(&["message/cpim"]);
         media.accept_wrapped_types = match self.level {
-            Level::Sealed => types(&[wire::MLS, wire::SEALED_FILE, wire::BUNDLE]),
+            Level::Sealed => {
+                types(&[wire::MLS, wire::SEALED_FILE, wire::BUNDLE, wire::EPOCH_REPORT])
+            }
             Level::Open => types(&["*"]),
         };
         media.chatroom = Some(self.house.chatroom());

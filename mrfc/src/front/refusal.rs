@@ -29,6 +29,7 @@ pub(crate) fn status(refusal: &Refusal) -> Status {
         | Refusal::NotYet
         | Refusal::NoGroup
         | Refusal::Repeated { .. }
+        | Refusal::Distrusted
         | Refusal::Group(_) => Status::NOT_ACCEPTABLE_HERE,
         Refusal::NoRelay | Refusal::StoreFailed | Refusal::NotOwner => Status::SERVICE_UNAVAILABLE,
         Refusal::RelaySilent | Refusal::Unconfirmed => Status::SERVER_TIMEOUT,

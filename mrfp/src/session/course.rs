@@ -15,6 +15,8 @@ pub const SEALED: &str = "message/mls";
 pub const SEALED_FILE: &str = "application/vnd.conclave.sealed-file";
 /// A handshake for the focus.
 pub const BUNDLE: &str = "application/vnd.conclave.mls-bundle";
+/// What a member says of the newest epoch, for the focus.
+pub const EPOCH_REPORT: &str = "application/vnd.conclave.epoch-report";
 
 /// A message whose headers have been checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -114,7 +116,10 @@ fn carriage(envelope: &Envelope, level: Level, to: &Recipient) -> Result<Carriag
         Level::Open | Level::Pair => Ok(Carriage::Streamed),
         Level::Sealed if envelope.is_type(SEALED) => Ok(Carriage::Whole(Kind::Sealed)),
         Level::Sealed if envelope.is_type(SEALED_FILE) => Ok(Carriage::Streamed),
-        Level::Sealed if envelope.is_type(BUNDLE) && *to == Recipient::Room => {
+        Level::Sealed
+            if *to == Recipient::Room
+                && (envelope.is_type(BUNDLE) || envelope.is_type(EPOCH_REPORT)) =>
+        {
             Ok(Carriage::Whole(Kind::Handshake))
         }
         Level::Sealed => Err(Refusal::ContentType),

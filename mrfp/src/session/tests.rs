@@ -269,6 +269,7 @@ fn the_muted_may_not_talk_to_the_room_but_may_commit_and_whisper() {
 
     assert_eq!(send(ROOM, SEALED), Err(Refusal::Muted));
     assert!(matches!(send(ROOM, BUNDLE), Ok(Admitted::Whole(_))));
+    assert!(matches!(send(ROOM, EPOCH_REPORT), Ok(Admitted::Whole(_))));
     assert!(matches!(send("sip:bob@example.net", SEALED), Ok(Admitted::Whole(_))));
 }
 

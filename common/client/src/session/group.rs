@@ -5,7 +5,8 @@ use std::time::SystemTime;
 use ids::{ConferenceId, Epoch};
 use mls::member::{Committed, Keyring, Member, MemberError, Opened, Processed};
 use mls::wire::{
-    Bundle, CommitRequest, CommitResult, DeviceName, GroupState, Reason, WelcomeDelivery,
+    Bundle, CommitRequest, CommitResult, DeviceName, EpochReport, GroupState, Reason,
+    WelcomeDelivery,
 };
 
 use super::Standing;
@@ -27,6 +28,8 @@ pub(super) enum Follows {
     Early,
     /// The group is in a new epoch: what waited for it may go on.
     Advanced,
+    /// Tell the focus what we found of an epoch.
+    Report(EpochReport),
 }
 
 /// This device and one conference's group.
@@ -39,6 +42,9 @@ pub(super) struct Group {
     member: Option<Member>,
     /// The epoch our external commit was made in, until it is decided.
     entering: Option<Epoch>,
+    /// The last generation of the key that we were in: no older one is taken, and what was said after it is missing
+    /// where we have to enter anew.
+    known: Option<Generation>,
     /// The bundle we wait for: sent again when the focus asks again, which costs nothing if it has it.
     pending: Option<Bundle>,
     /// The member was there when the device was started, and nobody has been told so.
@@ -58,9 +64,11 @@ impl Group {
         // Whether an own entry was accepted while the device was away nobody says: it enters again.
         let member = member.filter(|member| !member.is_entering());
         let kept = member.is_some();
+        let known = member.as_ref().map(|member| (member.era(), member.epoch()));
         let bundle = keyring.records().noted(&bundle_name(&conference));
         let pending = bundle.filter(|_| kept).and_then(|bundle| Bundle::from_bytes(&bundle).ok());
-        Self { keyring, conference, founding: None, member, entering: None, pending, kept }
+        let (founding, entering) = (None, None);
+        Self { keyring, conference, founding, member, entering, known, pending, kept }
     }
 
     /// What was reserved and not used is given back.
@@ -126,10 +134,14 @@ impl Group {
             // Handshakes of past epochs are the commits that led here; an own message comes from nobody else.
             Ok(Processed::Remove(_) | Processed::Own | Processed::Stale { .. }) => Vec::new(),
             Err(MemberError::Entering) => vec![Follows::Early],
+            // The group has begun anew. We are welcomed or told to enter; nothing else of it is for us.
+            Err(MemberError::OtherGroup) => Vec::new(),
             Err(error) => {
                 let unreadable = Follows::Event(Event::Unreadable { why: error.to_string() });
-                // A message that does not open is lost alone; without a handshake everything after it is.
-                let lost = is_handshake(sealed).then_some(Follows::FetchGroup);
+                // A message that does not open is lost alone; without a handshake everything after it is. Whether it is
+                // our fault the focus learns from the others: it tells us to enter anew, or all of us to begin anew.
+                let report = member.report_unusable();
+                let lost = is_handshake(sealed).then_some(Follows::Report(report));
                 std::iter::once(unreadable).chain(lost).collect()
             }
         }
@@ -138,13 +150,19 @@ impl Group {
     fn committed(&mut self, committed: Committed) -> Vec<Follows> {
         self.unpend();
         if committed.removed_self {
-            self.member = None;
+            (self.member, self.known) = (None, None);
             return vec![Follows::Event(Event::Removed)];
         }
         let Committed { epoch, added, removed, .. } = committed;
+        let present = self.generation();
+        let former = std::mem::replace(&mut self.known, present);
         let event = if self.entering.take().is_some() {
             let era = self.member.as_ref().map(Member::era).unwrap_or_default();
-            Event::Entered { era, epoch, by: Entry::External }
+            let returning = former.is_some() || removed.contains(self.keyring.device());
+            let missed = returning.then_some(Event::Missed { since: former, until: (era, epoch) });
+            let entered = Event::Entered { era, epoch, by: Entry::External };
+            let events = missed.into_iter().chain([entered]).map(Follows::Event);
+            return std::iter::once(Follows::Advanced).chain(events).collect();
         } else {
             let pairs = |names: Vec<DeviceName>| {
                 names.into_iter().map(|name| (name.aor, name.device)).collect()
@@ -160,18 +178,19 @@ impl Group {
         self.unpend();
     }
 
-    /// Comes in by Welcome, unless we are in.
+    /// Comes in by Welcome, unless we are in. One to a later era takes us over.
     pub(super) fn welcomed(&mut self, delivery: &[u8], now: SystemTime) -> Vec<Follows> {
-        if self.member.is_some() {
+        let delivery = WelcomeDelivery::from_bytes(delivery).map_err(MemberError::from);
+        let is_in = |era| self.member.as_ref().is_some_and(|member| member.era() >= era);
+        if delivery.as_ref().is_ok_and(|delivery| is_in(delivery.era)) {
             return Vec::new();
         }
-        let joined = WelcomeDelivery::from_bytes(delivery)
-            .map_err(MemberError::from)
+        let joined = delivery
             .and_then(|delivery| Member::join(&self.keyring, &self.conference, &delivery, now));
         match joined {
             Ok(member) => {
                 let (era, epoch) = (member.era(), member.epoch());
-                self.member = Some(member);
+                self.become_member(member);
                 let entered = Event::Entered { era, epoch, by: Entry::Welcomed };
                 vec![Follows::Advanced, Follows::Event(entered)]
             }
@@ -194,6 +213,11 @@ impl Group {
         };
         let bundle = match request.reason {
             Reason::Enter => return vec![Follows::FetchGroup],
+            Reason::Confirm => {
+                let member = self.member.as_ref().filter(|_| self.entering.is_none());
+                let report = member.map(|member| Follows::Report(member.report()));
+                return report.into_iter().collect();
+            }
             Reason::Create => {
                 let made = Member::create(&self.keyring, &self.conference, request.era, now);
                 made.map(|(member, bundle)| {
@@ -217,6 +241,17 @@ impl Group {
         }
     }
 
+    /// The keys of an era that is over are of no use to anybody but a thief.
+    fn become_member(&mut self, member: Member) {
+        self.known = Some((member.era(), member.epoch()));
+        self.entering = None;
+        if let Some(former) = self.member.replace(member)
+            && former.era() < self.member.as_ref().map(Member::era).unwrap_or_default()
+        {
+            drop(former.forget());
+        }
+    }
+
     fn offer(&mut self, bundle: Bundle) -> Vec<Follows> {
         self.keyring.records().note(&bundle_name(&self.conference), bundle.to_bytes());
         self.pending = Some(bundle.clone());
@@ -228,8 +263,7 @@ impl Group {
         match CommitResult::from_bytes(result) {
             Ok(CommitResult::Accepted { era, epoch }) => match self.founding.take() {
                 Some(member) => {
-                    member.keep();
-                    self.member = Some(member);
+                    self.become_member(member);
                     self.unpend();
                     let entered = Event::Entered { era, epoch, by: Entry::Created };
                     vec![Follows::Advanced, Follows::Event(entered)]
@@ -268,14 +302,14 @@ impl Group {
 
     /// Enters by external commit with the group's public state, unless we are up to date.
     pub(super) fn enter(&mut self, state: &GroupState, now: SystemTime) -> Vec<Follows> {
-        let known = self.member.as_ref().map(|member| (member.era(), member.epoch()));
-        if known == Some((state.era, state.epoch)) {
+        let present = self.member.as_ref().map(|member| (member.era(), member.epoch()));
+        if present == Some((state.era, state.epoch)) {
             let came_back = std::mem::take(&mut self.kept);
             let entered = Event::Entered { era: state.era, epoch: state.epoch, by: Entry::Kept };
             return came_back.then_some(Follows::Event(entered)).into_iter().collect();
         }
         self.kept = false;
-        match Member::join_externally(&self.keyring, &self.conference, state, known, now) {
+        match Member::join_externally(&self.keyring, &self.conference, state, self.known, now) {
             Ok((member, bundle)) => {
                 self.member = Some(member);
                 self.entering = Some(state.epoch);

@@ -362,6 +362,10 @@ impl Session {
                     let letter = self.addresses.to_focus(wire::BUNDLE, bundle.to_bytes());
                     self.outgoing.push_first(now.instant, Content::Ready(letter));
                 }
+                Follows::Report(report) => {
+                    let letter = self.addresses.to_focus(wire::EPOCH_REPORT, report.to_bytes());
+                    self.outgoing.push_first(now.instant, Content::Ready(letter));
+                }
                 Follows::Show(opened) => match from {
                     Some((envelope, _whole)) => self.opened(envelope, opened),
                     None => self.unreadable("a message without an envelope"),

@@ -125,7 +125,9 @@ impl Member {
             }
         };
         let hash = Sha256::digest(&bundle.commit).into();
-        let entering = Some(Entering { hash, made_in });
+        let key = keyring.key().public();
+        let returning = state.tree.windows(key.len()).any(|octets| octets == key);
+        let entering = Some(Entering { hash, made_in, returning });
         let member = Self::new(keyring, conference, state.era, group, roster, entering);
         member.keep();
         Ok((member, bundle))
@@ -143,6 +145,7 @@ impl Member {
             keyring: keyring.clone(),
             conference: conference.clone(),
             era,
+            since: Epoch(group.epoch().as_u64()),
             group,
             roster,
             departed: BTreeMap::new(),

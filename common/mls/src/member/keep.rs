@@ -55,6 +55,7 @@ impl Member {
             keyring: keyring.clone(),
             conference: conference.clone(),
             era: kept.era,
+            since: kept.since,
             group,
             roster,
             departed: kept.departed,
@@ -91,9 +92,9 @@ impl Member {
             records.forget_group(&group_id(&self.conference, before.era));
         }
         let mut record = Writer::default();
-        record.u8(VERSION).u32(self.era.0);
+        record.u8(VERSION).u32(self.era.0).u64(self.since.0);
         record.option(self.entering.as_ref(), |w, entering| {
-            w.raw(&entering.hash).u64(entering.made_in.0);
+            w.raw(&entering.hash).u64(entering.made_in.0).u8(u8::from(entering.returning));
         });
         let departed: Vec<_> = self.departed.iter().collect();
         record.list(&departed, |w, (device, gone)| {
@@ -125,6 +126,7 @@ fn name(conference: &ConferenceId) -> Vec<u8> {
 /// A member's record.
 struct Kept {
     era: Era,
+    since: Epoch,
     entering: Option<Entering>,
     departed: BTreeMap<DeviceName, Epoch>,
 }
@@ -136,15 +138,16 @@ impl Kept {
         if reader.u8(what)? != VERSION {
             return Err(Malformed(what));
         }
-        let era = Era(reader.u32(what)?);
+        let (era, since) = (Era(reader.u32(what)?), Epoch(reader.u64(what)?));
         let entering = reader.option(what, |r| {
-            Ok(Entering { hash: r.array(what)?, made_in: Epoch(r.u64(what)?) })
+            let (hash, made_in) = (r.array(what)?, Epoch(r.u64(what)?));
+            Ok(Entering { hash, made_in, returning: r.u8(what)? == 1 })
         })?;
         let departed = reader.list(DEPARTED_MAX, what, |r| {
             let device = DeviceName { aor: r.name(what)?, device: r.name(what)? };
             Ok((device, Epoch(r.u64(what)?)))
         })?;
         reader.end(what)?;
-        Ok(Self { era, entering, departed: departed.into_iter().collect() })
+        Ok(Self { era, since, entering, departed: departed.into_iter().collect() })
     }
 }

@@ -54,6 +54,10 @@ impl Member {
         if epoch > self.epoch() || (epoch == self.epoch() && self.entering.is_some()) {
             return Some(Processed::Future { epoch });
         }
+        // What was said before we came is not for us, also where it is still relayed.
+        if epoch < self.since {
+            return Some(Processed::Stale { epoch });
+        }
         let kept = match content {
             ContentType::Application => PAST_EPOCHS as u64,
             _ => 0,
@@ -64,13 +68,14 @@ impl Member {
 
     /// The own external commit came back: the focus has accepted it.
     fn entered(&mut self) -> Processed {
-        self.entering = None;
+        let returning = self.entering.take().is_some_and(|entering| entering.returning);
+        let removed = if returning { vec![self.me().clone()] } else { Vec::new() };
         self.keep();
         Processed::Commit(Committed {
             epoch: self.epoch(),
             by: self.me().clone(),
             added: vec![self.me().clone()],
-            removed: Vec::new(),
+            removed,
             own: true,
             removed_self: false,
             lost_own: false,

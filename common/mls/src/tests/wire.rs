@@ -5,8 +5,9 @@ use proptest::prelude::*;
 
 use super::support::name;
 use crate::wire::{
-    Bundle, ClaimedKeyPackage, CommitRequest, CommitResult, Filling, GroupState, Invitation,
-    KeyPackageUpload, Kind, Malformed, Reason, WelcomeDelivery, claims_from_bytes, claims_to_bytes,
+    Bundle, ClaimedKeyPackage, CommitRequest, CommitResult, EpochReport, Filling, Finding,
+    GroupState, Invitation, KeyPackageUpload, Kind, Malformed, Reason, WelcomeDelivery,
+    claims_from_bytes, claims_to_bytes,
 };
 
 fn bundle() -> Bundle {
@@ -47,10 +48,18 @@ fn a_bundle_is_read_only_whole() {
 
 #[test]
 fn a_commit_request_is_read_only_whole() {
-    for reason in [Reason::Create, Reason::Add, Reason::Remove, Reason::Enter] {
+    for reason in [Reason::Create, Reason::Add, Reason::Remove, Reason::Enter, Reason::Confirm] {
         let (add, remove) = (vec![claimed()], vec![name("dave", 1), name("dave", 2)]);
         let value = CommitRequest { reason, era: Era(1), add, remove };
         only_whole(&value, &value.to_bytes(), CommitRequest::from_bytes);
+    }
+}
+
+#[test]
+fn an_epoch_report_is_read_only_whole() {
+    for finding in [Finding::Confirmed { fingerprint: [7; 32] }, Finding::Unusable] {
+        let value = EpochReport { era: Era(1), epoch: Epoch(7), finding };
+        only_whole(&value, &value.to_bytes(), EpochReport::from_bytes);
     }
 }
 

@@ -16,6 +16,8 @@ pub enum Reason {
     Remove,
     /// Nobody can add you: enter by external commit.
     Enter,
+    /// Say whether you could follow the last commit ([`EpochReport`](super::EpochReport)).
+    Confirm,
 }
 
 /// The focus asks one device to change the group.
@@ -40,6 +42,7 @@ impl CommitRequest {
             Reason::Add => 2,
             Reason::Remove => 3,
             Reason::Enter => 4,
+            Reason::Confirm => 5,
         });
         to.u32(self.era.0);
         to.list(&self.add, |to, claim| claim.write(to));
@@ -55,6 +58,7 @@ impl CommitRequest {
                 2 => Reason::Add,
                 3 => Reason::Remove,
                 4 => Reason::Enter,
+                5 => Reason::Confirm,
                 _ => return Err(Malformed("commit reason")),
             },
             era: Era(from.u32("era")?),

@@ -78,7 +78,7 @@ fn one_commit_adds_no_more_than_the_bound_and_a_full_batch_does_not_wait() {
     world.settle();
     let in_at_once = (1..=5).filter(|n| world.conference.is_member(&device("bob", *n))).count();
     assert_eq!(in_at_once, 4);
-    world.pass(Duration::from_millis(100));
+    world.pass(Duration::from_millis(200));
 
     assert_eq!(world.conference.gate().unwrap().epoch.0, 3);
     world.assert_agreement();

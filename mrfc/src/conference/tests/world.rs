@@ -7,7 +7,7 @@ use bytes::Bytes;
 use ids::{Aor, Era, SeatId};
 use mls::identity::{DeviceKey, Issuer, request};
 use mls::member::{Keyring, Member, MemberError};
-use mls::wire::{Bundle, CommitResult, Reason, WelcomeDelivery};
+use mls::wire::{Bundle, CommitRequest, CommitResult, EpochReport, Reason, WelcomeDelivery};
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 
@@ -36,6 +36,8 @@ pub(super) struct Device {
     pub(super) member: Option<Member>,
     /// It hears, and does nothing.
     pub(super) silent: bool,
+    /// What it hears of the group is damaged.
+    pub(super) garbled: bool,
     /// It has left KeyPackages in the directory.
     pub(super) packages: bool,
     pub(super) results: Vec<CommitResult>,
@@ -52,6 +54,10 @@ pub(super) struct World {
     issuer: Issuer,
     rng: StdRng,
     next_seat: u64,
+    /// Reports on their way to the focus.
+    reports: VecDeque<(SeatId, EpochReport)>,
+    /// How many commands are being carried out, one within the other.
+    depth: usize,
     /// Bundles on their way to the focus.
     pub(super) uplink: VecDeque<(Participant, Bundle)>,
 }
@@ -96,6 +102,8 @@ impl World {
             issuer,
             rng,
             next_seat: 1,
+            reports: VecDeque::new(),
+            depth: 0,
             uplink: VecDeque::new(),
         }
     }
@@ -143,6 +151,7 @@ impl World {
                 founding: None,
                 member: None,
                 silent: false,
+                garbled: false,
                 packages: true,
                 results: Vec::new(),
             };
@@ -192,8 +201,15 @@ impl World {
         let decision = self.conference.decide(self.now, command)?;
         self.journal.push(decision.event().to_bytes());
         self.group = decision.group().or_else(|| self.group.take());
+        self.depth += 1;
         for effect in self.conference.take(decision) {
             self.carry_out(effect);
+        }
+        self.depth -= 1;
+        while self.depth == 0
+            && let Some((seat, report)) = self.reports.pop_front()
+        {
+            self.run(&Command::Report { seat, report }).ok();
         }
         Ok(())
     }
@@ -311,11 +327,26 @@ impl World {
         }
     }
 
+    /// Who cannot follow says so, as a client does.
     fn hear(&mut self, who: &Participant, message: &Bytes) {
         let now = self.now;
-        if let Some(member) = self.devices.get_mut(who).and_then(|d| d.member.as_mut()) {
-            member.process(message, now).unwrap();
+        let Some(device) = self.devices.get_mut(who) else { return };
+        let Some(member) = device.member.as_mut() else { return };
+        let message = if device.garbled { &spoilt(message) } else { message };
+        match member.process(message, now) {
+            Ok(_) | Err(MemberError::OtherGroup) => {}
+            Err(error) if device.silent => drop(error),
+            Err(_) => {
+                let report = member.report_unusable();
+                self.report(who, report);
+            }
         }
+    }
+
+    /// Brings a report up, once everybody has heard what is being said.
+    pub(super) fn report(&mut self, who: &Participant, report: EpochReport) {
+        let seat = self.conference.roster().seat_of(who).map(|seat| seat.id);
+        self.reports.extend(seat.map(|seat| (seat, report)));
     }
 
     fn tell(&mut self, who: &Participant, told: Told) {
@@ -344,6 +375,11 @@ impl World {
                 return;
             }
             Told::Request(_) if device.silent => return,
+            Told::Request(CommitRequest { reason: Reason::Confirm, .. }) => {
+                let report = device.member.as_ref().map(Member::report);
+                report.into_iter().for_each(|report| self.report(who, report));
+                return;
+            }
             Told::Request(request) => match request.reason {
                 Reason::Create => {
                     let made = Member::create(&device.keyring, &id, request.era, now).unwrap();
@@ -361,7 +397,7 @@ impl World {
                     device.member = Some(member);
                     bundle
                 }
-                Reason::Add | Reason::Remove => {
+                Reason::Add | Reason::Remove | Reason::Confirm => {
                     match device.member.as_mut().map(|member| member.answer(&request, now)) {
                         Some(Ok(bundle)) => bundle,
                         None | Some(Err(MemberError::Committing | MemberError::NothingToDo)) => {
@@ -374,4 +410,11 @@ impl World {
         };
         self.uplink.push_back((who.clone(), bundle));
     }
+}
+
+/// The same with a membership tag that nobody but members can check (RFC 9420, 6.2).
+pub(super) fn spoilt(commit: &Bytes) -> Bytes {
+    let mut octets = commit.to_vec();
+    *octets.last_mut().unwrap() ^= 1;
+    octets.into()
 }

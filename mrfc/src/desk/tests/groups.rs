@@ -35,9 +35,15 @@ async fn a_joiner_without_a_package_enters_by_external_commit() {
     let (commit, gate) = rig.broadcast().await;
 
     assert_eq!(commit, bundle.commit);
-    assert_eq!(gate.map(|gate| (gate.epoch.0, gate.shut)), Some((1, false)));
+    // alice could follow it or not: until she has said so, the gate stays where it is.
+    assert_eq!(gate.map(|gate| (gate.epoch.0, gate.shut)), Some((0, false)));
     rig.hear("alice", &commit);
     rig.hear("bob", &commit);
+    rig.report("alice");
+    assert_eq!(
+        rig.gate().await,
+        control::Gate { epoch: ids::Epoch(1), grace: true, ..gate.unwrap() }
+    );
     assert_eq!(rig.member("alice").authenticator(), rig.member("bob").authenticator());
 }
 

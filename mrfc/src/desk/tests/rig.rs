@@ -156,14 +156,40 @@ impl Rig {
         self.store.put_key_packages(aor, device, vec![package], None, (10, now)).await.unwrap();
     }
 
-    /// What comes next to this person's device alone.
+    /// What comes next to this person's device alone, but for the question whether it could follow.
     pub(super) async fn told(&mut self, person: &str) -> Delivered {
         let seat = self.seat(person);
-        let cpim = self.relay.order(|order| match order {
-            RoomOrder::Deliver { seat: to, cpim, .. } if *to == seat => Some(cpim.clone()),
+        loop {
+            let cpim = self.relay.order(|order| match order {
+                RoomOrder::Deliver { seat: to, cpim, .. } if *to == seat => Some(cpim.clone()),
+                _ => None,
+            });
+            match delivered(&cpim.await) {
+                Delivered::Request(request) if request.reason == wire::Reason::Confirm => {}
+                other => return other,
+            }
+        }
+    }
+
+    /// Says what this person's device has found of its epoch.
+    pub(super) fn report(&mut self, person: &str) {
+        let report = self.member(person).report().to_bytes();
+        let handshake = RoomNotice::Handshake {
+            seat: self.seat(person),
+            message_id: String::from("r"),
+            content_type: String::from(wire::EPOCH_REPORT),
+            body: report,
+        };
+        self.relay.notice(&room7(), handshake);
+    }
+
+    /// The next gate that comes alone.
+    pub(super) async fn gate(&mut self) -> control::Gate {
+        let gate = self.relay.order(|order| match order {
+            RoomOrder::Gate(gate) => Some(*gate),
             _ => None,
         });
-        delivered(&cpim.await)
+        gate.await
     }
 
     pub(super) fn send(&self, person: &str, bundle: &Bundle) {

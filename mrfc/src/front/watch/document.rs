@@ -148,6 +148,7 @@ const fn disconnection(why: Why) -> Disconnection {
         | Why::Slow
         | Why::Silent
         | Why::Misbehaved
+        | Why::Unusable
         | Why::RelayLost
         | Why::Forgotten
         | Why::Expired

@@ -1,0 +1,283 @@
+//! Who vouches for a new epoch, and what becomes of one that nobody can follow.
+use std::sync::Arc;
+use std::time::Duration;
+
+use control::Gate;
+use ids::Era;
+use mls::wire::{EpochReport, Finding, Reason};
+
+use super::world::{World, aor, device, spoilt};
+use crate::conference::*;
+
+/// A bundle of this member's that adds somebody and that the focus, which has no keys, takes for good.
+fn bad(world: &mut World, by: &str) {
+    let bundle = invited(world, by, "mallory");
+    let bundle = mls::wire::Bundle { commit: spoilt(&bundle.commit), ..bundle };
+    world.offer(&device(by, 1), &bundle).unwrap();
+}
+
+fn good(world: &mut World, by: &str, who: &str) {
+    let bundle = invited(world, by, who);
+    world.offer(&device(by, 1), &bundle).unwrap();
+}
+
+fn invited(world: &mut World, by: &str, who: &str) -> mls::wire::Bundle {
+    world.run(&Command::Invite { by: aor("alice"), who: aor(who) }).unwrap();
+    world.commit(by, 1, (who, 1))
+}
+
+fn gate(world: &World) -> Gate {
+    world.conference.gate().unwrap()
+}
+
+#[test]
+fn the_gate_opens_when_a_second_member_confirms_the_epoch() {
+    let mut world = World::room(&[("bob", 1), ("carol", 1)]);
+    world.silence("carol", 1);
+    world.silence("bob", 1);
+    let before = gate(&world);
+
+    good(&mut world, "alice", "dave");
+
+    // Whoever is in the old epoch may still talk; the new one waits.
+    assert_eq!(gate(&world), Gate { grace: false, ..before });
+    assert_eq!(world.asked(&device("bob", 1)), [Reason::Confirm]);
+    assert_eq!(world.asked(&device("alice", 1)), [], "she made it");
+    let report = world.member("bob", 1).report();
+    let seat = world.seat(&device("bob", 1));
+    world.run(&Command::Report { seat, report }).unwrap();
+    assert_eq!(gate(&world), Gate { epoch: before.epoch.next(), grace: true, ..before });
+    assert_eq!(world.seen.last(), Some(&Effect::Gate));
+}
+
+#[test]
+fn the_gate_opens_at_once_when_nobody_else_is_online() {
+    let mut world = World::room(&[("bob", 1)]);
+    let seat = world.seat(&device("bob", 1));
+    world.run(&Command::Gone { seat, why: Why::Away }).unwrap();
+    let before = gate(&world);
+
+    good(&mut world, "alice", "dave");
+
+    assert_eq!(gate(&world).epoch, before.epoch.next());
+}
+
+#[test]
+fn i22_a_member_that_is_asleep_keeps_nobody_waiting_for_long_and_only_once() {
+    let mut world = World::room(&[("bob", 1)]);
+    world.silence("bob", 1);
+    let before = gate(&world);
+
+    good(&mut world, "alice", "carol");
+    world.pass(Duration::from_millis(1999));
+    assert_eq!(gate(&world).epoch, before.epoch);
+    world.pass(Duration::from_millis(1));
+    assert_eq!(gate(&world).epoch, before.epoch.next());
+
+    good(&mut world, "alice", "dave");
+    assert_eq!(gate(&world).epoch, before.epoch.next().next(), "bob is known to be asleep");
+}
+
+#[test]
+fn i22_a_commit_that_nobody_can_follow_leads_to_a_new_era_without_its_author() {
+    let mut world = World::room(&[("bob", 1), ("carol", 1), ("dave", 1)]);
+    let (before, events) = (gate(&world), world.journal.len());
+    let seat = world.seat(&device("dave", 1));
+
+    bad(&mut world, "dave");
+    world.pass(Duration::from_millis(500));
+
+    let after = gate(&world);
+    assert_eq!((after.era, after.shut), (Era(before.era.0 + 1), false));
+    assert!(world.seen.contains(&Effect::Unseat(seat, Why::Unusable)));
+    assert!(!world.conference.is_member(&device("dave", 1)));
+    for who in ["alice", "bob", "carol"] {
+        assert!(world.conference.is_member(&device(who, 1)), "{who}");
+    }
+    world.assert_agreement();
+    // Nothing is rolled back: the journal has grown, and says all of it.
+    let again = Conference::recover(Arc::clone(&world.terms), &world.journal, world.group.as_ref());
+    assert!(world.journal.len() > events);
+    assert_eq!(format!("{:?}", again.unwrap().conference), format!("{:?}", world.conference));
+}
+
+#[test]
+fn i22_while_a_bad_epoch_is_on_trial_nothing_of_it_passes_and_its_author_gains_no_time() {
+    let mut world = World::room(&[("bob", 1), ("carol", 1), ("dave", 1)]);
+    for who in ["bob", "carol", "alice"] {
+        world.silence(who, 1);
+    }
+    let before = gate(&world);
+
+    bad(&mut world, "dave");
+    world.pass(Duration::from_millis(1500));
+    assert_eq!((gate(&world).epoch, gate(&world).shut), (before.epoch, false));
+    let seat = world.seat(&device("bob", 1));
+    let report = world.member("bob", 1).report_unusable();
+    world.run(&Command::Report { seat, report }).unwrap();
+    // The others are asked once somebody complains, and are still silent.
+    world.pass(Duration::from_millis(499));
+    assert_eq!(gate(&world).era, before.era);
+    world.pass(Duration::from_millis(1));
+    assert!(gate(&world).shut, "the group is given up");
+}
+
+#[test]
+fn i22_an_author_whom_nobody_could_follow_changes_nothing_unasked_and_is_asked_last() {
+    let mut world = World::room(&[("bob", 1), ("carol", 1), ("dave", 1)]);
+    bad(&mut world, "dave");
+    world.pass(Duration::from_millis(500));
+    world.devices.get_mut(&device("dave", 1)).unwrap().member = None;
+    world.arrive("dave", 1);
+    world.pass(Duration::from_secs(2));
+    assert!(world.conference.is_member(&device("dave", 1)), "as a newcomer");
+
+    let bundle = invited(&mut world, "dave", "erin");
+    assert_eq!(world.offer(&device("dave", 1), &bundle), Err(Refusal::Distrusted));
+    world.seen.clear();
+    world.arrive("frank", 1);
+    world.pass(Duration::from_secs(2));
+    assert_eq!(
+        world.asked(&device("dave", 1)).iter().filter(|why| **why == Reason::Add).count(),
+        0
+    );
+    assert!(world.conference.is_member(&device("frank", 1)));
+}
+
+#[test]
+fn i22_the_only_other_members_complaint_decides() {
+    let mut world = World::room(&[("bob", 1)]);
+    let before = gate(&world);
+
+    bad(&mut world, "alice");
+    world.pass(Duration::from_millis(200));
+
+    assert_eq!(gate(&world).era, Era(before.era.0 + 1));
+    assert!(world.conference.is_member(&device("bob", 1)));
+    assert!(world.conference.roster().is_moderator(&aor("alice")), "a device is out, not a person");
+}
+
+#[test]
+fn i22_one_that_cannot_follow_what_others_can_enters_anew_and_the_epoch_stands() {
+    let mut world = World::room(&[("bob", 1), ("carol", 1)]);
+    let before = gate(&world);
+    let carol = device("carol", 1);
+    world.devices.get_mut(&carol).unwrap().garbled = true;
+
+    good(&mut world, "alice", "dave");
+    world.devices.get_mut(&carol).unwrap().garbled = false;
+    world.pass(Duration::from_millis(200));
+
+    assert_eq!(gate(&world).era, before.era);
+    assert_eq!(world.asked(&carol), [Reason::Confirm, Reason::Enter]);
+    assert!(world.conference.is_member(&device("dave", 1)));
+    world.assert_agreement();
+}
+
+#[test]
+fn a_member_that_complains_without_a_reason_stops_nobody() {
+    let mut world = World::room(&[("bob", 1), ("carol", 1)]);
+    world.silence("carol", 1);
+    let before = gate(&world);
+    good(&mut world, "alice", "dave");
+    let seat = world.seat(&device("carol", 1));
+    let epoch = before.epoch.next();
+    let report = EpochReport { era: before.era, epoch, finding: Finding::Unusable };
+    let complaint = Command::Report { seat, report };
+
+    world.run(&complaint).unwrap();
+    assert_eq!(world.run(&complaint), Err(Refusal::NothingNew));
+    world.arrive("erin", 1);
+    world.pass(Duration::from_secs(20));
+
+    assert_eq!(gate(&world).era, before.era);
+    assert!(world.conference.is_member(&device("erin", 1)));
+}
+
+#[test]
+fn a_report_of_another_era_a_later_epoch_or_a_stranger_says_nothing() {
+    let mut world = World::room(&[("bob", 1)]);
+    world.silence("bob", 1);
+    good(&mut world, "alice", "carol");
+    let now = gate(&world);
+    let confirmed = Finding::Confirmed { fingerprint: [0; 32] };
+    let said = |era, epoch, finding| EpochReport { era, epoch, finding };
+    let next = now.epoch.next();
+    let stranger = world.arrive("erin", 1);
+    let (alice, bob) = (world.seat(&device("alice", 1)), world.seat(&device("bob", 1)));
+
+    for (seat, report) in [
+        (bob, said(Era(now.era.0 + 1), next, confirmed)),
+        (bob, said(now.era, next.next(), confirmed)),
+        (bob, said(now.era, next.next(), Finding::Unusable)),
+        (bob, said(now.era, now.epoch, confirmed)),
+        (alice, said(now.era, next, confirmed)),
+        (stranger, said(now.era, next, confirmed)),
+    ] {
+        assert_eq!(world.run(&Command::Report { seat, report }), Err(Refusal::NothingNew));
+    }
+    assert_eq!(gate(&world).epoch, now.epoch);
+}
+
+#[test]
+fn a_member_whose_epoch_has_another_key_than_the_others_enters_anew() {
+    let mut world = World::room(&[("bob", 1), ("carol", 1)]);
+    good(&mut world, "alice", "dave");
+    let now = gate(&world);
+    let finding = Finding::Confirmed { fingerprint: [7; 32] };
+    let seat = world.seat(&device("carol", 1));
+    let report = EpochReport { era: now.era, epoch: now.epoch, finding };
+
+    world.run(&Command::Report { seat, report }).unwrap();
+    world.seen.clear();
+    world.settle();
+
+    assert_eq!(world.asked(&device("carol", 1)), [Reason::Enter]);
+}
+
+#[test]
+fn a_commit_of_somebody_else_vouches_for_the_epoch_it_is_made_in() {
+    let mut world = World::room(&[("bob", 1), ("carol", 1)]);
+    for who in ["bob", "carol"] {
+        world.silence(who, 1);
+    }
+    let before = gate(&world);
+    good(&mut world, "alice", "dave");
+    world.silence("alice", 1);
+
+    good(&mut world, "bob", "erin");
+
+    assert_eq!(gate(&world).epoch, before.epoch.next(), "bob is in it; his own waits");
+}
+
+#[test]
+fn a_kicked_person_reads_nothing_of_an_epoch_on_trial_or_of_the_one_before() {
+    let mut world = World::room(&[("bob", 1), ("carol", 1), ("dave", 1)]);
+    for who in ["bob", "carol"] {
+        world.silence(who, 1);
+    }
+    world.run(&Command::Kick { by: aor("alice"), who: aor("dave") }).unwrap();
+    world.settle();
+
+    assert!(!world.conference.is_member(&device("dave", 1)));
+    let on_trial = gate(&world);
+    assert!(on_trial.shut, "{on_trial:?}");
+    world.pass(Duration::from_secs(2));
+    let open = gate(&world);
+    assert!(!open.shut && !open.grace && open.epoch == on_trial.epoch.next(), "{open:?}");
+}
+
+#[test]
+fn who_was_away_when_the_group_was_given_up_is_in_the_new_one_too() {
+    let mut world = World::room(&[("bob", 1), ("carol", 1), ("dave", 1)]);
+    let seat = world.seat(&device("carol", 1));
+    world.run(&Command::Gone { seat, why: Why::Away }).unwrap();
+
+    bad(&mut world, "dave");
+    world.pass(Duration::from_secs(1));
+
+    assert!(world.conference.is_member(&device("carol", 1)), "added while away");
+    world.arrive("carol", 1);
+    world.settle();
+    world.assert_agreement();
+}
