@@ -134,8 +134,9 @@ pub(super) struct Leaves<'a> {
 pub(super) struct Committing {
     joiners: BTreeMap<Participant, Joiner>,
     waiting: Option<(At, Waiting)>,
-    /// Asked in vain since the last change of the group.
-    tried: BTreeSet<Participant>,
+    /// Asked in vain since the last change of the group, each with its place in the order of asking.
+    tried: BTreeMap<Participant, u64>,
+    asks: u64,
     /// Who answered last, or just entered: asked first.
     prefer: Option<Participant>,
     /// How often in a row nothing came.
@@ -258,7 +259,8 @@ impl Committing {
             && spoiled.is_none()
         {
             self.dozes(whom.clone(), now);
-            self.tried.insert(whom);
+            self.asks += 1;
+            self.tried.insert(whom, self.asks);
         }
     }
 
@@ -289,7 +291,7 @@ impl Committing {
             return Some((*until, Work::GiveUp));
         }
         let Some(group) = view.group else {
-            let whom = self.first_untried(&view.bound).or_else(|| view.bound.first().copied())?;
+            let whom = self.first_untried(&view.bound).or_else(|| self.longest_ago(&view.bound))?;
             return Some((At::default(), Work::Ask(whom.clone(), Task::Create)));
         };
         let pending = group.pending;
@@ -300,12 +302,12 @@ impl Committing {
         let add = self.ready(pending, patience.gather_max);
         let exhausted = self.tried.len() >= patience.committers_max;
         if !pending.is_empty() || (!add.is_empty() && !exhausted) {
-            let again = || online.first().copied().filter(|_| !pending.is_empty());
+            let again = || self.longest_ago(&online).filter(|_| !pending.is_empty());
             if let Some(whom) = self.first_untried(&online).or_else(again) {
                 return Some((At::default(), Work::Ask(whom.clone(), Task::Commit { add })));
             }
         }
-        let alone = online.is_empty() || online.iter().all(|who| self.tried.contains(who));
+        let alone = online.is_empty() || online.iter().all(|who| self.tried.contains_key(who));
         if alone || exhausted {
             return self.entrant(view, patience, |_| true);
         }
@@ -313,8 +315,13 @@ impl Committing {
             .or_else(|| self.entrant(view, patience, |joiner| joiner.package == Package::None))
     }
 
+    /// Whoever was silent may be back: all are asked in turn, and none for ever.
+    fn longest_ago<'a>(&self, online: &[&'a Participant]) -> Option<&'a Participant> {
+        online.iter().min_by_key(|who| self.tried.get(**who)).copied()
+    }
+
     fn first_untried<'a>(&self, online: &[&'a Participant]) -> Option<&'a Participant> {
-        let untried = |who: &&&Participant| !self.tried.contains(**who);
+        let untried = |who: &&&Participant| !self.tried.contains_key(**who);
         let preferred = |who: &&&Participant| self.prefer.as_ref() == Some(**who);
         let first = online.iter().filter(untried).find(preferred);
         first.or_else(|| online.iter().find(untried)).copied()

@@ -1,7 +1,9 @@
 //! Conferences with real members, without a socket: a world of devices that answer what the focus asks.
 mod changes;
+mod crowd;
 mod expiry;
 mod hiding;
+mod invariants;
 mod joining;
 mod life;
 mod nicknames;

@@ -241,15 +241,11 @@ impl Group {
         }
     }
 
-    /// The keys of an era that is over are of no use to anybody but a thief.
+    /// The keys of an era that is over are of no use to anybody but a thief: they go as these are kept.
     fn become_member(&mut self, member: Member) {
+        member.keep();
         self.known = Some((member.era(), member.epoch()));
-        self.entering = None;
-        if let Some(former) = self.member.replace(member)
-            && former.era() < self.member.as_ref().map(Member::era).unwrap_or_default()
-        {
-            drop(former.forget());
-        }
+        (self.member, self.entering) = (Some(member), None);
     }
 
     fn offer(&mut self, bundle: Bundle) -> Vec<Follows> {

@@ -40,6 +40,7 @@ pub(super) fn check(
         pending: Vec::new(),
         winners: Vec::new(),
         revision: 1,
+        exported: std::sync::OnceLock::new(),
     };
     next.remember(Sha256::digest(&bundle.group_info).into());
     let accepted = Accepted {

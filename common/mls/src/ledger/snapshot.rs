@@ -67,7 +67,8 @@ pub(super) fn read(bytes: &[u8], focus: &FocusKey, roots: &Roots) -> Result<Ledg
     let storage = MemoryStorage { values: RwLock::new(values.into_iter().collect()) };
     let group = load(&storage, &group_id(&conference, era))?;
     let leaves = roster(group.members())?;
-    let state = State { group, storage, group_info, leaves, pending, winners, revision };
+    let exported = std::sync::OnceLock::new();
+    let state = State { group, storage, group_info, leaves, pending, winners, revision, exported };
     let fixed = Fixed { conference, era, roots: roots.clone(), focus: focus.clone() };
     Ok(Ledger { fixed: Arc::new(fixed), state })
 }

@@ -1,5 +1,5 @@
 //! The state of a group between two changes, and the copy a change is tried on.
-use std::sync::{PoisonError, RwLock};
+use std::sync::{OnceLock, PoisonError, RwLock};
 
 use bytes::Bytes;
 use ids::Epoch;
@@ -25,6 +25,8 @@ pub(super) struct State {
     pub(super) winners: Vec<Winner>,
     /// Grows with every change, pending Removes included.
     pub(super) revision: u64,
+    /// The ratchet tree of this epoch, once somebody has asked for it: it goes with every Welcome.
+    pub(super) exported: OnceLock<Bytes>,
 }
 
 /// A Remove of the focus that no commit has covered yet.
@@ -64,6 +66,7 @@ impl State {
             pending: self.pending.clone(),
             winners: self.winners.clone(),
             revision: self.revision + 1,
+            exported: self.exported.clone(),
         })
     }
 
@@ -77,6 +80,7 @@ impl State {
         self.group.merge_commit(&self.storage, staged).map_err(|_| Refusal::Invalid)?;
         self.leaves = roster(self.group.members())?;
         self.pending.clear();
+        self.exported = OnceLock::new();
         self.group_info = group_info;
         self.remember(hash);
         Ok(())
@@ -95,7 +99,8 @@ impl State {
     }
 
     pub(super) fn tree(&self) -> Bytes {
-        self.group.export_ratchet_tree().tls_serialize_detached().unwrap_or_default().into()
+        let export = || self.group.export_ratchet_tree().tls_serialize_detached();
+        self.exported.get_or_init(|| export().unwrap_or_default().into()).clone()
     }
 }
 

@@ -12,7 +12,7 @@ fn kick(world: &mut World, who: &str) {
 }
 
 #[test]
-fn two_commits_in_one_epoch_and_the_first_one_wins() {
+fn i3_two_commits_in_one_epoch_and_the_first_one_wins() {
     let mut world = World::room(&[("bob", 1)]);
     for person in ["carol", "dave"] {
         world.run(&Command::Invite { by: aor("alice"), who: aor(person) }).unwrap();
@@ -60,7 +60,7 @@ fn a_commit_may_not_bring_in_somebody_who_is_not_on_the_roster() {
 }
 
 #[test]
-fn a_kick_shuts_the_gate_until_a_commit_covers_it() {
+fn i9_a_kick_shuts_the_gate_until_a_commit_covers_it() {
     let mut world = World::room(&[("bob", 1), ("dave", 1), ("dave", 2)]);
     let before = world.conference.gate().unwrap();
 
@@ -89,7 +89,7 @@ fn a_kick_shuts_the_gate_until_a_commit_covers_it() {
 }
 
 #[test]
-fn a_commit_that_skips_a_pending_remove_is_refused() {
+fn i10_a_commit_that_skips_a_pending_remove_is_refused() {
     let mut world = World::room(&[("bob", 1), ("dave", 1)]);
     world.run(&Command::Invite { by: aor("alice"), who: aor("carol") }).unwrap();
     // Made before the kick, arrives after it.
@@ -104,7 +104,7 @@ fn a_commit_that_skips_a_pending_remove_is_refused() {
 }
 
 #[test]
-fn a_removed_device_has_no_seat_to_send_a_bundle_from() {
+fn i8_a_removed_device_has_no_seat_to_send_a_bundle_from() {
     let mut world = World::room(&[("dave", 1)]);
     world.run(&Command::Invite { by: aor("alice"), who: aor("carol") }).unwrap();
     let bundle = world.commit("dave", 1, ("carol", 1));
@@ -117,7 +117,7 @@ fn a_removed_device_has_no_seat_to_send_a_bundle_from() {
 }
 
 #[test]
-fn with_nobody_online_a_remove_stays_pending_and_the_next_one_back_is_asked() {
+fn i9_with_nobody_online_a_remove_stays_pending_and_the_next_one_back_is_asked() {
     let mut world = World::room(&[("bob", 1), ("dave", 1)]);
     for who in ["alice", "bob"] {
         let seat = world.seat(&device(who, 1));
@@ -137,7 +137,7 @@ fn with_nobody_online_a_remove_stays_pending_and_the_next_one_back_is_asked() {
 }
 
 #[test]
-fn when_the_committer_of_a_remove_is_silent_the_next_is_asked_and_the_gate_stays_shut() {
+fn i9_when_the_committer_of_a_remove_is_silent_the_next_is_asked_and_the_gate_stays_shut() {
     let mut world = World::room(&[("bob", 1), ("dave", 1)]);
     world.silence("alice", 1);
     kick(&mut world, "dave");

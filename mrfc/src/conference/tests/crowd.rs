@@ -1,0 +1,169 @@
+//! A thousand people come within ten seconds. Arrivals are in virtual time; what it costs a member is measured.
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use mls::member::Member;
+use mls::wire::{CommitRequest, Reason, WelcomeDelivery};
+
+use super::world::{World, device};
+use crate::conference::*;
+
+/// The CPU time of this thread.
+fn cpu() -> Duration {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    Duration::from_nanos(text.split(' ').next().and_then(|ns| ns.parse().ok()).unwrap_or(0))
+}
+
+/// A crowd of which some devices do everything that members do, and each pays for itself.
+struct Crowd {
+    world: World,
+    /// Who really takes part. Of the others there is a seat and a KeyPackage.
+    real: Vec<(Participant, Option<Member>, Duration)>,
+    waiting: Vec<(SeatId, Participant)>,
+    commits: usize,
+    /// The bundle that is under way to the focus.
+    up: Option<(SeatId, Bytes)>,
+    most: usize,
+}
+
+impl Crowd {
+    fn carry_out(&mut self, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::Claim(of) => self.claim(of),
+                Effect::Tell(seat, told) => self.tell(seat, told),
+                Effect::Announce(Announced::Commit(commit)) => {
+                    self.commits += 1;
+                    let now = self.world.now;
+                    for (_, member, spent) in &mut self.real {
+                        let from = cpu();
+                        if let Some(member) = member {
+                            member.process(&commit, now).unwrap();
+                        }
+                        *spent += cpu() - from;
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn run(&mut self, command: &Command) {
+        let decision = self.world.conference.decide(self.world.now, command).unwrap();
+        let effects = self.world.conference.take(decision);
+        self.carry_out(effects);
+    }
+
+    fn claim(&mut self, of: Vec<Participant>) {
+        let claim = |who: Participant| (who.clone(), Some(self.world.package(&who)));
+        let packages = of.into_iter().map(claim).collect();
+        self.run(&Command::Claimed(packages));
+    }
+
+    fn tell(&mut self, seat: SeatId, told: Told) {
+        let Some((who, _)) = self.world.conference.roster().at(seat) else { return };
+        let who = who.clone();
+        let (now, tree) = (self.world.now, self.world.conference.tree());
+        let real = self.real.iter_mut().find(|(it, _, _)| *it == who);
+        match told {
+            Told::Welcome(welcome) => {
+                if let Some((_, member, spent)) = real {
+                    let (from, era) = (cpu(), ids::Era(1));
+                    let keyring = &self.world.devices[&who].keyring;
+                    let delivery = WelcomeDelivery { era, welcome, tree };
+                    let id = self.world.conference.id();
+                    *member = Some(Member::join(keyring, id, &delivery, now).unwrap());
+                    *spent += cpu() - from;
+                }
+            }
+            Told::Request(CommitRequest { reason: Reason::Confirm, .. }) => {
+                // Whoever is asked is in the same epoch as the founder.
+                let report = self.real[0].1.as_ref().unwrap().report();
+                self.waiting.push((seat, who));
+                let report = Command::Report { seat, report };
+                if let Ok(decision) = self.world.conference.decide(now, &report) {
+                    let effects = self.world.conference.take(decision);
+                    self.carry_out(effects);
+                }
+            }
+            Told::Request(request) => {
+                self.most = self.most.max(request.add.len());
+                let Some((_, Some(member), spent)) = real else { panic!("{who} is asked") };
+                let from = cpu();
+                let bundle = member.answer(&request, now).unwrap();
+                *spent += cpu() - from;
+                self.up = Some((seat, bundle.to_bytes()));
+            }
+            _ => {}
+        }
+    }
+
+    /// Lets time pass to this moment, and everything happen that falls due.
+    fn pass(&mut self, until: SystemTime) {
+        loop {
+            if let Some((seat, bundle)) = self.up.take() {
+                // A commit takes a while on its way.
+                self.world.now += Duration::from_millis(80);
+                self.run(&Command::Bundle { seat, bundle });
+            } else if let Some(due) = self.world.conference.due().filter(|due| *due <= until) {
+                self.world.now = self.world.now.max(due);
+                self.run(&Command::Tick);
+            } else {
+                break;
+            }
+        }
+        self.world.now = self.world.now.max(until);
+    }
+}
+
+/// How many come, and how many commits that may cost. In a build without optimisation fewer come.
+const CROWD: u16 = if cfg!(debug_assertions) { 300 } else { 1000 };
+
+#[test]
+fn i14_a_crowd_that_comes_within_ten_seconds_costs_everybody_at_most_twenty_commits() {
+    let mut world = World::room(&[]);
+    let start = world.now;
+    let founder = world.devices.get_mut(&device("alice", 1)).unwrap().member.take();
+    let mut crowd = Crowd {
+        world,
+        real: vec![(device("alice", 1), founder, Duration::ZERO)],
+        waiting: Vec::new(),
+        commits: 0,
+        up: None,
+        most: 0,
+    };
+    let measured: BTreeSet<u16> = [1, CROWD / 2, CROWD].into();
+    for nth in 1..=CROWD {
+        crowd.pass(start + Duration::from_secs(10) * u32::from(nth) / u32::from(CROWD));
+        let person = format!("p{nth}");
+        let who = crowd.world.own(&person, 1);
+        if measured.contains(&nth) {
+            crowd.real.push((who.clone(), None, Duration::ZERO));
+        }
+        let seat = SeatId(1000 + u64::from(nth));
+        crowd.run(&Command::Join(Joining {
+            who,
+            seat,
+            identities: vec![format!("sip:{person}@example.net")],
+            peer_path: None,
+            end: End::default(),
+            came: Came::DialedIn,
+            shown: Shown::Named,
+        }));
+        crowd.run(&Command::Bound(seat));
+    }
+    crowd.pass(start + Duration::from_secs(20));
+
+    assert_eq!(crowd.world.conference.members(), usize::from(CROWD) + 1);
+    let spent: Vec<Duration> = crowd.real.iter().map(|(_, _, spent)| *spent).collect();
+    println!("{CROWD}: {} commits of at most {}, CPU {spent:?}", crowd.commits, crowd.most);
+    assert!(crowd.commits <= 20, "{} commits", crowd.commits);
+    let first = crowd.real[0].1.as_ref().unwrap().authenticator();
+    for (who, member, spent) in &crowd.real {
+        assert_eq!(member.as_ref().unwrap().authenticator(), first, "{who}");
+        // The promise is one of a build that is optimised.
+        assert!(cfg!(debug_assertions) || *spent < Duration::from_secs(1), "{who}: {spent:?}");
+    }
+    assert!(Arc::strong_count(&crowd.world.terms) > 0);
+}
