@@ -73,6 +73,8 @@ pub enum Note {
         /// Why, for a person.
         why: String,
     },
+    /// A commit of a device was refused, and the next one has to do it.
+    Refused,
     /// Something besides a message took so long.
     Took {
         /// What.
@@ -181,6 +183,7 @@ impl Book {
             Note::Ended { receiver, why } => {
                 self.error("seat", format!("{}: {why}", receiver.user()));
             }
+            Note::Refused => self.changes.guests.commits_refused += 1,
             Note::Took { what, time } => self.changes.took(what, time),
             Note::Guest(change) => {
                 if let Some((what, why)) = self.changes.note(change, &self.rooms) {

@@ -129,12 +129,8 @@ fn tiles(report: &Report) -> String {
     if let Some(enter) = report.measures.get("enter") {
         tiles.push(tile("coming in p99", us(enter.us.p99), format!("{} times", enter.us.count)));
     }
-    let health = if report.generator.valid { "believable" } else { "NOT VALID" };
-    tiles.push(tile(
-        "generator",
-        health.to_owned(),
-        format!("lag p99 {}", us(report.generator.lag_us.p99)),
-    ));
+    let health = if report.generator.valid { "lag p99, believable" } else { "lag p99, NOT VALID" };
+    tiles.push(tile("generator", us(report.generator.lag_us.p99), health.to_owned()));
     format!("<div class=\"tiles\">{}</div>", tiles.concat())
 }
 

@@ -120,6 +120,8 @@ pub struct Ran {
     pub guests: usize,
     /// What they do, in words.
     pub acts: Vec<String>,
+    /// When they begin to.
+    pub marks: Vec<Mark>,
     /// Seconds measured.
     pub duration_secs: f64,
     /// Seconds sent before that.
@@ -138,6 +140,15 @@ pub struct Ran {
     pub agents: usize,
     /// Whether the system was one of its own, on loopback.
     pub own_system: bool,
+}
+
+/// When guests begin to do something.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Mark {
+    /// Seconds from the start of the run, warm-up included.
+    pub at_secs: f64,
+    /// What they do.
+    pub what: String,
 }
 
 /// Where a run took place.

@@ -17,6 +17,8 @@ pub(crate) struct Stage {
     users: Vec<String>,
     /// Everybody in a room.
     everybody: usize,
+    /// What makes the devices of this run others than those of any other.
+    run: u32,
     /// Protection of the rooms.
     pub(crate) level: Level,
 }
@@ -53,12 +55,18 @@ impl Stage {
         scenario: &Scenario,
     ) -> Self {
         let everybody = scenario.members + scenario.guests();
-        Self { directions, prefix, users, everybody, level: scenario.level }
+        let run = rand::random();
+        Self { directions, prefix, users, everybody, run, level: scenario.level }
     }
 
-    /// A device of whoever sits there.
+    /// The device of whoever sits there: the same one each time it is started.
     pub(crate) fn profile(&self, place: Place) -> anyhow::Result<Profile> {
-        self.directions.profile(&self.user(place)?)
+        let device = format!(
+            "urn:uuid:{:08x}-0000-4000-8000-{:06x}{:06x}",
+            self.run, place.room, place.member
+        );
+        let device = device.parse().context("naming a device")?;
+        Ok(Profile { device, ..self.directions.profile(&self.user(place)?)? })
     }
 
     /// Whoever sits there.

@@ -120,7 +120,7 @@ fn guests(report: &Report) -> Option<String> {
     let guests = &report.guests;
     (report.scenario.guests > 0).then(|| {
         format!(
-            "guests        came {}  went {}  removed {}  cut off {}  shown {}  unreadable {}  missed while away {}",
+            "guests        came {}  went {}  removed {}  cut off {}  shown {}  unreadable {}  missed while away {}  commits refused {}",
             guests.entered,
             guests.went,
             guests.kicked,
@@ -128,6 +128,7 @@ fn guests(report: &Report) -> Option<String> {
             grouped(guests.heard),
             grouped(guests.unreadable),
             grouped(guests.missed),
+            guests.commits_refused,
         )
     })
 }

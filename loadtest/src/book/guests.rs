@@ -100,6 +100,8 @@ pub struct Guests {
     pub heard: u64,
     /// What guests were sent and could not open: sealed before they came, or after they went.
     pub unreadable: u64,
+    /// Commits that the focus refused because another one came first or because they left somebody in.
+    pub commits_refused: u64,
     /// Messages that were accepted in their room while guests were away, one for each guest. Nothing keeps them for them.
     pub missed: u64,
 }

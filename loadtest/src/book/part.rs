@@ -141,6 +141,7 @@ impl Guests {
         self.seats_lost += other.seats_lost;
         self.heard += other.heard;
         self.unreadable += other.unreadable;
+        self.commits_refused += other.commits_refused;
         self.missed += other.missed;
     }
 }

@@ -118,6 +118,9 @@ fn heat(report: &Report) -> String {
         .collect();
     plot.line("p99", "b", &p99);
     plot.shade(report.scenario.warmup_secs, "warm-up");
+    for mark in &report.scenario.marks {
+        plot.mark(mark.at_secs, &mark.what);
+    }
     figure(
         "Latency over time",
         "By the time a message was meant for; the darker, the more arrivals",
@@ -169,6 +172,9 @@ fn over_time(
     let mut plot =
         Plot::new(Axis::until("seconds", to, whole), Axis::linear(what, 0.0, most.max(1.0), label));
     plot.shade(report.scenario.warmup_secs, "warm-up");
+    for mark in &report.scenario.marks {
+        plot.mark(mark.at_secs, &mark.what);
+    }
     for ((name, points), color) in lines.iter().zip(COLORS.iter().cycle()) {
         plot.line(name, color, points);
     }

@@ -7,6 +7,8 @@ const LEFT: f64 = 62.0;
 const RIGHT: f64 = 78.0;
 const TOP: f64 = 12.0;
 const BOTTOM: f64 = 34.0;
+/// The height of a label.
+const LABEL: f64 = 14.0;
 
 /// Where values lie on one side of a plot.
 #[derive(Clone, Debug)]
@@ -198,10 +200,18 @@ impl Plot {
     /// The labels, far enough from each other to be read.
     fn apart(&mut self) -> String {
         self.labels.sort_by(|one, other| one.0.total_cmp(&other.0));
-        let (mut text, mut lowest) = (String::new(), TOP);
-        for (height, name, color) in &self.labels {
-            let y = height.max(lowest);
-            lowest = y + 14.0;
+        let mut lowest = TOP;
+        for (height, ..) in &mut self.labels {
+            *height = height.max(lowest);
+            lowest = *height + LABEL;
+        }
+        let mut highest = HEIGHT - BOTTOM;
+        for (height, ..) in self.labels.iter_mut().rev() {
+            *height = height.min(highest);
+            highest = *height - LABEL;
+        }
+        let mut text = String::new();
+        for (y, name, color) in &self.labels {
             let _always = write!(
                 text,
                 "<text class=\"label\" x=\"{}\" y=\"{:.1}\" style=\"fill:var(--{color})\">{}</text>",

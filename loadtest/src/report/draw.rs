@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::steps::{float, knee};
 use super::{
-    Environment, FaultyRoom, Generator, Limit, Measured, Ran, Rate, Report, Rooms, SCHEMA,
+    Environment, FaultyRoom, Generator, Limit, Mark, Measured, Ran, Rate, Report, Rooms, SCHEMA,
     ServerCost, Step, Timeline, Usages, VERSION, Verdict,
 };
 use crate::acts::Act;
@@ -368,6 +368,7 @@ impl Ran {
             speakers: scenario.speakers.min(scenario.members),
             guests: scenario.guests(),
             acts: scenario.acts.iter().map(Act::to_string).collect(),
+            marks: marks(scenario),
             duration_secs: scenario.measured().as_secs_f64(),
             warmup_secs: scenario.warmup.as_secs_f64(),
             size_octets: scenario.size,
@@ -379,6 +380,18 @@ impl Ran {
             own_system: observed.own_system,
         }
     }
+}
+
+fn marks(scenario: &Scenario) -> Vec<Mark> {
+    let mark = |at: Duration, what: &str| Mark {
+        at_secs: (scenario.warmup + at).as_secs_f64(),
+        what: what.to_owned(),
+    };
+    let marks = |act: &Act| {
+        let back = act.back.map(|back| mark(act.at + back, "back"));
+        [Some(mark(act.at, act.what.name())), back].into_iter().flatten()
+    };
+    scenario.acts.iter().flat_map(marks).collect()
 }
 
 fn percent(part: f64, whole: f64) -> u64 {

@@ -1,0 +1,185 @@
+//! `loadtest run` and its like against real systems of their own: guests who come and go, several generators, a file in
+//! every form a result has, and Ctrl-C.
+#![expect(clippy::unwrap_used, reason = "a run that prints no result should fail the test")]
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+mod schema;
+
+const SCENARIO: &str = "
+name = 'everything'
+about = 'a small room in which everything happens'
+rooms = 2
+members = 3
+rate = 20
+duration = '5s'
+warmup = '0.5s'
+patience = '20s'
+[[act]]
+what = 'join'
+who = 1
+at = '0.5s'
+[[act]]
+what = 'kick'
+who = 1
+at = '1s'
+[[act]]
+what = 'leave'
+who = 1
+at = '1.5s'
+[[act]]
+what = 'away'
+who = 1
+at = '1s'
+back = '1s'
+[[act]]
+what = 'vanish'
+who = 1
+at = '0.5s'
+back = '2s'
+[[act]]
+what = 'pause'
+who = 1
+at = '1s'
+back = '1s'
+";
+
+fn loadtest(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_loadtest"));
+    // Other tests run beside this one.
+    command.args(arguments).arg("--allow-not-valid").stdin(Stdio::null());
+    command
+}
+
+fn json(output: &Output) -> Value {
+    serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stderr)))
+}
+
+fn schema() -> Value {
+    serde_json::from_str(include_str!("../schema/report-2.json")).unwrap()
+}
+
+fn text(folder: &Path, name: &str) -> String {
+    std::fs::read_to_string(folder.join(name)).unwrap()
+}
+
+#[test]
+fn guests_join_leave_are_removed_and_come_back_while_nothing_is_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    std::fs::write(folder.path().join("all.toml"), SCENARIO).unwrap();
+
+    let output = loadtest(&["run", &path("all.toml"), "--json", "--threshold", "loss=0,leaked=0"])
+        .args(["--html", &path("p.html"), "--csv", &path("p.csv"), "--hdr", &path("p.hlog")])
+        .output()
+        .unwrap();
+
+    let json = json(&output);
+    assert_eq!(schema::breaches(&schema(), &json), Vec::<String>::new());
+    assert_eq!(output.status.code(), Some(0), "{:#}", json["broken"]);
+    assert_eq!(json["deliveries"]["expected"], 110 * 2, "{json:#}");
+    let guests = &json["guests"];
+    // In each of two rooms: one joins, one comes back from away, one after it vanished.
+    assert_eq!((&guests["entered"], &guests["kicked"]), (&6.into(), &2.into()), "{guests:#}");
+    assert!(
+        guests["heard"].as_u64() > Some(0) && guests["missed"].as_u64() > Some(0),
+        "{guests:#}"
+    );
+    for measure in ["start", "seat", "key", "enter", "kick", "epoch"] {
+        assert!(json["measures"][measure]["us"]["count"].as_u64() > Some(0), "{measure} {json:#}");
+    }
+    assert!(text(folder.path(), "p.html").contains("class=\"verdict "));
+    assert!(text(folder.path(), "p.csv").lines().count() > 40);
+    assert!(text(folder.path(), "p.hlog").contains("Tag=epoch"));
+}
+
+#[test]
+fn two_generators_share_the_rooms_and_their_books_add_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let saved = folder.path().join("two.json");
+    let output =
+        loadtest(&["quick", "--rooms", "3", "--members", "2", "--rate", "30", "--duration", "2s"])
+            .args(["--warmup", "0.5s", "--agents", "2", "--save", saved.to_str().unwrap()])
+            .output()
+            .unwrap();
+
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let json: Value = serde_json::from_str(&text(folder.path(), "two.json")).unwrap();
+    assert_eq!(
+        (&json["scenario"]["agents"], &json["messages"]["accepted"]),
+        (&2.into(), &75.into())
+    );
+    assert_eq!(
+        (&json["deliveries"]["delivered"], &json["rooms"]["clean"]),
+        (&75.into(), &3.into())
+    );
+    assert_eq!(json["latency_us"]["count"], 60);
+
+    let compared = Command::new(env!("CARGO_BIN_EXE_loadtest"))
+        .args(["compare", saved.to_str().unwrap(), saved.to_str().unwrap(), "--worse-max", "1"])
+        .output()
+        .unwrap();
+    assert_eq!(compared.status.code(), Some(0));
+}
+
+#[test]
+fn ctrl_c_ends_the_load_and_gives_the_report_so_far() {
+    let mut child = loadtest(&[
+        "quick",
+        "--duration",
+        "10m",
+        "--warmup",
+        "0.2s",
+        "--interval",
+        "200ms",
+        "--json",
+    ])
+    .stdout(Stdio::piped())
+    .stderr(Stdio::piped())
+    .spawn()
+    .unwrap();
+    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(child.stderr.take().unwrap()));
+    let measuring = |line: &str| line.contains("p50") && !line.contains("accepted 0");
+    assert!(lines.any(|line| measuring(&line.unwrap())), "it never began to measure");
+
+    let pid = child.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    let _rest = std::thread::spawn(move || lines.count());
+    let output = child.wait_with_output().unwrap();
+
+    let json = json(&output);
+    assert_eq!(output.status.code(), Some(0), "{:#}", json["broken"]);
+    assert_eq!((&json["interrupted"], &json["deliveries"]["lost"]), (&true.into(), &0.into()));
+    assert!(json["messages"]["cut"].as_u64() > Some(10_000), "{:#}", json["messages"]);
+}
+
+#[test]
+fn a_closed_loop_is_warned_of_and_marked() {
+    let output = loadtest(&["smoke", "--closed", "--json"]).output().unwrap();
+
+    let json = json(&output);
+    assert_eq!(json["scenario"]["open_loop"], false);
+    assert!(json["notes"][0].as_str().unwrap().contains("coordinated omission"));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("warning: closed loop"));
+}
+
+#[test]
+fn a_ramp_stops_at_the_step_that_strains() {
+    let output =
+        loadtest(&["ramp", "--rooms", "1", "--members", "2", "--rate", "20", "--duration", "1s"])
+            .args(["--steps", "4", "--factor", "1.5", "--p99-max", "1us", "--json"])
+            .output()
+            .unwrap();
+
+    let json = json(&output);
+    assert_eq!(json["knee"], Value::Null, "{:#}", json["steps"]);
+    assert!(
+        json["steps"][0]["strain"].as_str().unwrap().contains("above 1 us"),
+        "{:#}",
+        json["steps"]
+    );
+    assert!(json["messages"]["cut"].as_u64() > Some(0), "{:#}", json["messages"]);
+}
