@@ -52,6 +52,12 @@ impl Part {
         self.headers.content_type().ok().flatten()
     }
 
+    /// Its Content-ID, without the brackets (RFC 2392).
+    pub fn id(&self) -> Option<String> {
+        let id = self.headers.iter().find(|field| field.name == content_id())?;
+        Some(bare(&String::from_utf8_lossy(id.value())).to_owned())
+    }
+
     /// The first word of Content-Disposition, in lower case: what the part is for.
     pub fn disposition(&self) -> Option<String> {
         let value = self.headers.text(&Name::ContentDisposition)?;
@@ -107,11 +113,33 @@ pub fn find(headers: &Headers, body: &Bytes, essence: &str) -> Option<Bytes> {
     if kind.is(essence) {
         return Some(body.clone());
     }
+    let is = |part: &Part| part.content_type().is_some_and(|kind| kind.is(essence));
+    if kind.is("multipart/related") {
+        return root(&kind, read(&kind, body).ok()?).filter(is).map(|part| part.body);
+    }
     if !kind.is("multipart/mixed") {
         return None;
     }
-    let is = |part: &Part| part.content_type().is_some_and(|kind| kind.is(essence));
     read(&kind, body).ok()?.into_iter().find(is).map(|part| part.body)
+}
+
+/// The part that the others belong to: the one named by `start`, or the first (RFC 2387, 3.2).
+fn root(kind: &MediaType, parts: Vec<Part>) -> Option<Part> {
+    let start = kind.params.text("start");
+    let named = |part: &Part| {
+        start.as_deref().is_none_or(|start| part.id().as_deref() == Some(bare(start)))
+    };
+    parts.into_iter().find(named)
+}
+
+/// The part with this Content-ID, of a body whose parts belong together (RFC 2387).
+pub fn related(headers: &Headers, body: &Bytes, id: &str) -> Option<Part> {
+    let kind = headers.content_type().ok().flatten().filter(|kind| kind.is("multipart/related"))?;
+    read(&kind, body).ok()?.into_iter().find(|part| part.id().as_deref() == Some(id))
+}
+
+fn bare(id: &str) -> &str {
+    id.trim().trim_start_matches('<').trim_end_matches('>')
 }
 
 /// Where the next boundary begins and ends. Behind it come white space and a line break, or two hyphens; with anything
@@ -173,6 +201,22 @@ fn fields(head: &[u8]) -> Result<Headers, BadMultipart> {
 /// A body of these parts, and its Content-Type. The boundary is made of `random`, which nobody can guess, so that no
 /// part holds it.
 pub fn write(parts: &[Part], random: u128) -> (String, Bytes) {
+    let (boundary, bytes) = joined(parts, random);
+    (format!("multipart/mixed;boundary=\"{boundary}\""), bytes)
+}
+
+/// A body whose first part is of this type and refers to the others (RFC 2387), and its Content-Type.
+pub fn write_related(root: &str, parts: &[Part], random: u128) -> (String, Bytes) {
+    let (boundary, bytes) = joined(parts, random);
+    (format!("multipart/related;type=\"{root}\";boundary=\"{boundary}\""), bytes)
+}
+
+/// The name of the field that names a part.
+pub fn content_id() -> Name {
+    Name::parse(b"Content-ID").expect("it is a token")
+}
+
+fn joined(parts: &[Part], random: u128) -> (String, Bytes) {
     let boundary = format!("part-{random:032x}");
     let mut bytes = BytesMut::new();
     for part in parts {
@@ -188,5 +232,5 @@ pub fn write(parts: &[Part], random: u128) -> (String, Bytes) {
         bytes.put_slice(b"\r\n");
     }
     bytes.put_slice(format!("--{boundary}--\r\n").as_bytes());
-    (format!("multipart/mixed;boundary=\"{boundary}\""), bytes.freeze())
+    (boundary, bytes.freeze())
 }

@@ -54,6 +54,7 @@ fn s8_an_offer_is_read_with_every_attribute() {
         fingerprints: vec![Fingerprint { hash: "sha-256".into(), bytes: vec![0x12, 0x34, 0xab] }],
         direction: Direction::SendRecv,
         cema: true,
+        file: None,
     };
     assert_eq!(offer.media(), &expected);
     assert!(offer.media().accepts_wrapped("Message/MLS"));

@@ -120,6 +120,12 @@ impl Front {
         (caller, callee): ((Aor, DeviceId), (Aor, DeviceId)),
         terms: RoomTerms,
     ) -> Reply {
+        // RFC 5547, 8.8: who hears this offers again without the picture. A relay's ends are put into a description alone.
+        let several = request.headers.content_type().ok().flatten();
+        if several.is_some_and(|kind| kind.essence.starts_with("multipart/")) {
+            return Err(Response::to(request, Status::UNSUPPORTED_MEDIA_TYPE)
+                .with(Name::Accept, "application/sdp"));
+        }
         let unacceptable = |bad: sip::sdp::BadSdp| {
             super::offer::Unacceptable::from(bad).response(request, &self.domain)
         };

@@ -3,6 +3,7 @@ use bytes::Bytes;
 use sdp_types::{Media, Session, Time};
 
 use super::connect::Agreement;
+use super::file::{BadFile, FileMedia, goes_back};
 use super::media::{MsrpMedia, Proto, connection};
 use super::path::PathUri;
 use crate::message::Status;
@@ -60,6 +61,9 @@ pub enum BadSdp {
     /// The answer has other media lines than the offer (RFC 3264, 6).
     #[error("the answer has other media lines than the offer")]
     Lines,
+    /// It is for a file and does not say which (RFC 5547, 6).
+    #[error("the description of the file: {0}")]
+    File(#[from] BadFile),
 }
 
 impl BadSdp {
@@ -77,7 +81,8 @@ impl BadSdp {
             | Self::Setup
             | Self::Fingerprint
             | Self::NoCpim
-            | Self::Lines => Status::NOT_ACCEPTABLE_HERE,
+            | Self::Lines
+            | Self::File(_) => Status::NOT_ACCEPTABLE_HERE,
         }
     }
 
@@ -88,7 +93,7 @@ impl BadSdp {
             Self::NoMessage | Self::Refused => 304,
             Self::NoCpim => 305,
             Self::Path | Self::Port | Self::Address => 306,
-            Self::Malformed | Self::Lines | Self::Setup | Self::Fingerprint => 399,
+            Self::Malformed | Self::Lines | Self::Setup | Self::Fingerprint | Self::File(_) => 399,
         }
     }
 }
@@ -132,7 +137,7 @@ impl Offer {
         let refused = |offered: &Media| Media {
             port: 0,
             num_ports: None,
-            attributes: Vec::new(),
+            attributes: offered.attributes.iter().filter(|one| goes_back(one)).cloned().collect(),
             connections: Vec::new(),
             bandwidths: Vec::new(),
             media_title: None,
@@ -149,7 +154,10 @@ impl Offer {
 
     /// Our answer when no line is wanted: every line with port zero.
     pub fn refuse(&self, origin: &Origin) -> Bytes {
-        let nothing = MsrpMedia { port: 0, ..self.media.clone() };
+        // RFC 5547, 8.3: what goes back of a file says which it was.
+        let selected = |file: &FileMedia| FileMedia { range: None, ..file.mirrored() };
+        let file = self.media.file.as_deref().map(selected).map(Box::new);
+        let nothing = MsrpMedia { port: 0, file, ..self.media.clone() };
         self.answer(origin, &nothing)
     }
 }
@@ -168,6 +176,14 @@ pub fn parse_answer(sdp: &[u8]) -> Result<MsrpMedia, BadSdp> {
     }
 }
 
+/// The file of a line with port zero: its transfer is refused, over, or given up (RFC 5547, 8.4).
+pub fn closed_file(sdp: &[u8]) -> Option<FileMedia> {
+    let session = Session::parse(sdp).ok()?;
+    let closed = session.medias.iter().filter(|media| media.port == 0);
+    let file = closed.filter_map(|media| FileMedia::read(media).ok().flatten());
+    file.into_iter().find(|file| !file.is_capability())
+}
+
 fn read_media(session: &Session, media: &Media) -> Result<MsrpMedia, BadSdp> {
     if !media.media.eq_ignore_ascii_case("message") {
         return Err(BadSdp::NoMessage);
@@ -176,7 +192,8 @@ fn read_media(session: &Session, media: &Media) -> Result<MsrpMedia, BadSdp> {
     if media.port == 0 {
         return Err(BadSdp::Refused);
     }
-    let media = MsrpMedia::read(session, media, proto);
+    let file = FileMedia::read(media)?.map(Box::new);
+    let media = MsrpMedia { file, ..MsrpMedia::read(session, media, proto) };
     // RFC 8866, 5.7: a c= line for the session or for each media line.
     if media.address.is_empty() {
         return Err(BadSdp::Malformed);

@@ -4,6 +4,8 @@ use std::str::FromStr;
 
 use sdp_types::{Attribute, Connection, Media, Session};
 
+use super::file::FileMedia;
+
 /// `TCP/MSRP` or `TCP/TLS/MSRP`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Proto {
@@ -79,6 +81,8 @@ pub struct MsrpMedia {
     pub direction: Direction,
     /// `a=msrp-cema` (RFC 6714).
     pub cema: bool,
+    /// The file that the line is for (RFC 5547).
+    pub file: Option<Box<FileMedia>>,
 }
 
 impl fmt::Debug for MsrpMedia {
@@ -195,6 +199,7 @@ impl MsrpMedia {
             fingerprints: Vec::new(),
             direction: Direction::SendRecv,
             cema: false,
+            file: None,
         }
     }
 
@@ -242,6 +247,7 @@ impl MsrpMedia {
                 .collect(),
             direction: direction.unwrap_or_default(),
             cema: media.has_attribute("msrp-cema"),
+            file: None,
         }
     }
 
@@ -262,6 +268,9 @@ impl MsrpMedia {
         let fingerprints = self.fingerprints.iter();
         attributes.extend(fingerprints.map(|print| with_value("fingerprint", &print.to_string())));
         attributes.push(Attribute::new(self.direction.as_str()));
+        if let Some(file) = &self.file {
+            file.write(&mut attributes);
+        }
         Media {
             media: "message".to_owned(),
             port: self.port,
