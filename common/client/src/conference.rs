@@ -12,6 +12,7 @@ use crate::directory::Directory;
 use crate::event::{Error, Event, Level, Outgoing};
 use crate::govern::Ruling;
 use crate::phone::{Call, Hangup, Watch};
+use crate::sealed_file::SealedFile;
 use crate::session::{Numbers, Session, Standing};
 use seat::Seat;
 pub(crate) use seat::{Command, sleep_until, write};
@@ -189,6 +190,17 @@ impl Conference {
         let (name, content_type) = (name.to_owned(), content_type.to_owned());
         let file = Outgoing { name, content_type, content };
         self.ask(|reply| Command::Share { file, reply }).await?
+    }
+
+    /// Tells the room of a file, with its key: whoever wants it fetches it from us ([`crate::Device::fetch_announced`]).
+    ///
+    /// # Errors
+    /// As for [`Conference::send`]; also if the room is open, where the key would be no secret.
+    pub async fn announce(&self, file: &SealedFile) -> Result<(), Error> {
+        if self.level == Level::Open {
+            return Err(Error::Group("files are shared in sealed rooms only".to_owned()));
+        }
+        self.send(mls::wire::FILE_DESCRIPTION, file.description()).await.map(|_id| ())
     }
 
     /// Asks to be known by a nickname (RFC 7701, 7); an empty one gives up what there is. Only this device has it.

@@ -1,6 +1,8 @@
 //! A device: started once, in as many conferences as its user likes. It gets its credential, fills the directory,
-//! registers, and takes calls from conferences that invite it. Calls between people are in `calling`.
+//! registers, and takes calls from conferences that invite it. Calls between people are in `calling`,
+//! files between them in `filing`.
 mod calling;
+mod filing;
 mod kept;
 
 use std::sync::Arc;
@@ -26,6 +28,7 @@ use crate::session::leg::ends::path;
 use crate::session::{Session, Setup};
 use crate::vault::Vault;
 pub use calling::{Arrival, Inbox, Ring};
+pub use filing::{Disposition, FileOffer, FileRequest, FileToSend, Icon};
 
 /// The port of an end that does the connecting itself (RFC 4145, 4.1).
 const NO_PORT: u16 = 9;

@@ -1,6 +1,7 @@
 //! What a conference tells the person who is in it, and how what they ask for can fail.
 use bytes::Bytes;
 use ids::{Aor, ConferenceId, DeviceId, Epoch, Era};
+use mls::files::FileDescription;
 
 /// Protection of a room's content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +45,8 @@ pub enum Event {
     Message(Message),
     /// A file that arrived whole and untampered.
     File(File),
+    /// A member has a file that is too large to come by itself: it is fetched from them.
+    Announced(Announced),
     /// Something arrived that could not be read: sealed before we joined, for another epoch, or damaged.
     Unreadable {
         /// Why, for a person.
@@ -126,6 +129,28 @@ pub struct File {
     pub content_type: String,
     /// The content, opened.
     pub content: Bytes,
+}
+
+/// A file that a person has for everybody in the room.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Announced {
+    /// Who has it.
+    pub from: Aor,
+    /// The name its author gave it. A name, not a path: never use it as one.
+    pub name: String,
+    /// Its MIME type.
+    pub content_type: String,
+    /// Its octets.
+    pub octets: u64,
+    /// How it is known, and its key.
+    pub(crate) description: FileDescription,
+}
+
+impl Announced {
+    pub(crate) fn new(from: Aor, description: FileDescription) -> Self {
+        let (name, content_type) = (description.name.clone(), description.media_type.clone());
+        Self { from, name, content_type, octets: description.file.size, description }
+    }
 }
 
 /// A file to be shared.

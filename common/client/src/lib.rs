@@ -14,7 +14,10 @@
 //! | `own_device` | what the server knows of each device of the user |
 //! | `pin_file` | where the pins of other devices' keys are kept |
 //! | `connection` | the MSRP connection of a seat or a leg |
-//! | `session` | the pure part: MSRP, CPIM and the group, told bytes and time; `session::leg` without a group |
+//! | `transfer` | a file on its way: the handle, the task behind it, and the folder for what comes |
+//! | `sealed_file` | files of any size for a sealed conference |
+//! | `preview` | a small picture of an image that is offered |
+//! | `session` | the pure part: MSRP, CPIM and the group, told bytes and time; `session::leg` without a group, `session::transfer` one file |
 //!
 //! ```no_run
 //! # async fn example(profile: client::Profile) -> Result<(), client::Error> {
@@ -31,6 +34,8 @@
 //! People call each other without a conference too: [`Device::call`] and [`Device::inbox`]. Nothing but TLS protects what
 //! they say then, from device to device or to a relay.
 //!
+//! A file goes from person to person in a session of its own (RFC 5547): [`Device::send_file`] and [`Device::fetch_file`].
+//!
 //! A device that is opened from a [`Vault`] ([`Device::open`]) keeps its key, its groups and what it has not told yet over
 //! restarts. One that is started without keeps nothing, and enters its groups again by external commit.
 mod conference;
@@ -43,14 +48,20 @@ mod leg;
 mod own_device;
 mod phone;
 mod pin_file;
+mod preview;
 mod profile;
 mod roster;
+mod sealed_file;
 pub mod session;
+mod transfer;
 mod vault;
 
 pub use conference::{Conference, Events, Tap};
-pub use device::{Arrival, Credential, Device, Inbox, Invitations, Ring};
-pub use event::{DeviceNews, Entry, Error, Event, File, Level, Message, Outgoing};
+pub use device::{
+    Arrival, Credential, Device, Disposition, FileOffer, FileRequest, FileToSend, Icon, Inbox,
+    Invitations, Ring,
+};
+pub use event::{Announced, DeviceNews, Entry, Error, Event, File, Level, Message, Outgoing};
 pub use govern::Ruling;
 pub use leg::{Leg, LegEvent, LegEvents, Received};
 pub use own_device::{LastResort, OwnDevice};
@@ -58,7 +69,10 @@ pub use phone::{Immediate, Late, Protection, Taken, Watch};
 pub use pin_file::pins_in;
 pub use profile::{Limits, Profile, System};
 pub use roster::{Person, Roster, Whereabouts};
+pub use sealed_file::SealedFile;
 pub use session::{BadPins, Keep, Numbers, Pair, Pins, Standing};
+pub use sip::sdp::{FileHash, FileSelector};
+pub use transfer::{Arrived, Broken, FileTransfer, Folder, Incomplete, Progress};
 pub use vault::{Vault, VaultError, VaultKey};
 
 /// A time of day in the form of RFC 3339, as in a CPIM DateTime.

@@ -9,7 +9,7 @@ mod recovery;
 mod ringing;
 mod watching;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -63,6 +63,8 @@ struct Shared {
     inbox: Mutex<Option<mpsc::Sender<Arrived>>>,
     /// Calls of people that ring here, and whom to tell that they were given up.
     ringing: Mutex<HashMap<TransactionKey, ringing::Unanswered>>,
+    /// Files that were offered to us, by who offers and the name of the transfer.
+    transfers: Mutex<VecDeque<(Aor, String)>>,
     /// INVITEs of ours that we gave up, for a 2xx that comes all the same.
     given_up: Mutex<HashMap<TransactionKey, Request>>,
     /// Where what is told of a conference goes, by the Call-ID of the subscription.
@@ -118,6 +120,7 @@ impl Phone {
             calls: Mutex::default(),
             inbox: Mutex::default(),
             ringing: Mutex::default(),
+            transfers: Mutex::default(),
             given_up: Mutex::default(),
             watches: Mutex::default(),
             registration,

@@ -64,6 +64,8 @@ pub struct Limits {
     pub unanswered_max: usize,
     /// Octets of one incoming message that are put together in memory.
     pub message_octets_max: usize,
+    /// Octets of a file that comes in a session of its own; it lies on a disk.
+    pub file_octets_max: u64,
     /// Incoming messages put together at the same time.
     pub incoming_max: usize,
     /// How long a transaction may stay unanswered (RFC 4975, 7.1.1: 30 s).
@@ -87,6 +89,7 @@ impl Default for Limits {
             chunk_octets: 16 * 1024,
             unanswered_max: 64,
             message_octets_max: 16 * 1024 * 1024,
+            file_octets_max: 64 << 30,
             incoming_max: 64,
             transaction: Duration::from_secs(30),
             message: Duration::from_secs(60),

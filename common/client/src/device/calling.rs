@@ -11,11 +11,13 @@ use sip::sdp::{self, BadSdp, MsrpMedia, Setup, Target, Terms, host_and_port};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
+use super::filing::{FileOffer, FileRequest, Way};
 use super::{Device, Shared, origin};
 use crate::connection::{self, Connection};
 use crate::event::Error;
 use crate::leg::{self, Leg, LegEvents};
 use crate::phone::{Arrived, Call, Immediate, Protection, Ringing, Taken};
+use crate::profile::Limits;
 use crate::session::leg::ends::{self, Place, path};
 use crate::session::leg::{First, Setup as Ends};
 
@@ -36,6 +38,10 @@ pub enum Arrival {
     Call(Ring),
     /// A message is here.
     Message(Immediate),
+    /// A file; it waits to be taken.
+    File(FileOffer),
+    /// Somebody wants a file of ours.
+    Wanted(FileRequest),
 }
 
 impl Inbox {
@@ -43,7 +49,12 @@ impl Inbox {
     pub async fn next(&mut self) -> Option<Arrival> {
         Some(match self.arrived.recv().await? {
             Arrived::Call(ringing) => {
-                Arrival::Call(Ring { shared: Arc::clone(&self.shared), ringing })
+                let shared = Arc::clone(&self.shared);
+                match super::filing::direction(&ringing) {
+                    None => Arrival::Call(Ring { shared, ringing }),
+                    Some(Way::Push) => Arrival::File(FileOffer { shared, ringing }),
+                    Some(Way::Pull) => Arrival::Wanted(FileRequest { shared, ringing }),
+                }
             }
             Arrived::Message(message) => Arrival::Message(message),
         })
@@ -127,15 +138,15 @@ impl Device {
 }
 
 /// What is known when both sides have described their ends.
-struct Agreed {
-    call: Call,
-    ours: MsrpMedia,
-    theirs: MsrpMedia,
-    terms: Terms,
-    listener: Option<TcpListener>,
+pub(super) struct Agreed {
+    pub(super) call: Call,
+    pub(super) ours: MsrpMedia,
+    pub(super) theirs: MsrpMedia,
+    pub(super) terms: Terms,
+    pub(super) listener: Option<TcpListener>,
 }
 
-fn unsafe_session(bad: BadSdp) -> Error {
+pub(super) fn unsafe_session(bad: BadSdp) -> Error {
     Error::Answer { what: "the other side's description", why: bad.to_string() }
 }
 
@@ -148,7 +159,7 @@ impl Shared {
         let (listener, port) = self.listen().await?;
         let ours = self.end(Some(port), Setup::ActPass, true)?;
         let offer = sdp::offer(&origin(&ours.address), &ours);
-        let (call, answer) = self.phone.ring(who, ours.clone(), offer).await?;
+        let (call, answer) = self.phone.ring(who, ours.clone(), ("application/sdp", offer)).await?;
         let theirs = sdp::parse_answer(&answer).map_err(unsafe_session)?;
         let terms = ends::answered(&theirs).map_err(unsafe_session)?;
         self.meet(Agreed { call, ours, theirs, terms, listener: Some(listener) }).await
@@ -176,14 +187,19 @@ impl Shared {
         self.meet(Agreed { call, ours, theirs, terms, listener }).await
     }
 
-    async fn listen(&self) -> Result<(TcpListener, u16), Error> {
+    pub(super) async fn listen(&self) -> Result<(TcpListener, u16), Error> {
         let listener =
             TcpListener::bind((self.phone.address().as_str(), 0)).await.map_err(broken)?;
         let port = listener.local_addr().map_err(broken)?.port();
         Ok((listener, port))
     }
 
-    fn end(&self, port: Option<u16>, setup: Setup, cema: bool) -> Result<MsrpMedia, Error> {
+    pub(super) fn end(
+        &self,
+        port: Option<u16>,
+        setup: Setup,
+        cema: bool,
+    ) -> Result<MsrpMedia, Error> {
         let place = Place {
             address: &self.phone.address(),
             port,
@@ -196,6 +212,19 @@ impl Shared {
 
     /// Connects, or waits for the other side to, and starts the session.
     async fn meet(&self, agreed: Agreed) -> Result<(Leg, LegEvents), Error> {
+        let (call, ends, connection) = self.connected(agreed).await?;
+        let peer = ends.peer.clone();
+        let session = crate::session::leg::Leg::new(ends, &mut rand::rng());
+        let Limits { unanswered_max: unsettled_max, request: patience, .. } = self.profile.limits;
+        let parts = leg::Parts { peer, call, session, connection, unsettled_max, patience };
+        Leg::start(parts).await
+    }
+
+    /// Connects, or waits for the other side to: the call, both ends, and what is between them.
+    pub(super) async fn connected(
+        &self,
+        agreed: Agreed,
+    ) -> Result<(Call, Ends, Connection), Error> {
         let Agreed { call, ours, theirs, terms, listener } = agreed;
         let ours = MsrpMedia { setup: Some(terms.setup), cema: terms.cema, ..ours };
         call.described(ours.clone(), &theirs);
@@ -203,11 +232,10 @@ impl Shared {
         let connecting = self.connect(&theirs, &terms, listener);
         let connected = tokio::time::timeout(patience, connecting).await;
         let connection = connected.map_err(|_elapsed| Error::Late("connecting"))??;
-        let peer = call.conference().clone();
         let first = if terms.dial.is_some() { First::Us } else { First::Peer };
         let ends = Ends {
             me: self.profile.aor.clone(),
-            peer: peer.clone(),
+            peer: call.conference().clone(),
             own: path(&ours)?,
             to: path(&theirs)?,
             ours,
@@ -216,10 +244,7 @@ impl Shared {
             by_session_id: terms.anchored,
             limits: self.profile.limits,
         };
-        let session = crate::session::leg::Leg::new(ends, &mut rand::rng());
-        let unsettled_max = self.profile.limits.unanswered_max;
-        let parts = leg::Parts { peer, call, session, connection, unsettled_max, patience };
-        Leg::start(parts).await
+        Ok((call, ends, connection))
     }
 
     async fn connect(

@@ -68,7 +68,8 @@ impl Phone {
     ) -> Result<(Call, Bytes), Error> {
         let what = "joining the conference";
         let patience = self.shared.profile.limits.request;
-        let (dialog, response) = self.invite(what, target, (offer, guests), patience).await?;
+        let (dialog, response) =
+            self.invite(what, target, (("application/sdp", offer), guests), patience).await?;
         let bad = |why: String| Error::Answer { what, why };
         let contact = response.headers.contact().map_err(|error| bad(error.to_string()))?;
         if !contact.params.has("isfocus") {
@@ -84,10 +85,11 @@ impl Phone {
         &self,
         target: &Aor,
         media: sip::sdp::MsrpMedia,
-        offer: Bytes,
+        (kind, offer): (&str, Bytes),
     ) -> Result<(Call, Bytes), Error> {
         let patience = self.shared.profile.limits.ring;
-        let (dialog, response) = self.invite("the call", target, (offer, &[]), patience).await?;
+        let body = (kind, offer);
+        let (dialog, response) = self.invite("the call", target, (body, &[]), patience).await?;
         let call = self.open(dialog, media, target.clone(), With::Person(Vec::new()));
         if response.headers.contact().is_ok_and(|contact| contact.params.has("isfocus")) {
             // Dropped, it hangs up.
@@ -102,7 +104,7 @@ impl Phone {
         &self,
         what: &'static str,
         target: &Aor,
-        (offer, guests): (Bytes, &[Aor]),
+        ((kind, offer), guests): ((&str, Bytes), &[Aor]),
         patience: Duration,
     ) -> Result<(Dialog, Response), Error> {
         let request = self
@@ -110,9 +112,9 @@ impl Phone {
             .with(Name::Supported, "norefersub, outbound, timer")
             .with(Name::Allow, super::incoming::ALLOW);
         let request = match guests {
-            [] => request.with_body("application/sdp", offer),
+            [] => request.with_body(kind, offer),
             guests => {
-                let (kind, body) = with_list("application/sdp", offer, guests)?;
+                let (kind, body) = with_list(kind, offer, guests)?;
                 request.with(Name::Require, "recipient-list-invite").with_body(&kind, body)
             }
         };
@@ -195,6 +197,30 @@ impl Call {
     /// Watches who is in the conference.
     pub(crate) async fn watch(&self) -> Result<super::Watch, Error> {
         self.phone.watch(&self.conference).await
+    }
+
+    /// Describes our end again, to the other side of a call that stands.
+    pub(crate) async fn describe_again(&self, description: Bytes) -> Result<(), Error> {
+        let what = "describing the session again";
+        let over = || Error::Ended("the call is over".to_owned());
+        let line = self.phone.lines().get(&self.id).map(|line| Arc::clone(&line.dialog));
+        let dialog = line.ok_or_else(over)?;
+        let request = dialog.lock().unwrap_or_else(PoisonError::into_inner).request(Method::Invite);
+        let request = request
+            .map_err(|_glare| over())?
+            .with(Name::Contact, self.phone.contact())
+            .with(Name::Allow, super::incoming::ALLOW)
+            .with_body("application/sdp", description);
+        let patience = self.phone.shared.profile.limits.request;
+        let (request, response) = self.phone.send_within(what, request, patience).await?;
+        let ack = {
+            let mut dialog = dialog.lock().unwrap_or_else(PoisonError::into_inner);
+            dialog.answered(&response);
+            let cseq = request.headers.cseq().map_err(|_bad| over())?.number;
+            dialog.acknowledgement(cseq)
+        };
+        self.phone.shared.sip.acknowledge(self.phone.flow(), ack).await;
+        Ok(())
     }
 
     /// Ends the call.

@@ -133,6 +133,12 @@ fn within(phone: &Phone, request: &Request) -> Response {
     if request.method == Method::Update && request.body.is_empty() {
         response = refreshed(request, response.with(Name::Contact, phone.contact()));
         dialog.responded(request, &response);
+    } else if let Some(sdp) = closed(line, request) {
+        response = refreshed(request, response.with(Name::Contact, phone.contact()))
+            .with_body("application/sdp", sdp);
+        dialog.responded(request, &response);
+        let told = line.ended.take().map(|ended| ended.send("the file was given up".to_owned()));
+        drop(told);
     } else if matches!(request.method, Method::Invite | Method::Update) {
         response = match again(line, request) {
             Ok(sdp) => refreshed(request, response.with(Name::Contact, phone.contact()))
@@ -161,6 +167,25 @@ fn refreshed(request: &Request, response: Response) -> Response {
     TERMS.grant(service::clock::now(), request, response, None).0
 }
 
+/// Our description, when the peer closes the line of the file that the session is for (RFC 5547, 8.4).
+fn closed(line: &Line, request: &Request) -> Option<Bytes> {
+    let ours = line.media.file.as_deref()?;
+    let closed = sdp::closed_file(&request.body)?;
+    if closed.transfer_id != ours.transfer_id {
+        return None;
+    }
+    let media = MsrpMedia { port: 0, ..line.media.clone() };
+    Some(sdp::offer(&crate::device::origin(&line.media.address), &media))
+}
+
+/// Whether an offer asks for what is agreed on: the same file, or none (RFC 5547, 8.1, Figure 3).
+fn is_repeated(line: &Line, offer: &sdp::Offer) -> bool {
+    match (line.media.file.as_deref(), offer.media().file.as_deref()) {
+        (Some(ours), Some(theirs)) => theirs.compared_with(ours) == sdp::Repetition::Same,
+        (ours, theirs) => ours.is_some() == theirs.is_some_and(|file| !file.is_capability()),
+    }
+}
+
 /// Our description, when the peer asks for it again. A person who has moved elsewhere would need a new connection.
 fn again(line: &Line, request: &Request) -> Result<Bytes, Status> {
     let origin = crate::device::origin(&line.media.address);
@@ -173,7 +198,9 @@ fn again(line: &Line, request: &Request) -> Result<Bytes, Status> {
     };
     let offer = offer.map_err(|bad| bad.status())?;
     match &line.with {
-        With::Person(path) if *path != offer.media().path => Err(Status::NOT_ACCEPTABLE_HERE),
+        With::Person(path) if *path != offer.media().path || !is_repeated(line, &offer) => {
+            Err(Status::NOT_ACCEPTABLE_HERE)
+        }
         _ => Ok(offer.answer(&origin, &line.media)),
     }
 }

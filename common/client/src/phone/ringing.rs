@@ -7,6 +7,7 @@ use bytes::Bytes;
 use ids::Aor;
 use sip::dialog::{Dialog, random_tag};
 use sip::endpoint::TransactionKey;
+use sip::multipart::{self, Part};
 use sip::sdp::{self, MsrpMedia};
 use sip::{Name, Request, Response, Status};
 use tokio::sync::{mpsc, oneshot};
@@ -19,6 +20,9 @@ use crate::event::Error;
 
 /// Who calls and does not say who they are.
 const ANONYMOUS: &str = "sip:anonymous@anonymous.invalid";
+
+/// Transfers of files that are remembered, so that none is taken twice.
+const TRANSFERS_MAX: usize = 256;
 
 /// What people want of this device.
 #[derive(Debug)]
@@ -47,6 +51,8 @@ pub(crate) struct Ringing {
     pub(crate) from: Aor,
     /// What they offer.
     pub(crate) offer: sdp::Offer,
+    /// A small picture of the file they offer.
+    pub(crate) icon: Option<Part>,
     given_up: oneshot::Receiver<()>,
 }
 
@@ -81,7 +87,18 @@ impl Phone {
         let refuse = |status| Box::new(answer(&request, status));
         // Nobody here takes calls of people.
         let inbox = self.inbox().ok_or_else(|| refuse(Status::NOT_ACCEPTABLE_HERE))?;
-        let offer = sdp::Offer::parse(&request.body).map_err(|bad| refuse(bad.status()))?;
+        let body = multipart::find(&request.headers, &request.body, "application/sdp");
+        let body = body.unwrap_or_else(|| request.body.clone());
+        let offer = sdp::Offer::parse(&body).map_err(|bad| refuse(bad.status()))?;
+        let from = author(&request);
+        let file = offer.media().file.as_deref().filter(|file| !file.is_capability());
+        if file.is_some_and(|file| !self.note_transfer(&from, &file.transfer_id)) {
+            // RFC 5547, 8.1: who wants a new transfer gives it a new name.
+            let used = "399 - \"this file-transfer-id was used before\"";
+            return Err(Box::new(refuse(Status::NOT_ACCEPTABLE_HERE).with(Name::Warning, used)));
+        }
+        let icon = file.and_then(|file| file.icon.as_deref());
+        let icon = icon.and_then(|id| multipart::related(&request.headers, &request.body, id));
         let place = inbox.try_reserve().map_err(|_full| refuse(Status::BUSY_HERE))?;
         let (tell, given_up) = oneshot::channel();
         let tag = random_tag(&mut rand::rng());
@@ -90,10 +107,23 @@ impl Phone {
         self.unanswered().insert(key, unanswered);
         let ringing = response(Status::RINGING).with(Name::Contact, self.contact());
         self.shared.sip.respond(key, ringing).await;
-        let (phone, from) = (self.clone(), author(&request));
-        let rings = Ringing { phone, key, request, tag, from, offer, given_up };
+        let phone = self.clone();
+        let rings = Ringing { phone, key, request, tag, from, offer, icon, given_up };
         place.send(Arrived::Call(Box::new(rings)));
         Ok(())
+    }
+
+    /// Notes a transfer of a file; whether it is new.
+    fn note_transfer(&self, from: &Aor, id: &str) -> bool {
+        let mut known = self.shared.transfers.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.iter().any(|(author, seen)| author == from && seen == id) {
+            return false;
+        }
+        known.push_back((from.clone(), id.to_owned()));
+        if known.len() > TRANSFERS_MAX {
+            known.pop_front();
+        }
+        true
     }
 
     /// A caller gives up.

@@ -1,6 +1,7 @@
 //! Files on their way in and out: a description, sealed like any message, and the sealed octets, which come on their
 //! own. The two are matched by the hash of the sealed octets; nothing is handed out before the whole file is proven.
-//! Files live in memory here, within the bound of one incoming message.
+//! Files live in memory here, within the bound of one incoming message; of a larger one the room hears what it is, and it
+//! is fetched from who has it.
 use std::collections::VecDeque;
 
 use bytes::Bytes;
@@ -10,7 +11,7 @@ use msrp::Body;
 use rand::CryptoRng;
 use sha2::{Digest, Sha256};
 
-use crate::event::{Error, File, Outgoing};
+use crate::event::{Announced, Error, Event, File, Outgoing};
 
 /// Descriptions kept while their file is on its way.
 const DESCRIBED_MAX: usize = 64;
@@ -30,27 +31,37 @@ pub(super) fn seal(file: &Outgoing, rng: &mut impl CryptoRng) -> Result<(Bytes, 
 }
 
 /// Files that are half here.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Files {
+    /// Sealed octets that come by themselves; a file with more is fetched.
+    octets_max: u64,
     described: VecDeque<(Aor, FileDescription)>,
     unclaimed: VecDeque<([u8; 32], Body)>,
 }
 
 impl Files {
+    pub(super) fn new(octets_max: usize) -> Self {
+        let octets_max = octets_max as u64;
+        Self { octets_max, described: VecDeque::new(), unclaimed: VecDeque::new() }
+    }
+
     /// A member told of a file.
     pub(super) fn described(
         &mut self,
         from: Aor,
         description: &[u8],
-    ) -> Option<Result<File, String>> {
+    ) -> Option<Result<Event, String>> {
         let description = match FileDescription::from_bytes(description) {
             Ok(description) => description,
             Err(error) => return Some(Err(error.to_string())),
         };
+        if description.file.ciphertext_size > self.octets_max {
+            return Some(Ok(Event::Announced(Announced::new(from, description))));
+        }
         let hash = description.file.ciphertext_sha256;
         if let Some(at) = self.unclaimed.iter().position(|(known, _sealed)| *known == hash) {
             let (_hash, sealed) = self.unclaimed.remove(at)?;
-            return Some(open(from, &description, &sealed));
+            return Some(open(from, &description, &sealed).map(Event::File));
         }
         self.described.push_back((from, description));
         if self.described.len() <= DESCRIBED_MAX {
@@ -61,7 +72,7 @@ impl Files {
     }
 
     /// The sealed octets of a file are here.
-    pub(super) fn arrived(&mut self, sealed: Body) -> Option<Result<File, String>> {
+    pub(super) fn arrived(&mut self, sealed: Body) -> Option<Result<Event, String>> {
         let mut hasher = Sha256::new();
         sealed.slices().for_each(|slice| hasher.update(slice));
         let hash: [u8; 32] = hasher.finalize().into();
@@ -70,7 +81,7 @@ impl Files {
         };
         if let Some(at) = self.described.iter().position(ours) {
             let (from, description) = self.described.remove(at)?;
-            return Some(open(from, &description, &sealed));
+            return Some(open(from, &description, &sealed).map(Event::File));
         }
         self.unclaimed.push_back((hash, sealed));
         if self.unclaimed.len() <= UNCLAIMED_MAX {
@@ -115,11 +126,12 @@ mod tests {
     fn a_file_opens_whichever_half_comes_first() {
         let (description, sealed) = seal(&file(), &mut rand::rng()).unwrap();
 
-        let mut files = Files::default();
+        let mut files = Files::new(1 << 20);
         assert!(files.described(alice(), &description).is_none());
-        let first = files.arrived(sealed.clone()).unwrap().unwrap();
+        let whole = |event| if let Event::File(file) = event { file } else { panic!("{event:?}") };
+        let first = whole(files.arrived(sealed.clone()).unwrap().unwrap());
         assert!(files.arrived(sealed).is_none());
-        let second = files.described(alice(), &description).unwrap().unwrap();
+        let second = whole(files.described(alice(), &description).unwrap().unwrap());
 
         assert_eq!((&first.content, &second.content), (&file().content, &file().content));
         assert_eq!(first.name, "holiday.jpg");
@@ -130,10 +142,23 @@ mod tests {
         let (description, sealed) = seal(&file(), &mut rand::rng()).unwrap();
         let mut changed = sealed.gather().to_vec();
         changed[70_000] ^= 1;
-        let mut files = Files::default();
+        let mut files = Files::new(1 << 20);
         files.described(alice(), &description);
 
         assert!(files.arrived(Body::from(Bytes::from(changed))).is_none());
         assert!(files.arrived(sealed).unwrap().is_ok());
+    }
+
+    #[test]
+    fn a_file_that_is_too_large_to_come_is_told_of_and_not_waited_for() {
+        let (description, sealed) = seal(&file(), &mut rand::rng()).unwrap();
+        let mut files = Files::new(sealed.len() - 1);
+
+        let told = files.described(alice(), &description).unwrap().unwrap();
+
+        let Event::Announced(announced) = told else { panic!("{told:?}") };
+        assert_eq!((announced.name.as_str(), announced.octets), ("holiday.jpg", 200_000));
+        assert_eq!(announced.selector().size, Some(sealed.len() as u64));
+        assert!(files.described.is_empty());
     }
 }

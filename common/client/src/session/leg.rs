@@ -23,7 +23,7 @@ use super::seen::Seen;
 use super::{Now, Ticket};
 use crate::event::Error;
 use crate::profile::Limits;
-use delivery::Deliveries;
+pub(super) use delivery::Deliveries;
 
 /// Who speaks first on the connection (RFC 4975, 5.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +55,18 @@ pub struct Setup {
     pub by_session_id: bool,
     /// Bounds.
     pub limits: Limits,
+}
+
+impl Setup {
+    /// RFC 4975, 6.1 and 7.3: the last URIs are those of the two descriptions.
+    pub(super) fn is_for_us(&self, head: &Head) -> bool {
+        let same = |one: &Uri, other: &Uri| match self.by_session_id {
+            true => one.session_id().is_some() && one.session_id() == other.session_id(),
+            false => one == other,
+        };
+        same(head.to_path().last(), self.own.last())
+            && same(head.from_path().last(), self.to.last())
+    }
 }
 
 /// What happens in a one-to-one session.
@@ -262,7 +274,7 @@ impl Leg {
             return;
         }
         let before = self.replies.len();
-        let status = if self.is_for_us(&chunk.head) {
+        let status = if self.setup.is_for_us(&chunk.head) {
             if !self.bound && self.setup.first == First::Peer {
                 self.bind(None, &chunk.head);
             }
@@ -280,16 +292,6 @@ impl Leg {
             // The answer goes before the report on the same message.
             self.replies.insert(before, reply);
         }
-    }
-
-    /// RFC 4975, 6.1 and 7.3: the last URIs are those of the two descriptions.
-    fn is_for_us(&self, head: &Head) -> bool {
-        let same = |one: &Uri, other: &Uri| match self.setup.by_session_id {
-            true => one.session_id().is_some() && one.session_id() == other.session_id(),
-            false => one == other,
-        };
-        same(head.to_path().last(), self.setup.own.last())
-            && same(head.from_path().last(), self.setup.to.last())
     }
 
     /// The status of a request; `None` where there is no answer.

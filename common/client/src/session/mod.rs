@@ -7,7 +7,7 @@
 //! say, share ──► outgoing (chunks, 200s, sealing again) ──► poll_frame
 //! ```
 //!
-//! [`leg`] is one side of a one-to-one session, on the same parts but the group.
+//! [`leg`] is one side of a one-to-one session, on the same parts but the group; [`transfer`] is one file in such a session.
 mod alive;
 mod files;
 mod group;
@@ -19,6 +19,7 @@ mod pins;
 mod renames;
 mod seen;
 mod setup;
+pub mod transfer;
 mod trust;
 mod untold;
 
@@ -121,7 +122,7 @@ impl Session {
             trust: Trust::new(setup.pins.clone()),
             incoming: Reassembly::new(quota),
             outgoing: Outgoing::new(address.clone(), &limits),
-            files: Files::default(),
+            files: Files::new(limits.message_octets_max - limits.message_octets_max / 16),
             seen,
             untold,
             early: VecDeque::new(),
@@ -407,9 +408,9 @@ impl Session {
         }
     }
 
-    fn filed(&mut self, opened: Option<Result<crate::event::File, String>>) {
+    fn filed(&mut self, opened: Option<Result<Event, String>>) {
         match opened {
-            Some(Ok(file)) => self.outputs.push_back(Output::Event(Event::File(file))),
+            Some(Ok(event)) => self.outputs.push_back(Output::Event(event)),
             Some(Err(why)) => self.unreadable(&why),
             None => {}
         }

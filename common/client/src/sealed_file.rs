@@ -1,0 +1,214 @@
+//! Files of any size for a sealed conference: the room is told what a file is and its key, in a sealed message; its sealed
+//! octets lie on a disk, and whoever wants them fetches them from who has them, in a session of its own (RFC 5547). Whose
+//! disk or relay they pass does not matter: sizes and hashes in signalling are those of what is sealed, and so is its name.
+use std::io::{self, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use mls::files::{FileDescription, FileOpener, FileSealer};
+use mls::wire;
+use sip::sdp::{FileHash, FileSelector};
+
+use crate::device::{Device, FileToSend};
+use crate::event::{Announced, Error};
+use crate::transfer::{FileTransfer, Folder};
+
+/// Octets that are sealed or opened at a time.
+const PIECE_OCTETS: usize = 256 << 10;
+/// What a sealed file is called where others than members see it.
+const NAME: &str = "sealed";
+
+/// A file of ours that is sealed, on a disk. Dropped, its sealed octets are removed.
+#[derive(Debug)]
+pub struct SealedFile {
+    description: FileDescription,
+    path: tempfile::TempPath,
+}
+
+impl SealedFile {
+    /// Seals a file into this folder; it takes a while, and one segment of memory.
+    ///
+    /// # Errors
+    /// It cannot be read, or its sealed octets cannot be written.
+    pub async fn new(path: &Path, media_type: &str, into: &Path) -> Result<Self, Error> {
+        let (path, into, media_type) = (path.to_owned(), into.to_owned(), media_type.to_owned());
+        on_disk("sealing the file", move || seal(&path, &media_type, &into)).await
+    }
+
+    /// What the members of a conference are told, and nobody else.
+    pub(crate) fn description(&self) -> Bytes {
+        self.description.to_bytes()
+    }
+
+    /// Whether this is what is asked for.
+    pub fn is(&self, asked: &FileSelector) -> bool {
+        selector_of(&self.description).fits(asked)
+    }
+
+    /// What is sent to who asks: the sealed octets.
+    pub fn to_send(&self) -> FileToSend {
+        let file = FileToSend::new(&*self.path, wire::SEALED_FILE);
+        FileToSend { name: NAME.to_owned(), ..file }
+    }
+}
+
+impl Announced {
+    /// How the sealed octets are asked for.
+    pub fn selector(&self) -> FileSelector {
+        selector_of(&self.description)
+    }
+
+    /// Opens the sealed octets that were fetched, and removes them; where the file is then. Nothing is there under its name
+    /// before all of it is proven.
+    ///
+    /// # Errors
+    /// They are not the file that was announced, or the folder cannot be written to.
+    pub async fn open(&self, fetched: PathBuf, into: &Folder) -> Result<PathBuf, Error> {
+        let (description, into) = (self.description.clone(), into.clone());
+        on_disk("opening the file", move || open(&description, &fetched, &into)).await
+    }
+}
+
+impl Device {
+    /// Fetches the sealed octets of a file from who announced it. What is there from an earlier time is not fetched again.
+    ///
+    /// # Errors
+    /// As for [`Device::fetch_file`].
+    pub async fn fetch_announced(
+        &self,
+        announced: &Announced,
+        into: &Folder,
+    ) -> Result<FileTransfer, Error> {
+        self.fetch_file(&announced.from, &announced.selector(), into).await
+    }
+}
+
+fn selector_of(description: &FileDescription) -> FileSelector {
+    let sealed = &description.file;
+    FileSelector {
+        media_type: Some(wire::SEALED_FILE.to_owned()),
+        size: Some(sealed.ciphertext_size),
+        hashes: vec![FileHash::new("sha-256", &sealed.ciphertext_sha256)],
+        ..FileSelector::default()
+    }
+}
+
+async fn on_disk<T: Send + 'static>(
+    what: &'static str,
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> Result<T, Error> {
+    let done = tokio::task::spawn_blocking(work).await.map_err(io::Error::other).flatten();
+    done.map_err(|error| Error::Network { what, why: error.to_string() })
+}
+
+fn seal(path: &Path, media_type: &str, into: &Path) -> io::Result<SealedFile> {
+    std::fs::create_dir_all(into)?;
+    let mut file = std::fs::File::open(path)?;
+    let mut sealed = tempfile::Builder::new().prefix(".sealed-").tempfile_in(into)?;
+    let mut sealer = FileSealer::new(&mut rand::rng()).map_err(io::Error::other)?;
+    let (mut piece, mut out) = (vec![0; PIECE_OCTETS], Vec::new());
+    loop {
+        let read = file.read(&mut piece)?;
+        if read == 0 {
+            break;
+        }
+        sealer.push(piece.get(..read).unwrap_or_default(), &mut out).map_err(io::Error::other)?;
+        sealed.write_all(&out)?;
+        out.clear();
+    }
+    let described = sealer.finish(&mut out).map_err(io::Error::other)?;
+    sealed.write_all(&out)?;
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    Ok(SealedFile {
+        description: described.describe(&name, media_type),
+        path: sealed.into_temp_path(),
+    })
+}
+
+fn open(description: &FileDescription, fetched: &Path, into: &Folder) -> io::Result<PathBuf> {
+    let mut sealed = std::fs::File::open(fetched)?;
+    let hash = &description.file.ciphertext_sha256;
+    let key: String = hash.iter().map(|octet| format!("{octet:02x}")).collect();
+    let part = into.go_on(&format!("{key}-opened"), 0)?;
+    let opened = unsealed(description, &mut sealed, &part);
+    match opened {
+        Ok(()) => {
+            let path = into.finish(part, &description.name)?;
+            std::fs::remove_file(fetched)?;
+            Ok(path)
+        }
+        Err(error) => {
+            part.discard();
+            Err(error)
+        }
+    }
+}
+
+fn unsealed(
+    description: &FileDescription,
+    sealed: &mut std::fs::File,
+    part: &crate::transfer::Unfinished,
+) -> io::Result<()> {
+    use crate::session::transfer::Sink as _;
+    let (mut opener, mut sink) = (FileOpener::new(description), part.sink()?);
+    let (mut piece, mut out, mut at) = (vec![0; PIECE_OCTETS], Vec::new(), 0);
+    loop {
+        let read = sealed.read(&mut piece)?;
+        if read == 0 {
+            return opener.finish().map_err(io::Error::other);
+        }
+        out.clear();
+        opener.push(piece.get(..read).unwrap_or_default(), &mut out).map_err(io::Error::other)?;
+        sink.write(at, &out).map_err(io::Error::other)?;
+        at += out.len() as u64;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn announced(sealed: &SealedFile) -> Announced {
+        let description = FileDescription::from_bytes(&sealed.description()).unwrap();
+        Announced::new("sip:alice@x".parse().unwrap(), description)
+    }
+
+    #[tokio::test]
+    async fn a_file_that_was_sealed_opens_to_what_it_was_and_nothing_else_is_left() {
+        let temporary = tempfile::tempdir().unwrap();
+        let (path, into) =
+            (temporary.path().join("a.bin"), Folder::new(temporary.path().join("in")));
+        for octets in [0, 1, 65_536, 1_000_000] {
+            let content = vec![7; octets];
+            std::fs::write(&path, &content).unwrap();
+            let sealed = SealedFile::new(&path, "a/b", into.path()).await.unwrap();
+            let fetched = into.save("sealed", &std::fs::read(&sealed.path).unwrap()).unwrap();
+
+            let opened = announced(&sealed).open(fetched, &into).await.unwrap();
+
+            assert!(std::fs::read(&opened).unwrap() == content, "{octets}");
+            std::fs::remove_file(opened).unwrap();
+            drop(sealed);
+            assert_eq!(std::fs::read_dir(into.path()).unwrap().count(), 0, "{octets}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_not_the_file_is_never_there_under_its_name() {
+        let temporary = tempfile::tempdir().unwrap();
+        let (path, into) =
+            (temporary.path().join("a.bin"), Folder::new(temporary.path().join("in")));
+        std::fs::write(&path, vec![7; 200_000]).unwrap();
+        let sealed = SealedFile::new(&path, "a/b", temporary.path()).await.unwrap();
+        let whole = std::fs::read(&sealed.path).unwrap();
+        let mut changed = whole.clone();
+        changed[150_000] ^= 1;
+
+        for wrong in [&whole[..150_000], &whole[..0], &changed] {
+            let fetched = into.save("sealed", wrong).unwrap();
+            assert!(announced(&sealed).open(fetched.clone(), &into).await.is_err());
+            std::fs::remove_file(fetched).unwrap();
+            assert_eq!(std::fs::read_dir(into.path()).unwrap().count(), 0);
+        }
+    }
+}
