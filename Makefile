@@ -40,6 +40,9 @@ unit: ## the tests; the runner's own summary comes last
 	  cargo test --workspace --lib --bins --tests --no-fail-fast; \
 	fi
 
+large-files: ## two gibioctets sealed, opened and sent, in less than 32 MiB of memory
+	cargo test --release -p client --test large_files -- --ignored --test-threads=1
+
 fuzz: ## search for faults for SECONDS_MAX (60) in each fuzz target
 	.ci/fuzz $${SECONDS_MAX:-60}
 

@@ -25,6 +25,10 @@ pub(crate) enum Command {
     Dev(Dev),
     /// Join a conference from the terminal
     Chat(Chat),
+    /// Send a file to a person
+    Send(Send),
+    /// Wait for files of people and save them
+    Receive(Receive),
     #[command(flatten)]
     Operate(Operate),
     /// Run the conference focus
@@ -78,6 +82,43 @@ pub(crate) struct Chat {
     /// Lines in, lines out: for pipes and scripts
     #[arg(long)]
     pub(crate) plain: bool,
+    /// Where received files go [default: downloads in the folder of the system]
+    #[arg(long)]
+    pub(crate) downloads: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Send {
+    /// The file
+    pub(crate) file: PathBuf,
+    /// Who gets it: a user of the system, or an address
+    #[arg(long)]
+    pub(crate) to: String,
+    /// Who you are: a user of the system
+    #[arg(long = "as")]
+    pub(crate) name: String,
+    /// Ask the other side to show it, as an image that is shared
+    #[arg(long)]
+    pub(crate) show: bool,
+    /// The folder of the system, as `conclave dev` made it
+    #[arg(long, default_value = "conclave-dev")]
+    pub(crate) folder: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Receive {
+    /// Who you are: a user of the system
+    #[arg(long = "as")]
+    pub(crate) name: String,
+    /// Take files of these people only [default: of everybody]
+    #[arg(long)]
+    pub(crate) from: Vec<String>,
+    /// How many files to wait for
+    #[arg(long, default_value_t = 1)]
+    pub(crate) count: u32,
+    /// The folder of the system, as `conclave dev` made it
+    #[arg(long, default_value = "conclave-dev")]
+    pub(crate) folder: PathBuf,
     /// Where received files go [default: downloads in the folder of the system]
     #[arg(long)]
     pub(crate) downloads: Option<PathBuf>,

@@ -5,6 +5,7 @@ mod chat;
 mod cli;
 mod demo;
 mod dev;
+mod files;
 mod operate;
 
 use std::process::ExitCode;
@@ -30,6 +31,12 @@ fn main() -> ExitCode {
         }
         cli::Command::Chat(options) => {
             on_runtime(async { chat::run(options).await.map(|()| ExitCode::SUCCESS) })
+        }
+        cli::Command::Send(options) => {
+            on_runtime(async { files::send(options).await.map(|()| ExitCode::SUCCESS) })
+        }
+        cli::Command::Receive(options) => {
+            on_runtime(async { files::receive(options).await.map(|()| ExitCode::SUCCESS) })
         }
     };
     outcome.unwrap_or_else(|error| {

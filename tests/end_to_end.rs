@@ -3,6 +3,8 @@
 #[path = "end_to_end/chat.rs"]
 mod chat;
 mod common;
+#[path = "end_to_end/files.rs"]
+mod files;
 #[path = "end_to_end/operate.rs"]
 mod operate;
 

@@ -10,6 +10,8 @@ mod common;
 mod deferred;
 #[path = "flows/ending.rs"]
 mod ending;
+#[path = "flows/files.rs"]
+mod files;
 #[path = "flows/messages.rs"]
 mod messages;
 #[path = "flows/private.rs"]

@@ -283,7 +283,10 @@ impl Hub {
                 Note::Ended { receiver, why: "it was removed from the group".to_owned() }
             }
             Event::Ended { reason } => Note::Ended { receiver, why: reason },
-            Event::Entered { .. } | Event::Device { .. } | Event::Held { .. } => return None,
+            Event::Announced(_)
+            | Event::Entered { .. }
+            | Event::Device { .. }
+            | Event::Held { .. } => return None,
         })
     }
 }

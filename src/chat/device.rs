@@ -26,7 +26,7 @@ struct Kept {
 ///
 /// # Errors
 /// The servers refused the device, or its file cannot be used.
-pub(super) async fn start(
+pub(crate) async fn start(
     folder: &Path,
     name: &str,
     mut profile: Profile,

@@ -1,8 +1,6 @@
 //! `conclave chat ROOM --as NAME`: one person in one conference, in a terminal or through a pipe. What a line means
-//! is decided here, without a terminal; `plain` and `screen` only read and show. What is received is in `downloads`, who
-//! is there in `roster`.
+//! is decided here, without a terminal; `plain` and `screen` only read and show. Who is there is in `roster`.
 mod device;
-mod downloads;
 mod lines;
 mod own;
 mod plain;
@@ -14,12 +12,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use bytes::Bytes;
-use client::{Conference, Device, Event, Level, Roster, Ruling, Watch};
+use client::{Conference, Device, Event, Folder, Level, Roster, Ruling, Watch};
 use ids::{Aor, ConferenceId};
 
 use conclave::system::Directions;
 
 use crate::cli;
+pub(crate) use device::start as start_device;
 use trust::Trust;
 
 /// What a person typed.
@@ -295,10 +294,9 @@ fn address(user: &str, domain: &str) -> anyhow::Result<Aor> {
 /// An event as a line for a person. A file is in the folder for files before it is told of.
 pub(crate) async fn told(event: &Event, table: &Table<'_>) -> String {
     if let Event::File(file) = event {
-        let (folder, name) = (table.downloads.clone(), file.name.clone());
+        let (folder, name) = (Folder::new(&table.downloads), file.name.clone());
         let content = file.content.clone();
-        let saved =
-            tokio::task::spawn_blocking(move || downloads::save(&folder, &name, &content)).await;
+        let saved = tokio::task::spawn_blocking(move || folder.save(&name, &content)).await;
         let place = match saved.map_err(std::io::Error::other).flatten() {
             Ok(path) => format!("saved as {}", path.display()),
             Err(error) => format!("not saved: {error}"),
@@ -339,6 +337,10 @@ fn line_of(event: &Event) -> String {
         Event::File(file) => {
             let name = file.name.replace(char::is_control, " ");
             format!("* {} shared {name} ({} octets)", file.from.user(), file.content.len())
+        }
+        Event::Announced(file) => {
+            let name = file.name.replace(char::is_control, " ");
+            format!("* {} has {name} for you ({} octets)", file.from.user(), file.octets)
         }
         Event::Unreadable { why } => format!("* something unreadable came by: {why}"),
         Event::Device { who, device, news, held } => trust::told(who, device, *news, *held),

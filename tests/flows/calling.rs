@@ -61,7 +61,7 @@ impl Side {
 async fn ring(inbox: &mut Inbox) -> Ring {
     match soon(inbox.next()).await.unwrap() {
         Arrival::Call(ring) => ring,
-        Arrival::Message(message) => panic!("a message: {message:?}"),
+        other => panic!("no call: {other:?}"),
     }
 }
 

@@ -8,7 +8,7 @@ use crate::{House, soon};
 async fn message(inbox: &mut Inbox) -> Immediate {
     match soon(inbox.next()).await.unwrap() {
         Arrival::Message(message) => message,
-        Arrival::Call(ring) => panic!("a call of {}", ring.from()),
+        other => panic!("no message: {other:?}"),
     }
 }
 
