@@ -70,7 +70,7 @@ impl Fault {
         if self != Self::SpoiledCommits || !handshakes.is_multiple_of(4) {
             return bundle;
         }
-        let mut bundle = Bundle::from_bytes(&bundle).unwrap();
+        let Ok(mut bundle) = Bundle::from_bytes(&bundle) else { return bundle };
         if bundle.kind == Kind::Commit {
             let mut commit = bundle.commit.to_vec();
             *commit.last_mut().unwrap() ^= 1;

@@ -360,6 +360,12 @@ impl Focus {
             {
                 self.bundle(seat, body, around);
             }
+            RoomNotice::Handshake { seat, content_type, body, .. }
+                if content_type == wire::EPOCH_REPORT =>
+            {
+                let report = wire::EpochReport::from_bytes(&body).unwrap();
+                self.tried(&Command::Report { seat, report }, around);
+            }
             _ => {}
         }
     }

@@ -260,6 +260,7 @@ impl Seat {
                         Event::Removed => self.inside = false,
                         _ => {}
                     }
+                    self.session.told(&event);
                     Some(Told::Event(event))
                 }
                 Output::Settled(ticket, outcome) => {
