@@ -197,7 +197,7 @@ impl Focus {
                     }
                 }
                 effect => {
-                    around.watch.told(&effect, &self.conference);
+                    around.watch.told(&effect);
                     for order in orders(&self.conference, &mut keys, effect) {
                         self.order(order);
                     }

@@ -226,7 +226,7 @@ impl Watch {
     }
 
     /// The focus is about to tell devices something.
-    pub(crate) fn told(&mut self, effect: &Effect, conference: &Conference) {
+    pub(crate) fn told(&mut self, effect: &Effect) {
         match effect {
             Effect::Tell(_, Told::Welcome(welcome)) => {
                 self.i18_a_welcome_follows_its_commit(welcome);
