@@ -2,6 +2,8 @@
 //! handed in once and fanned out here, without a lock and without waking a task for each receiver; then everything
 //! that was queued leaves, one write for each connection. What a room allows is for `room`.
 mod local;
+#[cfg(feature = "planted-faults")]
+mod plant;
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -295,6 +297,10 @@ impl Shard {
         let part = parcel.part();
         for route in routes.iter() {
             if Some(route.seat) == parcel.except || !parcel.is_for(route.seat) || route.is_gone() {
+                continue;
+            }
+            #[cfg(feature = "planted-faults")]
+            if plant::befalls() {
                 continue;
             }
             let frame = if route.shares_connection {

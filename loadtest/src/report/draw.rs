@@ -116,7 +116,7 @@ impl Report {
         let latency = histogram.figures();
         let generator = Generator::new(&part, &latency, observed);
         let steps = Step::all(scenario, &part.steps, limit);
-        let rate = Rate::new(scenario, &part);
+        let rate = Rate::new(scenario, &part, steps.len());
         let arrivals = part.steps.iter().map(|step| step.counts.delivered).sum();
         let server = |used: &Used| ServerCost::new(used, arrivals, &observed.samples);
         let servers: Vec<ServerCost> = observed.servers.iter().map(server).collect();
@@ -282,11 +282,10 @@ fn growth(rss: &[u64]) -> i64 {
 }
 
 impl Rate {
-    fn new(scenario: &Scenario, part: &Part) -> Self {
-        let counts = part.steps.iter().map(|step| &step.counts);
+    fn new(scenario: &Scenario, part: &Part, steps: usize) -> Self {
+        let begun = steps.max(1);
+        let counts = part.steps.iter().take(begun).map(|step| &step.counts);
         let last = counts.clone().map(|counts| counts.accepted_last).max().unwrap_or_default();
-        // Steps that were never begun, because the run ended before, offered nothing.
-        let begun = counts.clone().take_while(|counts| counts.accepted > 0).count().max(1);
         let begun = u32::try_from(begun).unwrap_or(1);
         let planned = scenario.duration * begun;
         let until = last.saturating_sub(scenario.warmup).max(planned);

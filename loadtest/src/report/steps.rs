@@ -47,6 +47,10 @@ impl Step {
             part.counts.accepted > 0 || part.lag.count() > 0 || part.latency.count() > 0
         });
         for (part, number) in begun {
+            // What was begun behind the first strain was ended before its time.
+            if steps.last().is_some_and(|step: &Self| step.strain.is_some()) {
+                break;
+            }
             let from = scenario.warmup + scenario.duration * number;
             let until = part.counts.accepted_last.saturating_sub(from).max(scenario.duration);
             let per_second = |count: u64| share(float(count), until.as_secs_f64());

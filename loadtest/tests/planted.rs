@@ -1,0 +1,33 @@
+//! A relay that breaks what it carries is found out. Only in a build with faults on purpose:
+//! `cargo nextest run -p loadtest --features planted-faults --test planted`.
+#![cfg(feature = "planted-faults")]
+#![expect(clippy::unwrap_used, reason = "a run that prints no result should fail the test")]
+use std::process::Command;
+
+use serde_json::Value;
+
+fn quick(plant: &str, e2ee: &str) -> (Option<i32>, Value) {
+    let output = Command::new(env!("CARGO_BIN_EXE_loadtest"))
+        .args(["quick", "--rooms", "2", "--members", "3", "--rate", "50", "--duration", "3s"])
+        .args(["--warmup", "0s", "--patience", "2s", "--json", "--allow-not-valid", "--e2ee", e2ee])
+        .env("PLANTED_FAULT", plant)
+        .output()
+        .unwrap();
+    let json = serde_json::from_slice(&output.stdout);
+    let json = json.unwrap_or_else(|e| panic!("{e}: {}", String::from_utf8_lossy(&output.stderr)));
+    (output.status.code(), json)
+}
+
+#[test]
+fn frames_that_the_relay_leaves_out_are_lost_in_the_rooms_in_which_they_were_missing() {
+    assert_eq!(quick("", "off").0, Some(0));
+
+    let (code, json) = quick("drop", "off");
+
+    assert_eq!(code, Some(1), "{:#}", json["broken"]);
+    // Of 300 arrivals one in fifty.
+    assert_eq!(json["deliveries"]["lost"], 6, "{:#}", json["deliveries"]);
+    let faulty = json["rooms"]["faulty"].as_array().unwrap();
+    let lost: u64 = faulty.iter().map(|room| room["lost"].as_u64().unwrap()).sum();
+    assert_eq!((faulty.is_empty(), lost), (false, 6), "{:#}", json["rooms"]);
+}
