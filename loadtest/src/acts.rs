@@ -97,6 +97,9 @@ impl Act {
         if self.what == What::Pause && self.back.is_none() {
             return Err("who stops reading must start again: back is missing");
         }
+        if self.what == What::Kick && self.back.is_some() {
+            return Err("who was removed may not come back by themselves: a kick takes no back");
+        }
         match (self.back, self.every) {
             (None, Some(_)) => Err("what is done again must be undone: back is missing"),
             (Some(back), Some(every)) if every <= back => Err("every must be longer than back"),
@@ -209,8 +212,9 @@ pub(crate) mod tests {
         let bad = [
             act(What::Join, 0),
             act(What::Pause, 1),
+            Act { back: Some(SEC), ..act(What::Kick, 1) },
             Act { every: Some(SEC), ..act(What::Kick, 1) },
-            Act { back: Some(SEC), every: Some(SEC), ..act(What::Kick, 1) },
+            Act { back: Some(SEC), every: Some(SEC), ..act(What::Away, 1) },
         ];
         for bad in bad {
             let scenario = Scenario { acts: vec![act(What::Kick, 1), bad], ..scenario() };

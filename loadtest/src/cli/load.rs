@@ -17,31 +17,31 @@ use crate::units;
 /// Everything a load can be told. What is left out is as the scenario says.
 #[derive(Clone, Debug, Args)]
 pub struct Load {
-    /// Conferences [default: of the scenario; quick 4]
+    /// Conferences (default: of the scenario; quick 4)
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=20_000))]
     pub rooms: Option<u32>,
-    /// Members of each who stay, one device each [quick 5]
+    /// Members of each who stay, one device each (quick 5)
     #[arg(long, value_parser = clap::value_parser!(u32).range(2..=20_000))]
     pub members: Option<u32>,
-    /// How many of them speak [everybody]
+    /// How many of them speak (everybody)
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     pub speakers: Option<u32>,
-    /// Messages a second over all rooms, sent at their times whatever became of earlier ones [quick 50]
+    /// Messages a second over all rooms, sent at their times whatever became of earlier ones (quick 50)
     #[arg(long)]
     pub rate: Option<NonZeroU32>,
-    /// How long to measure [quick 10s]
+    /// How long to measure (quick 10s)
     #[arg(long, value_parser = units::duration)]
     pub duration: Option<Duration>,
-    /// How long to send before measuring [quick 2s]
+    /// How long to send before measuring (quick 2s)
     #[arg(long, value_parser = units::duration)]
     pub warmup: Option<Duration>,
-    /// Octets of content in a message or file, like 256 or 64KiB [quick 256]
+    /// Octets of content in a message or file, like 256 or 64KiB (quick 256)
     #[arg(long, value_parser = units::octets)]
     pub size: Option<u64>,
-    /// What senders and contents are drawn from; the same seed repeats the schedule [1]
+    /// What senders and contents are drawn from; the same seed repeats the schedule (1)
     #[arg(long)]
     pub seed: Option<u64>,
-    /// Whether the rooms are sealed with a group key [on]
+    /// Whether the rooms are sealed with a group key (on)
     #[arg(long, value_enum)]
     pub e2ee: Option<Switch>,
     /// Have each speaker wait for an answer before the next message; latencies then hide stalls, and the result says so
@@ -50,7 +50,7 @@ pub struct Load {
     /// What to demand, like 'p99<20ms,loss=0,epoch.p99<1s,achieved>=98,growth<8MiB'
     #[arg(long)]
     pub threshold: Option<Thresholds>,
-    /// How long to wait for late messages at the end [10s]
+    /// How long to wait for late messages at the end (10s)
     #[arg(long, value_parser = units::duration)]
     pub patience: Option<Duration>,
     /// How often to show progress
@@ -108,7 +108,7 @@ pub struct Ramp {
     /// By what each step is above the one before
     #[arg(long, default_value_t = 1.5)]
     pub factor: f64,
-    /// The most that the p99 of a step may be [default: ten times that of the first]
+    /// The most that the p99 of a step may be (default: ten times that of the first)
     #[arg(long, value_parser = units::duration)]
     pub p99_max: Option<Duration>,
     /// The load.
@@ -122,16 +122,19 @@ pub struct Churn {
     /// Guests of each room who join and leave
     #[arg(long, default_value_t = 4)]
     pub joining: usize,
-    /// Guests of each room who are removed and come back
+    /// Guests of each room who are removed, spread over the run
     #[arg(long, default_value_t = 2)]
     pub kicked: usize,
-    /// How long a guest stays, or stays away
+    /// How long a guest who joins stays, and stays away
     #[arg(long, default_value = "3s", value_parser = units::duration)]
     pub stay: Duration,
     /// The load.
     #[command(flatten)]
     pub load: Load,
 }
+
+/// How long people come and go, unless told otherwise.
+const CHURN: Duration = Duration::from_secs(20);
 
 impl Load {
     pub(super) fn quick(&self) -> Result<Asked, String> {
@@ -258,11 +261,13 @@ impl Churn {
             back: Some(self.stay),
             every: Some(every),
         };
-        let acts = [act(What::Join, self.joining), act(What::Kick, self.kicked)];
+        let over = self.load.duration.unwrap_or(CHURN);
+        let kick = Act { over, back: None, every: None, ..act(What::Kick, self.kicked) };
+        let acts = [act(What::Join, self.joining), kick];
         self.load.over(Scenario {
             name: "churn".to_owned(),
             rooms: 2,
-            duration: Duration::from_secs(20),
+            duration: CHURN,
             acts: acts.into_iter().filter(|act| act.who > 0).collect(),
             ..Scenario::default()
         })
