@@ -40,6 +40,10 @@ fn the_demo_keeps_every_promise() {
     assert_eq!(report["members"], 5);
     assert_eq!(report["file"]["bytes"], 5 * 1024 * 1024);
     assert_eq!(report["file"]["sha256_sent"], report["file"]["sha256_received"]);
+    let deferred = &report["deferred"];
+    assert_eq!(deferred["stored_sha256"].as_str().unwrap().len(), 64);
+    assert_eq!(deferred["stored_sha256"], deferred["sent_sha256"]);
+    assert_eq!(deferred["delivered_sha256"], deferred["sent_sha256"]);
     assert!(report["messages"]["delivered"].as_u64().unwrap() > 100, "{report:#}");
     assert!(report["elapsed_ms"].as_u64().unwrap() > 0);
 }

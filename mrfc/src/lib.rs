@@ -82,8 +82,9 @@ pub mod users;
 
 pub use config::Config;
 pub use front::NoRandomness;
-pub use mailbox::{BadKeys, OpenError as NoMailbox};
-pub use server::{Addresses, Server, StartError, check_config, run, serve};
+pub use mailbox::inspect::KeptMessage;
+pub use mailbox::{BadKeys, NoMailbox};
+pub use server::{Addresses, Server, StartError, check_config, kept_messages, run, serve};
 
 /// Every metric of a focus, for whoever documents or watches it.
 pub fn metrics() -> Vec<service::metrics::Description> {

@@ -92,7 +92,7 @@ pub enum StartError {
     },
     /// The mailbox cannot be opened.
     #[error(transparent)]
-    Mailbox(#[from] mailbox::OpenError),
+    Mailbox(#[from] mailbox::NoMailbox),
     /// Numbers cannot be looked up.
     #[error("the resolver: {0}; name the servers in numbers.dns_servers")]
     Resolver(std::io::Error),
@@ -220,6 +220,19 @@ pub fn check_config(path: &Path) -> Result<(), StartError> {
         mailbox::check(settings)?;
     }
     config.admin.as_ref().map_or(Ok(()), admin::check)
+}
+
+/// What waits for a person in the mailbox of this configuration, also beside a focus that runs on it.
+///
+/// # Errors
+/// The configuration, its key or its database is no good.
+pub async fn kept_messages(
+    path: &Path,
+    owner: &ids::Aor,
+) -> Result<Vec<mailbox::inspect::KeptMessage>, StartError> {
+    let config = load(path)?;
+    let Some(settings) = &config.mailbox else { return Ok(Vec::new()) };
+    Ok(mailbox::inspect::kept(settings, &config.store.path, owner).await?)
 }
 
 fn load(path: &Path) -> Result<Config, StartError> {

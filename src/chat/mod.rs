@@ -2,6 +2,7 @@
 //! is decided here, without a terminal; `plain` and `screen` only read and show. Who is there is in `roster`.
 mod device;
 mod lines;
+mod mail;
 mod own;
 mod plain;
 mod roster;
@@ -12,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use bytes::Bytes;
-use client::{Conference, Device, Event, Folder, Level, Roster, Ruling, Watch};
+use client::{Conference, Device, Event, Folder, Inbox, Level, Roster, Ruling, Watch};
 use ids::{Aor, ConferenceId};
 
 use conclave::system::Directions;
@@ -30,6 +31,8 @@ pub(crate) enum Line {
     Invite(String),
     /// `/kick USER`
     Kick(String),
+    /// `/tell USER TEXT`: a message for one person, there or not.
+    Tell(String, String),
     /// `/file PATH`
     Share(String),
     /// `/nick NAME`, or `/nick` for none.
@@ -69,7 +72,7 @@ pub(crate) enum Settle {
 }
 
 /// What the slash commands are, for `/help`.
-pub(crate) const HELP: &str = "/invite USER  /kick USER  /file PATH  /nick NAME  /who  /quit (stay a member)  /leave (for good)  /help\n\
+pub(crate) const HELP: &str = "/invite USER  /kick USER  /tell USER TEXT  /file PATH  /nick NAME  /who  /quit (stay a member)  /leave (for good)  /help\n\
     who is who: /verify [USER]  /verified USER  /unverify USER  /accept USER\n\
     your own devices: /devices  /lost DEVICE (take it back for good)\n\
     moderators: /lock  /unlock  /subject TEXT  /ban USER  /unban USER  /mute USER  /unmute USER  /moderator USER  /dismiss USER";
@@ -128,6 +131,10 @@ pub(crate) fn understand(line: &str) -> Option<Line> {
         ("invite", false) => Line::Invite(rest),
         ("kick", false) => Line::Kick(rest),
         ("file", false) => Line::Share(rest),
+        ("tell", false) => match rest.split_once(' ') {
+            Some((user, text)) => Line::Tell(user.to_owned(), text.trim().to_owned()),
+            None => Line::Unknown(line.to_owned()),
+        },
         ("nick", _) => Line::Nick(rest),
         (word, alone) if Settle::of(word, alone).is_some() => {
             Settle::of(word, alone).map_or(Line::Help, |settle| Line::Settle(settle, rest))
@@ -164,6 +171,8 @@ pub(crate) struct Table<'a> {
     pub(crate) domain: &'a str,
     /// Who is there, if we may watch.
     pub(crate) watch: Option<Watch>,
+    /// What comes for this person alone.
+    pub(crate) inbox: Inbox,
     /// Where received files go.
     pub(crate) downloads: PathBuf,
     /// Octets of a file that may be shared.
@@ -191,6 +200,10 @@ pub(crate) async fn carry_out(
             }
         }
         Line::Invite(user) => about(user, domain, async |who| room.invite(&who).await).await,
+        Line::Tell(user, text) => match address(user, domain) {
+            Ok(who) => mail::tell(table.device, &who, text).await.map(Some),
+            Err(error) => Err(error.to_string()),
+        },
         Line::Kick(user) => about(user, domain, async |who| room.kick(&who).await).await,
         Line::Settle(settle, of) => match settle.ruling(of, domain) {
             Ok(ruling) => {
@@ -229,6 +242,7 @@ impl Line {
         match self {
             Self::Invite(user) => format!("/invite {user}: "),
             Self::Kick(user) => format!("/kick {user}: "),
+            Self::Tell(user, _text) => format!("/tell {user}: "),
             Self::Share(path) => format!("/file {path}: "),
             Self::Devices => "/devices: ".to_owned(),
             Self::Lost(device) => format!("/lost {device}: "),
@@ -380,6 +394,7 @@ pub(crate) async fn run(chat: cli::Chat) -> anyhow::Result<()> {
         room: &room,
         me: &me,
         device: &device,
+        inbox: device.inbox(),
         domain: &domain,
         watch,
         downloads,

@@ -5,7 +5,7 @@
 use client::{Event, Events, Roster};
 
 use super::lines::{Typed, typed};
-use super::{Next, Table, carry_out, next_roster, roster, told, understand};
+use super::{Next, Table, carry_out, mail, next_roster, roster, told, understand};
 
 /// Talks until the input ends, the person quits or the conference is over.
 pub(super) async fn talk(
@@ -27,6 +27,7 @@ pub(super) async fn talk(
                 }
                 None => return Ok(Next::Quit),
             },
+            line = mail::next(&mut table.inbox) => show(line),
             now = next_roster(&mut table.watch) => match now {
                 Some(now) => {
                     roster::changes(&known, &now).into_iter().for_each(&mut show);

@@ -12,7 +12,7 @@ use ratatui::widgets::Paragraph;
 use ratatui::{DefaultTerminal, Frame};
 use tokio::sync::mpsc;
 
-use super::{HELP, Next, Table, carry_out, next_roster, roster, told, understand};
+use super::{HELP, Next, Table, carry_out, mail, next_roster, roster, told, understand};
 
 /// Lines kept to scroll back in.
 const LINES_MAX: usize = 1000;
@@ -108,6 +108,7 @@ async fn converse(
                 }
                 None => return Ok(Next::Quit),
             },
+            line = mail::next(&mut table.inbox) => screen.add(line),
             now = next_roster(&mut table.watch) => match now {
                 Some(now) => {
                     roster::changes(&known, &now).into_iter().for_each(|line| screen.add(line));

@@ -1,6 +1,7 @@
 //! `conclave demo`: the main job, end to end, on loopback. It starts both servers as child processes, plays the story
 //! with real devices, searches the servers for plaintext, and says what happened and whether a promise was broken.
 //! It measures nothing: that is the load test's work.
+mod absent;
 mod cast;
 mod report;
 mod story;
@@ -49,7 +50,8 @@ pub(crate) async fn play(
     let start = service::clock::now();
     let plant = options.plant;
     let level = if plant == Some(Plant::OpenRoom) { Level::Open } else { Level::Sealed };
-    let plan = Plan { level, named: false, ..Plan::default() };
+    let mut plan = Plan { level, named: false, ..Plan::default() };
+    plan.users.push(absent::ABSENT.to_owned());
     let system = match &options.folder {
         Some(folder) => System::start_at(&plan, folder).await?,
         None => System::start(&plan).await?,
@@ -91,6 +93,13 @@ impl Scenes<'_> {
             self.count(stage, &story)?;
             return Ok(story);
         }
+        if let Some(alice) = story.actors.first() {
+            self.report.deferred = absent::play(stage, alice).await?;
+        }
+        self.done(
+            "alice's message to frank, who is not there, waits for him and arrives",
+            story.epoch(),
+        );
         story.share().await?;
         self.done("bob shares a 200 KiB image, carol a 5 MiB file, both sealed", story.epoch());
         story.kick(stage.plant).await?;

@@ -36,6 +36,28 @@ impl FileWay {
     }
 }
 
+/// The way of a message for somebody who was not there.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Deferred {
+    /// Octets of the content.
+    pub(crate) octets: u64,
+    /// SHA-256 of what was sent, in hexadecimal.
+    pub(crate) sent_sha256: String,
+    /// SHA-256 of what lay in the mailbox.
+    pub(crate) stored_sha256: String,
+    /// SHA-256 of what was delivered.
+    pub(crate) delivered_sha256: String,
+    /// Whether the recipient could see that it was late.
+    pub(crate) marked_late: bool,
+}
+
+impl Deferred {
+    fn arrived(&self) -> bool {
+        let (stored, delivered) = (&self.stored_sha256, &self.delivered_sha256);
+        self.octets > 0 && self.marked_late && [stored, delivered] == [&self.sent_sha256; 2]
+    }
+}
+
 /// One step of the story.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Step {
@@ -66,6 +88,8 @@ pub(crate) struct Report {
     pub(crate) image: FileWay,
     /// The large file.
     pub(crate) file: FileWay,
+    /// The message for somebody who was not there.
+    pub(crate) deferred: Deferred,
     /// Whether a canary that was only ever sent sealed was found in a server's memory or files.
     pub(crate) server_saw_plaintext: bool,
     /// Octets of memory and files that were searched for it.
@@ -100,6 +124,7 @@ impl Report {
         promise(self.members_agree, "the members disagree on the epoch");
         promise(self.image.arrived(), "the image did not arrive as it was sent");
         promise(self.file.arrived(), "the file did not arrive as it was sent");
+        promise(self.deferred.arrived(), "a message that waited did not arrive as it was sent");
         self.broken = broken;
     }
 }
@@ -169,6 +194,7 @@ mod tests {
             messages: Messages { sent: 1, delivered: 1, ..Messages::default() },
             image: way.clone(),
             file: way,
+            deferred: Deferred { octets: 1, marked_late: true, ..Deferred::default() },
             searched_octets: 1,
             ..Report::default()
         }
@@ -201,7 +227,7 @@ mod tests {
 
     #[test]
     fn every_broken_promise_is_named() {
-        let breaches: [fn(&mut Report); 10] = [
+        let breaches: [fn(&mut Report); 12] = [
             |report| report.server_saw_plaintext = true,
             |report| report.searched_octets = 0,
             |report| report.removed_member_read_after_removal = 1,
@@ -212,6 +238,8 @@ mod tests {
             |report| report.members_agree = false,
             |report| report.image.sha256_received = "b".into(),
             |report| report.file.receivers = 0,
+            |report| report.deferred.stored_sha256 = "b".into(),
+            |report| report.deferred.delivered_sha256 = "b".into(),
         ];
         let mut report = good();
         report.judge();

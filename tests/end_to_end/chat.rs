@@ -150,3 +150,28 @@ fn who_is_verified_gets_nothing_while_they_have_a_device_that_nobody_accepted() 
     alice.say("/verify bob");
     alice.until("  verified before");
 }
+
+/// S4-16.
+#[test]
+fn f12_what_is_told_to_somebody_who_is_not_there_waits_and_shows_its_times() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_dev, chat) = system(folder.path());
+    let mut alice = chat("lobby", "alice");
+    alice.until("you hold the group key");
+
+    alice.say("/tell bob are you there?");
+    alice.until("* bob is not there: it waits in the mailbox, not sealed");
+    alice.say("/tell nobody at all");
+    alice.until("! /tell nobody: the message was refused: 404");
+    let mut bob = chat("lobby", "bob");
+
+    let line = bob.until("are you there?");
+    assert!(
+        line.starts_with("<alice to you, sent 20") && line.contains(", kept since 20"),
+        "{line}"
+    );
+    bob.say("/tell alice now I am");
+    bob.until("* alice has it");
+    alice.until("<bob to you> now I am");
+    assert!(alice.end() && bob.end());
+}

@@ -76,7 +76,10 @@ async fn f12_the_sender_is_told_that_it_waits_and_nothing_more_than_was_asked_fo
         ))
     };
 
-    for (id, wanted) in [("quiet", ""), ("told", "imdn.Disposition-Notification: processing\r\n")] {
+    for (id, wanted) in [
+        ("quiet", ""),
+        ("told", "imdn.Disposition-Notification: processing, positive-delivery\r\n"),
+    ] {
         let (bob, body) = (of("bob"), envelope(id, wanted));
         let sent = soon(alice.device.message(&bob, "message/cpim", body)).await;
         assert_eq!(sent.unwrap().0, Taken::Stored);
@@ -86,4 +89,14 @@ async fn f12_the_sender_is_told_that_it_waits_and_nothing_more_than_was_asked_fo
     let text = String::from_utf8(told.body.to_vec()).unwrap();
     assert_eq!(told.from.user(), "mailbox");
     assert!(text.contains("<message-id>told</message-id>") && text.contains("<stored/>"), "{text}");
+    // That it was delivered is what Bob's device says, and it reaches Alice where she is by then.
+    let bob = house.guest("bob").await;
+    let mut his = bob.device.inbox();
+    for _ in 0..2 {
+        message(&mut his).await;
+    }
+    let delivered = message(&mut inbox).await;
+    let text = String::from_utf8(delivered.body.to_vec()).unwrap();
+    assert_eq!(delivered.from, bob.aor);
+    assert!(text.contains(">told<") && text.contains("<delivered/>"), "{text}");
 }

@@ -5,6 +5,7 @@ mod giving_up;
 mod incoming;
 mod late;
 mod pager;
+mod receipts;
 mod recovery;
 mod ringing;
 mod watching;

@@ -6,6 +6,7 @@
 //! server can read it anyway · the store keeps it, and answers when it is on disk · [`imdn`] is what its sender is told,
 //! which is a letter in the sender's own mailbox, kept in the same transaction: so nothing that is owed is lost in a crash.
 pub(crate) mod imdn;
+pub(crate) mod inspect;
 pub(crate) mod letter;
 pub(crate) mod lock;
 
@@ -122,7 +123,7 @@ impl Mailbox {
     pub(crate) async fn of(
         config: &config::Config,
         (store, users, metrics): (&Store, &Arc<Users>, &Metrics),
-    ) -> Result<Option<Self>, OpenError> {
+    ) -> Result<Option<Self>, NoMailbox> {
         let Some(settings) = &config.mailbox else { return Ok(None) };
         let (store, users) = (store.clone(), Arc::clone(users));
         Self::open(settings, &config.domain, store, users, metrics.clone()).await.map(Some)
@@ -135,8 +136,8 @@ impl Mailbox {
         store: Store,
         users: Arc<Users>,
         metrics: Metrics,
-    ) -> Result<Self, OpenError> {
-        let own = format!("sip:{NAME}@{domain}").parse().map_err(|_| OpenError::Domain)?;
+    ) -> Result<Self, NoMailbox> {
+        let own = format!("sip:{NAME}@{domain}").parse().map_err(|_| NoMailbox::Domain)?;
         let owners: HashSet<Aor> = store.mailbox_owners().await?.into_iter().collect();
         metrics.mailboxes.set(i64::try_from(owners.len()).unwrap_or(i64::MAX));
         Ok(Self(Arc::new(Inner {
@@ -395,13 +396,17 @@ impl Mailbox {
     }
 
     fn opened(&self, kept: &NewLetter) -> Option<Letter> {
-        let head = self.0.keys.open(&place("head", kept), &kept.head)?;
-        let body = match kept.locked {
-            true => self.0.keys.open(&place("body", kept), &kept.body)?,
-            false => kept.body.clone(),
-        };
-        Letter::read(&head, body)
+        opened(&self.0.keys, kept)
     }
+}
+
+fn opened(keys: &Keys, kept: &NewLetter) -> Option<Letter> {
+    let head = keys.open(&place("head", kept), &kept.head)?;
+    let body = match kept.locked {
+        true => keys.open(&place("body", kept), &kept.body)?,
+        false => kept.body.clone(),
+    };
+    Letter::read(&head, body)
 }
 
 /// What is known of a message beside its text.
@@ -415,7 +420,7 @@ struct Kept {
 
 /// Why there is no mailbox.
 #[derive(Debug, thiserror::Error)]
-pub enum OpenError {
+pub enum NoMailbox {
     /// Its keys are no good.
     #[error(transparent)]
     Keys(#[from] BadKeys),
@@ -428,7 +433,7 @@ pub enum OpenError {
 }
 
 /// Reads what its settings name, and opens nothing.
-pub(crate) fn check(settings: &config::Mailbox) -> Result<(), OpenError> {
+pub(crate) fn check(settings: &config::Mailbox) -> Result<(), NoMailbox> {
     Keys::read(&settings.key_file)?;
     Ok(())
 }

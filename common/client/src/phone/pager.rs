@@ -108,7 +108,10 @@ impl Phone {
             late: late(&request.headers, &request.body),
         };
         match inbox.try_send(Arrived::Message(message)) {
-            Ok(()) => answer(request, Status::OK),
+            Ok(()) => {
+                self.thank(request);
+                answer(request, Status::OK)
+            }
             Err(_full) => answer(request, Status::BUSY_HERE),
         }
     }
