@@ -1,0 +1,100 @@
+//! Messages that wait: kept once, given to each device once, bounded, and known for as long as they could come again.
+#![expect(clippy::unwrap_used, reason = "a store that does not answer should fail its test")]
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use ids::Aor;
+use store::{MailboxBounds, NewLetter, Posted, Settled, Store};
+
+const BOUNDS: MailboxBounds =
+    MailboxBounds { letters_max: 3, sender_letters_max: 2, octets_max: 100, known_max: 10 };
+
+fn aor(name: &str) -> Aor {
+    format!("sip:{name}@example.net").parse().unwrap()
+}
+
+fn at(secs: u64) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(secs)
+}
+
+fn letter(sender: &str, id: &str, expires: u64) -> NewLetter {
+    NewLetter {
+        owner: aor("bob"),
+        sender: aor(sender),
+        message_id: id.to_owned(),
+        accepted: at(1),
+        expires: at(expires),
+        forget: at(expires + 100),
+        octets: 10,
+        locked: false,
+        head: Bytes::from_static(b"head"),
+        body: Bytes::from_static(b"\x00body\xff"),
+    }
+}
+
+async fn open() -> (tempfile::TempDir, Store) {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(&folder.path().join("mrfc.sqlite")).await.unwrap();
+    (folder, store)
+}
+
+#[tokio::test]
+async fn each_device_has_its_own_place_and_what_came_later_comes_later() {
+    let (_folder, store) = open().await;
+    for id in ["m1", "m2"] {
+        let posted = store.post(letter("alice", id, 50), None, BOUNDS).await.unwrap();
+        assert_eq!(posted, Posted::Kept);
+    }
+    for device in ["phone", "tablet"] {
+        for id in ["m1", "m2"] {
+            let next = store.next_letter(&aor("bob"), device, 0, at(2)).await.unwrap().unwrap();
+            assert_eq!(next.letter.message_id, id);
+            assert_eq!(next.letter.body, &b"\x00body\xff"[..]);
+            let which = (&aor("bob"), device, next.number);
+            store.settle_letter(which, Settled::Taken, (at(2), at(40)), None).await.unwrap();
+        }
+        assert!(store.next_letter(&aor("bob"), device, 0, at(2)).await.unwrap().is_none());
+    }
+    // Others have until the fortieth second, and nobody gets what is over.
+    assert!(store.next_letter(&aor("bob"), "third", 0, at(39)).await.unwrap().is_some());
+    assert!(store.next_letter(&aor("bob"), "third", 0, at(40)).await.unwrap().is_none());
+    assert!(store.next_letter(&aor("carol"), "phone", 0, at(2)).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_message_that_comes_again_is_known_until_it_is_forgotten_and_a_notice_is_kept_with_it() {
+    let (_folder, store) = open().await;
+    let notice = NewLetter { owner: aor("alice"), ..letter("mailbox", "n1", 50) };
+    let first = store.post(letter("alice", "m1", 10), Some(notice.clone()), BOUNDS).await;
+    let again = store.post(letter("alice", "m1", 10), Some(notice), BOUNDS).await;
+    assert_eq!((first.unwrap(), again.unwrap()), (Posted::Kept, Posted::Known));
+    assert_eq!(store.letters(&aor("alice")).await.unwrap().len(), 1);
+
+    let over = store.expired_letters(at(10), 9).await.unwrap();
+    let ended: Vec<_> = over.iter().map(|letter| (letter.number, None)).collect();
+    assert_eq!(ended.len(), 1);
+    store.end_letters(ended).await.unwrap();
+
+    assert!(store.letters(&aor("bob")).await.unwrap().is_empty());
+    store.forget_letters(at(109)).await.unwrap();
+    let known = store.post(letter("alice", "m1", 10), None, BOUNDS).await.unwrap();
+    assert_eq!(known, Posted::Known);
+    store.forget_letters(at(110)).await.unwrap();
+    let new = store.post(letter("alice", "m1", 10), None, BOUNDS).await.unwrap();
+    assert_eq!(new, Posted::Kept);
+}
+
+#[tokio::test]
+async fn a_full_mailbox_takes_nothing_more_and_one_sender_fills_it_not() {
+    let (_folder, store) = open().await;
+    let post = async |sender: &str, id: &str, octets| {
+        let letter = NewLetter { octets, ..letter(sender, id, 50) };
+        store.post(letter, None, BOUNDS).await.unwrap()
+    };
+    assert_eq!(post("alice", "m1", 10).await, Posted::Kept);
+    assert_eq!(post("alice", "m2", 10).await, Posted::Kept);
+    assert_eq!(post("alice", "m3", 10).await, Posted::SenderFull);
+    assert_eq!(post("carol", "m1", 81).await, Posted::Full);
+    assert_eq!(post("carol", "m1", 80).await, Posted::Kept);
+    assert_eq!(post("carol", "m2", 0).await, Posted::Full);
+}
