@@ -14,7 +14,8 @@ pub(super) async fn next(inbox: &mut Inbox) -> String {
         Some(Arrival::Message(message)) => line_of(&message),
         Some(Arrival::Call(ring)) => format!("* {} calls; a chat takes no calls", ring.from()),
         Some(Arrival::File(_) | Arrival::Wanted(_)) => {
-            "* somebody offers a file, or wants one; a chat takes none outside of its room".to_owned()
+            "* somebody offers a file, or wants one; a chat takes none outside of its room"
+                .to_owned()
         }
         None => std::future::pending().await,
     }
