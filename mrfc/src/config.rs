@@ -286,6 +286,14 @@ pub struct Limits {
     /// How often one person may claim another's KeyPackages in a minute; above it 429. 30: nobody uses up the 50 of
     /// somebody else before that one can leave more.
     pub key_package_claims_per_minute_max: u32,
+    /// Circles, the groups of people who write to each other outside of conferences, that one person belongs to. 2 000;
+    /// above it nobody new can be written to sealed.
+    pub circles_per_person_max: u32,
+    /// Days that a change of a circle's group waits for a device that is away. 60: as long as KeyPackages live; after that
+    /// the device enters its circle anew.
+    pub circle_log_days: u32,
+    /// Changes of one circle's group that wait so. 512.
+    pub circle_log_entries_max: u32,
 }
 
 /// What is logged.
@@ -342,6 +350,9 @@ impl Default for Limits {
             key_packages_max: 100,
             key_package_days_min: 7,
             key_package_claims_per_minute_max: 30,
+            circles_per_person_max: 2_000,
+            circle_log_days: 60,
+            circle_log_entries_max: 512,
         }
     }
 }

@@ -43,6 +43,9 @@
 //! what messages cost. A MESSAGE goes to `front/message.rs`, or by `front/list.rs` to many; [`filter`] may refuse it.
 //! What reaches nobody goes by `front/deferral.rs` to the mailbox, where it waits for a device that registers.
 //!
+//! People who write to each other sealed share a *circle*: `circles.rs` orders the changes of its group, which come beside
+//! a first message (`front/message/sealed.rs`) or over HTTPS (`http/circles.rs`), by the rules of every group.
+//!
 //! # Refusals
 //!
 //! A desk refuses with [`desk::Refusal`]; `front/refusal.rs` is the one place where that becomes a SIP status.
@@ -61,6 +64,7 @@
 //! ```
 pub mod admin;
 mod charging;
+mod circles;
 pub mod conference;
 pub mod config;
 pub mod desk;

@@ -431,6 +431,11 @@ fn desk_limits(config: &Config) -> DeskLimits {
             life: config.conferences.life(),
             ..defaults.conference
         },
+        circles: crate::circles::Bounds {
+            log: Duration::from_secs(u64::from(limits.circle_log_days) * 24 * 3600),
+            log_entries_max: limits.circle_log_entries_max,
+            per_person_max: limits.circles_per_person_max,
+        },
         remembered: Duration::from_secs(config.conferences.gone_secs),
         ..defaults
     }

@@ -10,6 +10,7 @@
 //! | [`wire`] | everybody | what devices and the focus tell each other |
 //! | [`ledger`] | focus | which change of the group is next; holds no secret |
 //! | [`member`] | device | joins, commits, seals and opens |
+//! | [`circle`] | device, focus | the group of people who write to each other outside of a room |
 //! | [`files`] | device | sealed files of any size |
 //! | [`storage`] | device | what it keeps of its groups, and when that has to be on disk |
 //!
@@ -70,6 +71,7 @@
 //! # Ok(())
 //! # }
 //! ```
+pub mod circle;
 pub mod files;
 pub mod identity;
 pub mod key_packages;

@@ -1,5 +1,6 @@
 //! Tests that need several parts of the crate: devices with certificates, a ledger, and members around it.
 mod attacks;
+mod circle;
 mod creation;
 mod files;
 mod identity;

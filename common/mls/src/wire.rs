@@ -4,6 +4,7 @@
 //! group: that is the ledger's and the member's work. What travels inside (commits, Welcomes, GroupInfos,
 //! KeyPackages) is an `MLSMessage` of RFC 9420 and stays opaque here.
 mod bundle;
+mod circle;
 mod directory;
 mod notice;
 mod report;
@@ -13,6 +14,10 @@ use ids::{Aor, DeviceId};
 pub use crate::codec::Malformed;
 use crate::codec::{Reader, Writer};
 pub use bundle::{Bundle, Invitation, Kind};
+pub use circle::{
+    CIRCLES_MAX, CircleEntry, CircleLog, Founding, LOG_ENTRIES_MAX, circles_from_bytes,
+    circles_to_bytes,
+};
 pub use directory::{
     ClaimedKeyPackage, Filling, KeyPackageUpload, claims_from_bytes, claims_to_bytes,
 };
@@ -39,6 +44,13 @@ pub const FILE_DESCRIPTION: &str = "application/vnd.conclave.file";
 pub const KEY_PACKAGES: &str = "application/vnd.conclave.key-packages";
 /// A [`GroupState`], over HTTPS.
 pub const GROUP_STATE: &str = "application/vnd.conclave.group-state";
+
+/// A [`Founding`], beside the first message of a circle or over HTTPS.
+pub const FOUNDING: &str = "application/vnd.conclave.founding";
+/// A [`CircleLog`], over HTTPS.
+pub const CIRCLE_LOG: &str = "application/vnd.conclave.circle-log";
+/// The circles of a person, over HTTPS.
+pub const CIRCLES: &str = "application/vnd.conclave.circles";
 
 /// Largest handshake message to the focus.
 pub const BUNDLE_OCTETS_MAX: usize = 4 << 20;

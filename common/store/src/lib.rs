@@ -1,5 +1,5 @@
-//! What the MRFC keeps on disk: the journal of each conference, the KeyPackage directory, counters, issued certificates,
-//! where people can be reached and who tried to register, what people keep here, what waits for them, and who did what
+//! What the MRFC keeps on disk: the journal of each conference, the circles and their log, the KeyPackage directory,
+//! counters, issued certificates, where people can be reached and who tried to register, what people keep here, what waits for them, and who did what
 //! over HTTPS, in one SQLite file that an operator can read.
 //!
 //! All changes pass through **one writer task**, which puts whatever is waiting into one transaction and answers
@@ -30,6 +30,7 @@ mod appends;
 mod attempts;
 mod certificates;
 mod charging;
+mod circles;
 mod counters;
 mod deeds;
 mod devices;
@@ -51,6 +52,7 @@ use sqlx::{ConnectOptions as _, SqlitePool};
 pub use attempts::Attempt;
 pub use certificates::Certificate;
 pub use charging::{ChargeRecord, NewCharge};
+pub use circles::{CircleChange, CircleRead, CircleRow, NewCircle};
 pub use deeds::Deed;
 pub use devices::{Device, LastResort};
 pub use documents::Document;

@@ -39,12 +39,14 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::charging::Ledger;
+use crate::circles::Circles;
 use crate::conference::{self, Bounds, NicknamePolicy, Terms};
 use crate::config::Level;
 use crate::relays::{Heard, Relays};
 use ask::{Ask, Made};
 use registry::{DeskHandle, Registry};
 
+pub use crate::circles::Bounds as CircleBounds;
 pub use crate::conference::{
     Came, CreatorLeaves, Dial, End, Flow, Life, Refusal, Ruling, Shown, Standing, Transport,
 };
@@ -108,6 +110,8 @@ pub struct DeskLimits {
     pub remembered: Duration,
     /// How long a seat outlives a restart of this focus, which forgets its dialog. 10 minutes.
     pub orphaned: Duration,
+    /// The bounds of circles.
+    pub circles: CircleBounds,
     /// The bounds of each conference.
     pub conference: Bounds,
 }
@@ -121,6 +125,7 @@ impl Default for DeskLimits {
             confirmed: Duration::from_secs(5),
             remembered: Duration::from_secs(3600),
             orphaned: Duration::from_secs(600),
+            circles: CircleBounds::default(),
             conference: Bounds::default(),
         }
     }
@@ -172,6 +177,7 @@ struct Shared {
     limits: DeskLimits,
     nicknames: NicknamePolicy,
     charging: Option<Ledger>,
+    circles: Circles,
     registry: Registry,
     counting: figures::Counting,
     seats: Mutex<Range<u64>>,
@@ -187,7 +193,9 @@ impl Desks {
     pub async fn open(parts: DeskParts) -> Result<Self, OpenError> {
         let DeskParts { store, relays, heard, roots, focus, domain, sip, wall, .. } = parts;
         let (limits, nicknames, charging) = (parts.limits, parts.nicknames, parts.charging);
+        let keys = (roots.clone(), focus.clone());
         let shared = Shared {
+            circles: Circles::new(store.clone(), keys, wall, limits.circles),
             store,
             relays,
             roots,
@@ -330,6 +338,11 @@ impl Desks {
             Refusal::NoSuchConference => self.missing(id),
             other => other,
         })
+    }
+
+    /// The groups of people outside of conferences.
+    pub(crate) fn circles(&self) -> &Circles {
+        &self.0.circles
     }
 
     fn find(&self, id: &ConferenceId) -> Result<DeskHandle, Refusal> {

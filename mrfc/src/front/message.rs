@@ -1,6 +1,8 @@
 //! Immediate messages (RFC 3428): a MESSAGE goes to every registered device of the person it names, body and type
 //! untouched, and the first device that takes it is the answer. No dialog is made, and what nobody takes is for
 //! [`super::deferral`] to keep.
+mod sealed;
+
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
@@ -21,6 +23,8 @@ use super::message_policy::{Content, Side, filter, judge};
 use super::privacy::Privacy;
 use super::protection::{self, Protection};
 use crate::registrar::Binding;
+pub(super) use sealed::Asked;
+use sealed::Sealed;
 
 /// Messages without an answer.
 #[derive(Debug, Default)]
@@ -108,6 +112,20 @@ impl Front {
         if request.headers.to().is_ok_and(|to| to.tag().is_some()) {
             return self.message_in_dialog(flow, request, author).map(Some);
         }
+        if let Some(sealed) = Sealed::of(request) {
+            return self.ask_circle(key, flow, request, (author, sealed));
+        }
+        self.message_passes(key, flow, request, author)
+    }
+
+    /// What may go on to whom it is for.
+    fn message_passes(
+        &mut self,
+        key: TransactionKey,
+        flow: FlowId,
+        request: &Request,
+        author: &Aor,
+    ) -> Reply {
         if self.is_list_service(request) {
             return self.message_for_many(flow, request, author).map(Some);
         }

@@ -219,6 +219,7 @@ enum Done {
     Subscribed(TransactionKey, Box<(watch::Asked, Result<Scene, Refusal>)>),
     Looked(Box<watch::Looked>),
     Shown(TransactionKey, Box<options::Shown>),
+    Sealed(Box<message::Asked>),
     /// Who of a list is not called.
     Invited(ConferenceId, Vec<Aor>),
     Stored(TransactionKey, Box<Result<Stored, NotStored>>),

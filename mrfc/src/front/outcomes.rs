@@ -13,6 +13,7 @@ impl Front {
             Outcome::Done(Done::Subscribed(key, what)) => self.subscribed(key, what.0, what.1),
             Outcome::Done(Done::Looked(looked)) => self.looked(*looked),
             Outcome::Done(Done::Shown(key, shown)) => self.shown(key, *shown),
+            Outcome::Done(Done::Sealed(asked)) => self.circle_answered(*asked),
             Outcome::Done(Done::Invited(conference, refused)) => {
                 self.uninvited(&conference, &refused);
             }

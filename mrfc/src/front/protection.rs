@@ -4,6 +4,8 @@ use bytes::Bytes;
 use mls::wire;
 use sip::Request;
 use sip::header::{MediaType, Name};
+use sip::multipart::{self, Part};
+use sip::resource_lists;
 
 /// What a message's protection reaches over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +23,7 @@ impl Protection {
     /// Of a message with this type and content.
     pub(crate) fn of(content_type: Option<&MediaType>, body: &Bytes) -> Self {
         let sealed =
-            content_type.is_some_and(|kind| is_encrypted(kind) || wraps_encrypted(kind, body));
+            content_type.is_some_and(|kind| is_sealed(kind, body) || all_sealed(kind, body));
         if sealed { Self::EndToEnd } else { Self::FirstHop }
     }
 
@@ -56,6 +58,24 @@ fn is_encrypted(kind: &MediaType) -> bool {
     }
 }
 
+fn is_sealed(kind: &MediaType, body: &Bytes) -> bool {
+    is_encrypted(kind) || wraps_encrypted(kind, body)
+}
+
+/// Several parts of which one is sealed, and every other one is a way into the group or says whom it is for.
+fn all_sealed(kind: &MediaType, body: &Bytes) -> bool {
+    if !kind.is("multipart/mixed") {
+        return false;
+    }
+    let parts = multipart::read(kind, body).unwrap_or_default();
+    let sealed = |part: &Part| part.content_type().is_some_and(|kind| is_sealed(&kind, &part.body));
+    let beside = |part: &Part| {
+        let is = |essence| part.content_type().is_some_and(|kind| kind.is(essence));
+        is(wire::FOUNDING) || is(resource_lists::MEDIA_TYPE)
+    };
+    parts.iter().any(sealed) && parts.iter().all(|part| sealed(part) || beside(part))
+}
+
 fn wraps_encrypted(kind: &MediaType, body: &Bytes) -> bool {
     inside(kind, body).is_some_and(|inner| is_encrypted(&inner))
 }
@@ -83,11 +103,17 @@ mod tests {
 
     #[test]
     fn s1_10_only_what_no_server_can_read_is_called_end_to_end() {
+        let parts = |kinds: &[&str]| {
+            let part = |kind: &&str| format!("--b\r\nContent-Type: {kind}\r\n\r\nx\r\n");
+            kinds.iter().map(part).collect::<String>() + "--b--\r\n"
+        };
         let wrapped = |kind: &str| format!("From: <sip:a@b>\r\n\r\nContent-Type: {kind}\r\n\r\nx");
         for sealed in [
             of("message/mls", ""),
             of("Application/PKCS7-MIME; smime-type=\"enveloped-data\"", ""),
             of("message/cpim", &wrapped("message/mls")),
+            of("multipart/mixed;boundary=b", &parts(&[wire::FOUNDING, "message/mls"])),
+            of("multipart/mixed;boundary=b", &parts(&["message/mls", resource_lists::MEDIA_TYPE])),
         ] {
             assert_eq!(sealed, Protection::EndToEnd);
         }
@@ -95,6 +121,9 @@ mod tests {
             of("text/plain", "message/mls"),
             of("application/pkcs7-mime;smime-type=signed-data", ""),
             of("multipart/signed;boundary=b", ""),
+            of("multipart/mixed;boundary=b", &parts(&["message/mls", "text/plain"])),
+            of("multipart/mixed;boundary=b", &parts(&[wire::FOUNDING])),
+            of("multipart/mixed;boundary=b", "message/mls"),
             of("message/cpim", &wrapped("text/plain")),
             of("message/cpim", "Content-Type: message/mls"),
         ] {

@@ -127,7 +127,7 @@ fn taken_back() -> Problem {
     Problem::new(StatusCode::FORBIDDEN, "this device was taken back", "the device", mend)
 }
 
-fn whole(body: Body) -> Result<Bytes, Problem> {
+pub(super) fn whole(body: Body) -> Result<Bytes, Problem> {
     body.map_err(|rejection| {
         Problem::new(
             rejection.status(),

@@ -1,9 +1,10 @@
 //! The HTTPS API: certificates, KeyPackages, group state, what people keep here, and what moderators settle. HTTP/1.1 over
 //! TLS, digest login, every size and wait bounded, errors as `application/problem+json`.
 //!
-//! [`listener`] accepts · [`login`] says who asks, [`pace`] how often · [`identity`], [`devices`], [`group`], [`govern`] and [`people`]
-//! answer, the last with versions ([`etag`]) and described by [`openapi`] · [`problem`] says what went wrong. The operator's
-//! API ([`crate::admin`]) uses the same listener code on a port of its own.
+//! [`listener`] accepts · [`login`] says who asks, [`pace`] how often · [`identity`], [`devices`], [`group`], [`circles`],
+//! [`govern`] and [`people`] answer, the last with versions ([`etag`]) and described by [`openapi`] · [`problem`] says what went
+//! wrong. The operator's API ([`crate::admin`]) uses the same listener code on a port of its own.
+mod circles;
 mod devices;
 mod etag;
 mod govern;
@@ -106,6 +107,10 @@ pub(crate) fn router(api: Api) -> Router {
         .route("/v1/key-packages/{aor}", get(identity::claim))
         .route("/v1/devices", get(devices::list))
         .route("/v1/devices/{device}", delete(devices::take_back))
+        .route("/v1/circles", get(circles::list).post(circles::found))
+        .route("/v1/circles/{id}/log", get(circles::log))
+        .route("/v1/circles/{id}/group", get(circles::group))
+        .route("/v1/circles/{id}/commits", post(circles::commit))
         .route("/v1/conferences/{id}/group", get(group::state))
         .route("/v1/openapi.json", get(openapi::show))
         .merge(people::router(&api))

@@ -6,6 +6,7 @@ mod browser;
 mod calling;
 mod certified;
 mod charging;
+mod circles;
 mod crossing;
 mod deferring;
 mod directory;

@@ -3,6 +3,7 @@ use std::collections::BTreeSet;
 use std::time::SystemTime;
 
 use bytes::Bytes;
+use openmls::prelude::tls_codec::Serialize as _;
 use openmls::prelude::{
     CommitMessageBundle, KeyPackage, LeafNodeIndex, OpenMlsProvider as _, Proposal,
 };
@@ -54,6 +55,12 @@ impl Member {
         self.group
             .clear_pending_commit(self.keyring.provider().storage())
             .map_err(|_| MemberError::Failed("abandoning a commit"))
+    }
+
+    /// The ratchet tree of the present epoch.
+    pub(crate) fn tree(&self) -> Result<Bytes, MemberError> {
+        let tree = self.group.export_ratchet_tree().tls_serialize_detached();
+        Ok(tree.map_err(|_| MemberError::Failed("a tree"))?.into())
     }
 
     fn commit(

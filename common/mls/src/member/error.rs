@@ -69,6 +69,9 @@ pub enum MemberError {
     /// No such device in the group.
     #[error("{0} is no member")]
     NotAMember(DeviceName),
+    /// Somebody is in the group who has no business there.
+    #[error("{0} is in the group and does not belong there")]
+    Stranger(DeviceName),
     /// The plaintext or the message id is too long.
     #[error("too long for a sealed message")]
     TooLong,
