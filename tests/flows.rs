@@ -16,6 +16,8 @@ mod files;
 mod messages;
 #[path = "flows/private.rs"]
 mod private;
+#[path = "flows/sealed.rs"]
+mod sealed;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -82,13 +84,14 @@ impl House {
     async fn guest_with(&self, user: &str, limits: Limits) -> Guest {
         let profile = Profile { limits, ..self.directions.profile(user).unwrap() };
         let aor = profile.aor.clone();
-        let (device, invitations) = soon(Device::start(profile)).await.unwrap();
-        Guest { aor, device, invitations }
+        let (device, invitations) = soon(Device::start(profile.clone())).await.unwrap();
+        Guest { aor, profile, device, invitations }
     }
 }
 
 struct Guest {
     aor: Aor,
+    profile: Profile,
     device: Device,
     invitations: Invitations,
 }

@@ -188,7 +188,6 @@ impl Circles {
         Err(Refusal::Unavailable)
     }
 
-    #[expect(dead_code, reason = "asked for once a device can be taken back")]
     /// A device has to go from every circle of its person: nobody writes there until a commit covers it.
     pub(crate) async fn remove(&self, device: &DeviceName) -> Result<usize, Refusal> {
         let mut removed = 0;

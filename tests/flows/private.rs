@@ -1,4 +1,4 @@
-//! F6b: a message for one person in a conference.
+//! F6b: a message for one person in an open conference. In a sealed one: `sealed.rs`.
 use bytes::Bytes;
 use client::{Error, Level};
 
@@ -37,14 +37,4 @@ async fn f6b_a_private_message_reaches_every_device_of_its_person_and_nobody_els
     let nobody = "sip:nobody@localhost".parse().unwrap();
     let lost = soon(seat.conference.send_to(&nobody, "text/plain", words("hello?"))).await;
     assert!(matches!(lost, Err(Error::Refused { status: 404, .. })), "{lost:?}");
-}
-
-#[tokio::test]
-async fn f6b_in_a_sealed_conference_nothing_is_called_private_that_all_could_read() {
-    let house = House::open();
-    let (_alice, chair, bob, _seat) = crate::two(&house).await;
-
-    let said = soon(chair.conference.send_to(&bob.aor, "text/plain", words("psst"))).await;
-
-    assert!(matches!(said, Err(Error::Group(_))), "{said:?}");
 }

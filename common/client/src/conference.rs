@@ -8,6 +8,7 @@ use bytes::Bytes;
 use ids::{Aor, ConferenceId};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
+use crate::circles::Circles;
 use crate::directory::Directory;
 use crate::event::{Error, Event, Level, Outgoing};
 use crate::govern::Ruling;
@@ -21,6 +22,8 @@ pub(crate) use seat::{Command, sleep_until, write};
 const EVENTS_MAX: usize = 1024;
 /// Commands that wait for the seat's task.
 const COMMANDS_MAX: usize = 64;
+/// Private messages that are being opened.
+const WHISPERS_MAX: usize = 64;
 /// Sealed messages that wait for a listener on the wire.
 const TAP_MAX: usize = 4096;
 
@@ -31,6 +34,7 @@ pub struct Conference {
     level: Level,
     call: Arc<Call>,
     directory: Arc<Directory>,
+    circles: Circles,
     commands: mpsc::Sender<Command>,
     standing: watch::Receiver<Standing>,
     tap: broadcast::Sender<Bytes>,
@@ -74,6 +78,7 @@ pub(crate) struct Parts {
     pub(crate) session: Session,
     pub(crate) connection: crate::connection::Connection,
     pub(crate) directory: Arc<Directory>,
+    pub(crate) circles: Circles,
     pub(crate) unsettled_max: usize,
     /// Where the device keeps its keys, if it keeps them.
     pub(crate) vault: Option<crate::vault::Vault>,
@@ -100,6 +105,8 @@ impl Conference {
             session: parts.session,
             connection: parts.connection,
             directory: Arc::clone(&parts.directory),
+            circles: parts.circles.clone(),
+            whispers: mpsc::channel(WHISPERS_MAX),
             commands: from_commands,
             events: to_events,
             standing: to_standing,
@@ -110,7 +117,8 @@ impl Conference {
         };
         tokio::spawn(seat.run(hangup));
         let (id, level, directory) = (parts.id, parts.level, parts.directory);
-        let conference = Self { id, level, call, directory, commands, standing, tap };
+        let circles = parts.circles;
+        let conference = Self { id, level, call, directory, circles, commands, standing, tap };
         let answered = tokio::time::timeout(patience, is_bound).await;
         let answered = answered.map_err(|_elapsed| Error::Late("the seat"))?;
         answered.map_err(|_gone| Error::Ended("its task is over".to_owned()))??;
@@ -157,19 +165,24 @@ impl Conference {
         self.say(None, content_type, body).await
     }
 
-    /// Says something to one person who is in an open room (RFC 7701, 6.2): the others do not get it, the relay can
-    /// read it.
+    /// Says something to one person who is here (RFC 7701, 6.2): the others do not get it. In a sealed room it is sealed for
+    /// the two alone, and nobody else could open it; in an open one the relay can read it.
     ///
     /// # Errors
     /// As for [`Conference::send`]. Refused with 404 if that person is not here, with 403 where the conference has no
-    /// private messages, with 428 if none of their devices takes any; and in a sealed room.
+    /// private messages, with 428 if none of their devices takes any. In a sealed room also if they have no keys.
     pub async fn send_to(
         &self,
         who: &Aor,
         content_type: &str,
         body: Bytes,
     ) -> Result<String, Error> {
-        self.say(Some(who.clone()), content_type, body).await
+        if self.level == Level::Open {
+            return self.say(Some(who.clone()), content_type, body).await;
+        }
+        let (id, sealed) = self.circles.whisper(&self.id, who, (content_type, body)).await?;
+        let to = who.clone();
+        self.ask(|reply| Command::Whisper { to, id, sealed, reply }).await?
     }
 
     async fn say(&self, to: Option<Aor>, content_type: &str, body: Bytes) -> Result<String, Error> {

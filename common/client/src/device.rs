@@ -17,6 +17,7 @@ use sip::sdp::{self, MsrpMedia, Origin, Setup as Side};
 use tokio::sync::mpsc;
 use zeroize::Zeroizing;
 
+use crate::circles::Circles;
 use crate::conference::{Conference, Events, Parts};
 use crate::connection;
 use crate::directory::Directory;
@@ -64,6 +65,7 @@ struct Shared {
     phone: Phone,
     directory: Arc<Directory>,
     keyring: Keyring,
+    circles: Circles,
     credential: Credential,
     vault: Option<Vault>,
     tls: Arc<rustls::ClientConfig>,
@@ -145,8 +147,19 @@ impl Device {
         phone.register().await?;
         let identity = Identity::self_signed(service::clock::wall())
             .map_err(|error| Error::Group(error.to_string()))?;
-        let shared =
-            Shared { profile, phone, directory, keyring, credential, vault, tls, identity };
+        let circles =
+            Circles::new(keyring.clone(), phone.clone(), Arc::clone(&directory), vault.clone());
+        let shared = Shared {
+            profile,
+            phone,
+            directory,
+            keyring,
+            circles,
+            credential,
+            vault,
+            tls,
+            identity,
+        };
         let shared = Arc::new(shared);
         let (to, invitations) = mpsc::channel(INVITATIONS_MAX);
         let listening = tokio::spawn(answer(Arc::clone(&shared), incoming, to)).abort_handle();
@@ -341,6 +354,7 @@ impl Shared {
             session,
             connection,
             directory,
+            circles: self.circles.clone(),
             unsettled_max,
             vault: self.vault.clone(),
             patience: late,
@@ -382,8 +396,14 @@ fn level_of(media: &MsrpMedia) -> Level {
 }
 
 fn conference_id(aor: &Aor) -> Result<ConferenceId, Error> {
-    let id = aor.user().parse();
-    id.map_err(|error: ids::BadId| Error::Answer { what: "a conference", why: error.to_string() })
+    let bad = |why: String| Error::Answer { what: "a conference", why };
+    let id = aor.user().parse().map_err(|error: ids::BadId| bad(error.to_string()))?;
+    // A room of this name would take the place of the circle's keys.
+    if mls::circle::is_circle(&id) {
+        Err(bad("it is named like a circle".to_owned()))
+    } else {
+        Ok(id)
+    }
 }
 
 /// The origin of a session description of ours; sessions are told apart by time.

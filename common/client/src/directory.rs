@@ -32,11 +32,11 @@ pub(crate) struct Directory {
 }
 
 /// What is asked for.
-struct Asked<'a> {
-    what: &'static str,
-    method: Method,
-    path: &'a str,
-    content: Option<(&'static str, Bytes)>,
+pub(crate) struct Asked<'a> {
+    pub(crate) what: &'static str,
+    pub(crate) method: Method,
+    pub(crate) path: &'a str,
+    pub(crate) content: Option<(&'static str, Bytes)>,
 }
 
 impl Directory {
@@ -102,7 +102,7 @@ impl Directory {
         self.ask(&Asked { what: ruling.what(), method, path: &path, content }).await.map(drop)
     }
 
-    async fn ask(&self, asked: &Asked<'_>) -> Result<Bytes, Error> {
+    pub(crate) async fn ask(&self, asked: &Asked<'_>) -> Result<Bytes, Error> {
         let late = self.profile.limits.request;
         let answer = tokio::time::timeout(late, self.ask_twice(asked)).await;
         answer.map_err(|_elapsed| Error::Late(asked.what))?

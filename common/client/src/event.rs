@@ -202,6 +202,9 @@ pub enum Error {
     /// What the device keeps cannot be read or written.
     #[error(transparent)]
     Vault(#[from] crate::vault::VaultError),
+    /// Somebody has no keys, so that nothing can be sealed for them. Nothing was sent.
+    #[error("{0} has no keys: nothing can be sealed for them")]
+    NoKeys(Aor),
     /// Nothing came in time.
     #[error("{0}: no answer in time")]
     Late(&'static str),

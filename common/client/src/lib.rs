@@ -8,6 +8,7 @@
 //! | `phone` | its SIP side: registration, calls out and in, REFER, immediate messages |
 //! | `vault` | what a device keeps: encrypted, crash-safe, in one folder |
 //! | `directory` | its HTTPS side: certificate, KeyPackages, group state |
+//! | `circles` | people it writes to under a key of theirs: sealed messages, and private ones in sealed rooms |
 //! | `conference` | a seat: the handle a person holds, and the task behind it |
 //! | `leg` | one side of a one-to-one session: the handle, and the task behind it |
 //! | `roster`, `govern` | who is in a conference, and what a moderator settles |
@@ -32,12 +33,13 @@
 //! ```
 //!
 //! People call each other without a conference too: [`Device::call`] and [`Device::inbox`]. Nothing but TLS protects what
-//! they say then, from device to device or to a relay.
+//! they say then, from device to device or to a relay. What they write with [`Device::write`] is sealed.
 //!
 //! A file goes from person to person in a session of its own (RFC 5547): [`Device::send_file`] and [`Device::fetch_file`].
 //!
 //! A device that is opened from a [`Vault`] ([`Device::open`]) keeps its key, its groups and what it has not told yet over
 //! restarts. One that is started without keeps nothing, and enters its groups again by external commit.
+mod circles;
 mod conference;
 mod connection;
 mod device;
@@ -56,6 +58,7 @@ pub mod session;
 mod transfer;
 mod vault;
 
+pub use circles::{Departures, Manner, Sent, Unsealed};
 pub use conference::{Conference, Events, Tap};
 pub use device::{
     Arrival, Credential, Device, Disposition, FileOffer, FileRequest, FileToSend, Icon, Inbox,
@@ -73,6 +76,7 @@ pub use sealed_file::SealedFile;
 pub use session::{BadPins, Keep, Numbers, Pair, Pins, Standing};
 pub use sip::sdp::{FileHash, FileSelector};
 pub use transfer::{Arrived, Broken, FileTransfer, Folder, Incomplete, Progress};
+pub use session::parcel::{Letter, Receipt};
 pub use vault::{Vault, VaultError, VaultKey};
 
 /// A time of day in the form of RFC 3339, as in a CPIM DateTime.

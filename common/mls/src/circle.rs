@@ -114,6 +114,15 @@ pub struct CircleMember {
 }
 
 impl CircleMember {
+    /// The member this device was when it stopped; none if it was none: [`Member::load`].
+    ///
+    /// # Errors
+    /// The state cannot be read, or the group has somebody in it whom the circle does not name.
+    pub fn load(keyring: &Keyring, circle: &Circle) -> Result<Option<Self>, MemberError> {
+        let member = Member::load(keyring, circle.id())?;
+        member.map(|member| Self::among_its_people(circle, member)).transpose()
+    }
+
     /// Comes in by Welcome.
     ///
     /// # Errors
@@ -147,7 +156,7 @@ impl CircleMember {
         let joined = Self { circle: circle.clone(), member };
         match joined.stranger() {
             Some(stranger) => {
-                joined.forget()?;
+                joined.forget();
                 Err(MemberError::Stranger(stranger))
             }
             None => Ok(joined),
@@ -211,10 +220,7 @@ impl CircleMember {
     }
 
     /// Forgets the group and its keys.
-    ///
-    /// # Errors
-    /// As for [`Member::forget`].
-    pub fn forget(self) -> Result<(), MemberError> {
-        self.member.forget()
+    pub fn forget(self) {
+        self.member.forget();
     }
 }

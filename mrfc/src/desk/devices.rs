@@ -13,7 +13,8 @@ use crate::conference::{Command, Participant, Refusal};
 
 impl Desks {
     /// Removes these devices from every conference, and from its group. It answers when the relays have carried that out,
-    /// or have not said so in time; with the number of conferences that had one of them.
+    /// or have not said so in time; with the number of conferences that had one of them. In the circles of their people nobody
+    /// writes until a commit removes them.
     pub async fn revoke(&self, devices: Arc<BTreeSet<DeviceName>>) -> usize {
         if devices.is_empty() {
             return 0;
@@ -27,6 +28,11 @@ impl Desks {
                 desk.ask(Ask::Revoke { devices, reply }).await.is_ok()
                     && matches!(answer.await, Ok(Ok(()) | Err(Refusal::Unconfirmed)))
             });
+        }
+        for device in devices.iter() {
+            if let Err(error) = self.circles().remove(device).await {
+                tracing::warn!(%error, %device, "a device is still in circles of its person");
+            }
         }
         asked.join_all().await.into_iter().filter(|had| *had).count()
     }

@@ -14,6 +14,7 @@ use msrp::Item;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
+use crate::circles::Circles;
 use crate::connection::Connection;
 use crate::directory::Directory;
 use crate::event::{Error, Event, Outgoing};
@@ -42,6 +43,8 @@ pub(crate) enum Command {
         body: Bytes,
         reply: oneshot::Sender<Result<String, Error>>,
     },
+    /// Say something that is sealed for one person alone.
+    Whisper { to: Aor, id: String, sealed: Bytes, reply: oneshot::Sender<Result<String, Error>> },
     /// Share a file.
     Share { file: Outgoing, reply: oneshot::Sender<Result<(), Error>> },
     /// Be known by this name.
@@ -73,6 +76,9 @@ pub(super) struct Seat {
     pub(super) session: Session,
     pub(super) connection: Connection,
     pub(super) directory: Arc<Directory>,
+    pub(super) circles: Circles,
+    /// Where private messages come back from their circle, opened.
+    pub(super) whispers: (mpsc::Sender<Event>, mpsc::Receiver<Event>),
     pub(super) commands: mpsc::Receiver<Command>,
     pub(super) events: mpsc::Sender<Event>,
     pub(super) standing: watch::Sender<Standing>,
@@ -101,6 +107,7 @@ enum Happened {
     Item(Option<Result<Item, String>>),
     Fetched(Result<Option<GroupState>, Error>),
     Command(Option<Command>),
+    Whispered(Option<Event>),
     TimedOut,
 }
 
@@ -133,6 +140,7 @@ impl Seat {
                     progress.fetch = None;
                     self.enter(&mut progress, state);
                 }
+                Happened::Whispered(event) => progress.untold.extend(event),
                 Happened::Command(Some(command)) => self.command(&mut progress, command),
                 Happened::Command(None) => return self.rest().await,
                 Happened::TimedOut => self.session.timeout(now(), &mut rand::rng()),
@@ -205,6 +213,9 @@ impl Seat {
             command = self.commands.recv(), if self.session.unsettled() < self.unsettled_max => {
                 Happened::Command(command)
             }
+            event = self.whispers.1.recv(), if progress.untold.len() < UNTOLD_MAX => {
+                Happened::Whispered(event)
+            }
             () = sleep_until(due), if live => Happened::TimedOut,
         }
     }
@@ -233,6 +244,13 @@ impl Seat {
                 Output::Settled(ticket, outcome) => settle(&mut progress.waiting, ticket, outcome),
                 // Nobody may be listening on the wire.
                 Output::Tapped(sealed) => drop(self.tap.send(sealed)),
+                Output::Whispered(outer, sealed) => {
+                    let (circles, id) = (self.circles.clone(), self.id.clone());
+                    let to = self.whispers.0.clone();
+                    tokio::spawn(async move {
+                        circles.overheard(&id, (*outer, sealed), to).await;
+                    });
+                }
                 Output::Dead => dead = true,
                 Output::FetchGroup => {
                     let (directory, id) = (Arc::clone(&self.directory), self.id.clone());
@@ -272,7 +290,9 @@ impl Seat {
                 self.session.verify(&who, verified);
                 let _asked = reply.send(());
             }
-            Command::Say { reply, .. } if progress.over.is_some() => {
+            Command::Say { reply, .. } | Command::Whisper { reply, .. }
+                if progress.over.is_some() =>
+            {
                 let _asked = reply.send(Err(over(progress)));
             }
             Command::Share { reply, .. } | Command::Rename { reply, .. }
@@ -294,6 +314,10 @@ impl Seat {
                         let _asked = reply.send(Err(error));
                     }
                 }
+            }
+            Command::Whisper { to, id, sealed, reply } => {
+                let ticket = self.session.whisper_sealed(now(), &to, &id, sealed);
+                progress.waiting.insert(ticket, Waiting::Said { id, reply });
             }
             Command::Rename { nickname, reply } => {
                 let ticket = self.session.rename(now(), &mut rand::rng(), &nickname);

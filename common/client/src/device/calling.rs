@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 
 use super::filing::{FileOffer, FileRequest, Way};
 use super::{Device, Shared, origin};
+use crate::circles::{Circles, Departures, Manner, Sent};
 use crate::connection::{self, Connection};
 use crate::event::Error;
 use crate::leg::{self, Leg, LegEvents};
@@ -20,6 +21,7 @@ use crate::phone::{Arrived, Call, Immediate, Protection, Ringing, Taken};
 use crate::profile::Limits;
 use crate::session::leg::ends::{self, Place, path};
 use crate::session::leg::{First, Setup as Ends};
+use crate::session::parcel::{Letter, Parcel, Receipt};
 
 /// Calls and messages that wait to be looked at.
 const INBOX_MAX: usize = 64;
@@ -36,12 +38,23 @@ pub struct Inbox {
 pub enum Arrival {
     /// A session; it rings.
     Call(Ring),
-    /// A message is here.
+    /// A message is here, as servers could read it or as it was sealed by other means than ours.
     Message(Immediate),
     /// A file; it waits to be taken.
     File(FileOffer),
     /// Somebody wants a file of ours.
     Wanted(FileRequest),
+    /// A sealed message is here, opened and its author proven.
+    Letter(Letter),
+    /// A message of ours has arrived.
+    Receipt(Receipt),
+    /// Something sealed has come that this device cannot open.
+    Unreadable {
+        /// Who sent it.
+        from: Aor,
+        /// Why, for a person.
+        why: String,
+    },
 }
 
 impl Inbox {
@@ -57,6 +70,9 @@ impl Inbox {
                 }
             }
             Arrived::Message(message) => Arrival::Message(message),
+            Arrived::Letter(letter) => Arrival::Letter(letter),
+            Arrived::Receipt(receipt) => Arrival::Receipt(receipt),
+            Arrived::Unreadable { from, why } => Arrival::Unreadable { from, why },
         })
     }
 }
@@ -104,13 +120,51 @@ impl Device {
     }
 
     /// Calls and messages of people, from now on. A second inbox takes the place of the first.
+    /// This device enters the circles of its user that it has no keys of, so that it can read what is written there.
     pub fn inbox(&self) -> Inbox {
-        let (to, arrived) = mpsc::channel(INBOX_MAX);
+        let (to, came) = mpsc::channel(INBOX_MAX);
+        let (told, arrived) = mpsc::channel(INBOX_MAX);
+        let circles = self.shared.circles.clone();
+        circles.listen(told.clone());
         self.shared.phone.open_inbox(to);
+        tokio::spawn(sorted(circles.clone(), came, told));
+        tokio::spawn(async move {
+            if let Err(error) = circles.enter_all().await {
+                tracing::debug!(%error, "the circles were not entered");
+            }
+        });
         Inbox { shared: Arc::clone(&self.shared), arrived }
     }
 
-    /// Sends a message to a person, outside of any session (RFC 3428), and how far it was protected.
+    /// Writes to these people, sealed for them and for nobody else, on every device they have. They may be away, or never
+    /// answer. Nothing leaves without a seal, unless `manner` says so for people without keys.
+    ///
+    /// # Errors
+    /// Somebody has no keys ([`Error::NoKeys`]), no device took it, or a server does not pass it on.
+    pub async fn write(
+        &self,
+        to: &[Aor],
+        manner: Manner,
+        content_type: &str,
+        body: Bytes,
+    ) -> Result<Sent, Error> {
+        self.shared.circles.write(to, manner, (content_type, body)).await
+    }
+
+    /// Takes a message that has come by another way, as if it had just been sent here. The inbox tells what it was.
+    pub async fn take(&self, message: Immediate) {
+        if let Some(parcel) = Parcel::read(&message.content_type, &message.body) {
+            self.shared.circles.arrived(message.from, parcel).await;
+        }
+    }
+
+    /// Listens from now on to the sealed messages that leave, as the servers have them.
+    pub fn departures(&self) -> Departures {
+        self.shared.circles.departures()
+    }
+
+    /// Sends a message to a person, outside of any session (RFC 3428), and how far it was protected. Not sealed: what is
+    /// to be is written with [`Device::write`].
     ///
     /// # Errors
     /// They are not there, there is nobody of that name, or a server does not pass it on.
@@ -134,6 +188,31 @@ impl Device {
         body: Bytes,
     ) -> Result<(Taken, Option<Protection>), Error> {
         self.shared.phone.message_all(to, content_type, body).await
+    }
+}
+
+/// Gives what is sealed to its circle, and everything else on, until nobody listens.
+async fn sorted(circles: Circles, mut came: mpsc::Receiver<Arrived>, told: mpsc::Sender<Arrived>) {
+    loop {
+        let arrived = tokio::select! {
+            () = told.closed() => return,
+            arrived = came.recv() => arrived,
+        };
+        let Some(arrived) = arrived else { return };
+        let parcel = match &arrived {
+            Arrived::Message(message) => Parcel::read(&message.content_type, &message.body),
+            _ => None,
+        };
+        match (arrived, parcel) {
+            (Arrived::Message(message), Some(parcel)) => {
+                circles.arrived(message.from, parcel).await;
+            }
+            (other, _) => {
+                if told.send(other).await.is_err() {
+                    return;
+                }
+            }
+        }
     }
 }
 

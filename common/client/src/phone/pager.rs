@@ -5,6 +5,7 @@ use rand::Rng as _;
 use sip::multipart::{self, Part};
 use sip::resource_lists::{self, Entry};
 use sip::{Method, Name, Request, Response, Status};
+use tokio::sync::broadcast;
 
 use super::incoming::answer;
 use super::late::{Late, is_stored, late};
@@ -72,14 +73,52 @@ impl Phone {
         body: Bytes,
     ) -> Result<(Taken, Option<Protection>), Error> {
         let (content_type, body) = with_list(content_type, body, to)?;
-        let service = format!("sip:{LIST_SERVICE}@{}", self.shared.profile.system.domain);
-        let service: Aor = service.parse().map_err(|error: ids::BadId| Error::Answer {
-            what: "the list service",
-            why: error.to_string(),
-        })?;
+        let service = self.list_service()?;
         let request = self.request(Method::Message, uri(service.as_str())?, &service)?;
         let request = request.with(Name::Require, "recipient-list-message");
         self.page(request.with_body(&content_type, body)).await
+    }
+
+    /// Sends a sealed message to these people; several see each other's names.
+    pub(crate) async fn parcel(
+        &self,
+        to: &[Aor],
+        parts: Vec<Part>,
+        departures: &broadcast::Sender<Immediate>,
+    ) -> Result<Taken, Error> {
+        let target = match to {
+            [one] => one.clone(),
+            _ => self.list_service()?,
+        };
+        let depart = |content_type: &str, body: &Bytes| {
+            let from = self.shared.profile.aor.clone();
+            let (content_type, body) = (content_type.to_owned(), body.clone());
+            // Nobody may be listening.
+            let _heard = departures.send(Immediate { from, content_type, body, protection: None });
+        };
+        let (content_type, body) = whole(&parts);
+        depart(&content_type, &body);
+        let (content_type, body) = match to {
+            [_one] => (content_type, body),
+            people => {
+                let list = recipients(people)?;
+                whole(&parts.into_iter().chain([list]).collect::<Vec<_>>())
+            }
+        };
+        let request = self.request(Method::Message, uri(target.as_str())?, &target)?;
+        let request = match to {
+            [_one] => request,
+            _ => request.with(Name::Require, "recipient-list-message"),
+        };
+        let (taken, _said) = self.page(request.with_body(&content_type, body)).await?;
+        Ok(taken)
+    }
+
+    fn list_service(&self) -> Result<Aor, Error> {
+        let service = format!("sip:{LIST_SERVICE}@{}", self.shared.profile.system.domain);
+        let bad =
+            |error: ids::BadId| Error::Answer { what: "the list service", why: error.to_string() };
+        service.parse().map_err(bad)
     }
 
     async fn page(&self, mut request: Request) -> Result<(Taken, Option<Protection>), Error> {
@@ -123,12 +162,25 @@ pub(super) fn with_list(
     content: Bytes,
     people: &[Aor],
 ) -> Result<(String, Bytes), Error> {
+    let parts = [Part::new(content_type, content), recipients(people)?];
+    Ok(multipart::write(&parts, rand::rng().random()))
+}
+
+fn recipients(people: &[Aor]) -> Result<Part, Error> {
     let entry = |aor: &Aor| Ok(Entry::to(uri(aor.as_str())?));
     let entries = people.iter().map(entry).collect::<Result<Vec<_>, Error>>()?;
-    let list = Part::new(resource_lists::MEDIA_TYPE, resource_lists::write(&entries))
-        .with(Name::ContentDisposition, "recipient-list");
-    let parts = [Part::new(content_type, content), list];
-    Ok(multipart::write(&parts, rand::rng().random()))
+    let list = Part::new(resource_lists::MEDIA_TYPE, resource_lists::write(&entries));
+    Ok(list.with(Name::ContentDisposition, "recipient-list"))
+}
+
+/// A body of these parts; one alone needs no wrapper.
+fn whole(parts: &[Part]) -> (String, Bytes) {
+    if let [only] = parts
+        && let Some(kind) = only.headers.text(&Name::ContentType)
+    {
+        return (kind.into_owned(), only.body.clone());
+    }
+    multipart::write(parts, rand::rng().random())
 }
 
 fn protection(headers: &sip::Headers) -> Option<Protection> {

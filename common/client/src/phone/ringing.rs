@@ -17,6 +17,7 @@ use super::incoming::{ALLOW, answer};
 use super::pager::Immediate;
 use super::{Call, Phone};
 use crate::event::Error;
+use crate::session::parcel::{Letter, Receipt};
 
 /// Who calls and does not say who they are.
 const ANONYMOUS: &str = "sip:anonymous@anonymous.invalid";
@@ -31,6 +32,12 @@ pub(crate) enum Arrived {
     Call(Box<Ringing>),
     /// That it takes a message.
     Message(Immediate),
+    /// That it reads a letter: a sealed message that was opened.
+    Letter(Letter),
+    /// That it knows of a message of ours that arrived.
+    Receipt(Receipt),
+    /// Something sealed that does not open.
+    Unreadable { from: Aor, why: String },
 }
 
 /// A call that nobody has answered. Whoever takes it out of the table answers it.

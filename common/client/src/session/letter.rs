@@ -41,6 +41,11 @@ impl Addresses {
         Builder::new(self.me.as_str(), &self.conference).imdn(id, &[]).content(content_type, sealed)
     }
 
+    /// What servers see of a message that is sealed for one person.
+    pub(super) fn whisper(&self, to: &Aor, id: &str, sealed: Bytes) -> Body {
+        Builder::new(self.me.as_str(), to.as_str()).imdn(id, &[]).content(mls::wire::MLS, sealed)
+    }
+
     /// Whether a letter is for somebody and not for everyone.
     pub(super) fn is_private(&self, envelope: &Envelope) -> bool {
         envelope.to().is_ok_and(|all| all.iter().all(|to| to.uri != self.conference.as_str()))

@@ -15,13 +15,15 @@ mod keeping;
 pub mod leg;
 mod letter;
 mod outgoing;
+pub(crate) mod parcel;
 mod pins;
 mod renames;
-mod seen;
+pub(crate) mod seen;
 mod setup;
 pub mod transfer;
 mod trust;
 mod untold;
+mod whisper;
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -73,6 +75,8 @@ pub enum Output {
     FetchGroup,
     /// Sealed octets came by, for whoever listens on the wire.
     Tapped(Bytes),
+    /// Something for this person alone, under the key of a circle; and what is written on it.
+    Whispered(Box<Envelope>, Bytes),
 }
 
 /// One device in one conference.
@@ -200,30 +204,6 @@ impl Session {
         Ok((id, self.outgoing.push(now.instant, content)))
     }
 
-    /// Says something to one person who is here (RFC 7701, 6.2), on each device of theirs.
-    ///
-    /// # Errors
-    /// The content is too large for a message, or the room is sealed: what is sealed there every member can open.
-    pub fn whisper(
-        &mut self,
-        now: Now,
-        rng: &mut impl CryptoRng,
-        to: &Aor,
-        (content_type, body): (&str, Bytes),
-    ) -> Result<(String, Ticket), Error> {
-        if body.len() > MESSAGE_OCTETS_MAX {
-            return Err(Error::TooLarge { octets: body.len(), max: MESSAGE_OCTETS_MAX });
-        }
-        if self.level == Level::Sealed {
-            let why = "private messages are said in open rooms only: here every member has the key";
-            return Err(Error::Group(why.to_owned()));
-        }
-        let id = MessageId::random(rng).as_str().to_owned();
-        let date_time = crate::date_time(now.wall);
-        let letter = self.addresses.private(to.as_str(), (&id, &date_time), content_type, body);
-        Ok((id, self.outgoing.push(now.instant, Content::Ready(letter))))
-    }
-
     /// Shares a file with everyone: first its key, sealed as a message, then its sealed octets.
     ///
     /// # Errors
@@ -310,6 +290,11 @@ impl Session {
         if envelope.is_type(wire::MLS) {
             let sealed = content();
             self.outputs.push_back(Output::Tapped(sealed.clone()));
+            if self.addresses.is_private(envelope) {
+                let outer = Box::new(envelope.clone());
+                self.outputs.push_back(Output::Whispered(outer, sealed));
+                return;
+            }
             let follows = self.group.process(&sealed, now.wall);
             self.follow(now, follows, Some((envelope, &whole)));
         } else if !self.is_from_focus(envelope) {

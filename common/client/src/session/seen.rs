@@ -9,7 +9,7 @@ const SEEN_MAX: usize = 4096;
 
 /// The messages shown, by their proven author and `imdn.Message-ID`. Kept with the device, if it keeps anything.
 #[derive(Debug, Default)]
-pub(super) struct Seen {
+pub(crate) struct Seen {
     known: HashSet<(Aor, String)>,
     order: VecDeque<(Aor, String)>,
     /// How many were noted ever: the names of the notes grow with it.
@@ -19,7 +19,7 @@ pub(super) struct Seen {
 
 impl Seen {
     /// What this device has seen in a conference before.
-    pub(super) fn kept(records: &Records, conference: &ConferenceId) -> Self {
+    pub(crate) fn kept(records: &Records, conference: &ConferenceId) -> Self {
         let prefix = format!("seen/{conference}/").into_bytes();
         let mut seen = Self::default();
         // In the order of their names, which is the order they came in.
@@ -39,7 +39,7 @@ impl Seen {
     }
 
     /// Notes a message; says whether it is new.
-    pub(super) fn note(&mut self, author: &Aor, id: &str) -> bool {
+    pub(crate) fn note(&mut self, author: &Aor, id: &str) -> bool {
         let key = (author.clone(), id.to_owned());
         if !self.known.insert(key.clone()) {
             return false;

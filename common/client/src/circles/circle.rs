@@ -1,0 +1,226 @@
+//! The task of one circle: it owns the keys, and does one thing after the other. It writes, and writes again what a change
+//! of the circle has overtaken. How it comes by the keys is in `keys`, what it does with what arrives in `reading`.
+use std::sync::Arc;
+
+use bytes::Bytes;
+use ids::{Aor, ConferenceId};
+use mls::circle::{Circle, CircleMember};
+use mls::member::MemberError;
+use mls::wire::Founding;
+use msrp::MessageId;
+use msrp::cpim::Envelope;
+use tokio::sync::{mpsc, oneshot};
+
+use super::keys::group;
+use super::reading::Recent;
+use super::{Manner, Sent, Tools, Unsealed};
+use crate::event::{Error, Event};
+use crate::phone::{Protection, Taken};
+use crate::session::MESSAGE_OCTETS_MAX;
+use crate::session::parcel::{Parcel, Place, Wording};
+use crate::session::seen::Seen;
+
+/// How often something is tried that a change of the circle has overtaken.
+pub(super) const TRIES: usize = 5;
+/// A founding that is larger than this with its message goes ahead over HTTPS: the focus takes 64 KiB in one.
+const BESIDE_OCTETS_MAX: usize = 56 * 1024;
+
+/// What a circle's task is asked to do.
+#[derive(Debug)]
+pub(super) enum Command {
+    /// Hold its keys.
+    Enter(Circle),
+    /// Write to everybody in it.
+    Write { circle: Circle, manner: Manner, content: (String, Bytes), reply: Reply<Sent> },
+    /// Seal something for the one other in it, who is in this room.
+    Whisper {
+        circle: Circle,
+        room: ConferenceId,
+        content: (String, Bytes),
+        reply: Reply<(String, Bytes)>,
+    },
+    /// Open what has come.
+    Arrived { from: Aor, parcel: Box<Parcel> },
+    /// Open what was said in private in this room.
+    Said { room: ConferenceId, outer: Envelope, sealed: Bytes, events: mpsc::Sender<Event> },
+    /// Tell the author of a message that it has arrived.
+    Acknowledge { author: Aor, of: String, tries: usize },
+}
+
+type Reply<T> = oneshot::Sender<Result<T, Error>>;
+
+/// The task's state.
+pub(super) struct Task {
+    pub(super) tools: Arc<Tools>,
+    pub(super) id: ConferenceId,
+    /// Whose it is, once that is known.
+    pub(super) circle: Option<Circle>,
+    pub(super) member: Option<CircleMember>,
+    /// Goes along until a message has been taken: nobody can read one without it.
+    pub(super) founding: Option<Founding>,
+    /// Up to where its log is known.
+    pub(super) cursor: u64,
+    pub(super) seen: Seen,
+    pub(super) opened: Recent,
+    pub(super) own: mpsc::WeakSender<Command>,
+}
+
+impl Task {
+    pub(super) fn new(tools: Arc<Tools>, id: ConferenceId, own: mpsc::WeakSender<Command>) -> Self {
+        let seen = Seen::kept(tools.keyring.records(), &id);
+        let opened = Recent::default();
+        let (circle, member, founding, cursor) = (None, None, None, 0);
+        Self { tools, id, circle, member, founding, cursor, seen, opened, own }
+    }
+
+    pub(super) async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
+        while let Some(command) = commands.recv().await {
+            match command {
+                Command::Enter(circle) => {
+                    self.circle = Some(circle);
+                    if self.member.is_none()
+                        && let Err(error) = self.catch_up().await
+                    {
+                        tracing::warn!(%error, circle = %self.id, "a circle was not entered");
+                    }
+                }
+                // Whoever asked may be gone; then nobody needs the answer.
+                Command::Write { circle, manner, content, reply } => {
+                    let _asked = reply.send(self.write(circle, manner, content).await);
+                }
+                Command::Whisper { circle, room, content, reply } => {
+                    let _asked = reply.send(self.whisper(circle, &room, content).await);
+                }
+                Command::Arrived { from, parcel } => self.arrived(from, *parcel).await,
+                Command::Said { room, outer, sealed, events } => {
+                    if let Some(event) = self.said(&room, &outer, &sealed).await {
+                        let _told = events.send(event).await;
+                    }
+                }
+                Command::Acknowledge { author, of, tries } => {
+                    self.acknowledge(author, of, tries).await;
+                }
+            }
+        }
+    }
+
+    async fn write(
+        &mut self,
+        circle: Circle,
+        manner: Manner,
+        (content_type, body): (String, Bytes),
+    ) -> Result<Sent, Error> {
+        let to = circle.others(self.tools.me());
+        self.circle = Some(circle.clone());
+        small_enough(&body)?;
+        let id = fresh_id();
+        let date_time = crate::date_time(service::clock::wall());
+        let place = Place { circle: &circle, room: None };
+        let content = (content_type.as_str(), body.clone());
+        let words = place.words(self.tools.me(), (&id, &date_time), manner.receipt, content);
+        match self.deliver(&to, &words).await {
+            Ok(taken) => Ok(Sent { id: Some(id), taken, protection: Protection::EndToEnd }),
+            Err(Error::NoKeys(who)) if manner.unsealed == Unsealed::WithoutKeys => {
+                tracing::info!(%who, "written without a seal, as was asked for");
+                let phone = &self.tools.phone;
+                let (taken, _said) = match to.as_slice() {
+                    [one] => phone.message(one, &content_type, body).await?,
+                    all => phone.message_all(all, &content_type, body).await?,
+                };
+                Ok(Sent { id: None, taken, protection: Protection::FirstHop })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Sends these words, sealed, again and again while changes of the circle overtake them.
+    async fn deliver(&mut self, to: &[Aor], words: &Wording) -> Result<Taken, Error> {
+        for _try in 0..TRIES {
+            self.ready().await?;
+            let Some(sealed) = self.seal(words).await? else { continue };
+            if self.is_too_large_with(&sealed) {
+                self.order_founding().await?;
+                self.founding = None;
+                if self.member.is_none() {
+                    continue;
+                }
+            }
+            let me = self.tools.me().clone();
+            let parts = words.parts((&me, to), self.founding.as_ref(), sealed);
+            let sent = self.tools.phone.parcel(to, parts, &self.tools.departures).await;
+            match sent {
+                Ok(taken) => {
+                    self.founding = None;
+                    return Ok(taken);
+                }
+                Err(Error::Refused { status: 412, .. }) => self.overtaken().await?,
+                Err(error) => return Err(error),
+            }
+        }
+        Err(Error::Group("the circle changes faster than it can be followed".to_owned()))
+    }
+
+    fn is_too_large_with(&self, sealed: &Bytes) -> bool {
+        let founding = self.founding.as_ref().map(|founding| founding.to_bytes().len());
+        founding.is_some_and(|octets| octets + sealed.len() > BESIDE_OCTETS_MAX)
+    }
+
+    /// Seals, if this is the time for it. `None`: something had to be done first, and was.
+    pub(super) async fn seal(&mut self, words: &Wording) -> Result<Option<Bytes>, Error> {
+        let Some(member) = self.member.as_mut() else { return Ok(None) };
+        match member.seal(&words.id, &words.inner) {
+            Ok(sealed) => self.tools.keep().await.map(|()| Some(sealed)),
+            Err(MemberError::Paused) => self.cover().await.map(|()| None),
+            Err(MemberError::Committing | MemberError::Entering) => {
+                self.catch_up().await.map(|_begun| None)
+            }
+            Err(MemberError::Removed) => {
+                self.leave_behind();
+                Ok(None)
+            }
+            Err(error) => Err(group(&error)),
+        }
+    }
+
+    async fn whisper(
+        &mut self,
+        circle: Circle,
+        room: &ConferenceId,
+        (content_type, body): (String, Bytes),
+    ) -> Result<(String, Bytes), Error> {
+        self.circle = Some(circle.clone());
+        small_enough(&body)?;
+        let id = fresh_id();
+        let date_time = crate::date_time(service::clock::wall());
+        let place = Place { circle: &circle, room: Some(room) };
+        let words = place.words(self.tools.me(), (&id, &date_time), false, (&content_type, body));
+        for _try in 0..TRIES {
+            // The relay knows nothing of circles, so we look ourselves whether we are up to date.
+            if self.member.is_none() || self.founding.is_some() {
+                self.ready().await?;
+                self.order_founding().await?;
+                self.founding = None;
+            } else if !self.catch_up().await? {
+                self.leave_behind();
+                continue;
+            }
+            if let Some(sealed) = self.seal(&words).await? {
+                return Ok((id, sealed));
+            }
+        }
+        Err(Error::Group("the circle changes faster than it can be followed".to_owned()))
+    }
+}
+
+fn small_enough(body: &Bytes) -> Result<(), Error> {
+    match body.len() {
+        octets if octets > MESSAGE_OCTETS_MAX => {
+            Err(Error::TooLarge { octets, max: MESSAGE_OCTETS_MAX })
+        }
+        _ => Ok(()),
+    }
+}
+
+pub(super) fn fresh_id() -> String {
+    MessageId::random(&mut rand::rng()).as_str().to_owned()
+}

@@ -1,0 +1,190 @@
+//! How a device comes by the keys of a circle, and keeps up: it founds the circle if nobody has, comes into it by Welcome or
+//! by itself, and follows its log. What is not in the log any more, or does not open, is left behind by entering anew.
+use mls::circle::CircleMember;
+use mls::member::{MemberError, Processed};
+use mls::wire::{Bundle, CircleEntry, CommitResult};
+
+use super::circle::{TRIES, Task};
+use crate::event::Error;
+
+impl Task {
+    /// Somebody has to go before anybody may write: has it committed.
+    pub(super) async fn cover(&mut self) -> Result<(), Error> {
+        let now = service::clock::wall();
+        let Some(member) = self.member.as_mut() else { return Ok(()) };
+        match member.commit_pending(now) {
+            Ok(bundle) => {
+                if let CommitResult::Refused { why } = self.submit(&bundle).await? {
+                    if let Some(member) = self.member.as_mut() {
+                        member.abandon().map_err(|error| group(&error))?;
+                    }
+                    return Err(Error::Group(why));
+                }
+            }
+            Err(MemberError::Removed) => self.leave_behind(),
+            Err(error) => return Err(group(&error)),
+        }
+        self.catch_up().await.map(drop)
+    }
+
+    /// Holds keys: comes into the circle, or begins it.
+    pub(super) async fn ready(&mut self) -> Result<(), Error> {
+        self.resume();
+        if self.member.is_some() || self.catch_up().await? {
+            return Ok(());
+        }
+        self.found().await
+    }
+
+    /// Begins the circle, with every device of its people that has keys.
+    async fn found(&mut self) -> Result<(), Error> {
+        let circle = self.circle.clone().ok_or_else(unknown)?;
+        let mut claims = Vec::new();
+        for person in circle.people() {
+            let theirs = self.tools.directory.claim(person).await?;
+            if theirs.is_empty() && person != self.tools.me() {
+                return Err(Error::NoKeys(person.clone()));
+            }
+            claims.extend(theirs);
+        }
+        let now = service::clock::wall();
+        let (member, founding) = loop {
+            match CircleMember::found(&self.tools.keyring, &circle, &claims, now) {
+                Ok(founded) => break founded,
+                // One bad KeyPackage keeps one device out, and nobody else.
+                Err(MemberError::KeyPackage { who, why }) => {
+                    tracing::warn!(%who, %why, "a device is left out");
+                    claims.retain(|it| it.aor != who.aor || it.device != who.device);
+                    let left = claims.iter().any(|it| it.aor == who.aor);
+                    if !left && who.aor != *self.tools.me() {
+                        return Err(Error::NoKeys(who.aor));
+                    }
+                }
+                Err(error) => return Err(group(&error)),
+            }
+        };
+        (self.member, self.founding, self.cursor) = (Some(member), Some(founding), 0);
+        Ok(())
+    }
+
+    /// Has the own founding ordered over HTTPS; if another one was first, it is as if it had never been.
+    pub(super) async fn order_founding(&mut self) -> Result<(), Error> {
+        let Some(founding) = &self.founding else { return Ok(()) };
+        match self.tools.directory.circle_found(founding).await? {
+            CommitResult::Accepted { .. } => {}
+            CommitResult::Lost { .. } => self.leave_behind(),
+            CommitResult::Refused { why } => {
+                self.leave_behind();
+                return Err(Error::Group(why));
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn leave_behind(&mut self) {
+        self.founding = None;
+        if let Some(member) = self.member.take() {
+            member.forget();
+        }
+    }
+
+    /// What we wrote was not taken: the circle is in another epoch, or begun otherwise.
+    pub(super) async fn overtaken(&mut self) -> Result<(), Error> {
+        self.order_founding().await?;
+        if !self.catch_up().await? {
+            self.leave_behind();
+        }
+        Ok(())
+    }
+
+    /// Follows the log to its end, and enters where that does not lead there. Whether the circle has begun.
+    pub(super) async fn catch_up(&mut self) -> Result<bool, Error> {
+        let device = self.tools.keyring.device().device.clone();
+        loop {
+            let log = self.tools.directory.circle_log(&self.id, &device, self.cursor).await?;
+            let Some(log) = log.filter(|log| *log.people.id() == self.id) else {
+                return Ok(false);
+            };
+            self.circle = Some(log.people);
+            self.resume();
+            for entry in log.entries {
+                self.cursor = entry.seq;
+                self.follow(&entry);
+            }
+            if log.more {
+                continue;
+            }
+            let there = |member: &CircleMember| {
+                // What changed after the log was read is for the next time.
+                member.generation() >= (log.era, log.epoch) && !member.group().is_entering()
+            };
+            if !self.member.as_ref().is_some_and(there) {
+                self.enter().await?;
+            }
+            return Ok(true);
+        }
+    }
+
+    /// Takes up the keys that this device has kept.
+    fn resume(&mut self) {
+        let Some(circle) = self.circle.as_ref().filter(|_| self.member.is_none()) else { return };
+        match CircleMember::load(&self.tools.keyring, circle) {
+            Ok(member) => self.member = member,
+            Err(error) => tracing::warn!(%error, "the keys of a circle that were kept"),
+        }
+    }
+
+    fn follow(&mut self, entry: &CircleEntry) {
+        let now = service::clock::wall();
+        let Some(member) = self.member.as_mut() else {
+            if let (Some(welcome), Some(circle)) = (&entry.welcome, &self.circle) {
+                match CircleMember::join(&self.tools.keyring, circle, welcome, now) {
+                    Ok(member) => self.member = Some(member),
+                    Err(error) => tracing::debug!(%error, "a Welcome to a circle does not open"),
+                }
+            }
+            return;
+        };
+        match member.process(&entry.message, now) {
+            Ok(Processed::Commit(commit)) if commit.removed_self => self.leave_behind(),
+            Ok(_) => {}
+            Err(error) => tracing::debug!(%error, "a change of a circle does not open"),
+        }
+    }
+
+    /// Enters by external commit.
+    async fn enter(&mut self) -> Result<(), Error> {
+        let circle = self.circle.clone().ok_or_else(unknown)?;
+        let known = self.member.take().map(|member| member.generation());
+        for _try in 0..TRIES {
+            let state = self.tools.directory.circle_group(&self.id).await?;
+            let (keyring, now) = (&self.tools.keyring, service::clock::wall());
+            let entered = CircleMember::enter(keyring, &circle, &state, known, now);
+            let (mut member, bundle) = entered.map_err(|error| group(&error))?;
+            let result = self.submit(&bundle).await;
+            if let Ok(CommitResult::Accepted { .. }) = result {
+                member.process(&bundle.commit, now).map_err(|error| group(&error))?;
+                self.member = Some(member);
+                return Ok(());
+            }
+            member.forget();
+            if let CommitResult::Refused { why } = result? {
+                return Err(Error::Group(why));
+            }
+        }
+        Err(Error::Group("the circle changes faster than it can be entered".to_owned()))
+    }
+
+    async fn submit(&self, bundle: &Bundle) -> Result<CommitResult, Error> {
+        let device = &self.tools.keyring.device().device;
+        self.tools.directory.circle_commit(&self.id, device, bundle).await
+    }
+}
+
+pub(super) fn group(error: &MemberError) -> Error {
+    Error::Group(error.to_string())
+}
+
+fn unknown() -> Error {
+    Error::Group("it is not known whose circle it is".to_owned())
+}
