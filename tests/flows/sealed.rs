@@ -177,7 +177,7 @@ async fn f11_a_new_device_and_one_that_lost_everything_read_what_is_written_from
     soon(async {
         while alice
             .device
-            .write(&[bob.aor.clone()], Manner::default(), "text/plain", words("after"))
+            .write(std::slice::from_ref(&bob.aor), Manner::default(), "text/plain", words("after"))
             .await
             .is_err()
         {
@@ -260,22 +260,23 @@ async fn f6b_in_a_sealed_conference_a_private_message_is_sealed_for_the_two_alon
     tap.drain();
 
     let id = soon(chair.conference.send_to(&bob.aor, "text/plain", words(SECRET))).await.unwrap();
-    chair.say("for everybody").await;
-
+    // A private message has no place in the room's order: at first contact its key has to be fetched.
     for device in [&mut seat, &mut second] {
         let heard = device.hears(&alice.aor, SECRET).await;
         assert!(heard.private && heard.id == id, "{heard:?}");
+    }
+    chair.say("for everybody").await;
+    for device in [&mut seat, &mut second] {
         assert!(!device.hears(&alice.aor, "for everybody").await.private);
     }
     third.hears(&alice.aor, "for everybody").await;
     // A member of the room with a copy of the bytes cannot open it.
-    let mut copies = tap.drain().into_iter();
-    let private = copies.next().unwrap();
+    let circles = |octets: &Bytes| {
+        mls::circle::group_of(octets).is_some_and(|group| mls::circle::is_circle(&group.0))
+    };
+    let private = tap.drain().into_iter().find(circles).expect("it came by");
     assert_eq!(third.conference.try_open(private.clone()).await, None);
     assert!(!String::from_utf8_lossy(&private).contains("heron"));
-    let for_all = copies.next().unwrap();
-    assert!(mls::circle::group_of(&for_all).is_some_and(|group| group.0 == *chair.conference.id()));
-    assert!(mls::circle::group_of(&private).is_some_and(|group| mls::circle::is_circle(&group.0)));
 
     soon(seat.conference.send_to(&alice.aor, "text/plain", words("yes?"))).await.unwrap();
     assert!(chair.hears(&bob.aor, "yes?").await.private);

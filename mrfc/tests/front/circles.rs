@@ -237,3 +237,31 @@ async fn a_circle_and_its_log_are_there_after_a_restart_of_the_focus() {
     assert_eq!(log(&world, his.device(), 0).await.entries.len(), 1);
     assert_eq!(state(&world, "bob").await.epoch, Epoch(1));
 }
+
+/// A device that was taken back reads nothing more: nobody writes until a commit has removed it.
+#[tokio::test]
+async fn a_device_taken_back_has_to_go_from_its_circles_before_anybody_writes() {
+    let world = World::start().await;
+    let (mine, his) = (keys(&world, "alice", 1).await, keys(&world, "bob", 1).await);
+    let lost = keys(&world, "bob", 2).await;
+    let now = clock::wall();
+    let claims = [claim(&his), claim(&lost)];
+    let (mut member, founding) = CircleMember::found(&mine, &pair(), &claims, now).unwrap();
+    ask(&world, "alice", "POST", "/v1/circles", &founding.to_bytes()).await;
+
+    let path = format!("/v1/devices/{}", lost.device().device);
+    let taken = ask(&world, "bob", "DELETE", &path, b"").await;
+    assert!(taken.status < 300, "{}", taken.status);
+
+    let told = log(&world, mine.device(), 1).await;
+    assert_eq!(told.entries.len(), 1);
+    let removed = member.process(&told.entries[0].message, now).unwrap();
+    assert_eq!(removed, Processed::Remove(lost.device().clone()));
+    assert!(member.seal("m1", b"x").is_err());
+    let bundle = member.commit_pending(now).unwrap();
+    let accepted = commit(&world, mine.device(), &bundle).await;
+    assert_eq!(accepted, CommitResult::Accepted { era: Era(1), epoch: Epoch(2) });
+    // It is not told of the epoch it is not in.
+    let unknown = log(&world, lost.device(), 2).await;
+    assert!(unknown.entries.iter().all(|entry| entry.welcome.is_none()));
+}
