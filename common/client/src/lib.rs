@@ -73,10 +73,10 @@ pub use pin_file::pins_in;
 pub use profile::{Limits, Profile, System};
 pub use roster::{Person, Roster, Whereabouts};
 pub use sealed_file::SealedFile;
+pub use session::parcel::{Letter, Receipt};
 pub use session::{BadPins, Keep, Numbers, Pair, Pins, Standing};
 pub use sip::sdp::{FileHash, FileSelector};
 pub use transfer::{Arrived, Broken, FileTransfer, Folder, Incomplete, Progress};
-pub use session::parcel::{Letter, Receipt};
 pub use vault::{Vault, VaultError, VaultKey};
 
 /// A time of day in the form of RFC 3339, as in a CPIM DateTime.
