@@ -94,7 +94,13 @@ impl Phone {
             let from = self.shared.profile.aor.clone();
             let (content_type, body) = (content_type.to_owned(), body.clone());
             // Nobody may be listening.
-            let _heard = departures.send(Immediate { from, content_type, body, protection: None });
+            let _heard = departures.send(Immediate {
+                from,
+                content_type,
+                body,
+                protection: None,
+                late: None,
+            });
         };
         let (content_type, body) = whole(&parts);
         depart(&content_type, &body);
