@@ -328,3 +328,6 @@ impl Group {
 fn is_handshake(message: &[u8]) -> bool {
     message.starts_with(&[0, 1, 0, 1])
 }
+
+#[cfg(test)]
+mod tests;

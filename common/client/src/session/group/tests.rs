@@ -1,0 +1,233 @@
+//! What a device tells of new epochs, what it makes of a group that begins anew, and what it has missed.
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+use ids::{DeviceId, Era};
+use mls::identity::{DeviceKey, Issuer, request};
+use mls::ledger::{Accepted, Ledger, Policy, Verdict};
+use mls::wire::{ClaimedKeyPackage, Finding};
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
+
+use super::*;
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// A focus with a ledger, and devices that hear everything.
+struct Room {
+    issuer: Issuer,
+    rng: StdRng,
+    now: SystemTime,
+    ledger: Option<Ledger>,
+    /// The keys of the devices.
+    keys: BTreeMap<DeviceName, Vec<u8>>,
+}
+
+impl Room {
+    fn new() -> Self {
+        let mut rng = StdRng::seed_from_u64(7);
+        let now = service::clock::wall();
+        let issuer = Issuer::generate(&mut rng, "devices", now - DAY, 400 * DAY).unwrap();
+        Self { issuer, rng, now, ledger: None, keys: BTreeMap::new() }
+    }
+
+    fn id() -> ConferenceId {
+        "room7".parse().unwrap()
+    }
+
+    fn device(&mut self, person: &str) -> Group {
+        let aor = format!("sip:{person}@example.net").parse().unwrap();
+        let name = DeviceName { aor, device: DeviceId::random(&mut self.rng) };
+        let key = DeviceKey::generate(&mut self.rng);
+        self.keys.insert(name.clone(), key.to_pkcs8().unwrap().to_vec());
+        let csr = request(&key, &name).unwrap();
+        let from = self.now - Duration::from_secs(60);
+        let certificate = self.issuer.issue(&csr, &name, from, 30 * DAY).unwrap();
+        let keyring = Keyring::new(key, &certificate, self.issuer.roots(), self.now).unwrap();
+        Group::new(keyring, Self::id())
+    }
+
+    /// The same device, with its key and certificate and nothing else.
+    fn bare(&mut self, group: &Group) -> Group {
+        let name = group.keyring.device().clone();
+        let key = DeviceKey::from_pkcs8(&self.keys[&name]).unwrap();
+        let csr = request(&key, &name).unwrap();
+        let from = self.now - Duration::from_secs(60);
+        let certificate = self.issuer.issue(&csr, &name, from, 30 * DAY).unwrap();
+        let keyring = Keyring::new(key, &certificate, self.issuer.roots(), self.now).unwrap();
+        Group::new(keyring, Self::id())
+    }
+
+    /// What the focus asks for.
+    fn ask(&self, group: &mut Group, reason: Reason, add: Vec<ClaimedKeyPackage>) -> Vec<Follows> {
+        let era = self.ledger.as_ref().map_or(Era(1), Ledger::era);
+        let request = CommitRequest { reason, era, add, remove: Vec::new() };
+        group.asked(&request.to_bytes(), self.now)
+    }
+
+    /// This device makes the group of this era.
+    fn found(&mut self, group: &mut Group, era: Era) {
+        let request =
+            CommitRequest { reason: Reason::Create, era, add: Vec::new(), remove: Vec::new() };
+        let bundle = sent(group.asked(&request.to_bytes(), self.now));
+        let (by, roots, focus) =
+            (group.keyring.device().clone(), self.issuer.roots(), self.issuer.focus_key());
+        let policy = Policy { by: &by, on_roster: &|_| true, now: self.now };
+        let created = Ledger::create(&Self::id(), era, &bundle, &focus, roots, &policy).unwrap();
+        let (ledger, accepted) = created.into_ledger();
+        self.ledger = Some(ledger);
+        let result = CommitResult::Accepted { era: accepted.era, epoch: accepted.epoch };
+        group.decided(&result.to_bytes());
+    }
+
+    fn accept(&mut self, by: &Group, bundle: &Bundle) -> Accepted {
+        let name = by.keyring.device().clone();
+        let policy = Policy { by: &name, on_roster: &|_| true, now: self.now };
+        let ledger = self.ledger.as_mut().unwrap();
+        let Verdict::New(checked) = ledger.check(bundle, &policy).unwrap() else { panic!() };
+        ledger.apply(*checked).unwrap()
+    }
+
+    /// `by` adds `who`, and both are in the next epoch. Returns the commit.
+    fn add(&mut self, by: &mut Group, who: &mut Group) -> Bytes {
+        let package = who.keyring.key_packages(1, false, self.now, 30 * DAY).unwrap().packages;
+        let DeviceName { aor, device } = who.keyring.device().clone();
+        let claim = ClaimedKeyPackage { aor, device, key_package: package[0].clone() };
+        let bundle = sent(self.ask(by, Reason::Add, vec![claim]));
+        let accepted = self.accept(by, &bundle);
+        let commit = accepted.commit.unwrap();
+        who.welcomed(&accepted.welcomes[0].1.to_bytes(), self.now);
+        by.process(&commit, self.now);
+        commit
+    }
+
+    /// Enters by external commit. Returns the commit and what the device made of it.
+    fn enter(&mut self, group: &mut Group) -> (Bytes, Vec<Follows>) {
+        let state = self.ledger.as_ref().unwrap().group_state();
+        let bundle = sent(group.enter(&state, self.now));
+        let commit = self.accept(group, &bundle).commit.unwrap();
+        let follows = group.process(&commit, self.now);
+        (commit, follows)
+    }
+}
+
+fn sent(follows: Vec<Follows>) -> Bundle {
+    let sent = follows.into_iter().find_map(|next| match next {
+        Follows::Send(bundle) => Some(bundle),
+        _ => None,
+    });
+    sent.expect("a bundle is sent")
+}
+
+fn missed(follows: &[Follows]) -> Option<&Event> {
+    follows.iter().find_map(|next| match next {
+        Follows::Event(event @ Event::Missed { .. }) => Some(event),
+        _ => None,
+    })
+}
+
+fn spoilt(commit: &Bytes) -> Vec<u8> {
+    let mut octets = commit.to_vec();
+    *octets.last_mut().unwrap() ^= 1;
+    octets
+}
+
+/// alice and bob in a group, and carol outside.
+fn three() -> (Room, Group, Group, Group) {
+    let mut room = Room::new();
+    let (mut alice, mut bob, carol) =
+        (room.device("alice"), room.device("bob"), room.device("carol"));
+    room.found(&mut alice, Era(1));
+    room.add(&mut alice, &mut bob);
+    (room, alice, bob, carol)
+}
+
+#[test]
+fn a_member_says_that_it_is_in_the_epoch_and_all_say_the_same() {
+    let (mut room, mut alice, mut bob, mut carol) = three();
+    let commit = room.add(&mut alice, &mut carol);
+    bob.process(&commit, room.now);
+
+    let said = |group: &mut Group| match room.ask(group, Reason::Confirm, Vec::new()).pop() {
+        Some(Follows::Report(report)) => report,
+        other => panic!("{other:?}"),
+    };
+
+    let of_bob = said(&mut bob);
+    assert_eq!((of_bob.era, of_bob.epoch), (Era(1), Epoch(2)));
+    assert!(matches!(of_bob.finding, Finding::Confirmed { .. }));
+    assert_eq!(of_bob, said(&mut alice));
+    assert_eq!(of_bob, said(&mut carol));
+    let mut outsider = room.device("dave");
+    assert!(room.ask(&mut outsider, Reason::Confirm, Vec::new()).is_empty());
+}
+
+#[test]
+fn a_member_that_cannot_follow_a_commit_says_so_and_waits_for_what_it_is_told() {
+    let (mut room, mut alice, mut bob, mut carol) = three();
+    let commit = room.add(&mut alice, &mut carol);
+
+    let follows = bob.process(&spoilt(&commit), room.now);
+
+    let report = follows.iter().find_map(|next| match next {
+        Follows::Report(report) => Some(*report),
+        _ => None,
+    });
+    let expected = EpochReport { era: Era(1), epoch: Epoch(2), finding: Finding::Unusable };
+    assert_eq!(report, Some(expected));
+    assert!(!follows.iter().any(|next| matches!(next, Follows::FetchGroup)));
+}
+
+#[test]
+fn who_enters_anew_is_told_what_was_missed_and_a_newcomer_is_not() {
+    let (mut room, mut alice, mut bob, mut carol) = three();
+    room.add(&mut alice, &mut carol);
+
+    // bob has missed a commit; his keys are of epoch 1.
+    let (_, follows) = room.enter(&mut bob);
+
+    let expected = Event::Missed { since: Some((Era(1), Epoch(1))), until: (Era(1), Epoch(3)) };
+    assert_eq!(missed(&follows), Some(&expected));
+    let mut dave = room.device("dave");
+    let (_, follows) = room.enter(&mut dave);
+    assert_eq!(missed(&follows), None);
+}
+
+#[test]
+fn a_device_that_lost_everything_learns_from_its_old_leaf_that_it_missed_something() {
+    let (mut room, _alice, bob, _carol) = three();
+    let mut again = room.bare(&bob);
+
+    let (_, follows) = room.enter(&mut again);
+
+    let expected = Event::Missed { since: None, until: (Era(1), Epoch(2)) };
+    assert_eq!(missed(&follows), Some(&expected));
+}
+
+#[test]
+fn a_device_never_enters_a_group_that_is_older_than_what_it_has_seen_also_after_a_lost_race() {
+    let (mut room, mut alice, mut bob, mut carol) = three();
+    let old = room.ledger.as_ref().unwrap().group_state();
+    let commit = room.add(&mut alice, &mut carol);
+    bob.process(&commit, room.now);
+    bob.forget_entry();
+
+    let follows = bob.enter(&old, room.now);
+
+    assert!(matches!(&follows[..], [Follows::Event(Event::Unreadable { .. })]), "{follows:?}");
+}
+
+#[test]
+fn a_group_that_begins_anew_takes_its_members_over_by_welcome_and_disturbs_nobody_before() {
+    let (mut room, mut alice, mut bob, mut carol) = three();
+    room.found(&mut alice, Era(2));
+    let commit = room.add(&mut alice, &mut carol);
+
+    // bob is still in era 1: what he hears of era 2 is nothing to him, and no reason to fetch anything.
+    assert!(bob.process(&commit, room.now).is_empty());
+    room.add(&mut alice, &mut bob);
+
+    assert_eq!(bob.generation(), Some((Era(2), Epoch(2))));
+    assert_eq!(bob.standing().authenticator, alice.standing().authenticator);
+}
