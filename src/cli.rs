@@ -82,6 +82,12 @@ pub(crate) struct Chat {
     /// Lines in, lines out: for pipes and scripts
     #[arg(long)]
     pub(crate) plain: bool,
+    /// Where this device keeps its keys and what it has seen [default: state-NAME in the folder of the system]
+    #[arg(long)]
+    pub(crate) state: Option<PathBuf>,
+    /// A file with the passphrase its state is encrypted under [default: a key made in a file beside the state]
+    #[arg(long)]
+    pub(crate) passphrase_file: Option<PathBuf>,
     /// Where received files go [default: downloads in the folder of the system]
     #[arg(long)]
     pub(crate) downloads: Option<PathBuf>,

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use bytes::Bytes;
-use client::{Conference, Device, Event, Folder, Inbox, Level, Roster, Ruling, Watch};
+use client::{Conference, Device, Entry, Event, Folder, Inbox, Level, Roster, Ruling, Watch};
 use ids::{Aor, ConferenceId};
 
 use conclave::system::Directions;
@@ -330,6 +330,9 @@ pub(crate) async fn next_roster(watch: &mut Option<Watch>) -> Option<Roster> {
 
 fn line_of(event: &Event) -> String {
     match event {
+        Event::Entered { epoch, by: Entry::Kept, .. } => {
+            format!("* you hold the group key as before (epoch {epoch})")
+        }
         Event::Entered { epoch, .. } => format!("* you hold the group key (epoch {epoch})"),
         Event::Advanced { epoch, added, removed } => {
             let names = |devices: &[(Aor, ids::DeviceId)], word: &str| -> String {
@@ -380,9 +383,11 @@ pub(crate) async fn run(chat: cli::Chat) -> anyhow::Result<()> {
     let profile = directions.profile(&chat.name)?;
     let me = profile.aor.clone();
     let domain = directions.domain.clone();
-    let started = device::start(&chat.folder, &chat.name, profile).await;
-    // The device's file stays locked to the end.
-    let (device, _invitations, _locked) = started.context("registering")?;
+    let state =
+        device::State { folder: chat.state.clone(), passphrase_file: chat.passphrase_file.clone() };
+    let started = device::start_in(&chat.folder, &chat.name, &state, profile).await;
+    // The vault stays open to the end.
+    let (device, _invitations, _vault) = started.context("registering")?;
     let (room, events) = device.join(&id, Level::Sealed).await.context("joining")?;
     let (watch, unwatched) = match room.watch().await {
         Ok(watch) => (Some(watch), None),

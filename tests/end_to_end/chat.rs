@@ -175,3 +175,46 @@ fn f12_what_is_told_to_somebody_who_is_not_there_waits_and_shows_its_times() {
     alice.until("<bob to you> now I am");
     assert!(alice.end() && bob.end());
 }
+
+/// I19, from outside: a device that is killed is the member it was, in the epoch it was in.
+#[test]
+fn a_chat_that_is_killed_goes_on_in_its_group_without_entering_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_dev, chat) = system(folder.path());
+    let dev = folder.path().join("dev").display().to_string();
+    let state = folder.path().join("bob").display().to_string();
+    let secret = folder.path().join("passphrase").display().to_string();
+    std::fs::write(&secret, "correct horse").unwrap();
+    let options = ["--state", &state, "--passphrase-file", &secret, "--folder", &dev];
+    let bob =
+        || Talk::start(&[&["chat", "lobby", "--as", "bob", "--plain"], &options[..]].concat());
+    let mut alice = chat("lobby", "alice");
+    alice.until("you hold the group key");
+    let mut first = bob();
+    let entered = first.until("you hold the group key");
+    alice.until("sip:bob@localhost joined");
+    first.say("before");
+    alice.until("<bob> before");
+    alice.say("to bob");
+    first.until("<alice> to bob");
+
+    drop(first);
+    let mut second = bob();
+    let again = second.until("you hold the group key as before");
+    second.say("after");
+    alice.until("<bob> after");
+    alice.say("and back");
+    second.until("<alice> and back");
+
+    let epoch = |line: &str| line.rsplit(' ').next().unwrap().to_owned();
+    assert_eq!(epoch(&again), epoch(&entered), "it entered anew");
+    let octets = std::fs::read(folder.path().join("bob/vault")).unwrap();
+    assert!(!octets.windows(6).any(|part| part == b"to bob"));
+    let third = std::process::Command::new(crate::common::CONCLAVE)
+        .args(["chat", "lobby", "--as", "bob", "--plain"])
+        .args(options)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&third.stderr).into_owned();
+    assert!(!third.status.success() && said.contains("in use by another process"), "{said}");
+}

@@ -10,7 +10,6 @@ use std::sync::Arc;
 use ids::{Aor, ConferenceId, DeviceId};
 use mls::identity::{DeviceKey, Roots, request};
 use mls::member::Keyring;
-use mls::storage::Records;
 use mls::wire::{self, DeviceName};
 use service::tls::{Identity, Trust, client_config};
 use sip::sdp::{self, MsrpMedia, Origin, Setup as Side};
@@ -110,7 +109,10 @@ impl Device {
     /// # Errors
     /// As for [`Device::start`]; also if the vault does not take what has to be kept.
     pub async fn open(mut profile: Profile, vault: Vault) -> Result<(Self, Invitations), Error> {
-        let known = kept::read(vault.records(), &profile.aor);
+        let known = kept::read(vault.records(), &profile);
+        if known.is_none() {
+            kept::begin_anew(vault.records());
+        }
         let credential = known.map(|(device, credential)| {
             profile.device = device;
             credential
@@ -127,8 +129,7 @@ impl Device {
         let tls =
             client_config(trust, None, &[]).map_err(|error| Error::Group(error.to_string()))?;
         let directory = Arc::new(Directory::new(&profile, Arc::clone(&tls)));
-        let records = vault.as_ref().map(|vault| vault.records().clone()).unwrap_or_default();
-        let (keyring, credential) = certified(&profile, &directory, known, records).await?;
+        let (keyring, credential) = certified(&profile, &directory, known, vault.as_ref()).await?;
         let now = service::clock::wall();
         let upload =
             kept::key_packages(&keyring, profile.limits.key_packages, now).map_err(group)?;
@@ -244,26 +245,33 @@ async fn certified(
     profile: &Profile,
     directory: &Directory,
     known: Option<Credential>,
-    records: Records,
+    vault: Option<&Vault>,
 ) -> Result<(Keyring, Credential), Error> {
     let bad = |error: &dyn std::fmt::Display| Error::Group(error.to_string());
     let roots = Roots::from_der(&profile.system.issuer).map_err(|error| bad(&error))?;
+    let now = service::clock::wall();
     let (key, certificate) = match known {
         Some(known) => {
-            (DeviceKey::from_pkcs8(&known.key).map_err(|error| bad(&error))?, known.certificate)
+            let key = DeviceKey::from_pkcs8(&known.key).map_err(|error| bad(&error))?;
+            // In a vault the key is in groups, so it is the certificate that is new when it has ended.
+            let is_good = vault.is_none() || roots.check(&known.certificate, now).is_ok();
+            (key, is_good.then_some(known.certificate))
         }
+        None => (DeviceKey::generate(&mut rand::rng()), None),
+    };
+    let certificate = match certificate {
+        Some(certificate) => certificate,
         None => {
-            let key = DeviceKey::generate(&mut rand::rng());
             let name = DeviceName { aor: profile.aor.clone(), device: profile.device.clone() };
             let asked = request(&key, &name).map_err(|error| bad(&error))?;
-            (key, directory.certify(asked).await?.to_vec())
+            directory.certify(asked).await?.to_vec()
         }
     };
     let kept = Credential {
         key: key.to_pkcs8().map_err(|error| bad(&error))?,
         certificate: certificate.clone(),
     };
-    let now = service::clock::wall();
+    let records = vault.map(|vault| vault.records().clone()).unwrap_or_default();
     let keyring = Keyring::with_records(key, &certificate, &roots, now, records).map_err(group)?;
     Ok((keyring, kept))
 }

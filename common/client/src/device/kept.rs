@@ -1,10 +1,11 @@
 //! What a device keeps of itself beside its groups: who it is, and what it has in the directory.
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use ids::{Aor, DeviceId};
+use ids::DeviceId;
 use mls::member::{Keyring, MemberError};
 use mls::storage::Records;
 use mls::wire::{Filling, KeyPackageUpload};
+use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use super::Credential;
@@ -21,26 +22,34 @@ const CERTIFICATE: &[u8] = b"device/certificate";
 const PUBLISHED: &[u8] = b"device/published";
 
 /// The device of this person that is kept here.
-pub(super) fn read(records: &Records, aor: &Aor) -> Option<(DeviceId, Credential)> {
+pub(super) fn read(records: &Records, profile: &Profile) -> Option<(DeviceId, Credential)> {
     let names = records.noted(NAMES)?;
-    let (kept, device) = std::str::from_utf8(&names).ok()?.split_once('\n')?;
+    let (device, of) = std::str::from_utf8(&names).ok()?.split_once('\n')?;
     let key = records.noted(KEY)?;
     let certificate = records.noted(CERTIFICATE)?.to_vec();
-    let device = device.parse().ok().filter(|_| kept == aor.as_str())?;
+    let device = device.parse().ok().filter(|_| of == system_of(profile))?;
     Some((device, Credential { key: Zeroizing::new(key.to_vec()), certificate }))
 }
 
-/// Keeps it. Another one's groups are of no use to it.
+/// Whose device it is, and of which system: another authority knows nothing of its groups.
+fn system_of(profile: &Profile) -> String {
+    format!("{}\n{}", profile.aor, hex::encode(Sha256::digest(&profile.system.issuer)))
+}
+
+/// There is none: what another one had is of no use.
+pub(super) fn begin_anew(records: &Records) {
+    records.forget_groups();
+    records.forget(PUBLISHED);
+}
+
+/// Keeps it.
 pub(super) fn write(records: &Records, profile: &Profile, credential: &Credential) {
-    let names = format!("{}\n{}", profile.aor, profile.device).into_bytes();
+    let names = format!("{}\n{}", profile.device, system_of(profile)).into_bytes();
     let note = |name: &[u8], value: &[u8]| {
         if records.noted(name).is_none_or(|known| *known != value) {
             records.note(name, value);
         }
     };
-    if records.noted(KEY).is_some_and(|known| *known != *credential.key) {
-        records.forget_groups();
-    }
     note(NAMES, &names);
     note(KEY, &credential.key);
     note(CERTIFICATE, &credential.certificate);

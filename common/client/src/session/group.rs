@@ -148,6 +148,7 @@ impl Group {
     }
 
     fn committed(&mut self, committed: Committed) -> Vec<Follows> {
+        self.kept = false;
         self.unpend();
         if committed.removed_self {
             (self.member, self.known) = (None, None);
@@ -182,7 +183,8 @@ impl Group {
     pub(super) fn welcomed(&mut self, delivery: &[u8], now: SystemTime) -> Vec<Follows> {
         let delivery = WelcomeDelivery::from_bytes(delivery).map_err(MemberError::from);
         let is_in = |era| self.member.as_ref().is_some_and(|member| member.era() >= era);
-        if delivery.as_ref().is_ok_and(|delivery| is_in(delivery.era)) {
+        // Who is welcomed is no member any more, whatever was kept.
+        if !self.kept && delivery.as_ref().is_ok_and(|delivery| is_in(delivery.era)) {
             return Vec::new();
         }
         let joined = delivery
@@ -243,6 +245,7 @@ impl Group {
 
     /// The keys of an era that is over are of no use to anybody but a thief: they go as these are kept.
     fn become_member(&mut self, member: Member) {
+        self.kept = false;
         member.keep();
         self.known = Some((member.era(), member.epoch()));
         (self.member, self.entering) = (Some(member), None);
