@@ -17,6 +17,15 @@ pub(super) async fn next(inbox: &mut Inbox) -> String {
             "* somebody offers a file, or wants one; a chat takes none outside of its room"
                 .to_owned()
         }
+        Some(Arrival::Letter(letter)) => {
+            let text = String::from_utf8_lossy(&letter.message.body);
+            let text = text.replace(|c: char| c.is_control() && c != '\t', " ");
+            format!("<{} to you, sealed> {text}", letter.message.from.user())
+        }
+        Some(Arrival::Receipt(receipt)) => format!("* {} has it", receipt.by.user()),
+        Some(Arrival::Unreadable { from, why }) => {
+            format!("* something of {} cannot be read here: {why}", from.user())
+        }
         None => std::future::pending().await,
     }
 }
