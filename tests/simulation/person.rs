@@ -277,7 +277,8 @@ impl Seat {
                     self.bound_until = None;
                     None
                 }
-                Output::Tapped(_) => None,
+                // Nobody here says anything in private.
+                Output::Tapped(_) | Output::Whispered(..) => None,
             });
         }
         if self.session.standing().members == 0 {
