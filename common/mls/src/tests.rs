@@ -10,6 +10,7 @@ mod key_packages;
 mod ledger;
 mod member;
 mod prefix;
+mod renewal;
 mod scenario;
 mod support;
 mod wire;

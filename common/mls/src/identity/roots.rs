@@ -41,6 +41,8 @@ pub struct DeviceIdentity {
     pub name: DeviceName,
     /// The device's public signature key.
     pub key: [u8; 32],
+    /// When the certificate began.
+    pub not_before: SystemTime,
     /// When the certificate ends.
     pub not_after: SystemTime,
 }
@@ -113,7 +115,8 @@ impl Roots {
         }
         let not_after = system_time(tbs.validity.not_after).min(self.not_after);
         let (name, key) = subject(&parsed)?;
-        Ok(DeviceIdentity { name, key, not_after })
+        let not_before = system_time(tbs.validity.not_before);
+        Ok(DeviceIdentity { name, key, not_before, not_after })
     }
 
     /// Whose certificates end with the authority's own at the latest.

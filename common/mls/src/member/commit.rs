@@ -5,14 +5,25 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use openmls::prelude::tls_codec::Serialize as _;
 use openmls::prelude::{
-    CommitMessageBundle, KeyPackage, LeafNodeIndex, OpenMlsProvider as _, Proposal,
+    CommitMessageBundle, KeyPackage, LeafNodeIndex, LeafNodeParameters, OpenMlsProvider as _,
+    Proposal,
 };
 use openmls_rust_crypto::RustCrypto;
 
 use super::{Member, MemberError};
+use crate::group::capabilities;
 use crate::key_packages::CheckedKeyPackage;
 use crate::welcome::Parts;
 use crate::wire::{Bundle, ClaimedKeyPackage, CommitRequest, DeviceName, Invitation, Kind};
+
+/// What becomes of the committer's own leaf.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Leaf {
+    /// New keys where RFC 9420 asks for them.
+    AsNeeded,
+    /// New keys and the newest certificate.
+    Fresh,
+}
 
 impl Member {
     /// Lets devices in. Those already in are passed over.
@@ -50,6 +61,30 @@ impl Member {
         self.commit(&request.add, &request.remove, now)
     }
 
+    /// Renews the leaf of this device: fresh keys, and the certificate the keyring has now. What a thief has copied of the
+    /// old ones opens nothing that comes after.
+    pub fn refresh(&mut self) -> Result<Bundle, MemberError> {
+        self.may_act()?;
+        if self.is_committing() {
+            return Err(MemberError::Committing);
+        }
+        if self.pending_leaves().contains(&self.group.own_leaf_index().u32()) {
+            return Err(MemberError::Removed);
+        }
+        let messages = self.stage(Vec::new(), &BTreeSet::new(), Leaf::Fresh)?;
+        let bundle = self.bundle(messages, Vec::new(), &[]);
+        if bundle.is_err() {
+            self.abandon()?;
+        }
+        bundle
+    }
+
+    /// Whether the leaf of this device still carries another certificate than the keyring.
+    pub fn is_outdated(&self) -> bool {
+        let own = self.group.own_leaf_node().map(openmls::prelude::LeafNode::credential);
+        own.is_some_and(|credential| *credential != self.keyring.credential().credential)
+    }
+
     /// Drops the own commit that waits for its echo: the focus has refused it.
     pub fn abandon(&mut self) -> Result<(), MemberError> {
         self.group
@@ -85,7 +120,8 @@ impl Member {
             return Err(MemberError::NothingToDo);
         }
         let references = references(&packages)?;
-        let messages = self.stage(packages, &removed)?;
+        let leaf = if self.is_outdated() { Leaf::Fresh } else { Leaf::AsNeeded };
+        let messages = self.stage(packages, &removed, leaf)?;
         let bundle = self.bundle(messages, names, &references);
         if bundle.is_err() {
             self.abandon()?;
@@ -132,11 +168,20 @@ impl Member {
         &mut self,
         packages: Vec<KeyPackage>,
         removed: &BTreeSet<u32>,
+        leaf: Leaf,
     ) -> Result<CommitMessageBundle, MemberError> {
         let failed = MemberError::Failed("a commit");
         let provider = self.keyring.provider();
-        self.group
-            .commit_builder()
+        let renewed = LeafNodeParameters::builder()
+            .with_credential_with_key(self.keyring.credential())
+            .with_capabilities(capabilities())
+            .build();
+        let builder = self.group.commit_builder();
+        let builder = match leaf {
+            Leaf::Fresh => builder.force_self_update(true).leaf_node_parameters(renewed),
+            Leaf::AsNeeded => builder,
+        };
+        builder
             .propose_adds(packages)
             .propose_removals(removed.iter().copied().map(LeafNodeIndex::new))
             .load_psks(provider.storage())

@@ -54,7 +54,7 @@ impl Keyring {
     pub(crate) fn restarted(&self, records: Records) -> Self {
         let key = DeviceKey::from_pkcs8(&self.key().to_pkcs8().unwrap()).unwrap();
         let (name, until) = (self.device().clone(), self.not_after());
-        Self::with(name, key, self.certificate(), until, self.roots(), records)
+        Self::with(name, key, &self.certificate(), until, self.roots(), records)
     }
 
     pub(crate) fn openmls(&self) -> &Provider {

@@ -1,6 +1,6 @@
 //! What a device has before and beside any group: its signature key, its certificate, and the private halves of
 //! its KeyPackages.
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::MemberError;
 use crate::group::{SUITE, capabilities};
-use crate::identity::{BadCredential, DeviceKey, Roots, credential};
+use crate::identity::{BadCredential, BadRequest, DeviceKey, Roots, credential, request};
 use crate::key_packages::{LIFETIME_MAX, MARGIN};
 use crate::storage::{Provider, Records};
 use crate::wire::{DeviceName, Filling, KeyPackageUpload};
@@ -23,10 +23,24 @@ pub struct Keyring {
 struct Inner {
     name: DeviceName,
     key: DeviceKey,
-    certificate: Vec<u8>,
-    not_after: SystemTime,
+    certified: RwLock<Certified>,
     roots: Roots,
     provider: Provider,
+}
+
+/// The certificate, which is renewed now and then.
+struct Certified {
+    certificate: Vec<u8>,
+    renew_at: SystemTime,
+    not_after: SystemTime,
+}
+
+impl Certified {
+    /// A new one is due when two thirds of its time are over: enough is left for a device that is away for a while.
+    fn new(certificate: &[u8], not_before: SystemTime, not_after: SystemTime) -> Self {
+        let life = not_after.duration_since(not_before).unwrap_or_default();
+        Self { certificate: certificate.to_vec(), renew_at: not_before + life / 3 * 2, not_after }
+    }
 }
 
 impl std::fmt::Debug for Keyring {
@@ -58,9 +72,11 @@ impl Keyring {
         if identity.key != key.public() {
             return Err(MemberError::OwnCredential(BadCredential::WrongKey));
         }
-        Ok(Self::with(identity.name, key, certificate, identity.not_after, roots, records))
+        let certified = Certified::new(certificate, identity.not_before, identity.not_after);
+        Ok(Self::of(identity.name, key, certified, roots, records))
     }
 
+    #[cfg(test)]
     pub(super) fn with(
         name: DeviceName,
         key: DeviceKey,
@@ -69,11 +85,21 @@ impl Keyring {
         roots: &Roots,
         records: Records,
     ) -> Self {
+        let certified = Certified::new(certificate, UNIX_EPOCH, not_after);
+        Self::of(name, key, certified, roots, records)
+    }
+
+    fn of(
+        name: DeviceName,
+        key: DeviceKey,
+        certified: Certified,
+        roots: &Roots,
+        records: Records,
+    ) -> Self {
         let inner = Inner {
             name,
             key,
-            certificate: certificate.to_vec(),
-            not_after,
+            certified: RwLock::new(certified),
             roots: roots.clone(),
             provider: Provider::new(records),
         };
@@ -86,13 +112,40 @@ impl Keyring {
     }
 
     /// The device's certificate.
-    pub fn certificate(&self) -> &[u8] {
-        &self.inner.certificate
+    pub fn certificate(&self) -> Vec<u8> {
+        self.certified().certificate.clone()
+    }
+
+    /// When a new certificate should be asked for.
+    pub fn renew_at(&self) -> SystemTime {
+        self.certified().renew_at
+    }
+
+    /// A request for a new certificate for the same device and the same key.
+    pub fn request(&self) -> Result<Vec<u8>, BadRequest> {
+        request(&self.inner.key, &self.inner.name)
+    }
+
+    /// Takes a new certificate for the same device and the same key. What is made from now on carries it; in each group
+    /// the leaf follows with [`Member::refresh`](super::Member::refresh).
+    pub fn renew(&self, certificate: &[u8], now: SystemTime) -> Result<(), MemberError> {
+        let identity =
+            self.inner.roots.check(certificate, now).map_err(MemberError::OwnCredential)?;
+        if identity.key != self.inner.key.public() || identity.name != self.inner.name {
+            return Err(MemberError::OwnCredential(BadCredential::WrongKey));
+        }
+        let certified = Certified::new(certificate, identity.not_before, identity.not_after);
+        *self.inner.certified.write().unwrap_or_else(PoisonError::into_inner) = certified;
+        Ok(())
+    }
+
+    fn certified(&self) -> RwLockReadGuard<'_, Certified> {
+        self.inner.certified.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// When the certificate ends.
     pub fn not_after(&self) -> SystemTime {
-        self.inner.not_after
+        self.certified().not_after
     }
 
     /// Whose certificates this device believes.
@@ -163,7 +216,7 @@ impl Keyring {
 
     pub(super) fn credential(&self) -> CredentialWithKey {
         CredentialWithKey {
-            credential: credential(&self.inner.certificate),
+            credential: credential(&self.certified().certificate),
             signature_key: self.inner.key.public().to_vec().into(),
         }
     }

@@ -261,8 +261,12 @@ fn a_group_whose_external_sender_is_not_our_focus_is_refused() {
     let state = room.ledger.group_state();
     let other = Issuer::generate(&mut room.realm.rng, "example.net devices", room.realm.now, DAY);
     let other = other.unwrap();
-    let stranger =
-        Keyring::unchecked(erin.device(), erin.signer().clone(), erin.certificate(), other.roots());
+    let stranger = Keyring::unchecked(
+        erin.device(),
+        erin.signer().clone(),
+        &erin.certificate(),
+        other.roots(),
+    );
 
     let entered = Member::join_externally(&stranger, &room7(), &state, None, room.realm.now);
 
