@@ -14,6 +14,8 @@ mod ending;
 mod files;
 #[path = "flows/messages.rs"]
 mod messages;
+#[path = "flows/packages.rs"]
+mod packages;
 #[path = "flows/private.rs"]
 mod private;
 #[path = "flows/sealed.rs"]

@@ -4,6 +4,7 @@
 mod calling;
 mod filing;
 mod kept;
+mod upkeep;
 
 use std::sync::Arc;
 
@@ -56,6 +57,8 @@ impl std::fmt::Debug for Credential {
 pub struct Device {
     shared: Arc<Shared>,
     listening: tokio::task::AbortHandle,
+    /// What it does by itself.
+    caring: tokio::task::AbortHandle,
 }
 
 #[derive(Debug)]
@@ -164,12 +167,14 @@ impl Device {
         let shared = Arc::new(shared);
         let (to, invitations) = mpsc::channel(INVITATIONS_MAX);
         let listening = tokio::spawn(answer(Arc::clone(&shared), incoming, to)).abort_handle();
-        Ok((Self { shared, listening }, Invitations(invitations)))
+        let caring = tokio::spawn(upkeep::look_after(Arc::downgrade(&shared))).abort_handle();
+        Ok((Self { shared, listening, caring }, Invitations(invitations)))
     }
 
-    /// What proves this device, to be kept in a safe place.
-    pub fn credential(&self) -> &Credential {
-        &self.shared.credential
+    /// What proves this device now, to be kept in a safe place. Its certificate is renewed now and then.
+    pub fn credential(&self) -> Credential {
+        let key = self.shared.credential.key.clone();
+        Credential { key, certificate: self.shared.keyring.certificate() }
     }
 
     /// Creates a conference (RFC 4579, 5.4). Its creator may invite and kick.
@@ -230,12 +235,14 @@ impl Device {
     /// Unregisters and ends.
     pub async fn stop(self) {
         self.listening.abort();
+        self.caring.abort();
         self.shared.phone.unregister().await;
     }
 
     /// Ends without a word, as a device does that loses its power.
     pub async fn vanish(self) {
         self.listening.abort();
+        self.caring.abort();
         self.shared.phone.vanish();
     }
 }
@@ -249,12 +256,13 @@ async fn certified(
 ) -> Result<(Keyring, Credential), Error> {
     let bad = |error: &dyn std::fmt::Display| Error::Group(error.to_string());
     let roots = Roots::from_der(&profile.system.issuer).map_err(|error| bad(&error))?;
+    let name = DeviceName { aor: profile.aor.clone(), device: profile.device.clone() };
     let now = service::clock::wall();
     let (key, certificate) = match known {
         Some(known) => {
             let key = DeviceKey::from_pkcs8(&known.key).map_err(|error| bad(&error))?;
-            // In a vault the key is in groups, so it is the certificate that is new when it has ended.
-            let is_good = vault.is_none() || roots.check(&known.certificate, now).is_ok();
+            // The same device, with the same key, gets a new one when it has ended.
+            let is_good = roots.check(&known.certificate, now).is_ok();
             (key, is_good.then_some(known.certificate))
         }
         None => (DeviceKey::generate(&mut rand::rng()), None),
@@ -262,18 +270,18 @@ async fn certified(
     let certificate = match certificate {
         Some(certificate) => certificate,
         None => {
-            let name = DeviceName { aor: profile.aor.clone(), device: profile.device.clone() };
             let asked = request(&key, &name).map_err(|error| bad(&error))?;
             directory.certify(asked).await?.to_vec()
         }
     };
-    let kept = Credential {
-        key: key.to_pkcs8().map_err(|error| bad(&error))?,
-        certificate: certificate.clone(),
-    };
+    let kept =
+        Credential { key: key.to_pkcs8().map_err(|error| bad(&error))?, certificate: Vec::new() };
     let records = vault.map(|vault| vault.records().clone()).unwrap_or_default();
     let keyring = Keyring::with_records(key, &certificate, &roots, now, records).map_err(group)?;
-    Ok((keyring, kept))
+    if keyring.renew_at() <= now {
+        upkeep::renew(&keyring, directory).await?;
+    }
+    Ok((keyring.clone(), Credential { certificate: keyring.certificate(), ..kept }))
 }
 
 /// Takes every call of a conference. A conference whose room is not sealed is declined.

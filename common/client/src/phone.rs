@@ -24,7 +24,7 @@ use sip::digest::Login;
 use sip::endpoint::{Failure, FlowId, TransactionKey};
 use sip::header::CSeq;
 use sip::{Method, Name, NameAddr, Request, Response, SipUri, Status, Uri};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 use crate::event::Error;
 use crate::profile::Profile;
@@ -71,6 +71,8 @@ struct Shared {
     /// Where what is told of a conference goes, by the Call-ID of the subscription.
     watches: Mutex<HashMap<String, mpsc::Sender<watching::Notified>>>,
     registration: Registration,
+    /// The server says that few KeyPackages are left.
+    low: Notify,
 }
 
 /// The flow, and what is known by it.
@@ -125,11 +127,17 @@ impl Phone {
             given_up: Mutex::default(),
             watches: Mutex::default(),
             registration,
+            low: Notify::new(),
         };
         let phone = Self { shared: Arc::new(shared) };
         let (to, incoming) = mpsc::channel(INCOMING_MAX);
         tokio::spawn(incoming::listen(phone.clone(), events, to));
         Ok((phone, incoming))
+    }
+
+    /// The next time the server says that few KeyPackages are left.
+    pub(crate) async fn low(&self) {
+        self.shared.low.notified().await;
     }
 
     /// Our address on the flow.

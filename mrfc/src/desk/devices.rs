@@ -1,15 +1,21 @@
-//! Devices that were taken back leave every conference, whoever is in it.
+//! What concerns devices beyond one conference: those that were taken back leave every one, and those whose KeyPackages
+//! are nearly used up are told.
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use ids::Aor;
 use mls::wire::DeviceName;
-use tokio::sync::oneshot;
+use store::Claimed;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
-use super::Desks;
 use super::ask::Ask;
 use super::task::Desk;
+use super::{Desks, SipEffect};
 use crate::conference::{Command, Participant, Refusal};
+
+/// A device that has so many KeyPackages left is told: some seconds of a crowd that wants to write to it.
+const KEY_PACKAGES_LOW: usize = 10;
 
 impl Desks {
     /// Removes these devices from every conference, and from its group. It answers when the relays have carried that out,
@@ -35,6 +41,27 @@ impl Desks {
             }
         }
         asked.join_all().await.into_iter().filter(|had| *had).count()
+    }
+}
+
+impl Desks {
+    /// KeyPackages were handed out: a device that gets low is told, and each time that it has nothing left but its last
+    /// resort.
+    pub(crate) fn handed_out<'a>(&self, claimed: impl IntoIterator<Item = (&'a Aor, &'a Claimed)>) {
+        handed_out(&self.0.sip, claimed);
+    }
+}
+
+pub(super) fn handed_out<'a>(
+    front: &mpsc::Sender<SipEffect>,
+    claimed: impl IntoIterator<Item = (&'a Aor, &'a Claimed)>,
+) {
+    for (of, claimed) in claimed {
+        if claimed.left == KEY_PACKAGES_LOW || claimed.left == 0 {
+            let (of, device, left) = (of.clone(), claimed.device.clone(), claimed.left);
+            // Where it is not told, it sees it at its next look.
+            front.try_send(SipEffect::KeyPackagesLow { of, device, left }).ok();
+        }
     }
 }
 

@@ -88,6 +88,15 @@ pub enum SipEffect {
         /// What others see of that one, if they hide.
         by_shown_as: Option<String>,
     },
+    /// A device has few KeyPackages left, and should leave new ones.
+    KeyPackagesLow {
+        /// Whose.
+        of: Aor,
+        /// Which.
+        device: DeviceId,
+        /// How many it has left.
+        left: usize,
+    },
     /// Those who watch this conference may look again.
     Changed {
         /// Which.

@@ -258,6 +258,9 @@ impl Desk {
             warn!(conference = %self.conference.id(), %error, "no KeyPackages");
             Vec::new()
         });
+        let given = of.iter().map(|who| &who.aor).zip(&claimed);
+        let given = given.filter_map(|(aor, one)| Some((aor, one.as_ref()?)));
+        super::devices::handed_out(&self.shared.sip, given);
         let packages = claimed.into_iter().map(|one| one.map(|one| one.package));
         of.into_iter().zip(packages.chain(std::iter::repeat(None))).collect()
     }

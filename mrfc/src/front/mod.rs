@@ -23,6 +23,7 @@ mod in_dialog;
 mod invite;
 mod keeper;
 mod list;
+mod low;
 mod message;
 mod message_policy;
 mod offer;
@@ -413,6 +414,7 @@ impl Front {
             SipEffect::DialOut { conference, who, by, by_shown_as } => {
                 self.dial(&conference, &who, (&by, by_shown_as));
             }
+            SipEffect::KeyPackagesLow { of, device, left } => self.low(&of, &device, left),
             SipEffect::Changed { conference } => self.scene_changed(&conference),
             SipEffect::Deleted { conference } => self.scene_gone(&conference),
             SipEffect::Bye { conference, seat, reason } => self.hang_up(&conference, seat, &reason),

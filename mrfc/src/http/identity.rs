@@ -110,6 +110,7 @@ pub(super) async fn claim(
     if claimed.is_empty() {
         return Err(nobody());
     }
+    api.desks.handed_out(claimed.iter().map(|one| (&aor, one)));
     let last_resorts = claimed.iter().filter(|claimed| claimed.last_resort).count();
     api.metrics.http.key_packages("claimed", claimed.len() - last_resorts);
     api.metrics.http.key_packages("claimed_last_resort", last_resorts);

@@ -217,3 +217,33 @@ async fn the_state_of_a_group_is_for_those_on_the_roster() {
     assert_eq!(ask(&world, "mallory", "GET", &path, b"").await.status, 403);
     assert_eq!(ask(&world, "alice", "GET", "/v1/conferences/room7/group", b"").await.status, 404);
 }
+
+#[tokio::test]
+async fn i17_a_device_is_told_when_few_packages_are_left_and_when_its_last_resort_goes() {
+    let world = World::start().await;
+    let keys = keys(&world, "alice").await;
+    let mut alice = Phone::connect(&world, "alice", 1).await;
+    alice.device = keys.device().device.clone();
+    alice.register(3_600).await;
+    let put = ask(&world, "alice", "PUT", "/v1/key-packages", &upload(&keys, 11).to_bytes()).await;
+    assert_eq!(put.status, 204);
+    let path = format!("/v1/key-packages/sip:alice@{DOMAIN}");
+
+    let mut told = Vec::new();
+    for claims in [1, 10, 1] {
+        for _ in 0..claims {
+            assert_eq!(ask(&world, "bob", "GET", &path, b"").await.status, 200);
+        }
+        let (key, request) = alice.incoming().await;
+        assert_eq!(
+            request.headers.text(&sip::header::Name::ContentType).unwrap(),
+            "application/vnd.conclave.key-packages+json"
+        );
+        told.push(String::from_utf8(request.body.to_vec()).unwrap());
+        alice.answer(key, &request, 200).await;
+    }
+
+    assert_eq!(told, ["{\"left\":10}", "{\"left\":0}", "{\"left\":0}"]);
+    let listed = ask(&world, "alice", "GET", "/v1/devices", b"").await.json();
+    assert_eq!(listed["devices"][0]["last_resort"], "used");
+}

@@ -12,7 +12,7 @@ use super::Credential;
 use crate::profile::Profile;
 
 /// How long KeyPackages are good for.
-const LIVE: Duration = Duration::from_secs(60 * 24 * 3600);
+pub(super) const LIVE: Duration = Duration::from_secs(60 * 24 * 3600);
 /// How old they get before all are replaced.
 const OLD: Duration = Duration::from_secs(30 * 24 * 3600);
 

@@ -18,6 +18,9 @@ const LIST_SERVICE: &str = "list";
 /// Says how far a message is protected.
 const PROTECTION: &str = "Conclave-Protection";
 
+/// The server says that few KeyPackages of this device are left.
+const LOW: &str = "application/vnd.conclave.key-packages+json";
+
 /// A message outside of any session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Immediate {
@@ -141,10 +144,15 @@ impl Phone {
 
     /// A message has come.
     pub(super) fn told(&self, request: &Request) -> Response {
+        let content_type = request.headers.text(&Name::ContentType).unwrap_or_default();
+        if content_type.eq_ignore_ascii_case(LOW) {
+            // Whoever says it: it makes us look, no more.
+            self.shared.low.notify_one();
+            return answer(request, Status::OK);
+        }
         let Some(inbox) = self.inbox() else {
             return answer(request, Status::TEMPORARILY_UNAVAILABLE);
         };
-        let content_type = request.headers.text(&Name::ContentType).unwrap_or_default();
         let message = Immediate {
             from: author(request),
             content_type: content_type.into_owned(),

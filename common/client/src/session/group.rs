@@ -257,6 +257,20 @@ impl Group {
         vec![Follows::Send(bundle)]
     }
 
+    /// Brings a renewed certificate into the group. It waits while anything else is under way.
+    pub(super) fn refresh(&mut self) -> Vec<Follows> {
+        let quiet = self.founding.is_none() && self.entering.is_none();
+        let Some(member) = self.member.as_mut().filter(|_| quiet) else { return Vec::new() };
+        if !member.is_active() || member.is_paused() || !member.is_outdated() {
+            return Vec::new();
+        }
+        match member.refresh() {
+            Ok(bundle) => self.offer(bundle),
+            // Its turn comes again.
+            Err(_busy) => Vec::new(),
+        }
+    }
+
     /// Takes what became of a bundle of ours.
     pub(super) fn decided(&mut self, result: &[u8]) -> Vec<Follows> {
         match CommitResult::from_bytes(result) {

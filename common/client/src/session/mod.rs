@@ -426,6 +426,8 @@ impl Session {
     pub fn timeout(&mut self, now: Now, rng: &mut impl CryptoRng) {
         let mut settled = Vec::new();
         self.postpone(now.instant);
+        let renewed = self.group.refresh();
+        self.follow(now, renewed, None);
         self.outgoing.timeout(now.instant, &mut settled);
         settled.extend(self.renames.late(now.instant));
         self.settle(settled);
