@@ -286,7 +286,8 @@ impl Hub {
             Event::Announced(_)
             | Event::Entered { .. }
             | Event::Device { .. }
-            | Event::Held { .. } => return None,
+            | Event::Held { .. }
+            | Event::Split { .. } => return None,
         })
     }
 }

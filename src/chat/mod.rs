@@ -362,6 +362,7 @@ fn line_of(event: &Event) -> String {
         Event::Unreadable { why } => format!("* something unreadable came by: {why}"),
         Event::Device { who, device, news, held } => trust::told(who, device, *news, *held),
         Event::Held { who } => trust::held(who),
+        Event::Split { who, epoch } => trust::split(who, *epoch),
         Event::Missed { since: Some((_, since)), until: (_, until) } => {
             format!("* you missed what was said between epochs {since} and {until}")
         }

@@ -107,6 +107,14 @@ pub(super) fn told(who: &Aor, device: &DeviceId, news: DeviceNews, held: bool) -
     format!("! {name} {what} ({device}); {then}")
 }
 
+/// What is said when the members were led apart.
+pub(super) fn split(who: &Aor, epoch: ids::Epoch) -> String {
+    let name = who.user();
+    format!(
+        "! in epoch {epoch} {name} was in another group than you: who runs the server may have led you apart, and read along. Compare numbers: /verify"
+    )
+}
+
 /// What is said when something waits.
 pub(super) fn held(who: &[Aor]) -> String {
     let names: Vec<&str> = who.iter().map(Aor::user).collect();

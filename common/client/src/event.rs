@@ -68,6 +68,14 @@ pub enum Event {
         /// They.
         who: Vec<Aor>,
     },
+    /// Somebody has seen another group than this device in an epoch: the members were led apart, and neither can know
+    /// who read what was said then. Told once.
+    Split {
+        /// Who.
+        who: Aor,
+        /// The first epoch in which it differs.
+        epoch: Epoch,
+    },
     /// This device was removed from the group: it reads nothing from here on.
     Removed,
     /// The seat ended: kicked, the conference closed, or the connection broke.

@@ -9,6 +9,11 @@ use msrp::cpim::{Builder, Envelope};
 
 use crate::event::Message;
 
+/// Our own headers in the inner message.
+const NAMESPACE: &str = "urn:conclave";
+/// Octets in which the headers of an inner message are looked for.
+const HEAD_OCTETS_MAX: usize = 4096;
+
 /// Between whom letters go.
 #[derive(Clone, Debug)]
 pub(super) struct Addresses {
@@ -33,6 +38,19 @@ impl Addresses {
         body: Bytes,
     ) -> Body {
         let letter = Builder::new(self.me.as_str(), to).date_time(date_time);
+        letter.imdn(id, &[]).content(content_type, body)
+    }
+
+    /// The complete message for everyone in a sealed room, with what its author has seen of the group.
+    pub(super) fn witnessed(
+        &self,
+        seen: &str,
+        (id, date_time): (&str, &str),
+        content_type: &str,
+        body: Bytes,
+    ) -> Body {
+        let letter = Builder::new(self.me.as_str(), &self.conference).date_time(date_time);
+        let letter = letter.namespace("conclave", NAMESPACE).header("conclave.Seen", seen);
         letter.imdn(id, &[]).content(content_type, body)
     }
 
@@ -76,6 +94,14 @@ pub(super) fn check(outer: &Envelope, proof: Opened) -> Result<Message, &'static
     message.device = Some(proof.from.device);
     message.epoch = Some(proof.epoch);
     Ok(message)
+}
+
+/// What the author of an opened message has seen of the group, if it says so.
+pub(super) fn seen(plaintext: &[u8]) -> Option<String> {
+    let head = plaintext.get(..plaintext.len().min(HEAD_OCTETS_MAX))?;
+    let envelope = msrp::cpim::parse(&Bytes::copy_from_slice(head)).ok().flatten()?;
+    let seen = envelope.namespaced(NAMESPACE, "Seen")?;
+    std::str::from_utf8(seen).ok().map(str::to_owned)
 }
 
 /// A message of an open room, believed as far as the relay is.
@@ -127,6 +153,19 @@ mod tests {
             (message.from.as_str(), message.id.as_str(), &*message.body),
             ("sip:alice@x", "m1", &b"hi"[..])
         );
+    }
+
+    #[test]
+    fn what_was_seen_of_the_group_travels_inside() {
+        let body = Bytes::from(vec![b'x'; 10_000]);
+        let inner =
+            alice().witnessed("1/2=00ff", ("m1", "2026-11-20T12:00:00Z"), "text/plain", body);
+        let inner = inner.gather();
+
+        assert_eq!(seen(&inner).as_deref(), Some("1/2=00ff"));
+        let message = check(&outer("m1"), opened("sip:alice@x", "m1", inner)).unwrap();
+        assert_eq!(message.body.len(), 10_000);
+        assert_eq!(seen(b"no CPIM"), None);
     }
 
     #[test]

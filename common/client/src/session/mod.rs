@@ -24,6 +24,7 @@ pub mod transfer;
 mod trust;
 mod untold;
 mod whisper;
+mod witness;
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -196,7 +197,13 @@ impl Session {
         }
         let id = MessageId::random(rng).as_str().to_owned();
         let date_time = crate::date_time(now.wall);
-        let inner = self.addresses.inner(&id, &date_time, content_type, body);
+        let inner = match self.level {
+            Level::Sealed => {
+                let named = (&*id, &*date_time);
+                self.addresses.witnessed(&self.seen(), named, content_type, body)
+            }
+            Level::Open => self.addresses.inner(&id, &date_time, content_type, body),
+        };
         let content = match self.level {
             Level::Sealed => Content::Plain { id: id.clone(), inner: inner.gather() },
             Level::Open => Content::Ready(inner),
@@ -375,6 +382,7 @@ impl Session {
     }
 
     fn opened(&mut self, envelope: &Envelope, opened: Opened) {
+        self.compare(&opened.from.aor, &opened.plaintext);
         match letter::check(envelope, opened) {
             Ok(message) if message.content_type == wire::FILE_DESCRIPTION => {
                 let opened = self.files.described(message.from, &message.body);

@@ -5,7 +5,8 @@ use std::time::Instant;
 use ids::Aor;
 
 use super::pins::{News, Pins, Sighting};
-use super::{Output, Session};
+use super::witness::Witness;
+use super::{Output, Session, letter};
 use crate::event::{DeviceNews, Event};
 
 /// Numbers to be compared with somebody else's.
@@ -37,12 +38,23 @@ pub(super) struct Trust {
     /// Whose devices nobody has accepted.
     held: Vec<Aor>,
     told: bool,
+    /// What this device has seen of the group.
+    witness: Witness,
+    /// A split was told of.
+    split: bool,
 }
 
 impl Trust {
     pub(super) fn new(pins: Pins) -> Self {
         let version = pins.version();
-        Self { pins, version, held: Vec::new(), told: false }
+        Self {
+            pins,
+            version,
+            held: Vec::new(),
+            told: false,
+            witness: Witness::default(),
+            split: false,
+        }
     }
 
     pub(super) fn held(&self) -> &[Aor] {
@@ -59,6 +71,11 @@ impl Session {
     /// The group has changed: who is in it now?
     pub(super) fn recognise(&mut self) {
         let Some(member) = self.group.member() else { return };
+        // An entry counts when the focus has sent it back.
+        if !member.is_entering() {
+            let generation = (member.era(), member.epoch());
+            self.trust.witness.note(generation, &member.authenticator());
+        }
         for sighting in self.trust.pins.see(member.me(), member.keys()) {
             self.outputs.push_back(Output::Event(told(sighting)));
         }
@@ -79,6 +96,21 @@ impl Session {
             self.outputs.push_back(Output::Event(Event::Held { who }));
         }
         held
+    }
+
+    /// What goes along, sealed, with what is said: what this device has seen of the group.
+    pub(super) fn seen(&self) -> String {
+        self.trust.witness.told()
+    }
+
+    /// Compares what somebody has seen of the group with what this device has; a difference is told once.
+    pub(super) fn compare(&mut self, who: &Aor, plaintext: &[u8]) {
+        let Some(told) = letter::seen(plaintext) else { return };
+        let Some(epoch) = self.trust.witness.differs(&told).filter(|_| !self.trust.split) else {
+            return;
+        };
+        self.trust.split = true;
+        self.outputs.push_back(Output::Event(Event::Split { who: who.clone(), epoch }));
     }
 
     /// What is held does not grow late: it waits for a person.
