@@ -49,7 +49,7 @@ impl Room {
     }
 
     /// The same device, with its key and certificate and nothing else.
-    fn bare(&mut self, group: &Group) -> Group {
+    fn bare(&self, group: &Group) -> Group {
         let name = group.keyring.device().clone();
         let key = DeviceKey::from_pkcs8(&self.keys[&name]).unwrap();
         let csr = request(&key, &name).unwrap();
