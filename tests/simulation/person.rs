@@ -17,7 +17,7 @@ use super::clock::Clock;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 /// KeyPackages left at a start: few, so that the last resort has its turn.
-const PACKAGES: usize = 2;
+const PACKAGES: usize = 1;
 /// How long a call may ring.
 const CALL: Duration = Duration::from_secs(15);
 

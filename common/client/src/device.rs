@@ -277,6 +277,8 @@ async fn certified(
     let kept =
         Credential { key: key.to_pkcs8().map_err(|error| bad(&error))?, certificate: Vec::new() };
     let records = vault.map(|vault| vault.records().clone()).unwrap_or_default();
+    // It may have been issued a moment ago.
+    let now = service::clock::wall();
     let keyring = Keyring::with_records(key, &certificate, &roots, now, records).map_err(group)?;
     if keyring.renew_at() <= now {
         upkeep::renew(&keyring, directory).await?;

@@ -148,7 +148,7 @@ impl Group {
     }
 
     fn committed(&mut self, committed: Committed) -> Vec<Follows> {
-        self.kept = false;
+        let kept = std::mem::take(&mut self.kept);
         self.unpend();
         if committed.removed_self {
             (self.member, self.known) = (None, None);
@@ -170,7 +170,11 @@ impl Group {
             };
             Event::Advanced { epoch, added: pairs(added), removed: pairs(removed) }
         };
-        vec![Follows::Advanced, Follows::Event(event)]
+        // A commit came before the focus could say that what we kept is of the present epoch.
+        let era = self.member.as_ref().map(Member::era).unwrap_or_default();
+        let entered = kept.then_some(Event::Entered { era, epoch, by: Entry::Kept });
+        let events = entered.into_iter().chain([event]).map(Follows::Event);
+        std::iter::once(Follows::Advanced).chain(events).collect()
     }
 
     fn forget_entry(&mut self) {
