@@ -88,7 +88,7 @@ fn of_group(group: &impl Serialize, label: &[u8]) -> Result<Vec<u8>, BadRecord> 
     Ok([&[area::GROUP], &*group_part(group)?, label].concat())
 }
 
-fn of_keys(label: &[u8], name: &impl Serialize) -> Result<Vec<u8>, BadRecord> {
+fn of_keys(name: &impl Serialize, label: &[u8]) -> Result<Vec<u8>, BadRecord> {
     Ok([&[area::KEYS], label, &*group_part(name)?].concat())
 }
 
@@ -151,50 +151,30 @@ impl Records {
     }
 }
 
-/// What there is one of in each group: written, read, forgotten.
-macro_rules! of_each_group {
-    ($($write:ident $read:ident $delete:ident $value:ident $label:ident;)*) => {$(
-        fn $write<G: traits::GroupId<V>, E: traits::$value<V>>(
-            &self,
-            group: &G,
-            value: &E,
-        ) -> Result<(), BadRecord> {
-            self.write(of_group(group, label::$label)?, value)
+/// Records that are written, read and forgotten: how each is named, of what, under which label, and the three functions.
+/// openmls names the type of what it is of, `K`, before or after that of the value, `E`.
+macro_rules! each_record {
+    ($($named:ident($of:ident, $label:ident) $value:ident:
+        $write:ident<$w1:ident, $w2:ident>, $read:ident<$r1:ident, $r2:ident>, $delete:ident;
+    )*) => {$(
+        fn $write<$w1, $w2>(&self, of: &K, value: &E) -> Result<(), BadRecord>
+        where
+            K: traits::$of<V>,
+            E: traits::$value<V>,
+        {
+            self.write($named(of, label::$label)?, value)
         }
 
-        fn $read<G: traits::GroupId<V>, E: traits::$value<V>>(
-            &self,
-            group: &G,
-        ) -> Result<Option<E>, BadRecord> {
-            self.read(&of_group(group, label::$label)?)
+        fn $read<$r1, $r2>(&self, of: &K) -> Result<Option<E>, BadRecord>
+        where
+            K: traits::$of<V>,
+            E: traits::$value<V>,
+        {
+            self.read(&$named(of, label::$label)?)
         }
 
-        fn $delete<G: traits::GroupId<V>>(&self, group: &G) -> Result<(), BadRecord> {
-            self.drop_record(&of_group(group, label::$label)?)
-        }
-    )*};
-}
-
-/// What has a name of its own: written, read, forgotten.
-macro_rules! of_each_key {
-    ($($write:ident $read:ident $delete:ident $name:ident $value:ident $label:ident;)*) => {$(
-        fn $write<N: traits::$name<V>, E: traits::$value<V>>(
-            &self,
-            name: &N,
-            value: &E,
-        ) -> Result<(), BadRecord> {
-            self.write(of_keys(label::$label, name)?, value)
-        }
-
-        fn $read<N: traits::$name<V>, E: traits::$value<V>>(
-            &self,
-            name: &N,
-        ) -> Result<Option<E>, BadRecord> {
-            self.read(&of_keys(label::$label, name)?)
-        }
-
-        fn $delete<N: traits::$name<V>>(&self, name: &N) -> Result<(), BadRecord> {
-            self.drop_record(&of_keys(label::$label, name)?)
+        fn $delete<K: traits::$of<V>>(&self, of: &K) -> Result<(), BadRecord> {
+            self.drop_record(&$named(of, label::$label)?)
         }
     )*};
 }
@@ -202,64 +182,28 @@ macro_rules! of_each_key {
 impl StorageProvider<V> for Records {
     type Error = BadRecord;
 
-    of_each_group! {
-        write_tree tree delete_tree TreeSync TREE;
-        write_context group_context delete_context GroupContext CONTEXT;
-        write_interim_transcript_hash interim_transcript_hash delete_interim_transcript_hash
-            InterimTranscriptHash TRANSCRIPT;
-        write_confirmation_tag confirmation_tag delete_confirmation_tag ConfirmationTag CONFIRMATION_TAG;
-        write_resumption_psk_store resumption_psk_store delete_all_resumption_psk_secrets
-            ResumptionPskStore RESUMPTION;
-        write_own_leaf_index own_leaf_index delete_own_leaf_index LeafNodeIndex OWN_LEAF_INDEX;
-        write_group_epoch_secrets group_epoch_secrets delete_group_epoch_secrets
-            GroupEpochSecrets EPOCH_SECRETS;
-    }
-
-    of_each_key! {
-        write_signature_key_pair signature_key_pair delete_signature_key_pair
-            SignaturePublicKey SignatureKeyPair SIGNATURE_KEY;
-        write_key_package key_package delete_key_package HashReference KeyPackage KEY_PACKAGE;
-    }
-
-    fn write_encryption_key_pair<K: traits::EncryptionKey<V>, E: traits::HpkeKeyPair<V>>(
-        &self,
-        key: &K,
-        pair: &E,
-    ) -> Result<(), BadRecord> {
-        self.write(of_keys(label::HPKE_KEY_PAIR, key)?, pair)
-    }
-
-    fn encryption_key_pair<E: traits::HpkeKeyPair<V>, K: traits::EncryptionKey<V>>(
-        &self,
-        key: &K,
-    ) -> Result<Option<E>, BadRecord> {
-        self.read(&of_keys(label::HPKE_KEY_PAIR, key)?)
-    }
-
-    fn delete_encryption_key_pair<K: traits::EncryptionKey<V>>(
-        &self,
-        key: &K,
-    ) -> Result<(), BadRecord> {
-        self.drop_record(&of_keys(label::HPKE_KEY_PAIR, key)?)
-    }
-
-    fn write_psk<N: traits::PskId<V>, E: traits::PskBundle<V>>(
-        &self,
-        id: &N,
-        psk: &E,
-    ) -> Result<(), BadRecord> {
-        self.write(of_keys(label::PSK, id)?, psk)
-    }
-
-    fn psk<E: traits::PskBundle<V>, N: traits::PskId<V>>(
-        &self,
-        id: &N,
-    ) -> Result<Option<E>, BadRecord> {
-        self.read(&of_keys(label::PSK, id)?)
-    }
-
-    fn delete_psk<N: traits::PskId<V>>(&self, id: &N) -> Result<(), BadRecord> {
-        self.drop_record(&of_keys(label::PSK, id)?)
+    each_record! {
+        of_group(GroupId, TREE) TreeSync: write_tree<K, E>, tree<K, E>, delete_tree;
+        of_group(GroupId, CONTEXT) GroupContext: write_context<K, E>, group_context<K, E>, delete_context;
+        of_group(GroupId, TRANSCRIPT) InterimTranscriptHash:
+            write_interim_transcript_hash<K, E>, interim_transcript_hash<K, E>, delete_interim_transcript_hash;
+        of_group(GroupId, CONFIRMATION_TAG) ConfirmationTag:
+            write_confirmation_tag<K, E>, confirmation_tag<K, E>, delete_confirmation_tag;
+        of_group(GroupId, RESUMPTION) ResumptionPskStore:
+            write_resumption_psk_store<K, E>, resumption_psk_store<K, E>, delete_all_resumption_psk_secrets;
+        of_group(GroupId, OWN_LEAF_INDEX) LeafNodeIndex:
+            write_own_leaf_index<K, E>, own_leaf_index<K, E>, delete_own_leaf_index;
+        of_group(GroupId, EPOCH_SECRETS) GroupEpochSecrets:
+            write_group_epoch_secrets<K, E>, group_epoch_secrets<K, E>, delete_group_epoch_secrets;
+        of_group(GroupId, GROUP_STATE) GroupState:
+            write_group_state<E, K>, group_state<E, K>, delete_group_state;
+        of_keys(SignaturePublicKey, SIGNATURE_KEY) SignatureKeyPair:
+            write_signature_key_pair<K, E>, signature_key_pair<K, E>, delete_signature_key_pair;
+        of_keys(HashReference, KEY_PACKAGE) KeyPackage:
+            write_key_package<K, E>, key_package<K, E>, delete_key_package;
+        of_keys(EncryptionKey, HPKE_KEY_PAIR) HpkeKeyPair:
+            write_encryption_key_pair<K, E>, encryption_key_pair<E, K>, delete_encryption_key_pair;
+        of_keys(PskId, PSK) PskBundle: write_psk<K, E>, psk<E, K>, delete_psk;
     }
 
     /// Left out while a message is sealed or opened, unless the ratchets are too far ahead of what was written.
@@ -310,25 +254,6 @@ impl StorageProvider<V> for Records {
 
     fn delete_group_config<G: traits::GroupId<V>>(&self, group: &G) -> Result<(), BadRecord> {
         self.drop_record(&of_group(group, label::CONFIG)?)
-    }
-
-    fn write_group_state<E: traits::GroupState<V>, G: traits::GroupId<V>>(
-        &self,
-        group: &G,
-        state: &E,
-    ) -> Result<(), BadRecord> {
-        self.write(of_group(group, label::GROUP_STATE)?, state)
-    }
-
-    fn group_state<E: traits::GroupState<V>, G: traits::GroupId<V>>(
-        &self,
-        group: &G,
-    ) -> Result<Option<E>, BadRecord> {
-        self.read(&of_group(group, label::GROUP_STATE)?)
-    }
-
-    fn delete_group_state<G: traits::GroupId<V>>(&self, group: &G) -> Result<(), BadRecord> {
-        self.drop_record(&of_group(group, label::GROUP_STATE)?)
     }
 
     fn append_own_leaf_node<G: traits::GroupId<V>, E: traits::LeafNode<V>>(
