@@ -3,9 +3,9 @@
 use std::collections::HashSet;
 
 use ids::{ConferenceId, Seq};
-use sqlx::SqliteConnection;
 use tokio::sync::oneshot;
 
+use crate::engine::Connection;
 use crate::writer::{Answer, Outcome};
 use crate::{Entry, Error};
 
@@ -22,7 +22,7 @@ pub(crate) struct Append {
 
 /// Runs what waits, in its order. Who is refused knows it at once; who is not has an answer that waits for the commit.
 pub(crate) async fn run(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     mut waiting: Vec<Append>,
     answers: &mut Vec<Answer>,
 ) -> Result<(), sqlx::Error> {
@@ -46,7 +46,7 @@ fn apart(waiting: Vec<Append>) -> (Vec<Append>, Vec<Append>) {
 }
 
 async fn chunk(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     chunk: Vec<Append>,
     answers: &mut Vec<Answer>,
 ) -> Result<(), sqlx::Error> {
@@ -75,7 +75,7 @@ async fn chunk(
 }
 
 /// Inserts the events whose conferences end where they are expected to, and says whether all did.
-async fn insert(connection: &mut SqliteConnection, chunk: &[Append]) -> Result<bool, sqlx::Error> {
+async fn insert(connection: &mut Connection, chunk: &[Append]) -> Result<bool, sqlx::Error> {
     let rows: Vec<String> = (0..chunk.len())
         .map(|row| row * 3)
         .map(|at| format!("(${},${},${})", at + 1, at + 2, at + 3))
@@ -99,10 +99,7 @@ async fn insert(connection: &mut SqliteConnection, chunk: &[Append]) -> Result<b
 }
 
 /// The group beside the event, if it changed it, and the answer.
-async fn appended(
-    connection: &mut SqliteConnection,
-    append: Append,
-) -> Result<Answer, sqlx::Error> {
+async fn appended(connection: &mut Connection, append: Append) -> Result<Answer, sqlx::Error> {
     let Append { conference, expected, entry, answer } = append;
     let next = expected.next();
     if let Some(group) = entry.group {

@@ -3,6 +3,7 @@ use std::time::SystemTime;
 
 use sqlx::Row as _;
 
+use crate::engine::Row;
 use crate::{Error, Store, millis, time};
 
 /// Somebody registered, or tried to. Never a credential.
@@ -76,7 +77,7 @@ impl Store {
         .bind(i64::from(count))
         .fetch_all(&self.readers)
         .await?;
-        let read = |row: &sqlx::sqlite::SqliteRow| {
+        let read = |row: &Row| {
             let status: i64 = row.try_get("status")?;
             Ok(Attempt {
                 at: time(row.try_get("at_ms")?),

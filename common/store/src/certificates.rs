@@ -4,6 +4,7 @@ use std::time::SystemTime;
 use ids::{Aor, DeviceId};
 use sqlx::Row as _;
 
+use crate::engine::Row;
 use crate::{Error, Store, millis, time};
 
 /// A certificate that was issued.
@@ -59,7 +60,7 @@ impl Store {
         .bind(aor.as_str())
         .fetch_all(&self.readers)
         .await?;
-        let read = |row: &sqlx::sqlite::SqliteRow| {
+        let read = |row: &Row| {
             let device: String = row.try_get("device")?;
             Ok(Certificate {
                 serial: row.try_get("serial")?,

@@ -1,8 +1,11 @@
 //! Charges for messages: written once each, however often a relay tells of them, and handed out until they are in the
 //! operator's file of lines.
+use std::collections::HashMap;
+
 use ids::{Aor, ConferenceId, SeatId};
 use sqlx::Row as _;
 
+use crate::engine::Row;
 use crate::{Error, Store};
 
 /// One message of a charged session, when it has ended.
@@ -116,17 +119,27 @@ impl Store {
     /// # Errors
     /// The database failed, or holds what this program did not write.
     pub async fn charges_without_line(&self, max: u32) -> Result<Vec<ChargeRecord>, Error> {
+        let mut transaction = self.readers.begin().await?;
         let rows = sqlx::query(
             "SELECT m.*, (SELECT aor FROM charged_seats s WHERE s.conference = m.conference AND \
-             s.seat = m.seat) AS sender, COALESCE((SELECT aor FROM charged_seats s WHERE s.conference = \
-             m.conference AND s.seat = 0), (SELECT group_concat(aor, ' ') FROM charged_seats s WHERE \
-             s.conference = m.conference AND s.seat <> m.seat)) AS others FROM charged_messages m \
-             WHERE line = 0 ORDER BY record LIMIT $1",
+             s.seat = m.seat) AS sender FROM charged_messages m WHERE line = 0 ORDER BY record LIMIT $1",
         )
         .bind(i64::from(max))
-        .fetch_all(&self.readers)
+        .fetch_all(&mut *transaction)
         .await?;
-        rows.iter().map(record).collect()
+        let seats = sqlx::query(
+            "SELECT conference, seat, aor FROM charged_seats WHERE conference IN (SELECT conference \
+             FROM charged_messages WHERE line = 0 ORDER BY record LIMIT $1) ORDER BY conference, seat",
+        )
+        .bind(i64::from(max))
+        .fetch_all(&mut *transaction)
+        .await?;
+        let mut seated: HashMap<String, Vec<(i64, String)>> = HashMap::new();
+        for row in &seats {
+            let seat = (row.try_get("seat")?, row.try_get("aor")?);
+            seated.entry(row.try_get("conference")?).or_default().push(seat);
+        }
+        rows.iter().map(|row| record(row, &seated)).collect()
     }
 
     /// The lines of charges up to this number are in the file.
@@ -150,19 +163,22 @@ impl Store {
     }
 }
 
-fn record(row: &sqlx::sqlite::SqliteRow) -> Result<ChargeRecord, Error> {
+fn record(row: &Row, seated: &HashMap<String, Vec<(i64, String)>>) -> Result<ChargeRecord, Error> {
     let conference: String = row.try_get("conference")?;
+    let seated = seated.get(&conference).map_or(&[][..], Vec::as_slice);
+    let seat: i64 = row.try_get("seat")?;
+    let everybody = seated.iter().any(|it| it.0 == 0);
+    let others = seated.iter().filter(|it| if everybody { it.0 == 0 } else { it.0 != seat });
     let conference =
         conference.parse().map_err(|_| Error::Foreign { what: "the name of a session" })?;
     let number = |name: &str| row.try_get::<i64, _>(name).map(unsigned);
-    let others: Option<String> = row.try_get("others")?;
     Ok(ChargeRecord {
         record: row.try_get("record")?,
         from: row.try_get("sender")?,
-        to: others.unwrap_or_default().split_whitespace().map(str::to_owned).collect(),
+        to: others.map(|it| it.1.clone()).collect(),
         charge: NewCharge {
             conference,
-            seat: SeatId(number("seat")?),
+            seat: SeatId(unsigned(seat)),
             message_id: row.try_get("message_id")?,
             receivers: u32::try_from(number("receivers")?).unwrap_or(u32::MAX),
             octets: number("octets")?,

@@ -4,8 +4,9 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use ids::{Aor, ConferenceId, DeviceId};
-use sqlx::{Row as _, SqliteConnection};
+use sqlx::Row as _;
 
+use crate::engine::{Connection, Row};
 use crate::journal::blob;
 use crate::{Error, Store, millis};
 
@@ -168,7 +169,7 @@ impl Store {
         .bind(i64::from(max))
         .fetch_all(&self.readers)
         .await?;
-        let read = |row: &sqlx::sqlite::SqliteRow| {
+        let read = |row: &Row| {
             let optional = |name| row.try_get::<Option<Vec<u8>>, _>(name);
             let welcome = optional("welcome")?.zip(optional("tree")?);
             Ok(CircleRead {
@@ -206,7 +207,7 @@ impl Store {
 }
 
 async fn swap(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     id: &ConferenceId,
     new: &NewCircle,
     now: SystemTime,
@@ -244,7 +245,7 @@ async fn swap(
 }
 
 async fn add(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     id: &ConferenceId,
     change: &CircleChange,
     now: SystemTime,
@@ -279,7 +280,7 @@ async fn add(
 
 /// Forgets what is old, or more than is kept; never the newest.
 async fn prune(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     id: &ConferenceId,
     (age, count): (Duration, u32),
     now: SystemTime,

@@ -4,6 +4,7 @@ use std::time::SystemTime;
 
 use sqlx::Row as _;
 
+use crate::engine::Row;
 use crate::{Error, Store, millis, time};
 
 /// Something that was done, or tried. Never what was said, and never a secret.
@@ -87,7 +88,7 @@ impl Store {
         .bind(i64::from(count))
         .fetch_all(&self.readers)
         .await?;
-        let read = |row: &sqlx::sqlite::SqliteRow| {
+        let read = |row: &Row| {
             Ok(Deed {
                 at: time(row.try_get("at_ms")?),
                 actor: row.try_get("actor")?,

@@ -4,8 +4,8 @@ use std::time::SystemTime;
 
 use ids::{Aor, DeviceId};
 use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
 
+use crate::engine::Row;
 use crate::{Error, Store, millis, time};
 
 /// A device of a person.
@@ -87,7 +87,7 @@ impl Store {
         let rows = sqlx::query("SELECT aor, device FROM revoked_devices ORDER BY aor, device")
             .fetch_all(&self.readers)
             .await?;
-        let read = |row: &SqliteRow| {
+        let read = |row: &Row| {
             let aor: String = row.try_get("aor")?;
             let aor = aor.parse().map_err(|_| Error::Foreign { what: "an address" })?;
             Ok((aor, device(row)?))
@@ -157,7 +157,7 @@ impl Device {
     }
 }
 
-fn device(row: &SqliteRow) -> Result<DeviceId, Error> {
+fn device(row: &Row) -> Result<DeviceId, Error> {
     let device: String = row.try_get("device")?;
     device.parse().map_err(|_| Error::Foreign { what: "a device name" })
 }

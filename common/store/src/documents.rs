@@ -5,6 +5,7 @@ use std::time::SystemTime;
 use ids::Aor;
 use sqlx::Row as _;
 
+use crate::engine::Row;
 use crate::{Error, Store, millis};
 
 /// A person's text of one kind.
@@ -40,7 +41,7 @@ impl Store {
             .bind(kind)
             .fetch_all(&self.readers)
             .await?;
-        let read = |row: &sqlx::sqlite::SqliteRow| {
+        let read = |row: &Row| {
             let owner: String = row.try_get("owner")?;
             let owner = owner.parse().map_err(|_| Error::Foreign { what: "an owner" })?;
             let version = version(row.try_get("version")?)?;

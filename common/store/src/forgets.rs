@@ -1,11 +1,11 @@
 //! What is forgotten in one transaction, in as few statements as may be, as `appends` does it. What forgetting means is
 //! said in `journal`.
 use ids::ConferenceId;
-use sqlx::SqliteConnection;
 use tokio::sync::oneshot;
 
 use crate::Error;
 use crate::appends::CHUNKS;
+use crate::engine::Connection;
 use crate::writer::{Answer, Outcome};
 
 /// A conference that is over and waits to be forgotten.
@@ -18,7 +18,7 @@ pub(crate) struct Forget {
 
 /// Runs what waits.
 pub(crate) async fn run(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     mut waiting: Vec<Forget>,
     answers: &mut Vec<Answer>,
 ) -> Result<(), sqlx::Error> {
@@ -36,7 +36,7 @@ pub(crate) async fn run(
 
 /// Deletes what is of these conferences and before, or at, their end.
 async fn delete(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     chunk: &[Forget],
     (table, before): (&str, &str),
 ) -> Result<(), sqlx::Error> {

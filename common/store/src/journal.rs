@@ -4,8 +4,8 @@
 use bytes::Bytes;
 use ids::{ConferenceId, Seq};
 use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
 
+use crate::engine::Row;
 use crate::{Error, Store};
 
 /// What one append writes, all or nothing.
@@ -114,6 +114,6 @@ impl Store {
     }
 }
 
-pub(crate) fn blob(row: &SqliteRow, column: &str) -> Result<Bytes, sqlx::Error> {
+pub(crate) fn blob(row: &Row, column: &str) -> Result<Bytes, sqlx::Error> {
     row.try_get::<Vec<u8>, _>(column).map(Bytes::from)
 }

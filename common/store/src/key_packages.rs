@@ -5,8 +5,8 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use ids::{Aor, DeviceId};
-use sqlx::sqlite::SqliteConnection;
 
+use crate::engine::Connection;
 use crate::journal::blob;
 use crate::{Error, Store, millis};
 
@@ -204,11 +204,7 @@ impl Store {
 
 /// Forgets what has not been handed out, and the last resort. What was handed out once stays known, so that it is not
 /// taken again.
-async fn forget(
-    connection: &mut SqliteConnection,
-    aor: &Aor,
-    device: &DeviceId,
-) -> Result<(), Error> {
+async fn forget(connection: &mut Connection, aor: &Aor, device: &DeviceId) -> Result<(), Error> {
     sqlx::query("DELETE FROM key_packages WHERE aor = $1 AND device = $2 AND claimed_ms IS NULL")
         .bind(aor.as_str())
         .bind(device.as_str())
@@ -218,7 +214,7 @@ async fn forget(
 }
 
 async fn insert(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     (aor, device): (&Aor, &DeviceId),
     package: NewKeyPackage,
     last_resort: bool,
@@ -240,7 +236,7 @@ async fn insert(
 }
 
 async fn count(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     aor: &Aor,
     device: &DeviceId,
     now: SystemTime,
@@ -258,7 +254,7 @@ async fn count(
 }
 
 async fn claim(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     aor: &Aor,
     device: DeviceId,
     (now, until): (SystemTime, SystemTime),

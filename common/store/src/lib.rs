@@ -1,10 +1,15 @@
 //! What the MRFC keeps on disk: the journal of each conference, the circles and their log, the KeyPackage directory,
 //! counters, issued certificates, where people can be reached and who tried to register, what people keep here, what waits for them, and who did what
-//! over HTTPS, in one SQLite file that an operator can read.
+//! over HTTPS, in tables that an operator can read: of one SQLite file, or of a PostgreSQL database ([`Location`]).
 //!
 //! All changes pass through **one writer task**, which puts whatever is waiting into one transaction and answers
-//! each caller only after the commit (WAL, `synchronous=FULL`): an answer means that it is on disk, and a hundred
-//! callers share one flush. Reads take a connection of their own from a pool and never wait for the writer.
+//! each caller only after the commit, which is on disk: a hundred callers share one flush. Reads take a connection of
+//! their own from a pool, see one state of the database in each transaction, and never wait for the writer.
+//!
+//! **A new table** is one file in `migrations/`, written once for both databases in SQLite's words (`TEXT`, `BIGINT`,
+//! `BLOB`, `INTEGER` for a flag, `INTEGER PRIMARY KEY AUTOINCREMENT` for a number that is never used twice; comments behind
+//! `--`). `engine::postgres` says them in PostgreSQL's. What a statement may say is in `engine`, and the tests of this crate
+//! run on both.
 //!
 //! This crate knows no protocol and no cryptography: events, groups and KeyPackages are octets to it. It reads no
 //! clock; `now` is an argument.
@@ -35,6 +40,7 @@ mod counters;
 mod deeds;
 mod devices;
 mod documents;
+mod engine;
 mod error;
 mod forgets;
 mod journal;
@@ -43,11 +49,7 @@ mod mailbox;
 mod registrations;
 mod writer;
 
-use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions as _, SqlitePool};
 
 pub use attempts::Attempt;
 pub use certificates::Certificate;
@@ -56,6 +58,8 @@ pub use circles::{CircleChange, CircleRead, CircleRow, NewCircle};
 pub use deeds::Deed;
 pub use devices::{Device, LastResort};
 pub use documents::Document;
+use engine::Pool;
+pub use engine::{BadLocation, Engine, Location};
 pub use error::Error;
 pub use journal::{Entry, History};
 pub use key_packages::{Claimed, NewKeyPackage};
@@ -63,42 +67,27 @@ pub use mailbox::{Letter, MailboxBounds, NewLetter, Posted, Settled};
 pub use registrations::Registration;
 use writer::Writer;
 
-/// Connections for reads. SQLite reads in parallel with the writer; four keep a small machine busy.
-const READERS_MAX: u32 = 4;
-/// How long SQLite waits for a lock that another process (a backup, an operator's shell) holds.
-const BUSY_WAIT: Duration = Duration::from_secs(10);
-
 /// A handle to the database. Clones share the writer and the pool.
 #[derive(Clone, Debug)]
 pub struct Store {
     writer: Writer,
-    readers: SqlitePool,
+    readers: Pool,
 }
 
 impl Store {
-    /// Opens the file, makes it if there is none, and brings its tables up to date.
+    /// Opens the database and brings its tables up to date. A file is made if there is none; a database of a server is not.
     ///
     /// # Errors
-    /// The file cannot be opened, is no database, or is of a later version than this program.
-    pub async fn open(path: &Path) -> Result<Self, Error> {
-        let options = SqliteConnectOptions::new()
-            .filename(path)
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
-            .foreign_keys(true)
-            .busy_timeout(BUSY_WAIT)
-            .disable_statement_logging();
-        let mut connection = options.connect().await?;
-        sqlx::migrate!("./migrations").run(&mut connection).await?;
-        let readers = SqlitePoolOptions::new()
-            .max_connections(READERS_MAX)
-            .connect_with(options.read_only(true).create_if_missing(false))
-            .await?;
-        Ok(Self { writer: Writer::spawn(connection), readers })
+    /// It cannot be opened, is no database, or is of a later version than this program.
+    pub async fn open(location: impl Into<Location>) -> Result<Self, Error> {
+        let location = location.into();
+        let mut connection = location.writer().await?;
+        location.engine().migrations().run(&mut connection).await?;
+        let readers = location.readers().await?;
+        Ok(Self { writer: Writer::spawn(location, connection), readers })
     }
 
-    /// Waits until everything handed in before is on disk, and closes the file. Later calls fail.
+    /// Waits until everything handed in before is on disk, and closes the database. Later calls fail.
     pub async fn close(&self) {
         self.writer.close().await;
         self.readers.close().await;
@@ -114,4 +103,9 @@ fn millis(time: SystemTime) -> i64 {
 /// The time of a stored number of milliseconds.
 fn time(millis: i64) -> SystemTime {
     UNIX_EPOCH + Duration::from_millis(u64::try_from(millis).unwrap_or(0))
+}
+
+/// A stored flag: 0 or 1, for not every database has another kind.
+fn flag(row: &engine::Row, column: &str) -> Result<bool, sqlx::Error> {
+    sqlx::Row::try_get::<i64, _>(row, column).map(|value| value != 0)
 }

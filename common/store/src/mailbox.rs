@@ -4,10 +4,10 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use ids::Aor;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row as _, SqliteConnection};
+use sqlx::Row as _;
 
-use crate::{Error, Store, millis, time};
+use crate::engine::{Connection, Row};
+use crate::{Error, Store, flag, millis, time};
 
 /// A message to be kept for somebody.
 #[derive(Clone, Debug)]
@@ -124,8 +124,8 @@ impl Store {
     ) -> Result<Option<Letter>, Error> {
         let row = sqlx::query(
             "SELECT * FROM mailbox WHERE owner = $1 AND head IS NOT NULL AND expires_ms > $2 AND \
-             number > MAX($3, COALESCE((SELECT number FROM mailbox_cursors WHERE owner = $1 AND \
-             device = $4), 0)) ORDER BY number LIMIT 1",
+             number > $3 AND number > COALESCE((SELECT c.number FROM mailbox_cursors c \
+             WHERE c.owner = $1 AND c.device = $4), 0) ORDER BY number LIMIT 1",
         )
         .bind(owner.as_str())
         .bind(millis(now))
@@ -154,7 +154,8 @@ impl Store {
                 Box::pin(async move {
                     sqlx::query(
                         "INSERT INTO mailbox_cursors (owner, device, number) VALUES ($1, $2, $3) \
-                         ON CONFLICT (owner, device) DO UPDATE SET number = MAX(number, $3)",
+                         ON CONFLICT (owner, device) DO UPDATE SET number = excluded.number \
+                         WHERE mailbox_cursors.number < excluded.number",
                     )
                     .bind(owner.as_str())
                     .bind(&device)
@@ -267,7 +268,7 @@ impl Store {
 
 /// Whether it is new and there is room for it.
 async fn room(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     letter: &NewLetter,
     bounds: MailboxBounds,
 ) -> Result<Posted, Error> {
@@ -282,8 +283,8 @@ async fn room(
         return Ok(Posted::Known);
     }
     let row = sqlx::query(
-        "SELECT COUNT(*) AS letters, COALESCE(SUM(octets), 0) AS octets, \
-         COALESCE(SUM(CASE WHEN sender = $2 THEN 1 ELSE 0 END), 0) AS of_sender FROM mailbox \
+        "SELECT COUNT(*) AS letters, CAST(COALESCE(SUM(octets), 0) AS BIGINT) AS octets, \
+         COUNT(CASE WHEN sender = $2 THEN 1 END) AS of_sender FROM mailbox \
          WHERE owner = $1 AND head IS NOT NULL AND delivered_ms IS NULL",
     )
     .bind(letter.owner.as_str())
@@ -305,7 +306,7 @@ async fn room(
 }
 
 /// Whether it is new.
-async fn insert(connection: &mut SqliteConnection, letter: &NewLetter) -> Result<bool, Error> {
+async fn insert(connection: &mut Connection, letter: &NewLetter) -> Result<bool, Error> {
     let done = sqlx::query(
         "INSERT INTO mailbox (owner, sender, message_id, accepted_ms, expires_ms, forget_ms, octets, \
          locked, head, body) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \
@@ -318,7 +319,7 @@ async fn insert(connection: &mut SqliteConnection, letter: &NewLetter) -> Result
     .bind(millis(letter.expires))
     .bind(millis(letter.forget))
     .bind(i64::try_from(letter.octets).unwrap_or(i64::MAX))
-    .bind(letter.locked)
+    .bind(i64::from(letter.locked))
     .bind(letter.head.as_ref())
     .bind(letter.body.as_ref())
     .execute(&mut *connection)
@@ -328,13 +329,14 @@ async fn insert(connection: &mut SqliteConnection, letter: &NewLetter) -> Result
 
 /// A device has it. It stays for the others, for a while.
 async fn take(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     number: i64,
     now: SystemTime,
     until: SystemTime,
 ) -> Result<(), Error> {
     sqlx::query(
-        "UPDATE mailbox SET delivered_ms = $2, expires_ms = MIN(expires_ms, $3) \
+        "UPDATE mailbox SET delivered_ms = $2, expires_ms = \
+         CASE WHEN expires_ms < $3 THEN expires_ms ELSE $3 END \
          WHERE number = $1 AND delivered_ms IS NULL",
     )
     .bind(number)
@@ -347,7 +349,7 @@ async fn take(
 
 /// A device never takes it: its sender hears that once, unless another one has it.
 async fn refuse(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     number: i64,
     notice: Option<&NewLetter>,
 ) -> Result<(), Error> {
@@ -365,7 +367,7 @@ async fn refuse(
 
 /// Of what was delivered only as many stay as may wait, and of the rest only so many names.
 async fn trim(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     owner: &Aor,
     bounds: MailboxBounds,
 ) -> Result<(), Error> {
@@ -389,12 +391,12 @@ async fn trim(
     Ok(())
 }
 
-fn address(row: &SqliteRow, column: &str) -> Result<Aor, Error> {
+fn address(row: &Row, column: &str) -> Result<Aor, Error> {
     let text: String = row.try_get(column)?;
     text.parse().map_err(|_| Error::Foreign { what: "an address of record" })
 }
 
-fn read(row: &SqliteRow) -> Result<Letter, Error> {
+fn read(row: &Row) -> Result<Letter, Error> {
     let (head, body): (Vec<u8>, Vec<u8>) = (row.try_get("head")?, row.try_get("body")?);
     let delivered: Option<i64> = row.try_get("delivered_ms")?;
     let letter = NewLetter {
@@ -405,10 +407,10 @@ fn read(row: &SqliteRow) -> Result<Letter, Error> {
         expires: time(row.try_get("expires_ms")?),
         forget: time(row.try_get("forget_ms")?),
         octets: row.try_get::<i64, _>("octets")?.unsigned_abs(),
-        locked: row.try_get("locked")?,
+        locked: flag(row, "locked")?,
         head: head.into(),
         body: body.into(),
     };
-    let (number, told) = (row.try_get("number")?, row.try_get("told")?);
+    let (number, told) = (row.try_get("number")?, flag(row, "told")?);
     Ok(Letter { number, letter, delivered: delivered.is_some(), told })
 }

@@ -3,9 +3,10 @@
 use std::time::SystemTime;
 
 use ids::{Aor, DeviceId};
-use sqlx::{Row as _, SqliteConnection};
+use sqlx::Row as _;
 
-use crate::{Error, Store, millis, time};
+use crate::engine::{Connection, Row};
+use crate::{Error, Store, flag, millis, time};
 
 /// One binding of a person.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,7 +75,7 @@ impl Store {
 }
 
 async fn replace(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     aor: &Aor,
     registrations: &[Registration],
 ) -> Result<(), Error> {
@@ -94,7 +95,7 @@ async fn replace(
         .bind(registration.device.as_ref().map(DeviceId::as_str))
         .bind(registration.reg_id.map(i64::from))
         .bind(&registration.path)
-        .bind(registration.via_core)
+        .bind(i64::from(registration.via_core))
         .bind(&registration.call_id)
         .bind(i64::from(registration.cseq))
         .bind(millis(registration.expires))
@@ -104,7 +105,7 @@ async fn replace(
     Ok(())
 }
 
-fn read(row: &sqlx::sqlite::SqliteRow) -> Result<(Aor, Registration), Error> {
+fn read(row: &Row) -> Result<(Aor, Registration), Error> {
     let foreign = |what| Error::Foreign { what };
     let (aor, device): (String, Option<String>) = (row.try_get("aor")?, row.try_get("device")?);
     let (reg_id, cseq): (Option<i64>, i64) = (row.try_get("reg_id")?, row.try_get("cseq")?);
@@ -116,7 +117,7 @@ fn read(row: &sqlx::sqlite::SqliteRow) -> Result<(Aor, Registration), Error> {
         device: device.transpose()?,
         reg_id: reg_id.map(number).transpose()?,
         path: row.try_get("path")?,
-        via_core: row.try_get("via_core")?,
+        via_core: flag(row, "via_core")?,
         call_id: row.try_get("call_id")?,
         cseq: number(cseq)?,
         expires: time(row.try_get("expires_ms")?),

@@ -5,11 +5,12 @@
 use std::pin::Pin;
 
 use ids::{ConferenceId, Seq};
-use sqlx::{Connection as _, SqliteConnection};
+use sqlx::Connection as _;
 use tokio::sync::{mpsc, oneshot};
 use tracing::warn;
 
 use crate::appends::{self, Append};
+use crate::engine::{Connection, Location};
 use crate::forgets::{self, Forget};
 use crate::{Entry, Error};
 
@@ -24,7 +25,7 @@ pub(crate) type Work<'c, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Se
 pub(crate) type Answer = Box<dyn FnOnce(Outcome) + Send>;
 /// `None`: it is refused, and its caller knows already.
 type Ran<'c> = Pin<Box<dyn Future<Output = Option<Answer>> + Send + 'c>>;
-type Run = Box<dyn for<'c> FnOnce(&'c mut SqliteConnection) -> Ran<'c> + Send>;
+type Run = Box<dyn for<'c> FnOnce(&'c mut Connection) -> Ran<'c> + Send>;
 
 #[derive(Clone, Copy)]
 pub(crate) enum Outcome {
@@ -43,9 +44,10 @@ enum Message {
 pub(crate) struct Writer(mpsc::Sender<Message>);
 
 impl Writer {
-    pub(crate) fn spawn(connection: SqliteConnection) -> Self {
+    pub(crate) fn spawn(location: Location, connection: Connection) -> Self {
         let (jobs, waiting) = mpsc::channel(WAITING_MAX);
-        drop(tokio::spawn(run(connection, waiting)));
+        let database = Database { location, connection: Some(connection) };
+        drop(tokio::spawn(run(database, waiting)));
         Self(jobs)
     }
 
@@ -53,7 +55,7 @@ impl Writer {
     pub(crate) async fn write<T, F>(&self, work: F) -> Result<T, Error>
     where
         T: Send + 'static,
-        F: for<'c> FnOnce(&'c mut SqliteConnection) -> Work<'c, T> + Send + 'static,
+        F: for<'c> FnOnce(&'c mut Connection) -> Work<'c, T> + Send + 'static,
     {
         let (answer, answered) = oneshot::channel();
         let run: Run = Box::new(move |connection| {
@@ -75,7 +77,7 @@ impl Writer {
             })
         });
         self.0.send(Message::Job(run)).await.map_err(|_| Error::Closed)?;
-        answered.await.map_err(|_| Error::Closed)?
+        answered.await.unwrap_or(Err(Error::NotCommitted))
     }
 
     /// Appends inside the next transaction; answers when that is on disk.
@@ -88,7 +90,7 @@ impl Writer {
         let (answer, answered) = oneshot::channel();
         let append = Append { conference, expected, entry, answer };
         self.0.send(Message::Append(append)).await.map_err(|_| Error::Closed)?;
-        answered.await.map_err(|_| Error::Closed)?
+        answered.await.unwrap_or(Err(Error::NotCommitted))
     }
 
     /// Forgets a conference inside the next transaction; answers when that is on disk.
@@ -96,7 +98,7 @@ impl Writer {
         let (answer, answered) = oneshot::channel();
         let forget = Forget { conference, over, answer };
         self.0.send(Message::Forget(forget)).await.map_err(|_| Error::Closed)?;
-        answered.await.map_err(|_| Error::Closed)?
+        answered.await.unwrap_or(Err(Error::NotCommitted))
     }
 
     pub(crate) async fn close(&self) {
@@ -107,7 +109,7 @@ impl Writer {
     }
 }
 
-async fn run(mut connection: SqliteConnection, mut waiting: mpsc::Receiver<Message>) {
+async fn run(mut database: Database, mut waiting: mpsc::Receiver<Message>) {
     let mut batch = Vec::with_capacity(BATCH_MAX);
     let mut close = None;
     while close.is_none() && waiting.recv_many(&mut batch, BATCH_MAX).await > 0 {
@@ -120,14 +122,12 @@ async fn run(mut connection: SqliteConnection, mut waiting: mpsc::Receiver<Messa
                 Message::Close(closed) => close = Some(closed),
             }
         }
-        if let Err(error) = transaction(&mut connection, jobs).await {
+        if let Err(error) = database.transaction(jobs).await {
             warn!(%error, "the database refused a transaction");
         }
     }
     waiting.close();
-    if let Err(error) = connection.close().await {
-        warn!(%error, "the database could not be closed");
-    }
+    database.close().await;
     if let Some(closed) = close {
         closed.send(()).ok();
     }
@@ -141,23 +141,49 @@ struct Jobs {
     others: Vec<Run>,
 }
 
-async fn transaction(connection: &mut SqliteConnection, jobs: Jobs) -> Result<(), sqlx::Error> {
-    let mut answers = Vec::with_capacity(jobs.appends.len() + jobs.others.len());
-    let committed = commit(connection, jobs, &mut answers).await;
-    let outcome = if committed.is_ok() { Outcome::Committed } else { Outcome::Lost };
-    for answer in answers {
-        answer(outcome);
+/// Where the writer writes.
+struct Database {
+    location: Location,
+    /// `None`: a transaction failed on the last one.
+    connection: Option<Connection>,
+}
+
+impl Database {
+    /// Runs the jobs. One that is not answered here is dropped, and its caller hears that nothing was committed.
+    async fn transaction(&mut self, jobs: Jobs) -> Result<(), sqlx::Error> {
+        let mut connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => self.location.writer().await?,
+        };
+        let engine = self.location.engine();
+        let mut answers = Vec::with_capacity(jobs.appends.len() + jobs.others.len());
+        let committed = commit(&mut connection, engine.begin(), jobs, &mut answers).await;
+        let outcome = if committed.is_ok() { Outcome::Committed } else { Outcome::Lost };
+        for answer in answers {
+            answer(outcome);
+        }
+        if committed.is_ok() || !engine.reconnects() {
+            self.connection = Some(connection);
+        }
+        committed
     }
-    committed
+
+    async fn close(self) {
+        let Some(connection) = self.connection else { return };
+        if let Err(error) = connection.close().await {
+            warn!(%error, "the database could not be closed");
+        }
+    }
 }
 
 async fn commit(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
+    begin: &'static str,
     jobs: Jobs,
     answers: &mut Vec<Answer>,
 ) -> Result<(), sqlx::Error> {
     // Dropping the transaction rolls back, also when a disk error has ended it already.
-    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+    let mut transaction = connection.begin_with(begin).await?;
     appends::run(&mut transaction, jobs.appends, answers).await?;
     forgets::run(&mut transaction, jobs.forgets, answers).await?;
     for run in jobs.others {
