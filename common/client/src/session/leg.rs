@@ -1,6 +1,7 @@
 //! One side of a one-to-one session (RFC 4975), without sockets: decoded MSRP comes in, frames and events come out. It
 //! says what it takes and sends only what its peer takes, reports what has arrived whole, and knows what has become of
 //! what it sent. Who connects to whom is in [`ends`]; SIP and TLS are somebody else's.
+mod binding;
 mod delivery;
 pub mod ends;
 
@@ -12,7 +13,7 @@ use ids::Aor;
 use msrp::cpim;
 use msrp::{
     Address, Body, ByteRange, Chunk, Frame, Head, Item, MessageId, Method, Outcome, Path, Quota,
-    Reassembly, Reply, Report, SendRequest, Status, SuccessReport, TransactionId, Uri, Whole,
+    Reassembly, Report, Status, SuccessReport, TransactionId, Uri, Whole,
 };
 use rand::CryptoRng;
 use sip::sdp::MsrpMedia;
@@ -23,6 +24,7 @@ use super::seen::Seen;
 use super::{Now, Ticket};
 use crate::event::Error;
 use crate::profile::Limits;
+pub(super) use binding::Binding;
 pub(super) use delivery::Deliveries;
 
 /// Who speaks first on the connection (RFC 4975, 5.4).
@@ -133,11 +135,7 @@ pub struct Leg {
     deliveries: Deliveries,
     seen: Seen,
     alive: Alive,
-    /// The transaction of our first request, until it is answered.
-    binding: Option<TransactionId>,
-    bound: bool,
-    /// The request of which we take no more.
-    refused: Option<TransactionId>,
+    binding: Binding,
     replies: VecDeque<Frame>,
     outputs: VecDeque<Output>,
 }
@@ -152,12 +150,7 @@ impl Leg {
             messages_max: limits.incoming_max,
             ..Quota::default()
         };
-        let mut replies = VecDeque::new();
-        let binding = (setup.first == First::Us).then(|| {
-            let bind = SendRequest::bodiless(MessageId::random(rng)).encode(rng);
-            replies.push_back(bind.to(&address));
-            bind.transaction()
-        });
+        let (binding, bind) = Binding::new(&setup, &address, rng);
         Self {
             incoming: Reassembly::new(quota),
             outgoing: Outgoing::new(address.clone(), &limits),
@@ -165,9 +158,7 @@ impl Leg {
             seen: Seen::default(),
             alive: Alive::new(address, limits),
             binding,
-            bound: false,
-            refused: None,
-            replies,
+            replies: VecDeque::from_iter(bind),
             outputs: VecDeque::new(),
             setup,
         }
@@ -188,8 +179,7 @@ impl Leg {
         if let Some(reply) = self.replies.pop_front() {
             return Some(reply);
         }
-        // Nothing is sent before the session is bound: the peer would not know what it is for.
-        if !self.bound {
+        if !self.binding.is_bound() {
             return None;
         }
         let mut settled = Vec::new();
@@ -243,9 +233,8 @@ impl Leg {
     pub fn receive(&mut self, now: Now, rng: &mut impl CryptoRng, item: &Item) {
         self.alive.heard(now.instant);
         match item {
-            Item::Response(head) if self.binding == Some(head.transaction()) => {
-                self.binding = None;
-                self.bind(head.status().filter(|status| !status.is_success()), head);
+            Item::Response(head) if self.binding.awaits(head) => {
+                self.outputs.extend(self.binding.answered(head).map(Output::Bound));
             }
             Item::Response(head) => {
                 let mut settled = Vec::new();
@@ -256,39 +245,19 @@ impl Leg {
         }
     }
 
-    fn bind(&mut self, refused: Option<Status>, head: &Head) {
-        if std::mem::replace(&mut self.bound, refused.is_none()) {
-            return;
-        }
-        let refused = refused.map(|status| Error::Refused {
-            what: "the session",
-            status: status.code(),
-            reason: head.comment().unwrap_or_default().to_owned(),
-        });
-        self.outputs.push_back(Output::Bound(refused.map_or(Ok(()), Err)));
-    }
-
     fn requested(&mut self, now: Now, rng: &mut impl CryptoRng, chunk: &Chunk) {
-        let transaction = chunk.head.transaction();
-        if self.refused == Some(transaction) {
+        if self.binding.has_refused(chunk) {
             return;
         }
         let before = self.replies.len();
         let status = if self.setup.is_for_us(&chunk.head) {
-            if !self.bound && self.setup.first == First::Peer {
-                self.bind(None, &chunk.head);
-            }
+            self.outputs.extend(self.binding.requested().map(Output::Bound));
             self.take(now, rng, chunk)
         } else {
             // RFC 4975, 7.3: also when it comes from somebody else than it should.
             Some(Status::NO_SUCH_SESSION)
         };
-        let Some(status) = status else { return };
-        // A long chunk comes in pieces and is answered once: at its end, or where it is refused.
-        let refused = !status.is_success();
-        self.refused = (refused && chunk.end.is_none()).then_some(transaction);
-        let reply = Reply::new(&chunk.head, status).filter(|_| chunk.end.is_some() || refused);
-        if let Some(reply) = reply.and_then(|reply| reply.encode()) {
+        if let Some(reply) = status.and_then(|status| self.binding.reply(chunk, status)) {
             // The answer goes before the report on the same message.
             self.replies.insert(before, reply);
         }
@@ -411,10 +380,7 @@ impl Leg {
         let mut settled = Vec::new();
         self.outgoing.end(reason, &mut settled);
         self.settle(settled);
-        if !std::mem::replace(&mut self.bound, true) {
-            let over = Error::Ended(reason.to_owned());
-            self.outputs.push_back(Output::Bound(Err(over)));
-        }
+        self.outputs.extend(self.binding.end(reason).map(Output::Bound));
         let event = LegEvent::Ended { reason: reason.to_owned() };
         self.outputs.push_back(Output::Event(event));
     }
@@ -426,4 +392,4 @@ impl Leg {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -14,9 +14,7 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use bytes::Bytes;
-use msrp::{
-    Address, Chunk, Frame, Head, Item, MessageId, Method, Reply, SendRequest, Status, TransactionId,
-};
+use msrp::{Address, Chunk, Frame, Item, MessageId, Method, Status};
 use rand::CryptoRng;
 
 pub use hashing::Hashes;
@@ -26,7 +24,7 @@ use sending::Sending;
 
 use super::Now;
 use super::alive::{Alive, Pulse};
-use super::leg::{First, Setup};
+use super::leg::{Binding, Setup};
 use crate::event::Error;
 
 /// Where the octets of a file come from.
@@ -151,12 +149,8 @@ pub struct Transfer {
     setup: Setup,
     side: Side,
     alive: Alive,
-    /// The transaction of our first request, until it is answered.
-    binding: Option<TransactionId>,
-    bound: bool,
+    binding: Binding,
     told: bool,
-    /// The request of which we take no more.
-    refused: Option<TransactionId>,
     out: Out,
     outputs: VecDeque<Output>,
 }
@@ -187,22 +181,15 @@ impl Transfer {
 
     fn new(setup: Setup, side: Side, rng: &mut impl CryptoRng) -> Self {
         let address = Address::new(&setup.to, &setup.own);
-        let mut out = Out::default();
-        let binding = (setup.first == First::Us).then(|| {
-            let bind = SendRequest::bodiless(MessageId::random(rng)).encode(rng);
-            out.replies.push_back(bind.to(&address));
-            bind.transaction()
-        });
+        let (binding, bind) = Binding::new(&setup, &address, rng);
         let alive = Alive::new(address, setup.limits);
         Self {
             setup,
             side,
             alive,
             binding,
-            bound: false,
             told: false,
-            refused: None,
-            out,
+            out: Out { replies: VecDeque::from_iter(bind), over: None },
             outputs: VecDeque::new(),
         }
     }
@@ -232,8 +219,7 @@ impl Transfer {
             return Some(reply);
         }
         match &mut self.side {
-            // Nothing is sent before the session is bound: the peer would not know what it is for.
-            Side::Sending(sending) if self.bound && !self.told => {
+            Side::Sending(sending) if self.binding.is_bound() && !self.told => {
                 sending.poll(now.instant, rng, &mut self.out);
                 self.conclude();
                 self.out.replies.pop_front()
@@ -255,9 +241,8 @@ impl Transfer {
     pub fn receive(&mut self, now: Now, rng: &mut impl CryptoRng, item: &Item) {
         self.alive.heard(now.instant);
         match item {
-            Item::Response(head) if self.binding == Some(head.transaction()) => {
-                self.binding = None;
-                self.bind(head.status().filter(|status| !status.is_success()), head);
+            Item::Response(head) if self.binding.awaits(head) => {
+                self.outputs.extend(self.binding.answered(head).map(Output::Bound));
             }
             Item::Response(head) => {
                 if let Side::Sending(sending) = &mut self.side {
@@ -269,38 +254,18 @@ impl Transfer {
         self.conclude();
     }
 
-    fn bind(&mut self, refused: Option<Status>, head: &Head) {
-        if std::mem::replace(&mut self.bound, refused.is_none()) {
-            return;
-        }
-        let refused = refused.map(|status| Error::Refused {
-            what: "the session",
-            status: status.code(),
-            reason: head.comment().unwrap_or_default().to_owned(),
-        });
-        self.outputs.push_back(Output::Bound(refused.map_or(Ok(()), Err)));
-    }
-
     fn requested(&mut self, now: Now, rng: &mut impl CryptoRng, chunk: &Chunk) {
-        let transaction = chunk.head.transaction();
-        if self.refused == Some(transaction) {
+        if self.binding.has_refused(chunk) {
             return;
         }
         let before = self.out.replies.len();
         let status = if self.setup.is_for_us(&chunk.head) {
-            if !self.bound && self.setup.first == First::Peer {
-                self.bind(None, &chunk.head);
-            }
+            self.outputs.extend(self.binding.requested().map(Output::Bound));
             self.take(now, rng, chunk)
         } else {
             Some(Status::NO_SUCH_SESSION)
         };
-        let Some(status) = status else { return };
-        // A long chunk comes in pieces and is answered once: at its end, or where it is refused.
-        let refused = !status.is_success();
-        self.refused = (refused && chunk.end.is_none()).then_some(transaction);
-        let reply = Reply::new(&chunk.head, status).filter(|_| chunk.end.is_some() || refused);
-        if let Some(reply) = reply.and_then(|reply| reply.encode()) {
+        if let Some(reply) = status.and_then(|status| self.binding.reply(chunk, status)) {
             // The answer goes before the report on the same message.
             self.out.replies.insert(before, reply);
         }
@@ -353,10 +318,7 @@ impl Transfer {
 
     /// The session is over. A file that is whole by then is whole.
     pub fn end(&mut self, reason: &str) {
-        if !std::mem::replace(&mut self.bound, true) {
-            let over = Error::Ended(reason.to_owned());
-            self.outputs.push_back(Output::Bound(Err(over)));
-        }
+        self.outputs.extend(self.binding.end(reason).map(Output::Bound));
         match &self.side {
             // Who has all of it hangs up, and may not know reports.
             Side::Sending(sending) if sending.is_sent() => {

@@ -1,6 +1,6 @@
 //! Two sides of a session, without a network between them.
 use bytes::BytesMut;
-use msrp::{Decoder, FailureReport};
+use msrp::{Decoder, FailureReport, Reply, SendRequest};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use sip::sdp::Setup as Side;
@@ -15,7 +15,8 @@ struct Two {
     callee: Leg,
 }
 
-fn media(session: &str, side: Side) -> MsrpMedia {
+/// What a side says of its end.
+pub(in crate::session) fn media(session: &str, side: Side) -> MsrpMedia {
     let fingerprint = format!("SHA-256 {}", ["AB"; 32].join(":"));
     let place = Place {
         address: "127.0.0.1",
@@ -27,7 +28,13 @@ fn media(session: &str, side: Side) -> MsrpMedia {
     place.media(side, true).unwrap()
 }
 
-fn setup(names: [&str; 2], ours: MsrpMedia, theirs: MsrpMedia, first: First) -> Setup {
+/// What a session is made of, between these two.
+pub(in crate::session) fn setup(
+    names: [&str; 2],
+    ours: MsrpMedia,
+    theirs: MsrpMedia,
+    first: First,
+) -> Setup {
     let [me, peer] = names.map(|name| format!("sip:{name}@x").parse().unwrap());
     let limits = Limits { chunk_octets: 2048, ..Limits::default() };
     let (own, to) = (path(&ours).unwrap(), path(&theirs).unwrap());

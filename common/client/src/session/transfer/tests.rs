@@ -5,14 +5,14 @@ mod hostile;
 use std::sync::{Arc, Mutex};
 
 use bytes::BytesMut;
-use msrp::{ByteRange, Decoder, Report};
+use msrp::{ByteRange, Decoder, Report, TransactionId};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use sip::sdp::{MsrpMedia, Setup as Way};
 
 use super::*;
-use crate::profile::Limits;
-use crate::session::leg::ends::{Place, path};
+use crate::session::leg::First;
+use crate::session::leg::tests::{media, setup};
 
 /// A file in memory, which can fail.
 #[derive(Clone, Default)]
@@ -75,32 +75,13 @@ fn whole(content: &[u8]) -> Part {
     }
 }
 
-fn media(session: &str, side: Way) -> MsrpMedia {
-    let fingerprint = format!("SHA-256 {}", ["AB"; 32].join(":"));
-    let place = Place {
-        address: "127.0.0.1",
-        port: Some(7394),
-        session,
-        fingerprint: &fingerprint,
-        message_octets_max: 1 << 20,
-    };
-    place.media(side, true).unwrap()
-}
-
 /// The ends of sender and receiver; the receiver has called.
 fn ends(change: impl Fn(&mut MsrpMedia)) -> (Setup, Setup) {
     let (alice, mut bob) = (media("alice1", Way::Active), media("bob1", Way::Passive));
     change(&mut bob);
-    let end = |names: [&str; 2], ours: &MsrpMedia, theirs: &MsrpMedia, first| {
-        let [me, peer] = names.map(|name| format!("sip:{name}@x").parse().unwrap());
-        let limits = Limits { chunk_octets: 2048, ..Limits::default() };
-        let (own, to) = (path(ours).unwrap(), path(theirs).unwrap());
-        let (ours, theirs) = (ours.clone(), theirs.clone());
-        Setup { me, peer, own, to, ours, theirs, first, by_session_id: false, limits }
-    };
     (
-        end(["alice", "bob"], &alice, &bob, First::Us),
-        end(["bob", "alice"], &bob, &alice, First::Peer),
+        setup(["alice", "bob"], alice.clone(), bob.clone(), First::Us),
+        setup(["bob", "alice"], bob, alice, First::Peer),
     )
 }
 

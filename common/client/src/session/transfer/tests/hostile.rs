@@ -1,5 +1,5 @@
 //! A sender that does not keep to the rules: what it says of a file and what it sends are two things.
-use msrp::{Flag, SuccessReport};
+use msrp::{Flag, SendRequest, SuccessReport};
 
 use super::*;
 
