@@ -16,7 +16,7 @@ use crate::phone::{Call, Hangup, Watch};
 use crate::sealed_file::SealedFile;
 use crate::session::{Numbers, Session, Standing};
 use seat::Seat;
-pub(crate) use seat::{Command, sleep_until, write};
+pub(crate) use seat::{Command, now, sleep_until, write};
 
 /// Events that wait for the person.
 const EVENTS_MAX: usize = 1024;

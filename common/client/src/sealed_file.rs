@@ -128,8 +128,7 @@ fn seal(path: &Path, media_type: &str, into: &Path) -> io::Result<SealedFile> {
 fn open(description: &FileDescription, fetched: &Path, into: &Folder) -> io::Result<PathBuf> {
     let mut sealed = std::fs::File::open(fetched)?;
     let hash = &description.file.ciphertext_sha256;
-    let key: String = hash.iter().map(|octet| format!("{octet:02x}")).collect();
-    let part = into.go_on(&format!("{key}-opened"), 0)?;
+    let part = into.go_on(&format!("{}-opened", hex::encode(hash)), 0)?;
     let opened = unsealed(description, &mut sealed, &part);
     match opened {
         Ok(()) => {

@@ -111,7 +111,8 @@ enum Happened {
     TimedOut,
 }
 
-fn now() -> Now {
+/// The time, for a session.
+pub(crate) fn now() -> Now {
     Now { instant: service::clock::now(), wall: service::clock::wall() }
 }
 
@@ -361,12 +362,14 @@ fn over(progress: &Progress) -> Error {
 
 /// Tells whoever waits for a ticket. A file is accepted when both its halves are.
 fn settle(waiting: &mut HashMap<Ticket, Waiting>, ticket: Ticket, outcome: Result<(), Error>) {
-    let holder = waiting.iter().find_map(|(key, waiting)| match waiting {
-        Waiting::Said { .. } | Waiting::Renamed { .. } if *key == ticket => Some(*key),
-        Waiting::Shared { left, .. } if left.contains(&ticket) => Some(*key),
-        _ => None,
-    });
-    let Some(key) = holder else { return };
+    // A file waits under the ticket of its second half; nothing else has two.
+    let first_half = |waiting: &HashMap<Ticket, Waiting>| {
+        let has =
+            |it: &Waiting| matches!(it, Waiting::Shared { left, .. } if left.contains(&ticket));
+        waiting.iter().find_map(|(key, it)| has(it).then_some(*key))
+    };
+    let key = if waiting.contains_key(&ticket) { Some(ticket) } else { first_half(waiting) };
+    let Some(key) = key else { return };
     match waiting.remove(&key) {
         Some(Waiting::Said { id, reply }) => {
             // The asker may have gone; then nobody needs the answer.

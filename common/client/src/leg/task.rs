@@ -8,12 +8,12 @@ use bytes::{Buf, Bytes, BytesMut};
 use msrp::Item;
 use tokio::sync::{Notify, mpsc, oneshot};
 
-use crate::conference::{sleep_until, write};
+use crate::conference::{now, sleep_until, write};
 use crate::connection::Connection;
 use crate::event::Error;
 use crate::phone::{Call, Hangup};
+use crate::session::Ticket;
 use crate::session::leg::{Leg, LegEvent, Output};
-use crate::session::{Now, Ticket};
 
 /// Octets encoded ahead of the socket.
 const WRITE_OCTETS: usize = 64 * 1024;
@@ -60,10 +60,6 @@ enum Happened {
     Command(Option<Command>),
     GivenUp,
     TimedOut,
-}
-
-fn now() -> Now {
-    Now { instant: service::clock::now(), wall: service::clock::wall() }
 }
 
 impl Task {

@@ -9,10 +9,9 @@ use msrp::Item;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{Arrived, Broken, Finished, Incomplete, Landing};
-use crate::conference::{sleep_until, write};
+use crate::conference::{now, sleep_until, write};
 use crate::connection::Connection;
 use crate::phone::{Call, Hangup};
-use crate::session::Now;
 use crate::session::transfer::{Output, Progress, Transfer};
 
 /// Octets encoded ahead of the socket.
@@ -42,10 +41,6 @@ enum Happened {
     Item(Option<Result<Item, String>>),
     TimedOut,
     WaitedLongEnough,
-}
-
-fn now() -> Now {
-    Now { instant: service::clock::now(), wall: service::clock::wall() }
 }
 
 impl Task {

@@ -75,7 +75,7 @@ pub(super) fn joined(asked: &FileSelector, told: FileSelector) -> FileSelector {
 /// What a part of a file is known by while the rest is missing.
 pub(super) fn key_of(selector: &FileSelector) -> Option<String> {
     let hash = selector.hash("sha-256").or_else(|| selector.hash("sha-1"))?;
-    Some(hash.iter().map(|octet| format!("{octet:02x}")).collect())
+    Some(hex::encode(hash))
 }
 
 /// The description, and beside it the picture if there is one (RFC 5547, 8.8).
