@@ -245,6 +245,17 @@ impl Shared {
     }
 
     async fn accept(&self, ringing: Ringing) -> Result<(Leg, LegEvents), Error> {
+        let end = |port, terms: &Terms| self.end(port, terms.setup, terms.cema);
+        self.meet(self.agree(ringing, end).await?).await
+    }
+
+    /// Takes a call with our end, which is made for what was agreed on and for the port we wait at, if we do. Refuses a
+    /// call that is not safe.
+    pub(super) async fn agree(
+        &self,
+        ringing: Ringing,
+        end: impl FnOnce(Option<u16>, &Terms) -> Result<MsrpMedia, Error>,
+    ) -> Result<Agreed, Error> {
         let theirs = ringing.offer.media().clone();
         let terms = match ends::answering(&theirs) {
             Ok(terms) => terms,
@@ -260,10 +271,10 @@ impl Shared {
                 (Some(listener), Some(port))
             }
         };
-        let ours = self.end(port, terms.setup, terms.cema)?;
+        let ours = end(port, &terms)?;
         let answer = ringing.offer.answer(&origin(&ours.address), &ours);
         let call = ringing.accept(ours.clone(), answer).await?;
-        self.meet(Agreed { call, ours, theirs, terms, listener }).await
+        Ok(Agreed { call, ours, theirs, terms, listener })
     }
 
     pub(super) async fn listen(&self) -> Result<(TcpListener, u16), Error> {

@@ -8,13 +8,15 @@ use std::sync::Arc;
 use bytes::Bytes;
 use ids::Aor;
 use sip::Status;
-use sip::sdp::{self, Direction, FileDates, FileMedia, FileRange, FileSelector, MsrpMedia, Setup};
+use sip::sdp::{
+    self, Direction, FileDates, FileMedia, FileRange, FileSelector, MsrpMedia, Setup, Terms,
+};
 
 use super::calling::{Agreed, unsafe_session};
 use super::{Device, Shared, origin};
+use crate::conference::now;
 use crate::event::Error;
 use crate::phone::Ringing;
-use crate::session::Now;
 use crate::session::leg::ends;
 use crate::session::transfer::{Hashes, Part, Transfer};
 use crate::transfer::{Disk, FileTransfer, Folder, Landing, Parts};
@@ -344,26 +346,9 @@ impl Shared {
         file: FileMedia,
         side: Side,
     ) -> Result<FileTransfer, Error> {
-        let theirs = ringing.offer.media().clone();
-        let terms = match ends::answering(&theirs) {
-            Ok(terms) => terms,
-            Err(bad) => {
-                ringing.refuse(bad.status()).await;
-                return Err(unsafe_session(bad));
-            }
-        };
-        let (listener, port) = match terms.setup {
-            Setup::Active => (None, None),
-            _ => {
-                let (listener, port) = self.listen().await?;
-                (Some(listener), Some(port))
-            }
-        };
-        let way = theirs.direction.reversed();
-        let ours = self.file_end(port, (terms.setup, terms.cema), &file, way)?;
-        let answer = ringing.offer.answer(&origin(&ours.address), &ours);
-        let call = ringing.accept(ours.clone(), answer).await?;
-        self.exchange(Agreed { call, ours, theirs, terms, listener }, side).await
+        let way = ringing.offer.media().direction.reversed();
+        let end = |port, terms: &Terms| self.file_end(port, (terms.setup, terms.cema), &file, way);
+        self.exchange(self.agree(ringing, end).await?, side).await
     }
 
     fn file_end(
@@ -384,7 +369,6 @@ impl Shared {
         let closed = MsrpMedia { port: 0, ..setup.ours.clone() };
         let closing = sdp::offer(&origin(&closed.address), &closed);
         let peer = setup.peer.clone();
-        let now = Now { instant: service::clock::now(), wall: service::clock::wall() };
         let disk =
             |error: std::io::Error| Error::Network { what: "the file", why: error.to_string() };
         let rng = &mut rand::rng();
@@ -395,7 +379,7 @@ impl Shared {
             }
             Side::Receive { part, landing } => {
                 let (start, sink) = (part.start, landing.part.sink().map_err(disk)?);
-                let session = Transfer::receive_into(now, setup, part, Box::new(sink), rng);
+                let session = Transfer::receive_into(now(), setup, part, Box::new(sink), rng);
                 (session, start, Some(landing))
             }
         };
