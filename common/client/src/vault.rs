@@ -96,7 +96,7 @@ impl Vault {
     /// # Errors
     /// The disk took it not, now or before.
     pub async fn commit(&self) -> Result<(), VaultError> {
-        if !self.records().is_changed() {
+        if self.is_settled() {
             return Ok(());
         }
         let vault = self.clone();
@@ -116,6 +116,12 @@ impl Vault {
             Fault::Disk(doing, why) => VaultError::io(doing, &self.inner.folder, why),
             _ => VaultError::Closed { folder: self.inner.folder.clone() },
         })
+    }
+
+    /// Whether everything is on the disk. While somebody writes it is not: what we changed may be on its way with theirs.
+    fn is_settled(&self) -> bool {
+        let Ok(log) = self.inner.log.try_lock() else { return false };
+        !log.is_broken() && !self.records().is_changed()
     }
 }
 

@@ -7,6 +7,7 @@
 //!
 //! The data key is made anew with each file, so a transaction of one file opens in no other. The length stands twice so that
 //! a damaged one is not taken for a transaction that was cut short.
+use std::collections::BTreeMap;
 use std::io;
 
 use aes_gcm::aead::{Aead, KeyInit, Payload};
@@ -61,10 +62,13 @@ pub(super) struct Log<D> {
     broken: bool,
 }
 
+/// Records by their keys.
+type Values = BTreeMap<Vec<u8>, Octets>;
+
 /// What was found.
 pub(super) struct Opened<D> {
     pub(super) log: Log<D>,
-    pub(super) values: std::collections::BTreeMap<Vec<u8>, Octets>,
+    pub(super) values: Values,
     /// Octets of an interrupted write that were cut off.
     pub(super) cut: usize,
     /// Something that others may depend on was cut off.
@@ -157,6 +161,11 @@ impl<D: Disk> Log<D> {
         Ok(())
     }
 
+    /// Whether a write has failed, or was left: nobody knows how much of it is there.
+    pub(super) fn is_broken(&self) -> bool {
+        self.broken
+    }
+
     /// A new file with a new key and these records.
     fn write_anew(&mut self, records: &[Change], rng: &mut impl CryptoRng) -> Result<(), Fault> {
         rng.fill_bytes(&mut *self.data);
@@ -220,8 +229,6 @@ impl Header {
         Ok(key)
     }
 }
-
-type Values = std::collections::BTreeMap<Vec<u8>, Octets>;
 
 /// Follows the transactions: what the records are, where the last good one ends, and whether what is behind it may have
 /// been relied on.

@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Waker};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -213,6 +214,24 @@ fn after_a_failed_write_nothing_is_written_any_more() {
     sim.0.lock().unwrap().writes_left = None;
     records.note(b"b", [1]);
     assert!(matches!(log.commit(&records, &mut rng()), Err(Fault::Closed)));
+}
+
+/// I19: one vault has many users, and a transaction takes along what all of them have changed.
+#[tokio::test]
+async fn whose_change_is_on_its_way_to_the_disk_with_anothers_waits_until_it_is_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let vault = Vault::open(&folder.path().join("vault"), &key_in(folder.path())).unwrap();
+    let writing = vault.inner.log.lock().unwrap();
+    vault.records().note(b"mine", [1]);
+    let taken = vault.records().drain();
+    assert_eq!(taken.len(), 1);
+
+    let mut commit = std::pin::pin!(vault.commit());
+    let mut context = Context::from_waker(Waker::noop());
+    assert!(commit.as_mut().poll(&mut context).is_pending(), "it is not on the disk");
+
+    drop(writing);
+    commit.await.unwrap();
 }
 
 #[test]
