@@ -142,7 +142,7 @@ impl Device {
         }
         if let Some(upload) = upload {
             directory.publish(&upload).await?;
-            kept::published(keyring.records(), &upload, now);
+            kept::published(&keyring, &upload, now);
         }
         if let Some(vault) = &vault {
             vault.commit().await?;

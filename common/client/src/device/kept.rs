@@ -61,13 +61,9 @@ pub(super) fn key_packages(
     wanted: usize,
     now: SystemTime,
 ) -> Result<Option<KeyPackageUpload>, MemberError> {
-    let records = keyring.records();
-    let published = records.noted(PUBLISHED).and_then(|at| at.as_slice().try_into().ok());
-    let published = published.map(|at| UNIX_EPOCH + Duration::from_secs(u64::from_be_bytes(at)));
-    let is_fresh = published.is_some_and(|at| now.duration_since(at).is_ok_and(|age| age < OLD));
     // One more than wanted: the last resort.
-    let held = records.key_packages();
-    if !is_fresh || held == 0 {
+    let held = keyring.records().key_packages();
+    if held == 0 || !is_fresh(keyring, now) {
         // Whatever this device left before, its keys are gone, or will soon be.
         return Ok(Some(keyring.key_packages(wanted, true, now, LIVE)?.replacing()));
     }
@@ -78,10 +74,54 @@ pub(super) fn key_packages(
     keyring.key_packages(used, false, now, LIVE).map(Some)
 }
 
+/// Whether what the directory has is not old, and of the present certificate: with that of an older one it ends.
+pub(super) fn is_fresh(keyring: &Keyring, now: SystemTime) -> bool {
+    let Some(published) = keyring.records().noted(PUBLISHED) else { return false };
+    let Some((at, under)) = published.split_first_chunk() else { return false };
+    let at = UNIX_EPOCH + Duration::from_secs(u64::from_be_bytes(*at));
+    under == &*Sha256::digest(keyring.certificate())
+        && now.duration_since(at).is_ok_and(|age| age < OLD)
+}
+
 /// The directory has them.
-pub(super) fn published(records: &Records, upload: &KeyPackageUpload, now: SystemTime) {
+pub(super) fn published(keyring: &Keyring, upload: &KeyPackageUpload, now: SystemTime) {
     if upload.filling == Filling::Replace {
-        let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
-        records.note(PUBLISHED, since.as_secs().to_be_bytes());
+        let since = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let under = Sha256::digest(keyring.certificate());
+        keyring.records().note(PUBLISHED, [&since.to_be_bytes()[..], &under].concat());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mls::identity::{DeviceKey, Issuer, request};
+    use mls::wire::DeviceName;
+    use rand::SeedableRng;
+    use rand::rngs::StdRng;
+
+    use super::*;
+
+    #[test]
+    fn i17_a_new_certificate_replaces_every_key_package_of_the_old_one_also_after_a_restart() {
+        let (mut rng, now) = (StdRng::seed_from_u64(7), service::clock::wall());
+        let issuer = Issuer::generate(&mut rng, "devices", now - OLD, 12 * OLD).unwrap();
+        let aor = "sip:bob@example.net".parse().unwrap();
+        let name = DeviceName { aor, device: DeviceId::random(&mut rng) };
+        let key = DeviceKey::generate(&mut rng);
+        let csr = request(&key, &name).unwrap();
+        let issued = |lives| issuer.issue(&csr, &name, now - Duration::from_secs(60), lives);
+        let first = issued(2 * OLD).unwrap();
+        let keyring = Keyring::new(key, &first, issuer.roots(), now).unwrap();
+        let upload = key_packages(&keyring, 3, now).unwrap().unwrap();
+        published(&keyring, &upload, now);
+        assert!(is_fresh(&keyring, now) && key_packages(&keyring, 3, now).unwrap().is_none());
+
+        keyring.renew(&issued(3 * OLD).unwrap(), now).unwrap();
+
+        assert!(!is_fresh(&keyring, now));
+        let again = key_packages(&keyring, 3, now).unwrap().unwrap();
+        assert_eq!((again.filling, again.packages.len()), (Filling::Replace, 3));
+        published(&keyring, &again, now);
+        assert!(is_fresh(&keyring, now) && !is_fresh(&keyring, now + OLD));
     }
 }

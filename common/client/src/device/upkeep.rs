@@ -58,7 +58,9 @@ impl Shared {
         let count = self.profile.limits.key_packages;
         if now >= self.keyring.renew_at() {
             renew(&self.keyring, &self.directory).await?;
-            // What carries the old certificate ends with it.
+        }
+        // Also where that failed the last time.
+        if !kept::is_fresh(&self.keyring, now) {
             let upload = self.keyring.key_packages(count, true, now, kept::LIVE);
             return self.publish(upload.map_err(group)?.replacing(), now).await;
         }
@@ -85,7 +87,7 @@ impl Shared {
             vault.commit().await?;
         }
         self.directory.publish(&upload).await?;
-        kept::published(self.keyring.records(), &upload, now);
+        kept::published(&self.keyring, &upload, now);
         Ok(())
     }
 }
