@@ -69,7 +69,7 @@ impl Ledger {
 /// What is to be written of a message: nothing of typing notices and dispositions, which nobody wrote, and of nothing
 /// without content. What did not arrive is written with nothing to pay.
 fn priced(session: ConferenceId, charge: Charge) -> Option<NewCharge> {
-    const FREE: [&str; 2] = ["message/imdn+xml", "application/im-iscomposing+xml"];
+    const FREE: [&str; 2] = [msrp::cpim::IMDN_TYPE, "application/im-iscomposing+xml"];
     let media_type = match charge.wrapped_type.is_empty() {
         true => charge.content_type,
         false => charge.wrapped_type,

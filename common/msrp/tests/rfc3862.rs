@@ -104,6 +104,20 @@ fn s3_6_what_is_built_is_read_back_and_the_content_is_not_copied() {
 }
 
 #[test]
+fn rfc5438_6_2_a_notification_is_asked_for_by_its_name_and_not_by_a_part_of_it() {
+    let asked = |wanted: &[&str]| {
+        let whole = Builder::new("sip:a@b", "sip:c@d").imdn("m1", wanted);
+        Message::read(&whole.content("text/plain", Bytes::new())).unwrap().envelope
+    };
+
+    let envelope = asked(&["Positive-Delivery;x=1", "not-display"]);
+
+    assert!(envelope.wants("positive-delivery"));
+    assert!(!envelope.wants("display") && !envelope.wants("positive"));
+    assert!(!asked(&[]).wants("display"));
+}
+
+#[test]
 fn s3_6_nothing_put_into_a_header_can_add_another() {
     let whole = Builder::new("sip:a@b", "sip:c@d")
         .header("Subject", "x\r\nFrom: <sip:evil@example.net>")

@@ -5,8 +5,6 @@ use msrp::cpim::{self, Address, Builder};
 
 use super::letter::Letter;
 
-/// The type of a notification.
-pub(crate) const MEDIA_TYPE: &str = "message/imdn+xml";
 /// What is not an element of RFC 5438 stands beside one that is.
 const OURS: &str = "urn:conclave:mailbox";
 
@@ -72,7 +70,7 @@ pub(crate) fn about(
         fate.element(),
     );
     let built = Builder::new(mailbox, letter.author.as_str()).date_time(now).imdn(own_id, &[]);
-    let mime = [("Content-Type", MEDIA_TYPE), ("Content-Disposition", "notification")];
+    let mime = [("Content-Type", cpim::IMDN_TYPE), ("Content-Disposition", "notification")];
     Some(built.mime(&mime, Bytes::from(xml)).gather())
 }
 
@@ -124,7 +122,7 @@ mod tests {
         let stored = told(Fate::Stored);
 
         let envelope = stored.envelope().unwrap();
-        assert!(envelope.is_type(MEDIA_TYPE));
+        assert!(envelope.is_type(cpim::IMDN_TYPE));
         assert_eq!(envelope.mime().get("Content-Disposition").unwrap(), b"notification");
         assert_eq!(envelope.from().unwrap().uri, "sip:mailbox@example.net");
         assert_eq!(envelope.only_to().unwrap().uri, "sip:alice@example.net");

@@ -104,16 +104,13 @@ impl Letter {
     /// What its sender wants to be told. Of a notification nobody is told (RFC 5438, 7.2.1).
     pub(crate) fn wants(&self) -> Wants {
         let Some(envelope) = self.envelope() else { return Wants::default() };
-        if envelope.is_type(super::imdn::MEDIA_TYPE) {
+        if envelope.is_type(cpim::IMDN_TYPE) {
             return Wants::default();
         }
-        let asked = envelope.namespaced(cpim::IMDN, "Disposition-Notification");
-        let asked = String::from_utf8_lossy(asked.unwrap_or_default()).to_ascii_lowercase();
-        let asks = |what: &str| {
-            let name = |one: &str| one.split(';').next().unwrap_or_default().trim() == what;
-            asked.split(',').any(name)
-        };
-        Wants { processing: asks("processing"), negative: asks("negative-delivery") }
+        Wants {
+            processing: envelope.wants("processing"),
+            negative: envelope.wants("negative-delivery"),
+        }
     }
 }
 

@@ -2,15 +2,12 @@
 //! device that has it. Of a receipt nobody is told, nor of what is sealed: its receipt would have to be sealed too.
 use bytes::Bytes;
 use ids::Aor;
-use msrp::cpim::{self, Builder, Envelope};
+use msrp::cpim::{self, Builder, IMDN_TYPE};
 use sha2::{Digest as _, Sha256};
 use sip::{Headers, Request};
 
 use super::Phone;
 use super::ringing::author;
-
-/// The type of a receipt.
-const RECEIPT: &str = "message/imdn+xml";
 
 impl Phone {
     /// Tells the sender of this message that it is here, if that was asked for. Nobody waits for it.
@@ -40,7 +37,8 @@ pub(super) fn receipt(
     let sealed = envelope.is_type("message/mls") || envelope.is_type("application/pkcs7-mime");
     let author = envelope.from().ok()?.uri.parse::<Aor>().ok()?;
     // A receipt goes to who has proved to be the sender, and to nobody else who is named.
-    if sealed || envelope.is_type(RECEIPT) || author != *from || !wants(&envelope) {
+    let wanted = envelope.wants("positive-delivery");
+    if sealed || envelope.is_type(IMDN_TYPE) || author != *from || !wanted {
         return None;
     }
     let id = envelope.imdn_message_id()?;
@@ -56,16 +54,8 @@ pub(super) fn receipt(
          <delivery-notification><status><delivered/></status></delivery-notification></imdn>\r\n"
     );
     let built = Builder::new(us.as_str(), from.as_str()).date_time(now).imdn(own_id, &[]);
-    let mime = [("Content-Type", RECEIPT), ("Content-Disposition", "notification")];
+    let mime = [("Content-Type", IMDN_TYPE), ("Content-Disposition", "notification")];
     Some(built.mime(&mime, Bytes::from(xml)).gather())
-}
-
-fn wants(envelope: &Envelope) -> bool {
-    let asked = envelope.namespaced(cpim::IMDN, "Disposition-Notification").unwrap_or_default();
-    let asked = String::from_utf8_lossy(asked).to_ascii_lowercase();
-    asked
-        .split(',')
-        .any(|one| one.split(';').next().unwrap_or_default().trim() == "positive-delivery")
 }
 
 fn escaped(text: &str) -> String {
@@ -102,7 +92,7 @@ mod tests {
         assert!(receipt.contains("<delivered/>") && receipt.contains("imdn.Message-ID: "));
         assert!(!receipt.contains("Disposition-Notification"));
         assert_eq!(told(&["display"], "text/plain", alice), None);
-        assert_eq!(told(both, RECEIPT, alice), None);
+        assert_eq!(told(both, IMDN_TYPE, alice), None);
         assert_eq!(told(both, "message/mls", alice), None);
         assert_eq!(told(both, "text/plain", "sip:eve@example.net"), None);
     }

@@ -6,7 +6,7 @@ use ids::{Aor, ConferenceId, DeviceId};
 use mls::circle::{Circle, group_of, is_circle};
 use mls::member::Opened;
 use mls::wire::{self, Founding};
-use msrp::cpim::{self, Builder, Envelope, IMDN};
+use msrp::cpim::{self, Builder, Envelope, IMDN_TYPE};
 use sip::multipart::{self, Part};
 use sip::{Headers, Name};
 
@@ -15,8 +15,6 @@ use crate::event::Message;
 
 /// The namespace of our own CPIM headers.
 const CONCLAVE: &str = "urn:x-conclave:cpim";
-/// What a receipt is (RFC 5438, 7).
-const RECEIPT: &str = "message/imdn+xml";
 /// Longest receipt that is read.
 const RECEIPT_OCTETS_MAX: usize = 4096;
 
@@ -134,7 +132,7 @@ impl Place<'_> {
              </delivery-notification></imdn>\n"
         );
         let builder = self.address(me).date_time(date_time).imdn(id, &[]);
-        let inner = builder.content(RECEIPT, Bytes::from(xml)).gather();
+        let inner = builder.content(IMDN_TYPE, Bytes::from(xml)).gather();
         Wording { id: id.to_owned(), class: Class::Receipt, inner }
     }
 
@@ -170,7 +168,7 @@ impl Place<'_> {
         if room != self.room.map(|room| room.as_str().as_bytes()) {
             return Err("it was written for another place");
         }
-        let is_receipt = message.content_type.eq_ignore_ascii_case(RECEIPT);
+        let is_receipt = message.content_type.eq_ignore_ascii_case(IMDN_TYPE);
         let says_receipt = outer.namespaced(CONCLAVE, "Class") == Some(b"receipt");
         if is_receipt != says_receipt {
             return Err("it is not what it says it is");
@@ -180,8 +178,7 @@ impl Place<'_> {
             return Ok(Inside::Receipt(Receipt { of, by, device }));
         }
         message.private = self.room.is_some();
-        let wanted = inner.namespaced(IMDN, "Disposition-Notification").unwrap_or_default();
-        let wanted = String::from_utf8_lossy(wanted).contains("positive-delivery");
+        let wanted = inner.wants("positive-delivery");
         let people = self.circle.people().cloned().collect();
         Ok(Inside::Letter(Letter { message, people }, wanted))
     }

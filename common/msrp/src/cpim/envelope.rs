@@ -186,6 +186,16 @@ impl Envelope {
     pub fn imdn_message_id(&self) -> Option<&str> {
         std::str::from_utf8(self.namespaced(IMDN, "Message-ID")?).ok()
     }
+
+    /// Whether its author wants to be told this of it: `positive-delivery`, `negative-delivery`, `processing`, `display`
+    /// (RFC 5438, 6.2). Case and parameters do not matter.
+    pub fn wants(&self, notification: &str) -> bool {
+        let asked = self.namespaced(IMDN, "Disposition-Notification").unwrap_or_default();
+        asked.split(|octet| *octet == b',').any(|one| {
+            let name = one.split(|octet| *octet == b';').next().unwrap_or_default();
+            name.trim_ascii().eq_ignore_ascii_case(notification.as_bytes())
+        })
+    }
 }
 
 /// `[prefix] "<" URI ">"` of an NS header.

@@ -18,6 +18,8 @@ pub const MEDIA_TYPE: &str = "message/cpim";
 
 /// The namespace of IMDN headers (RFC 5438).
 pub const IMDN: &str = "urn:ietf:params:imdn";
+/// What says what became of a message (RFC 5438).
+pub const IMDN_TYPE: &str = "message/imdn+xml";
 
 /// The namespace that headers without a prefix belong to (RFC 3862, section 4).
 pub const COMMON: &str = "urn:ietf:params:cpim-headers:";
