@@ -177,7 +177,7 @@ impl Book {
                 self.changes.guests.unreadable += 1;
             }
             Note::Unreadable { receiver, why } => {
-                self.room(receiver).undecryptable += 1;
+                self.room(receiver).deliveries.undecryptable += 1;
                 self.error("decrypting", format!("{}: {why}", receiver.user()));
             }
             Note::Ended { receiver, why } => {
@@ -296,9 +296,9 @@ impl Book {
                 && let Some(room) = rooms.get_mut(shot.sender.room)
             {
                 let reached = u64::from(self.reached.get(slot).copied().unwrap_or_default());
-                room.expected += self.others();
-                room.delivered += reached;
-                room.lost += self.others() - reached;
+                room.deliveries.expected += self.others();
+                room.deliveries.delivered += reached;
+                room.deliveries.lost += self.others() - reached;
             }
         }
         rooms
@@ -358,17 +358,17 @@ impl Book {
         self.interval.heard += 1;
         self.rows.at(at).heard += 1;
         let Some((slot, shot)) = content.and_then(|number| self.shot(number)) else {
-            self.room(receiver).corrupt += 1;
+            self.room(receiver).deliveries.corrupt += 1;
             return;
         };
         let at_home = receiver.room == shot.sender.room && receiver != shot.sender;
         if !at_home || from != Some(shot.sender) {
-            self.room(receiver).misdelivered += 1;
+            self.room(receiver).deliveries.misdelivered += 1;
             return;
         }
         if self.is_guest(receiver) {
             if self.changes.shown(receiver, shot.at) {
-                self.room(receiver).leaked += 1;
+                self.room(receiver).deliveries.leaked += 1;
             }
             return;
         }
@@ -377,13 +377,13 @@ impl Book {
         };
         *shown = shown.saturating_add(1);
         if *shown > 1 {
-            self.room(receiver).duplicated += 1;
+            self.room(receiver).deliveries.duplicated += 1;
             return;
         }
         let latest = self.latest.entry((receiver, shot.sender.member)).or_default();
         let overtaken = *latest > shot.number;
         *latest = (*latest).max(shot.number + 1);
-        self.room(receiver).reordered += u64::from(overtaken);
+        self.room(receiver).deliveries.reordered += u64::from(overtaken);
         self.arrived(slot, &shot, at);
     }
 

@@ -7,7 +7,7 @@ use clap::Args;
 
 use crate::output;
 use crate::report::Report;
-use crate::units::grouped;
+use crate::units::{float, grouped};
 
 /// Two results to be compared.
 #[derive(Debug, Args)]
@@ -139,11 +139,6 @@ pub fn lines(before: &Report, after: &Report) -> Vec<Line> {
     };
     line("faults".into(), float(faults(before)), float(faults(after)), false);
     lines
-}
-
-#[expect(clippy::cast_precision_loss, reason = "figures of a run are far below 2^53")]
-fn float(number: u64) -> f64 {
-    number as f64
 }
 
 /// The comparison in words.

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 use crate::report::{Report, Verdict};
 use crate::scenario::{Kind, Level};
-use crate::units::grouped;
+use crate::units::{float, grouped};
 use plot::escape;
 
 /// The page.
@@ -330,11 +330,6 @@ fn time(us: f64) -> String {
         us if us < 1_000_000.0 => format!("{} ms", digits(us / 1000.0)),
         us => format!("{} s", digits(us / 1_000_000.0)),
     }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "figures of a run are far below 2^53")]
-fn float(us: u64) -> f64 {
-    us as f64
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Durations as people write and read them: `500us`, `20ms`, `1.5s`, `2m`. Pure.
+//! Durations, octets and counts as people write and read them (`500us`, `64KiB`, `1.5s`), and as figures are reckoned with. Pure.
 use std::time::Duration;
 
 /// Units by their suffix, longest suffix first where one ends in another.
@@ -11,6 +11,12 @@ const UNITS: &[(&str, f64)] = &[
     ("m", 60.0),
     ("h", 3600.0),
 ];
+
+/// A count or a figure of a run, to be reckoned with.
+#[expect(clippy::cast_precision_loss, reason = "figures of a run are far below 2^53")]
+pub(crate) fn float(count: u64) -> f64 {
+    count as f64
+}
 
 /// Reads a duration.
 ///

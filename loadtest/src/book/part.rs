@@ -39,24 +39,8 @@ pub struct Part {
 pub struct Room {
     /// Messages accepted.
     pub accepted: u64,
-    /// Arrivals that had to happen.
-    pub expected: u64,
-    /// Those that did.
-    pub delivered: u64,
-    /// Those that did not.
-    pub lost: u64,
-    /// Shown again.
-    pub duplicated: u64,
-    /// Shown with content that nobody sent.
-    pub corrupt: u64,
-    /// Shown at the wrong place or in a wrong name.
-    pub misdelivered: u64,
-    /// Shown after a later one.
-    pub reordered: u64,
-    /// Not decrypted.
-    pub undecryptable: u64,
-    /// Shown to somebody who was out.
-    pub leaked: u64,
+    /// At everyone else in it.
+    pub deliveries: Deliveries,
 }
 
 /// Measured messages of one step.
@@ -94,6 +78,21 @@ impl StepPart {
 }
 
 impl Room {
+    fn add(&mut self, other: &Self) {
+        self.accepted += other.accepted;
+        self.deliveries.add(&other.deliveries);
+    }
+
+    /// All rooms together.
+    #[must_use]
+    pub fn sum(rooms: &[Self]) -> Deliveries {
+        let mut all = Deliveries::default();
+        rooms.iter().for_each(|room| all.add(&room.deliveries));
+        all
+    }
+}
+
+impl Deliveries {
     /// Whether everything arrived as it should.
     #[must_use]
     pub fn is_clean(&self) -> bool {
@@ -101,26 +100,7 @@ impl Room {
         faults.iter().all(|count| *count == 0) && self.undecryptable == 0 && self.leaked == 0
     }
 
-    /// All rooms together.
-    #[must_use]
-    pub fn sum(rooms: &[Self]) -> Deliveries {
-        let mut all = Deliveries::default();
-        for room in rooms {
-            all.expected += room.expected;
-            all.delivered += room.delivered;
-            all.lost += room.lost;
-            all.duplicated += room.duplicated;
-            all.corrupt += room.corrupt;
-            all.misdelivered += room.misdelivered;
-            all.reordered += room.reordered;
-            all.undecryptable += room.undecryptable;
-            all.leaked += room.leaked;
-        }
-        all
-    }
-
     fn add(&mut self, other: &Self) {
-        self.accepted += other.accepted;
         self.expected += other.expected;
         self.delivered += other.delivered;
         self.lost += other.lost;

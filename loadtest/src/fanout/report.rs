@@ -9,6 +9,7 @@ use super::drive::Ran;
 use super::ledger::Counts;
 use super::server::Against;
 use crate::latency::Figures;
+use crate::units::float;
 
 /// The name and version of the JSON object.
 pub const SCHEMA: &str = "conclave/loadtest-fanout-1";
@@ -166,12 +167,6 @@ fn median(mut values: Vec<u64>) -> Option<u64> {
 
 fn each(cpu: Duration, deliveries: u64) -> f64 {
     quotient(cpu.as_secs_f64() * 1e6, float(deliveries))
-}
-
-/// Counts of a run are far below the 2^53 that are exact.
-#[expect(clippy::cast_precision_loss, reason = "no run counts to 2^53")]
-pub(super) fn float(count: u64) -> f64 {
-    count as f64
 }
 
 fn count(count: usize) -> u64 {

@@ -4,8 +4,9 @@ use std::time::Duration;
 use super::Asked;
 use super::drive::Until;
 use super::msrp::Answer;
-use super::report::{Report, float};
+use super::report::Report;
 use super::server::{Against, Setup};
+use crate::units::float;
 
 /// Which figure of a run is compared. Less is better in each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,6 +5,7 @@ use super::plot::{Axis, Plot, escape};
 use super::time;
 use crate::latency::Latencies;
 use crate::report::Report;
+use crate::units::float;
 
 /// Cells of the heat map for a factor of two in latency.
 const CELLS_PER_OCTAVE: f64 = 3.0;
@@ -329,9 +330,4 @@ fn ramp_rate(report: &Report) -> String {
 
 fn whole(value: f64) -> String {
     if value >= 10_000.0 { format!("{:.0}k", value / 1000.0) } else { format!("{value}") }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "counts of a run are far below 2^53")]
-fn float(count: u64) -> f64 {
-    count as f64
 }

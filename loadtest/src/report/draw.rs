@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::steps::{float, knee};
+use super::steps::knee;
 use super::{
     Environment, FaultyRoom, Generator, Limit, Mark, Measured, Ran, Rate, Report, Rooms, SCHEMA,
     ServerCost, Step, Timeline, Usages, VERSION, Verdict,
@@ -14,6 +14,7 @@ use crate::book::{Deliveries, ErrorCount, Measure, Part, Room, Sent};
 use crate::latency::Figures;
 use crate::scenario::Scenario;
 use crate::threshold::{Judged, Seen, Thresholds};
+use crate::units::float;
 use crate::usage::Usage;
 
 /// The part of the measured p99 that the generator's own lag may have at its p99.
@@ -302,8 +303,9 @@ impl Rate {
 
 impl Rooms {
     fn new(rooms: &[Room], count: usize) -> Self {
-        let faulty = rooms.iter().enumerate().filter(|(_, room)| !room.is_clean());
-        let told = |(number, room): (usize, &Room)| FaultyRoom {
+        let heard = rooms.iter().map(|room| &room.deliveries).enumerate();
+        let faulty = heard.filter(|(_, deliveries)| !deliveries.is_clean());
+        let told = |(number, room): (usize, &Deliveries)| FaultyRoom {
             room: number,
             expected: room.expected,
             lost: room.lost,

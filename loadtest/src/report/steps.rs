@@ -7,6 +7,7 @@ use super::draw::share;
 use crate::book::StepPart;
 use crate::latency::Figures;
 use crate::scenario::Scenario;
+use crate::units::float;
 
 /// Percent of the offered rate that a step must have achieved.
 const ACHIEVED_PERCENT: f64 = 98.0;
@@ -102,11 +103,6 @@ pub fn strain(
 pub(super) fn knee(scenario: &Scenario, steps: &[Step]) -> Option<f64> {
     scenario.ramp?;
     steps.iter().take_while(|step| step.strain.is_none()).last().map(|step| step.offered)
-}
-
-#[expect(clippy::cast_precision_loss, reason = "counts of a run are far below 2^53")]
-pub(super) fn float(count: u64) -> f64 {
-    count as f64
 }
 
 #[cfg(test)]
