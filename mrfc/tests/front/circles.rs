@@ -40,6 +40,11 @@ async fn keys(world: &World, user: &str, n: u8) -> Keyring {
     Keyring::new(key, &answer.body, world.issuer.roots(), clock::wall()).unwrap()
 }
 
+/// Somebody at a phone, with the keys of a device.
+async fn person(world: &World, user: &str) -> (Phone, Keyring) {
+    (Phone::registered(world, user, 1).await, keys(world, user, 1).await)
+}
+
 fn claim(keys: &Keyring) -> ClaimedKeyPackage {
     let upload = keys.key_packages(1, false, clock::wall(), DAY).unwrap();
     let DeviceName { aor, device } = keys.device().clone();
@@ -48,6 +53,12 @@ fn claim(keys: &Keyring) -> ClaimedKeyPackage {
 
 fn pair() -> Circle {
     Circle::of([aor("alice"), aor("bob")]).unwrap()
+}
+
+/// The circle of Alice and Bob, founded by this device for these others.
+fn found(by: &Keyring, others: &[&Keyring]) -> (CircleMember, Founding) {
+    let claims: Vec<ClaimedKeyPackage> = others.iter().map(|keys| claim(keys)).collect();
+    CircleMember::found(by, &pair(), &claims, clock::wall()).unwrap()
 }
 
 /// The parts of a sealed message: what a device of ours sends.
@@ -102,11 +113,9 @@ async fn state(world: &World, user: &str) -> GroupState {
 #[tokio::test]
 async fn a_founding_passes_beside_its_message_untouched_and_is_in_the_log_for_its_devices() {
     let world = World::start().await;
-    let mut alice = Phone::registered(&world, "alice", 1).await;
-    let mut bob = Phone::registered(&world, "bob", 1).await;
-    let (mine, his) = (keys(&world, "alice", 1).await, keys(&world, "bob", 1).await);
-    let now = clock::wall();
-    let (mut member, founding) = CircleMember::found(&mine, &pair(), &[claim(&his)], now).unwrap();
+    let (mut alice, mine) = person(&world, "alice").await;
+    let (mut bob, his) = person(&world, "bob").await;
+    let (mut member, founding) = found(&mine, &[&his]);
     let first = sealed(&mut member, "m1", "bob", b"are you there?");
     let request = paged(&mut alice, "bob", Some(&founding), &first);
     let body = request.body.clone();
@@ -132,12 +141,11 @@ async fn a_founding_passes_beside_its_message_untouched_and_is_in_the_log_for_it
 #[tokio::test]
 async fn i3_who_founds_second_hears_412_and_finds_its_welcome_in_the_log() {
     let world = World::start().await;
-    let mut alice = Phone::registered(&world, "alice", 1).await;
-    let mut bob = Phone::registered(&world, "bob", 1).await;
-    let (mine, his) = (keys(&world, "alice", 1).await, keys(&world, "bob", 1).await);
+    let (mut alice, mine) = person(&world, "alice").await;
+    let (mut bob, his) = person(&world, "bob").await;
     let now = clock::wall();
-    let (mut one, first) = CircleMember::found(&mine, &pair(), &[claim(&his)], now).unwrap();
-    let (mut other, second) = CircleMember::found(&his, &pair(), &[claim(&mine)], now).unwrap();
+    let (mut one, first) = found(&mine, &[&his]);
+    let (mut other, second) = found(&his, &[&mine]);
     let part = sealed(&mut one, "m1", "bob", b"first");
     let request = paged(&mut alice, "bob", Some(&first), &part);
     assert_eq!(answered(&alice, &mut bob, request).await.0.status.code(), 200);
@@ -160,11 +168,10 @@ async fn i3_who_founds_second_hears_412_and_finds_its_welcome_in_the_log() {
 #[tokio::test]
 async fn nobody_writes_in_an_epoch_that_is_over_and_a_late_commit_loses() {
     let world = World::start().await;
-    let mut alice = Phone::registered(&world, "alice", 1).await;
-    let mut bob = Phone::registered(&world, "bob", 1).await;
-    let (mine, his) = (keys(&world, "alice", 1).await, keys(&world, "bob", 1).await);
+    let (mut alice, mine) = person(&world, "alice").await;
+    let (mut bob, his) = person(&world, "bob").await;
     let now = clock::wall();
-    let (mut member, founding) = CircleMember::found(&mine, &pair(), &[claim(&his)], now).unwrap();
+    let (mut member, founding) = found(&mine, &[&his]);
     let founded = ask(&world, "alice", "POST", "/v1/circles", &founding.to_bytes()).await;
     assert_eq!(founded.status, 200);
 
@@ -197,7 +204,7 @@ async fn of_a_circle_of_others_nobody_learns_or_changes_anything() {
     let (mine, his) = (keys(&world, "alice", 1).await, keys(&world, "bob", 1).await);
     let hers = keys(&world, "carol", 1).await;
     let now = clock::wall();
-    let (mut member, founding) = CircleMember::found(&mine, &pair(), &[claim(&his)], now).unwrap();
+    let (mut member, founding) = found(&mine, &[&his]);
     // Brought by somebody who did not make it.
     let brought = ask(&world, "bob", "POST", "/v1/circles", &founding.to_bytes()).await;
     let refusal = CommitResult::from_bytes(&brought.body).unwrap();
@@ -228,8 +235,7 @@ async fn of_a_circle_of_others_nobody_learns_or_changes_anything() {
 async fn a_circle_and_its_log_are_there_after_a_restart_of_the_focus() {
     let mut world = World::start().await;
     let (mine, his) = (keys(&world, "alice", 1).await, keys(&world, "bob", 1).await);
-    let (_member, founding) =
-        CircleMember::found(&mine, &pair(), &[claim(&his)], clock::wall()).unwrap();
+    let (_member, founding) = found(&mine, &[&his]);
     ask(&world, "alice", "POST", "/v1/circles", &founding.to_bytes()).await;
 
     world.restart().await;
@@ -245,8 +251,7 @@ async fn a_device_taken_back_has_to_go_from_its_circles_before_anybody_writes() 
     let (mine, his) = (keys(&world, "alice", 1).await, keys(&world, "bob", 1).await);
     let lost = keys(&world, "bob", 2).await;
     let now = clock::wall();
-    let claims = [claim(&his), claim(&lost)];
-    let (mut member, founding) = CircleMember::found(&mine, &pair(), &claims, now).unwrap();
+    let (mut member, founding) = found(&mine, &[&his, &lost]);
     ask(&world, "alice", "POST", "/v1/circles", &founding.to_bytes()).await;
 
     let path = format!("/v1/devices/{}", lost.device().device);
