@@ -15,6 +15,7 @@ use tokio::sync::watch;
 
 use crate::chat::start_device;
 use crate::cli;
+use crate::terminal::{address, plain};
 
 /// How often a transfer that broke off is tried again from where it was.
 const AGAIN: u32 = 3;
@@ -144,16 +145,6 @@ async fn follow(progress: &mut watch::Receiver<Progress>, bar: &ProgressBar) {
         bar.set_length(total.unwrap_or(octets));
         bar.set_position(octets);
     }
-}
-
-/// A peer does not get to drive the terminal.
-fn plain(name: &str) -> String {
-    name.replace(char::is_control, " ")
-}
-
-fn address(user: &str, domain: &str) -> anyhow::Result<Aor> {
-    let text = if user.contains(':') { user.to_owned() } else { format!("sip:{user}@{domain}") };
-    text.parse().with_context(|| format!("{user} is nobody's address"))
 }
 
 /// By the ending of the name, for the few types that people look at.

@@ -7,6 +7,7 @@ mod demo;
 mod dev;
 mod files;
 mod operate;
+mod terminal;
 
 use std::process::ExitCode;
 

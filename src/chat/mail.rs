@@ -8,6 +8,8 @@ use ids::Aor;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use crate::terminal;
+
 /// The next line out of the inbox.
 pub(super) async fn next(inbox: &mut Inbox) -> String {
     match inbox.next().await {
@@ -18,8 +20,7 @@ pub(super) async fn next(inbox: &mut Inbox) -> String {
                 .to_owned()
         }
         Some(Arrival::Letter(letter)) => {
-            let text = String::from_utf8_lossy(&letter.message.body);
-            let text = text.replace(|c: char| c.is_control() && c != '\t', " ");
+            let text = terminal::text(&letter.message.body);
             format!("<{} to you, sealed> {text}", letter.message.from.user())
         }
         Some(Arrival::Receipt(receipt)) => format!("* {} has it", receipt.by.user()),
@@ -45,12 +46,7 @@ pub(super) async fn tell(device: &Device, who: &Aor, text: &str) -> Result<Strin
 }
 
 fn line_of(message: &Immediate) -> String {
-    let text = match message.content_type.starts_with("text/") {
-        true => String::from_utf8_lossy(&message.body).into_owned(),
-        false => format!("[{}, {} octets]", message.content_type, message.body.len()),
-    };
-    // A peer does not get to drive the terminal.
-    let text = text.replace(|c: char| c.is_control() && c != '\t', " ");
+    let text = terminal::content(&message.content_type, &message.body);
     let times = message.late.map(times).unwrap_or_default();
     format!("<{} to you{times}> {text}", message.from.user())
 }

@@ -19,6 +19,7 @@ use ids::{Aor, ConferenceId};
 use conclave::system::Directions;
 
 use crate::cli;
+use crate::terminal::{self, address};
 pub(crate) use device::start as start_device;
 use trust::Trust;
 
@@ -127,6 +128,12 @@ pub(crate) fn understand(line: &str) -> Option<Line> {
     };
     let (word, rest) = command.split_once(' ').unwrap_or((command, ""));
     let rest = rest.trim().to_owned();
+    if let Some(settle) = Settle::of(word, rest.is_empty()) {
+        return Some(Line::Settle(settle, rest));
+    }
+    if let Some(trust) = Trust::of(word, rest.is_empty()) {
+        return Some(Line::Trust(trust, rest));
+    }
     Some(match (word, rest.is_empty()) {
         ("invite", false) => Line::Invite(rest),
         ("kick", false) => Line::Kick(rest),
@@ -136,12 +143,6 @@ pub(crate) fn understand(line: &str) -> Option<Line> {
             None => Line::Unknown(line.to_owned()),
         },
         ("nick", _) => Line::Nick(rest),
-        (word, alone) if Settle::of(word, alone).is_some() => {
-            Settle::of(word, alone).map_or(Line::Help, |settle| Line::Settle(settle, rest))
-        }
-        (word, alone) if Trust::of(word, alone).is_some() => {
-            Trust::of(word, alone).map_or(Line::Help, |trust| Line::Trust(trust, rest))
-        }
         ("devices", true) => Line::Devices,
         ("lost", false) => Line::Lost(rest),
         ("who", true) => Line::Who,
@@ -300,11 +301,6 @@ fn who(table: &Table<'_>) -> String {
     }
 }
 
-fn address(user: &str, domain: &str) -> anyhow::Result<Aor> {
-    let text = if user.contains(':') { user.to_owned() } else { format!("sip:{user}@{domain}") };
-    text.parse().with_context(|| format!("{user} is nobody's address"))
-}
-
 /// An event as a line for a person. A file is in the folder for files before it is told of.
 pub(crate) async fn told(event: &Event, table: &Table<'_>) -> String {
     if let Event::File(file) = event {
@@ -341,23 +337,16 @@ fn line_of(event: &Event) -> String {
             format!("* epoch {epoch};{}{}", names(added, "joined"), names(removed, "is out"))
         }
         Event::Message(message) => {
-            let text = String::from_utf8_lossy(&message.body);
-            let shown = if message.content_type.starts_with("text/") {
-                text.into_owned()
-            } else {
-                format!("[{}, {} octets]", message.content_type, message.body.len())
-            };
-            // A peer does not get to drive the terminal.
-            let shown = shown.replace(|c: char| c.is_control() && c != '\t', " ");
+            let shown = terminal::content(&message.content_type, &message.body);
             format!("<{}> {shown}", message.from.user())
         }
         Event::File(file) => {
-            let name = file.name.replace(char::is_control, " ");
-            format!("* {} shared {name} ({} octets)", file.from.user(), file.content.len())
+            let (name, octets) = (terminal::plain(&file.name), file.content.len());
+            format!("* {} shared {name} ({octets} octets)", file.from.user())
         }
         Event::Announced(file) => {
-            let name = file.name.replace(char::is_control, " ");
-            format!("* {} has {name} for you ({} octets)", file.from.user(), file.octets)
+            let (name, octets) = (terminal::plain(&file.name), file.octets);
+            format!("* {} has {name} for you ({octets} octets)", file.from.user())
         }
         Event::Unreadable { why } => format!("* something unreadable came by: {why}"),
         Event::Device { who, device, news, held } => trust::told(who, device, *news, *held),
@@ -442,15 +431,5 @@ mod tests {
         for incomplete in ["/ban", "/lock it", "/moderator", "/accept"] {
             assert_eq!(understand(incomplete), Some(Line::Unknown(incomplete.into())));
         }
-    }
-
-    #[test]
-    fn a_bare_name_is_a_user_of_our_domain() {
-        assert_eq!(address("bob", "example.net").unwrap().as_str(), "sip:bob@example.net");
-        assert_eq!(
-            address("sip:bob@other.net", "example.net").unwrap().as_str(),
-            "sip:bob@other.net"
-        );
-        assert!(address("b b", "example.net").is_err());
     }
 }

@@ -1,6 +1,8 @@
 //! Who is there, in lines for a person. Pure.
 use client::{Person, Roster, Whereabouts};
 
+use crate::terminal::plain;
+
 /// Everybody, each on a line.
 pub(super) fn shown(roster: &Roster) -> String {
     let mut lines: Vec<String> = roster.people.iter().map(line).collect();
@@ -57,11 +59,6 @@ fn line(person: &Person) -> String {
     let nickname =
         person.nickname.as_ref().map(|name| format!(" ({})", plain(name))).unwrap_or_default();
     format!("  {}{nickname}: {place}{role}", plain(&person.address))
-}
-
-/// A peer does not get to drive the terminal.
-fn plain(text: &str) -> String {
-    text.replace(char::is_control, " ")
 }
 
 #[cfg(test)]

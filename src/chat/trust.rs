@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use client::DeviceNews;
 use ids::{Aor, DeviceId};
 
-use super::{Table, address};
+use super::Table;
+use crate::terminal::address;
 
 /// What a person wants to know or says of somebody's devices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
