@@ -16,14 +16,18 @@ fn system(folder: &Path) -> (Talk, impl Fn(&str, &str) -> Talk) {
     (dev, chat)
 }
 
+/// Somebody in the lobby, with the group key.
+fn enter(chat: impl Fn(&str, &str) -> Talk, name: &str) -> Talk {
+    let mut talk = chat("lobby", name);
+    talk.until("you hold the group key");
+    talk
+}
+
 #[test]
 fn f8_a_moderator_types_what_is_settled_and_everybody_sees_it() {
     let folder = tempfile::tempdir().unwrap();
     let (_dev, chat) = system(folder.path());
-    let mut alice = chat("lobby", "alice");
-    alice.until("you hold the group key");
-    let mut bob = chat("lobby", "bob");
-    bob.until("you hold the group key");
+    let [mut alice, mut bob] = ["alice", "bob"].map(|name| enter(&chat, name));
 
     alice.say("/subject Tea and cake");
     bob.until("* the conference is about Tea and cake");
@@ -62,18 +66,14 @@ fn f8_a_moderator_types_what_is_settled_and_everybody_sees_it() {
     assert!(bob.child.wait().unwrap().success());
     alice.say("/unban bob");
     alice.until("* done");
-    let mut bob = chat("lobby", "bob");
-    bob.until("you hold the group key");
+    enter(&chat, "bob");
 }
 
 #[test]
 fn what_cannot_be_said_or_shared_is_refused_and_a_file_lands_in_its_folder() {
     let folder = tempfile::tempdir().unwrap();
     let (_dev, chat) = system(folder.path());
-    let mut alice = chat("lobby", "alice");
-    alice.until("you hold the group key");
-    let mut bob = chat("lobby", "bob");
-    bob.until("you hold the group key");
+    let [mut alice, mut bob] = ["alice", "bob"].map(|name| enter(&chat, name));
     alice.until("sip:bob@localhost joined");
 
     alice.stdin.as_mut().unwrap().write_all(b"caf\xe9\n").unwrap();
@@ -102,10 +102,7 @@ fn what_cannot_be_said_or_shared_is_refused_and_a_file_lands_in_its_folder() {
 fn who_is_verified_gets_nothing_while_they_have_a_device_that_nobody_accepted() {
     let folder = tempfile::tempdir().unwrap();
     let (_dev, chat) = system(folder.path());
-    let mut alice = chat("lobby", "alice");
-    alice.until("you hold the group key");
-    let mut bob = chat("lobby", "bob");
-    bob.until("you hold the group key");
+    let [mut alice, mut bob] = ["alice", "bob"].map(|name| enter(&chat, name));
     alice.until("sip:bob@localhost joined");
 
     let number = |line: String| line.rsplit(": ").next().unwrap().to_owned();
@@ -121,8 +118,7 @@ fn who_is_verified_gets_nothing_while_they_have_a_device_that_nobody_accepted() 
     alice.until("* bob is verified");
 
     // He comes from a second device; as far as anybody can see, it might be somebody else's.
-    let mut second = chat("lobby", "bob");
-    second.until("you hold the group key");
+    let mut second = enter(&chat, "bob");
     bob.until("! bob has a new device");
     alice.until("! bob has a new device");
     alice.say("are you both bob?");
@@ -145,8 +141,7 @@ fn who_is_verified_gets_nothing_while_they_have_a_device_that_nobody_accepted() 
 
     alice.say("/quit");
     assert!(alice.child.wait().unwrap().success());
-    let mut alice = chat("lobby", "alice");
-    alice.until("you hold the group key");
+    let mut alice = enter(&chat, "alice");
     alice.say("/verify bob");
     alice.until("  verified before");
 }
@@ -156,8 +151,7 @@ fn who_is_verified_gets_nothing_while_they_have_a_device_that_nobody_accepted() 
 fn f12_what_is_told_to_somebody_who_is_not_there_waits_and_shows_its_times() {
     let folder = tempfile::tempdir().unwrap();
     let (_dev, chat) = system(folder.path());
-    let mut alice = chat("lobby", "alice");
-    alice.until("you hold the group key");
+    let mut alice = enter(&chat, "alice");
 
     alice.say("/tell bob are you there?");
     alice.until("* bob is not there: it waits in the mailbox, not sealed");
@@ -188,8 +182,7 @@ fn a_chat_that_is_killed_goes_on_in_its_group_without_entering_anew() {
     let options = ["--state", &state, "--passphrase-file", &secret, "--folder", &dev];
     let bob =
         || Talk::start(&[&["chat", "lobby", "--as", "bob", "--plain"], &options[..]].concat());
-    let mut alice = chat("lobby", "alice");
-    alice.until("you hold the group key");
+    let mut alice = enter(&chat, "alice");
     let mut first = bob();
     let entered = first.until("you hold the group key");
     alice.until("sip:bob@localhost joined");
