@@ -7,8 +7,8 @@ mod process;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use prometheus::{
-    CounterVec, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
-    IntGaugeVec, Opts, Registry, TextEncoder, core::Collector, proto::MetricType,
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder, core::Collector, proto::MetricType,
 };
 
 /// Buckets for things that take microseconds to seconds.
@@ -16,13 +16,6 @@ pub const SECONDS: &[f64] = &[
     0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5,
     1.0, 2.5, 5.0,
 ];
-
-/// Buckets for sizes in bytes.
-pub const BYTES: &[f64] =
-    &[256.0, 1024.0, 4096.0, 16_384.0, 65_536.0, 262_144.0, 1_048_576.0, 4_194_304.0];
-
-/// Buckets for counts of receivers, members and the like.
-pub const COUNTS: &[f64] = &[1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 5000.0];
 
 /// Everything a process measures. Clones share one registry.
 ///
@@ -104,12 +97,6 @@ impl Metrics {
         )
     }
 
-    /// A counter of something that is not whole, as seconds.
-    #[must_use]
-    pub fn fractional_counters(&self, name: &str, help: &str, labels: &[&str]) -> CounterVec {
-        self.register(CounterVec::new(counter_opts(name, help), labels).expect(WELL_NAMED), COUNTER)
-    }
-
     /// A gauge of something whole.
     #[must_use]
     pub fn gauge(&self, name: &str, help: &str) -> IntGauge {
@@ -122,13 +109,7 @@ impl Metrics {
         self.register(IntGaugeVec::new(opts(name, help), labels).expect(WELL_NAMED), GAUGE)
     }
 
-    /// A gauge of something that is not whole, as a time.
-    #[must_use]
-    pub fn fractional_gauge(&self, name: &str, help: &str) -> Gauge {
-        self.register(Gauge::with_opts(opts(name, help)).expect(WELL_NAMED), GAUGE)
-    }
-
-    /// A histogram, with [`SECONDS`], [`BYTES`] or [`COUNTS`] as buckets, or others.
+    /// A histogram, with [`SECONDS`] as buckets, or others.
     #[must_use]
     pub fn histogram(&self, name: &str, help: &str, buckets: &[f64]) -> Histogram {
         let opts = HistogramOpts { common_opts: opts(name, help), buckets: buckets.to_vec() };

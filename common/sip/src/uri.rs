@@ -146,12 +146,6 @@ impl SipUri {
         self
     }
 
-    /// The same URI without this parameter.
-    pub fn without_param(mut self, name: &str) -> Self {
-        self.params.remove(name);
-        self
-    }
-
     /// Scheme, user, host and port only.
     pub fn bare(&self) -> Self {
         let (params, headers) = (Params::default(), Box::default());

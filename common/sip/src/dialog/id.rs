@@ -2,7 +2,7 @@
 use rand::RngCore;
 
 use crate::header::{BadHeader, Name};
-use crate::message::{Request, Response};
+use crate::message::Request;
 
 /// Call-ID, our tag and the peer's tag.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -41,15 +41,6 @@ impl DialogId {
             }
         }
         Some(Self { call_id, local_tag: local_tag?, remote_tag: remote_tag? })
-    }
-
-    /// The dialog that a response to a request of ours belongs to or makes; `None` without a To tag.
-    pub fn of_response(response: &Response) -> Option<Self> {
-        let headers = &response.headers;
-        let (from, to) = (headers.from().ok()?, headers.to().ok()?);
-        let call_id = headers.call_id().ok()?.into();
-        let (local_tag, remote_tag) = (from.tag().unwrap_or_default().into(), to.tag()?.into());
-        Some(Self { call_id, local_tag, remote_tag })
     }
 }
 
