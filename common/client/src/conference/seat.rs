@@ -229,9 +229,10 @@ impl Seat {
         }
         // Where we stand is known before the event that it follows from.
         self.standing.send_if_modified(|known| {
-            let standing = self.session.standing();
-            let changed = *known != standing;
-            *known = standing;
+            let changed = !self.session.is_at(known);
+            if changed {
+                *known = self.session.standing();
+            }
             changed
         });
         let mut dead = false;

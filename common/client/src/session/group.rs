@@ -97,6 +97,17 @@ impl Group {
         }
     }
 
+    /// Whether that is still where it stands. Of one generation and authenticator there is one roster.
+    pub(super) fn is_at(&self, known: &Standing) -> bool {
+        match &self.member {
+            Some(member) => {
+                (member.era(), member.epoch()) == (known.era, known.epoch)
+                    && member.authenticator()[..] == known.authenticator
+            }
+            None => known.authenticator.is_empty(),
+        }
+    }
+
     /// This device in the group, once it holds the key.
     pub(super) const fn member(&self) -> Option<&Member> {
         self.member.as_ref()

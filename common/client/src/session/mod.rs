@@ -150,6 +150,11 @@ impl Session {
         Standing { held: self.trust.held().to_vec(), ..self.group.standing() }
     }
 
+    /// Whether that is still where it stands: a look, and no list of everybody.
+    pub fn is_at(&self, known: &Standing) -> bool {
+        self.trust.held() == known.held && self.group.is_at(known)
+    }
+
     /// Messages that are not settled.
     pub fn unsettled(&self) -> usize {
         self.outgoing.len()

@@ -226,8 +226,11 @@ fn a_group_that_begins_anew_takes_its_members_over_by_welcome_and_disturbs_nobod
 
     // bob is still in era 1: what he hears of era 2 is nothing to him, and no reason to fetch anything.
     assert!(bob.process(&commit, room.now).is_empty());
+    let before = bob.standing();
+    assert!(bob.is_at(&before) && !bob.is_at(&Standing::default()));
     room.add(&mut alice, &mut bob);
 
     assert_eq!(bob.generation(), Some((Era(2), Epoch(2))));
     assert_eq!(bob.standing().authenticator, alice.standing().authenticator);
+    assert!(!bob.is_at(&before) && bob.is_at(&alice.standing()));
 }
