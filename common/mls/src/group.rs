@@ -21,13 +21,16 @@ pub(crate) fn group_id(conference: &ConferenceId, era: Era) -> GroupId {
 }
 
 /// What our leaves can do. Everything a group of ours may ask for, and no more.
+///
+/// RFC 9420, 13.3: only credentials of types that all members support may be used in a group. The focus, as external
+/// sender, has a basic one, so every leaf lists that type too; no leaf may *have* one (see [`crate::identity`]).
 pub(crate) fn capabilities() -> Capabilities {
     Capabilities::new(
         None,
         Some(&[SUITE]),
         Some(&[ExtensionType::LastResort]),
         None,
-        Some(&[CredentialType::X509]),
+        Some(&[CredentialType::X509, CredentialType::Basic]),
     )
 }
 
