@@ -1,5 +1,6 @@
-//! Keeps docs/conformance.md, docs/conformance-focus.md and docs/requirements.md honest: every test that they name exists, every row names a test or
-//! says why there is none, and a test that shows a requirement carries its id. It reads the tree and runs nothing.
+//! Keeps docs/conformance.md, docs/conformance-focus.md, docs/requirements.md and the attacks of docs/security.md honest:
+//! every test that they name exists, every row names a test or says why there is none, and a test that shows a requirement
+//! carries its id. It reads the tree and runs nothing.
 #![expect(clippy::unwrap_used, reason = "a test that cannot read the tree should fail")]
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -88,6 +89,16 @@ fn every_test_that_the_pages_name_exists() {
         let found = rows(&page).count();
         assert!(found > least, "only {found} rows were found in {name}");
     }
+}
+
+#[test]
+fn every_attack_names_tests_that_exist() {
+    let page = page("security.md");
+    let (_, attacks) = page.split_once("## Attacks").unwrap();
+    let (attacks, _) = attacks.split_once("\n## ").unwrap();
+
+    assert_eq!(breaches(attacks, source), Vec::<String>::new());
+    assert!(rows(attacks).count() >= 16);
 }
 
 #[test]

@@ -11,6 +11,7 @@ mod ledger;
 mod member;
 mod prefix;
 mod renewal;
+mod saboteur;
 mod scenario;
 mod support;
 mod wire;

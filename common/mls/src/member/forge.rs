@@ -2,6 +2,8 @@
 use openmls::prelude::{
     CommitBuilder, CommitMessageBundle, Initial, MlsGroup, OpenMlsProvider as _,
 };
+use openmls_rust_crypto::RustCrypto;
+use openmls_traits::crypto::OpenMlsCrypto;
 
 use super::{Keyring, Member};
 use crate::identity::{DeviceKey, Roots};
@@ -15,13 +17,23 @@ impl Member {
         invited: Vec<(DeviceName, Vec<u8>)>,
         shape: impl for<'a> FnOnce(CommitBuilder<'a, Initial>) -> CommitBuilder<'a, Initial>,
     ) -> Bundle {
+        self.forge_with(&RustCrypto::default(), invited, shape)
+    }
+
+    /// The same with cryptography that need not be what it should be.
+    pub(crate) fn forge_with(
+        &mut self,
+        crypto: &impl OpenMlsCrypto,
+        invited: Vec<(DeviceName, Vec<u8>)>,
+        shape: impl for<'a> FnOnce(CommitBuilder<'a, Initial>) -> CommitBuilder<'a, Initial>,
+    ) -> Bundle {
         let keyring = self.keyring.clone();
         let provider = keyring.provider();
         let messages: CommitMessageBundle = shape(self.group.commit_builder())
             .load_psks(provider.storage())
             .unwrap()
             .create_group_info(true)
-            .build(provider.rand(), provider.crypto(), keyring.key(), |_| true)
+            .build(provider.rand(), crypto, keyring.key(), |_| true)
             .unwrap()
             .stage_commit(provider)
             .unwrap();
