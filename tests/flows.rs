@@ -169,6 +169,17 @@ impl Seat {
         .await;
     }
 
+    /// Waits until so many devices hold the group key, as far as this one knows. What it says from then on all of them
+    /// hear; before that, who has come in meanwhile does not.
+    async fn are(&mut self, devices: usize) {
+        soon(async {
+            while self.conference.status().members != devices {
+                self.events.next().await.expect("the conference goes on");
+            }
+        })
+        .await;
+    }
+
     async fn removed(&mut self, who: &Aor) {
         self.until(|event| match event {
             Event::Advanced { removed, .. } if removed.iter().any(|(aor, _)| aor == who) => {
@@ -214,6 +225,7 @@ async fn f0_each_device_of_a_person_registers_for_itself_and_one_leaving_leaves_
     let mut seat = first.invited().await;
 
     seat.entered().await;
+    chair.are(2).await;
     chair.say("one of you is enough").await;
     seat.hears(&bob.aor, "one of you is enough").await;
 }
@@ -259,6 +271,7 @@ async fn f3_everybody_on_the_list_of_a_new_conference_is_called_and_holds_its_ke
     one.entered().await;
     other.entered().await;
     assert_eq!(one.conference.id(), chair.conference.id());
+    one.are(3).await;
     one.say("all of us are here").await;
     chair.hears(&bob.aor, "all of us are here").await;
     other.hears(&bob.aor, "all of us are here").await;
@@ -278,6 +291,7 @@ async fn f4_and_f5_a_referral_makes_the_focus_call_every_device_of_the_invited()
     one.entered().await;
     other.entered().await;
 
+    chair.are(3).await;
     let id = chair.say("to all of you").await;
     assert_eq!(one.hears(&alice.aor, "to all of you").await.id, id);
     assert_eq!(other.hears(&alice.aor, "to all of you").await.id, id);
@@ -287,9 +301,10 @@ async fn f4_and_f5_a_referral_makes_the_focus_call_every_device_of_the_invited()
 #[tokio::test]
 async fn f6_a_message_reaches_everybody_else_once_and_in_order() {
     let house = House::open();
-    let (alice, chair, _bob, mut seat) = two(&house).await;
+    let (alice, mut chair, _bob, mut seat) = two(&house).await;
     let carol = house.guest("carol").await;
     let mut third = carol.join(&chair.conference).await;
+    chair.are(3).await;
 
     for text in ["first", "second", "third"] {
         chair.say(text).await;

@@ -257,6 +257,7 @@ async fn f6b_in_a_sealed_conference_a_private_message_is_sealed_for_the_two_alon
     let (tablet, carol) = (house.guest("bob").await, house.guest("carol").await);
     let mut second: Seat = tablet.join(&chair.conference).await;
     let mut third = carol.join(&chair.conference).await;
+    chair.are(4).await;
     let mut tap = seat.conference.tap();
     tap.drain();
 

@@ -2,7 +2,7 @@
 //! members send into what follows for the session; the keys and every check of them are the `mls` crate's.
 use std::time::SystemTime;
 
-use ids::{ConferenceId, Epoch};
+use ids::{ConferenceId, Epoch, Era};
 use mls::member::{Committed, Keyring, Member, MemberError, Opened, Processed};
 use mls::wire::{
     Bundle, CommitRequest, CommitResult, DeviceName, EpochReport, GroupState, Reason,
@@ -221,6 +221,11 @@ impl Group {
         }
     }
 
+    /// A group of this era is made and not decided yet.
+    fn founds(&self, era: Era) -> bool {
+        self.founding.as_ref().is_some_and(|founding| founding.era() == era)
+    }
+
     /// Does what the focus asks for.
     pub(super) fn asked(&mut self, request: &[u8], now: SystemTime) -> Vec<Follows> {
         let Ok(request) = CommitRequest::from_bytes(request) else {
@@ -234,6 +239,10 @@ impl Group {
                 let member = self.member.as_ref().filter(|_| self.entering.is_none());
                 let report = member.map(|member| Follows::Report(member.report()));
                 return report.into_iter().collect();
+            }
+            // A slow answer is asked for again. Made twice, the group accepted would not be the one we hold.
+            Reason::Create if self.founds(request.era) => {
+                return self.pending.clone().map(Follows::Send).into_iter().collect();
             }
             Reason::Create => {
                 let made = Member::create(&self.keyring, &self.conference, request.era, now);
@@ -337,6 +346,13 @@ impl Group {
             return came_back.then_some(Follows::Event(entered)).into_iter().collect();
         }
         self.kept = false;
+        // Told so again while our entry is under way.
+        if self.entering == Some(state.epoch)
+            && self.member.as_ref().is_some_and(|member| member.era() == state.era)
+            && let Some(bundle) = &self.pending
+        {
+            return vec![Follows::Send(bundle.clone())];
+        }
         match Member::join_externally(&self.keyring, &self.conference, state, self.known, now) {
             Ok((member, bundle)) => {
                 self.member = Some(member);

@@ -234,3 +234,39 @@ fn a_group_that_begins_anew_takes_its_members_over_by_welcome_and_disturbs_nobod
     assert_eq!(bob.standing().authenticator, alice.standing().authenticator);
     assert!(!bob.is_at(&before) && bob.is_at(&alice.standing()));
 }
+
+#[test]
+fn a_founder_who_is_asked_twice_sends_the_same_group_again_and_holds_the_one_accepted() {
+    let mut room = Room::new();
+    let (mut alice, mut bob) = (room.device("alice"), room.device("bob"));
+    let first = sent(room.ask(&mut alice, Reason::Create, Vec::new()));
+
+    let again = sent(room.ask(&mut alice, Reason::Create, Vec::new()));
+    assert_eq!(first.to_bytes(), again.to_bytes());
+    room.found(&mut alice, Era(1));
+
+    let (commit, _entered) = room.enter(&mut bob);
+    let follows = alice.process(&commit, room.now);
+    assert!(
+        matches!(&follows[..], [Follows::Advanced, Follows::Event(Event::Advanced { .. })]),
+        "{follows:?}"
+    );
+    assert_eq!(alice.standing().authenticator, bob.standing().authenticator);
+}
+
+#[test]
+fn who_is_told_to_enter_again_while_the_entry_is_under_way_sends_it_again() {
+    let mut room = Room::new();
+    let (mut alice, mut bob) = (room.device("alice"), room.device("bob"));
+    room.found(&mut alice, Era(1));
+    let state = room.ledger.as_ref().unwrap().group_state();
+
+    let first = sent(bob.enter(&state, room.now));
+    let again = sent(bob.enter(&state, room.now));
+    assert_eq!(first.to_bytes(), again.to_bytes());
+
+    let commit = room.accept(&bob, &first).commit.unwrap();
+    bob.process(&commit, room.now);
+    alice.process(&commit, room.now);
+    assert_eq!(alice.standing().authenticator, bob.standing().authenticator);
+}
