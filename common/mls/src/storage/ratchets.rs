@@ -6,6 +6,8 @@
 //! crash        ─► secrets as at the beginning, then everything reserved is burnt
 //! ```
 //!
+//! The same without a disk: a device that takes a new seat with what it has in memory comes back as after a crash.
+//!
 //! Written anew, the secrets say how far the ratchets are, and nothing is reserved any more. The two records change in one
 //! transaction, so that none of them is ever seen without the other.
 use super::{State, area};
@@ -36,8 +38,8 @@ impl State {
     pub(super) fn sealing(&mut self, group: &[u8]) {
         let position = self.positions.entry(group.to_vec()).or_default();
         position.sealed += 1;
-        position.skip = self.changed.is_none() || position.sealed < SEALED_MAX;
-        if self.changed.is_some() && position.sealed > position.reserved {
+        position.skip = position.sealed < SEALED_MAX;
+        if position.sealed > position.reserved {
             position.reserved += WINDOW;
             let reserved = position.reserved;
             self.put(reserved_key(group), reserved.to_be_bytes().to_vec().into());
@@ -48,7 +50,7 @@ impl State {
     pub(super) fn opening(&mut self, group: &[u8]) {
         let position = self.positions.entry(group.to_vec()).or_default();
         position.opened += 1;
-        position.skip = self.changed.is_none() || position.opened < OPENED_MAX;
+        position.skip = position.opened < OPENED_MAX;
     }
 
     /// A reserved generation is about to be burnt.

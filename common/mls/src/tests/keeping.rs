@@ -109,6 +109,23 @@ fn i19_no_generation_is_used_twice_wherever_the_device_stops() {
 }
 
 #[test]
+fn i19_no_generation_is_used_twice_by_a_device_that_has_no_disk_and_takes_another_seat() {
+    let mut room = Room::new(72);
+    let bob = room.realm.device("bob", 1);
+    room.add(0, std::slice::from_ref(&bob));
+
+    for life in 0..3 {
+        for n in 0..3 {
+            let id = format!("{life}-{n}");
+            let sealed = room.members[1].seal(&id, b"a generation of its own").unwrap();
+            assert!(opens(&mut room, 0, &sealed), "{id} is of a used generation");
+        }
+        room.members[1] = back(&bob);
+        room.agree();
+    }
+}
+
+#[test]
 fn i19_a_device_that_stops_around_a_commit_has_the_old_epoch_or_the_new_one_whole() {
     for written in [false, true] {
         let (mut room, bob, mut disk) = room_with_bob(71);
