@@ -80,9 +80,12 @@ fn tell(conference: &Conference, keys: &mut Keys, seat: SeatId, told: Told) -> V
     let Some((to, _)) = conference.roster().at(seat) else {
         return Vec::new();
     };
-    let to = to.aor.as_str();
+    let room = conference.uri();
     let deliver = |(content_type, content)| {
         let key = keys.take()?;
+        // What the whole group is told stays that when one device hears it alone. Addressed to a person it would be a
+        // private message, of another group.
+        let to = if content_type == wire::MLS { &*room } else { to.aor.as_str() };
         let cpim = cpim(conference, key, to, (content_type, content));
         Some(RoomOrder::Deliver { key, seat, cpim })
     };
