@@ -1,6 +1,7 @@
 //! Durable appends a second: `cargo bench -p store [SECONDS]`. 512 writers, each with a conference of its own, append events
 //! of 1 KiB and wait until each is on disk; beside it, in turns, the limit: a plain loop that writes the same octets to
-//! a file and flushes it, one event at a time and 512 at a time. The disk is that of the working directory.
+//! a file and flushes it, one event at a time and 512 at a time. The disk is that of the working directory; PostgreSQL, where
+//! it is installed, with its own settings in the folder for temporary files.
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
@@ -13,7 +14,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use ids::Seq;
 use service::clock;
-use store::{Entry, Store};
+use store::{Entry, Location, Store};
+
+#[path = "../tests/engines/server.rs"]
+mod server;
 
 const WRITERS: usize = 512;
 const EVENT_BYTES: usize = 1024;
@@ -27,15 +31,29 @@ fn main() {
     println!("{WRITERS} writers, {EVENT_BYTES} octets, {seconds} s each, appends a second:");
     for round in 1..=ROUNDS {
         let path = folder.path().join(format!("round{round}.sqlite"));
-        let appends = runtime.block_on(appends(&path, duration));
+        let appends = runtime.block_on(appends(&Location::file(&path), duration));
         let file = folder.path().join(format!("round{round}.plain"));
         let (alone, together) = (plain(&file, 1, duration), plain(&file, WRITERS, duration));
-        println!("  store {appends:.0} · flushed one by one {alone:.0} · 512 by 512 {together:.0}");
+        println!(
+            "  SQLite {appends:.0} · flushed one by one {alone:.0} · 512 by 512 {together:.0}"
+        );
+    }
+    let Some(server) = server::Server::start(server::DURABLE) else { return };
+    for round in 1..=ROUNDS {
+        let name = format!("round{round}");
+        runtime.block_on(server.create(&name));
+        let location = server.url(&name).parse().unwrap();
+        let appends = runtime.block_on(appends(&location, duration));
+        let file = folder.path().join(format!("{name}.plain"));
+        let (alone, together) = (plain(&file, 1, duration), plain(&file, WRITERS, duration));
+        println!(
+            "  PostgreSQL {appends:.0} · flushed one by one {alone:.0} · 512 by 512 {together:.0}"
+        );
     }
 }
 
-async fn appends(path: &Path, duration: Duration) -> f64 {
-    let store = Store::open(path).await.unwrap();
+async fn appends(location: &Location, duration: Duration) -> f64 {
+    let store = Store::open(location).await.unwrap();
     let begin = clock::now();
     let writers = (0..WRITERS).map(|n| {
         let (store, room) = (store.clone(), format!("room{n}").parse().unwrap());

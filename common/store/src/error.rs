@@ -1,4 +1,6 @@
-//! What can go wrong with the store. The first four are the caller's business; the rest is the world's.
+//! What can go wrong with the store. All but the database's failures are the caller's business.
+use std::time::SystemTime;
+
 use ids::{ConferenceId, Seq};
 
 /// Why the store did not do what was asked. Nothing has changed.
@@ -24,6 +26,17 @@ pub enum Error {
     /// Another version is there than the one the caller has seen.
     #[error("it has been changed meanwhile")]
     Stale,
+    /// Somebody else has the lease.
+    #[error("{holder} writes to this database")]
+    Held {
+        /// Who.
+        holder: String,
+        /// From then on anybody may take it.
+        until: SystemTime,
+    },
+    /// Somebody else has taken the lease that this store wrote under: it writes nothing more.
+    #[error("somebody else has taken the lease: nothing more is written here")]
+    Fenced,
     /// A stored value is not what this program writes.
     #[error("the database holds {what} that this program did not write")]
     Foreign {

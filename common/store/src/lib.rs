@@ -45,7 +45,9 @@ mod error;
 mod forgets;
 mod journal;
 mod key_packages;
+mod leases;
 mod mailbox;
+pub mod maintenance;
 mod registrations;
 mod writer;
 
@@ -63,6 +65,7 @@ pub use engine::{BadLocation, Engine, Location};
 pub use error::Error;
 pub use journal::{Entry, History};
 pub use key_packages::{Claimed, NewKeyPackage};
+pub use leases::Lease;
 pub use mailbox::{Letter, MailboxBounds, NewLetter, Posted, Settled};
 pub use registrations::Registration;
 use writer::Writer;

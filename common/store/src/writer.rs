@@ -3,6 +3,8 @@
 //! A job that fails is rolled back alone; a transaction that cannot be committed fails all its jobs. It retries nothing:
 //! the caller knows what a failure means.
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use ids::{ConferenceId, Seq};
 use sqlx::Connection as _;
@@ -10,8 +12,9 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::warn;
 
 use crate::appends::{self, Append};
-use crate::engine::{Connection, Location};
+use crate::engine::{Connection, Engine, Location};
 use crate::forgets::{self, Forget};
+use crate::leases::Fence;
 use crate::{Entry, Error};
 
 /// Jobs in one transaction. At some 20 µs each a full batch holds the first caller up for 10 ms.
@@ -37,18 +40,26 @@ enum Message {
     Append(Append),
     Forget(Forget),
     Job(Run),
+    Fence(Fence, oneshot::Sender<()>),
     Close(oneshot::Sender<()>),
 }
 
 #[derive(Clone, Debug)]
-pub(crate) struct Writer(mpsc::Sender<Message>);
+pub(crate) struct Writer {
+    jobs: mpsc::Sender<Message>,
+    /// Somebody else has taken the lease.
+    fenced: Arc<AtomicBool>,
+}
 
 impl Writer {
     pub(crate) fn spawn(location: Location, connection: Connection) -> Self {
         let (jobs, waiting) = mpsc::channel(WAITING_MAX);
-        let database = Database { location, connection: Some(connection) };
+        let fenced = Arc::new(AtomicBool::new(false));
+        let out = Arc::clone(&fenced);
+        let database =
+            Database { location, connection: Some(connection), fence: None, fenced: out };
         drop(tokio::spawn(run(database, waiting)));
-        Self(jobs)
+        Self { jobs, fenced }
     }
 
     /// Runs `work` inside the next transaction; answers when that is on disk.
@@ -76,8 +87,8 @@ impl Writer {
                 }
             })
         });
-        self.0.send(Message::Job(run)).await.map_err(|_| Error::Closed)?;
-        answered.await.unwrap_or(Err(Error::NotCommitted))
+        self.jobs.send(Message::Job(run)).await.map_err(|_| Error::Closed)?;
+        answered.await.unwrap_or_else(|_| Err(self.not_run()))
     }
 
     /// Appends inside the next transaction; answers when that is on disk.
@@ -89,23 +100,41 @@ impl Writer {
     ) -> Result<Seq, Error> {
         let (answer, answered) = oneshot::channel();
         let append = Append { conference, expected, entry, answer };
-        self.0.send(Message::Append(append)).await.map_err(|_| Error::Closed)?;
-        answered.await.unwrap_or(Err(Error::NotCommitted))
+        self.jobs.send(Message::Append(append)).await.map_err(|_| Error::Closed)?;
+        answered.await.unwrap_or_else(|_| Err(self.not_run()))
     }
 
     /// Forgets a conference inside the next transaction; answers when that is on disk.
     pub(crate) async fn forget(&self, conference: ConferenceId, over: i64) -> Result<(), Error> {
         let (answer, answered) = oneshot::channel();
         let forget = Forget { conference, over, answer };
-        self.0.send(Message::Forget(forget)).await.map_err(|_| Error::Closed)?;
-        answered.await.unwrap_or(Err(Error::NotCommitted))
+        self.jobs.send(Message::Forget(forget)).await.map_err(|_| Error::Closed)?;
+        answered.await.unwrap_or_else(|_| Err(self.not_run()))
+    }
+
+    /// From here on each transaction looks whether this still holds.
+    pub(crate) async fn fence(&self, fence: Fence) -> Result<(), Error> {
+        let (answer, answered) = oneshot::channel();
+        self.jobs.send(Message::Fence(fence, answer)).await.map_err(|_| Error::Closed)?;
+        answered.await.map_err(|_| Error::Closed)
+    }
+
+    /// Why a job was dropped without an answer of its own.
+    fn not_run(&self) -> Error {
+        if self.fenced.load(Ordering::Acquire) { Error::Fenced } else { Error::NotCommitted }
     }
 
     pub(crate) async fn close(&self) {
         let (closed, wait) = oneshot::channel();
-        if self.0.send(Message::Close(closed)).await.is_ok() {
+        if self.jobs.send(Message::Close(closed)).await.is_ok() {
             wait.await.ok();
         }
+    }
+}
+
+impl Jobs {
+    fn is_empty(&self) -> bool {
+        self.appends.is_empty() && self.forgets.is_empty() && self.others.is_empty()
     }
 }
 
@@ -119,8 +148,15 @@ async fn run(mut database: Database, mut waiting: mpsc::Receiver<Message>) {
                 Message::Append(append) => jobs.appends.push(append),
                 Message::Forget(forget) => jobs.forgets.push(forget),
                 Message::Job(job) => jobs.others.push(job),
+                Message::Fence(fence, done) => {
+                    database.fence = Some(fence);
+                    done.send(()).ok();
+                }
                 Message::Close(closed) => close = Some(closed),
             }
+        }
+        if jobs.is_empty() {
+            continue;
         }
         if let Err(error) = database.transaction(jobs).await {
             warn!(%error, "the database refused a transaction");
@@ -146,6 +182,10 @@ struct Database {
     location: Location,
     /// `None`: a transaction failed on the last one.
     connection: Option<Connection>,
+    /// What must hold for anything to be written.
+    fence: Option<Fence>,
+    /// It does not hold any more, and never will again.
+    fenced: Arc<AtomicBool>,
 }
 
 impl Database {
@@ -157,13 +197,16 @@ impl Database {
         };
         let engine = self.location.engine();
         let mut answers = Vec::with_capacity(jobs.appends.len() + jobs.others.len());
-        let committed = commit(&mut connection, engine.begin(), jobs, &mut answers).await;
+        let guard = (engine, self.fence.as_ref(), &*self.fenced);
+        let committed = commit(&mut connection, guard, jobs, &mut answers).await;
         let outcome = if committed.is_ok() { Outcome::Committed } else { Outcome::Lost };
         for answer in answers {
             answer(outcome);
         }
-        if committed.is_ok() || !engine.reconnects() {
-            self.connection = Some(connection);
+        match committed {
+            Ok(()) => self.connection = Some(connection),
+            // Whatever state it is in: the next transaction has a connection of its own.
+            Err(_) => drop(connection.close_hard().await),
         }
         committed
     }
@@ -178,12 +221,20 @@ impl Database {
 
 async fn commit(
     connection: &mut Connection,
-    begin: &'static str,
+    (engine, fence, fenced): (Engine, Option<&Fence>, &AtomicBool),
     jobs: Jobs,
     answers: &mut Vec<Answer>,
 ) -> Result<(), sqlx::Error> {
     // Dropping the transaction rolls back, also when a disk error has ended it already.
-    let mut transaction = connection.begin_with(begin).await?;
+    let mut transaction = connection.begin_with(engine.begin()).await?;
+    if let Some(fence) = fence
+        && !fence.holds(&mut transaction).await?
+    {
+        if !fenced.swap(true, Ordering::AcqRel) {
+            warn!("somebody else has taken the lease: nothing more is written here");
+        }
+        return transaction.rollback().await;
+    }
     appends::run(&mut transaction, jobs.appends, answers).await?;
     forgets::run(&mut transaction, jobs.forgets, answers).await?;
     for run in jobs.others {

@@ -1,10 +1,14 @@
 //! Circles: of two changes one is kept, and each device reads what is for it.
+#![allow(clippy::indexing_slicing, reason = "a missing element should fail its test")]
 #![expect(clippy::unwrap_used, reason = "a test that cannot set up should fail")]
+mod engines;
+
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
+use engines::Database;
 use ids::{Aor, ConferenceId, DeviceId};
-use store::{CircleChange, Error, NewCircle, Store};
+use store::{CircleChange, Error, NewCircle};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -44,14 +48,8 @@ fn new(seen: u64, changes: Vec<CircleChange>) -> NewCircle {
     }
 }
 
-async fn open(folder: &tempfile::TempDir) -> Store {
-    Store::open(&folder.path().join("mrfc.sqlite")).await.unwrap()
-}
-
-#[tokio::test]
-async fn i3_of_two_changes_made_on_one_revision_the_second_is_not_kept() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = open(&folder).await;
+async fn i3_of_two_changes_made_on_one_revision_the_second_is_not_kept(database: Database) {
+    let store = database.open().await;
     assert_eq!(store.circle(&id()).await.unwrap(), None);
 
     store.put_circle(&id(), new(0, vec![]), at(1)).await.unwrap();
@@ -71,10 +69,8 @@ async fn i3_of_two_changes_made_on_one_revision_the_second_is_not_kept() {
     assert_eq!(store.circle_generation(&id, &aor("eve")).await.unwrap(), None);
 }
 
-#[tokio::test]
-async fn a_device_reads_the_changes_that_are_for_it_and_its_own_welcome() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = open(&folder).await;
+async fn a_device_reads_the_changes_that_are_for_it_and_its_own_welcome(database: Database) {
+    let store = database.open().await;
     let first =
         change("add", &[("alice", 1, None), ("bob", 1, Some("w1")), ("bob", 2, Some("w2"))]);
     store.put_circle(&id(), new(0, vec![first]), at(1)).await.unwrap();
@@ -82,7 +78,7 @@ async fn a_device_reads_the_changes_that_are_for_it_and_its_own_welcome() {
     store.put_circle(&id(), new(1, vec![second]), at(1)).await.unwrap();
     store.close().await;
 
-    let store = open(&folder).await;
+    let store = database.open().await;
     let read = async |n, after| {
         let log = store.circle_log(&id(), (&aor("bob"), &device(n)), after, 10).await.unwrap();
         log.into_iter()
@@ -98,10 +94,8 @@ async fn a_device_reads_the_changes_that_are_for_it_and_its_own_welcome() {
     assert!(store.circles_of(&aor("eve"), 9).await.unwrap().is_empty());
 }
 
-#[tokio::test]
-async fn the_log_of_a_circle_is_bounded_by_age_and_number_and_keeps_its_newest() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = open(&folder).await;
+async fn the_log_of_a_circle_is_bounded_by_age_and_number_and_keeps_its_newest(database: Database) {
+    let store = database.open().await;
     for seen in 0..5 {
         let entry = change("x", &[("bob", 1, None)]);
         store.put_circle(&id(), new(seen, vec![entry]), at(1)).await.unwrap();
@@ -117,3 +111,9 @@ async fn the_log_of_a_circle_is_bounded_by_age_and_number_and_keeps_its_newest()
     store.put_circle(&id(), new(6, vec![]), at(300)).await.unwrap();
     assert_eq!(seqs().await, [6]);
 }
+
+on_both![
+    i3_of_two_changes_made_on_one_revision_the_second_is_not_kept,
+    a_device_reads_the_changes_that_are_for_it_and_its_own_welcome,
+    the_log_of_a_circle_is_bounded_by_age_and_number_and_keeps_its_newest,
+];

@@ -1,8 +1,12 @@
 //! Devices of a person: what they have here, and what being taken back does to it.
+#![allow(clippy::indexing_slicing, reason = "a missing element should fail its test")]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+mod engines;
+
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
+use engines::Database;
 use ids::{Aor, DeviceId};
 use store::{Certificate, LastResort, NewKeyPackage, Store};
 
@@ -25,12 +29,6 @@ fn package(name: &str, expires: SystemTime) -> NewKeyPackage {
     NewKeyPackage { reference: octets.clone(), package: octets, expires }
 }
 
-async fn open() -> (tempfile::TempDir, Store) {
-    let dir = tempfile::tempdir().unwrap();
-    let store = Store::open(&dir.path().join("mrfc.sqlite")).await.unwrap();
-    (dir, store)
-}
-
 async fn fill(store: &Store, number: u8) {
     let (one, last) = (format!("{number} one"), format!("{number} last"));
     let (packages, last) = (vec![package(&one, at(100))], Some(package(&last, at(1000))));
@@ -45,9 +43,8 @@ async fn fill(store: &Store, number: u8) {
     store.note_certificate(certificate).await.unwrap();
 }
 
-#[tokio::test]
-async fn a_device_that_was_taken_back_hands_out_nothing_and_stays_taken_back() {
-    let (dir, store) = open().await;
+async fn a_device_that_was_taken_back_hands_out_nothing_and_stays_taken_back(database: Database) {
+    let store = database.open().await;
     fill(&store, 1).await;
     fill(&store, 2).await;
     assert!(!store.revoke_device(&alice(), &device(3), at(1)).await.unwrap());
@@ -59,7 +56,7 @@ async fn a_device_that_was_taken_back_hands_out_nothing_and_stays_taken_back() {
     assert_eq!(claimed.iter().map(|it| &it.device).collect::<Vec<_>>(), [&device(2)]);
     assert_eq!(store.claim_key_package(&alice(), &device(1), at(3)).await.unwrap(), None);
     store.close().await;
-    let store = Store::open(&dir.path().join("mrfc.sqlite")).await.unwrap();
+    let store = database.open().await;
     assert_eq!(store.revoked_devices().await.unwrap(), [(alice(), device(1))]);
     let all = store.devices(&alice(), at(3)).await.unwrap();
     assert_eq!(all.len(), 2);
@@ -67,9 +64,10 @@ async fn a_device_that_was_taken_back_hands_out_nothing_and_stays_taken_back() {
     assert_eq!((all[1].revoked, all[1].certificate_ends), (None, Some(at(5000))));
 }
 
-#[tokio::test]
-async fn i17_how_many_are_left_is_told_with_each_one_and_a_last_resort_that_went_is_marked() {
-    let (_dir, store) = open().await;
+async fn i17_how_many_are_left_is_told_with_each_one_and_a_last_resort_that_went_is_marked(
+    database: Database,
+) {
+    let store = database.open().await;
     fill(&store, 1).await;
     let state = async || {
         let all = store.devices(&alice(), at(1)).await.unwrap();
@@ -90,9 +88,10 @@ async fn i17_how_many_are_left_is_told_with_each_one_and_a_last_resort_that_went
     assert_eq!(state().await, (0, LastResort::Fresh));
 }
 
-#[tokio::test]
-async fn a_package_that_would_end_before_its_message_is_fetched_is_not_handed_out() {
-    let (_dir, store) = open().await;
+async fn a_package_that_would_end_before_its_message_is_fetched_is_not_handed_out(
+    database: Database,
+) {
+    let store = database.open().await;
     fill(&store, 1).await;
 
     let claim = async |until| {
@@ -103,3 +102,9 @@ async fn a_package_that_would_end_before_its_message_is_fetched_is_not_handed_ou
     assert_eq!(claim(at(1000)).await, None);
     assert_eq!(claim(at(99)).await.unwrap(), "1 one");
 }
+
+on_both![
+    a_device_that_was_taken_back_hands_out_nothing_and_stays_taken_back,
+    i17_how_many_are_left_is_told_with_each_one_and_a_last_resort_that_went_is_marked,
+    a_package_that_would_end_before_its_message_is_fetched_is_not_handed_out,
+];

@@ -1,10 +1,14 @@
 //! Messages that wait: kept once, given to each device once, bounded, and known for as long as they could come again.
+#![allow(clippy::indexing_slicing, reason = "a missing element should fail its test")]
 #![expect(clippy::unwrap_used, reason = "a store that does not answer should fail its test")]
+mod engines;
+
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
+use engines::Database;
 use ids::Aor;
-use store::{MailboxBounds, NewLetter, Posted, Settled, Store};
+use store::{MailboxBounds, NewLetter, Posted, Settled};
 
 const BOUNDS: MailboxBounds =
     MailboxBounds { letters_max: 3, sender_letters_max: 2, octets_max: 100, known_max: 10 };
@@ -32,15 +36,8 @@ fn letter(sender: &str, id: &str, expires: u64) -> NewLetter {
     }
 }
 
-async fn open() -> (tempfile::TempDir, Store) {
-    let folder = tempfile::tempdir().unwrap();
-    let store = Store::open(&folder.path().join("mrfc.sqlite")).await.unwrap();
-    (folder, store)
-}
-
-#[tokio::test]
-async fn each_device_has_its_own_place_and_what_came_later_comes_later() {
-    let (_folder, store) = open().await;
+async fn each_device_has_its_own_place_and_what_came_later_comes_later(database: Database) {
+    let store = database.open().await;
     for id in ["m1", "m2"] {
         let posted = store.post(letter("alice", id, 50), None, BOUNDS).await.unwrap();
         assert_eq!(posted, Posted::Kept);
@@ -61,9 +58,10 @@ async fn each_device_has_its_own_place_and_what_came_later_comes_later() {
     assert!(store.next_letter(&aor("carol"), "phone", 0, at(2)).await.unwrap().is_none());
 }
 
-#[tokio::test]
-async fn a_message_that_comes_again_is_known_until_it_is_forgotten_and_a_notice_is_kept_with_it() {
-    let (_folder, store) = open().await;
+async fn a_message_that_comes_again_is_known_until_it_is_forgotten_and_a_notice_is_kept_with_it(
+    database: Database,
+) {
+    let store = database.open().await;
     let notice = NewLetter { owner: aor("alice"), ..letter("mailbox", "n1", 50) };
     let first = store.post(letter("alice", "m1", 10), Some(notice.clone()), BOUNDS).await;
     let again = store.post(letter("alice", "m1", 10), Some(notice), BOUNDS).await;
@@ -84,9 +82,8 @@ async fn a_message_that_comes_again_is_known_until_it_is_forgotten_and_a_notice_
     assert_eq!(new, Posted::Kept);
 }
 
-#[tokio::test]
-async fn a_full_mailbox_takes_nothing_more_and_one_sender_fills_it_not() {
-    let (_folder, store) = open().await;
+async fn a_full_mailbox_takes_nothing_more_and_one_sender_fills_it_not(database: Database) {
+    let store = database.open().await;
     let post = async |sender: &str, id: &str, octets| {
         let letter = NewLetter { octets, ..letter(sender, id, 50) };
         store.post(letter, None, BOUNDS).await.unwrap()
@@ -98,3 +95,9 @@ async fn a_full_mailbox_takes_nothing_more_and_one_sender_fills_it_not() {
     assert_eq!(post("carol", "m1", 80).await, Posted::Kept);
     assert_eq!(post("carol", "m2", 0).await, Posted::Full);
 }
+
+on_both![
+    each_device_has_its_own_place_and_what_came_later_comes_later,
+    a_message_that_comes_again_is_known_until_it_is_forgotten_and_a_notice_is_kept_with_it,
+    a_full_mailbox_takes_nothing_more_and_one_sender_fills_it_not,
+];

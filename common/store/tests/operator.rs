@@ -1,10 +1,13 @@
-//! Deeds and documents, on a real file.
+//! Deeds and documents, on both databases.
+#![allow(clippy::indexing_slicing, reason = "a missing element should fail its test")]
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
+mod engines;
+
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use engines::Database;
 use ids::Aor;
-use store::{Deed, Document, Error, Store};
-use tempfile::TempDir;
+use store::{Deed, Document, Error};
 
 fn at(secs: u64) -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(secs)
@@ -12,12 +15,6 @@ fn at(secs: u64) -> SystemTime {
 
 fn alice() -> Aor {
     "sip:alice@example.net".parse().unwrap()
-}
-
-async fn open() -> (TempDir, Store) {
-    let dir = tempfile::tempdir().unwrap();
-    let store = Store::open(&dir.path().join("mrfc.sqlite")).await.unwrap();
-    (dir, store)
 }
 
 fn deed(secs: u64, actor: &str) -> Deed {
@@ -31,9 +28,8 @@ fn deed(secs: u64, actor: &str) -> Deed {
     }
 }
 
-#[tokio::test]
-async fn deeds_come_newest_first_and_the_oldest_make_room() {
-    let (_dir, store) = open().await;
+async fn deeds_come_newest_first_and_the_oldest_make_room(database: Database) {
+    let store = database.open().await;
     for secs in 1..=5 {
         let actor = if secs == 4 { "sip:alice@example.net" } else { "token" };
         store.note_deed(deed(secs, actor), 3).await.unwrap();
@@ -46,9 +42,8 @@ async fn deeds_come_newest_first_and_the_oldest_make_room() {
     assert_eq!(store.deeds(None, 1).await.unwrap().len(), 1);
 }
 
-#[tokio::test]
-async fn a_document_changes_only_for_who_has_seen_its_newest_version() {
-    let (_dir, store) = open().await;
+async fn a_document_changes_only_for_who_has_seen_its_newest_version(database: Database) {
+    let store = database.open().await;
     let put = async |seen, body: &str| {
         store.put_document(&alice(), "profile", seen, body.to_owned(), at(1)).await
     };
@@ -65,3 +60,8 @@ async fn a_document_changes_only_for_who_has_seen_its_newest_version() {
     assert_eq!(store.documents("profile").await.unwrap(), [(alice(), kept)]);
     assert_eq!(store.document(&alice(), "contacts").await.unwrap().version, 0);
 }
+
+on_both![
+    deeds_come_newest_first_and_the_oldest_make_room,
+    a_document_changes_only_for_who_has_seen_its_newest_version,
+];

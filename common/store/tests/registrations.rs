@@ -1,10 +1,13 @@
-//! Registrations and the attempts at them, on a real file.
+//! Registrations and the attempts at them, on both databases.
+#![allow(clippy::indexing_slicing, reason = "a missing element should fail its test")]
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
+mod engines;
+
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use engines::Database;
 use ids::Aor;
-use store::{Attempt, Registration, Store};
-use tempfile::TempDir;
+use store::{Attempt, Registration};
 
 fn at(secs: u64) -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(secs)
@@ -12,12 +15,6 @@ fn at(secs: u64) -> SystemTime {
 
 fn person(name: &str) -> Aor {
     format!("sip:{name}@example.net").parse().unwrap()
-}
-
-async fn open() -> (TempDir, Store) {
-    let dir = tempfile::tempdir().unwrap();
-    let store = Store::open(&dir.path().join("mrfc.sqlite")).await.unwrap();
-    (dir, store)
 }
 
 fn registration(n: u8, expires: SystemTime) -> Registration {
@@ -35,9 +32,8 @@ fn registration(n: u8, expires: SystemTime) -> Registration {
     }
 }
 
-#[tokio::test]
-async fn s2_nr3_each_device_is_kept_and_a_person_is_replaced_as_a_whole() {
-    let (dir, store) = open().await;
+async fn s2_nr3_each_device_is_kept_and_a_person_is_replaced_as_a_whole(database: Database) {
+    let store = database.open().await;
     let (one, two) = (registration(1, at(100)), registration(2, at(200)));
     let both = vec![one, two.clone()];
     let bob = Registration { device: None, reg_id: None, ..registration(3, at(200)) };
@@ -48,14 +44,13 @@ async fn s2_nr3_each_device_is_kept_and_a_person_is_replaced_as_a_whole() {
     store.keep_registrations(vec![(person("alice"), vec![two.clone()])]).await.unwrap();
     store.close().await;
 
-    let store = Store::open(&dir.path().join("mrfc.sqlite")).await.unwrap();
+    let store = database.open().await;
     let expected = [(person("alice"), two), (person("bob"), bob)];
     assert_eq!(store.registrations(at(50)).await.unwrap(), expected);
 }
 
-#[tokio::test]
-async fn what_has_ended_is_forgotten() {
-    let (_dir, store) = open().await;
+async fn what_has_ended_is_forgotten(database: Database) {
+    let store = database.open().await;
     let both = vec![registration(1, at(100)), registration(2, at(200))];
     store.keep_registrations(vec![(person("alice"), both)]).await.unwrap();
 
@@ -63,9 +58,8 @@ async fn what_has_ended_is_forgotten() {
     assert_eq!(store.registrations(at(50)).await.unwrap().len(), 1);
 }
 
-#[tokio::test]
-async fn s2_ns1_attempts_come_newest_first_and_the_oldest_make_room() {
-    let (_dir, store) = open().await;
+async fn s2_ns1_attempts_come_newest_first_and_the_oldest_make_room(database: Database) {
+    let store = database.open().await;
     let attempt = |secs, name: &str| Attempt {
         at: at(secs),
         aor: person(name).to_string(),
@@ -84,3 +78,9 @@ async fn s2_ns1_attempts_come_newest_first_and_the_oldest_make_room() {
     let hers = store.attempts(Some("sip:alice@example.net"), 10).await.unwrap();
     assert_eq!(hers, [attempt(2, "alice")]);
 }
+
+on_both![
+    s2_nr3_each_device_is_kept_and_a_person_is_replaced_as_a_whole,
+    what_has_ended_is_forgotten,
+    s2_ns1_attempts_come_newest_first_and_the_oldest_make_room,
+];

@@ -1,13 +1,15 @@
-//! What the store promises, on a real file.
+//! What the store promises, on both databases.
+#![allow(clippy::indexing_slicing, reason = "a missing element should fail its test")]
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
+mod engines;
+
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
+use engines::Database;
 use ids::{Aor, ConferenceId, DeviceId, Seq};
-use store::{Certificate, Entry, Error, NewKeyPackage, Store};
-use tempfile::TempDir;
+use store::{Certificate, Entry, Error, NewKeyPackage};
 
 const NOW: SystemTime = UNIX_EPOCH;
 
@@ -32,31 +34,15 @@ fn package(number: u64, expires: SystemTime) -> NewKeyPackage {
     NewKeyPackage { reference, package: format!("package {number}").into(), expires }
 }
 
-async fn open() -> (TempDir, Store) {
-    let dir = tempfile::tempdir().unwrap();
-    let store = Store::open(&file(&dir)).await.unwrap();
-    (dir, store)
-}
-
-fn file(dir: &TempDir) -> std::path::PathBuf {
-    dir.path().join("mrfc.sqlite")
-}
-
-async fn reopen(dir: &TempDir, store: Store) -> Store {
-    store.close().await;
-    Store::open(&file(dir)).await.unwrap()
-}
-
-#[tokio::test]
-async fn a_journal_comes_back_in_order_after_reopening() {
-    let (dir, store) = open().await;
+async fn a_journal_comes_back_in_order_after_reopening(database: Database) {
+    let store = database.open().await;
     for seq in 0..5_u64 {
         let entry = Entry::event(format!("event {seq}"));
         assert_eq!(store.append(&room("a"), Seq(seq), entry).await.unwrap(), Seq(seq + 1));
     }
     store.append(&room("b"), Seq(0), Entry::event("other")).await.unwrap();
 
-    let store = reopen(&dir, store).await;
+    let store = database.reopen(store).await;
 
     let history = store.read(&room("a")).await.unwrap();
     let expected: Vec<Bytes> = (0..5).map(|seq| Bytes::from(format!("event {seq}"))).collect();
@@ -68,9 +54,8 @@ async fn a_journal_comes_back_in_order_after_reopening() {
     assert_eq!(store.read(&room("never")).await.unwrap().events, Vec::<Bytes>::new());
 }
 
-#[tokio::test]
-async fn two_owners_append_and_one_of_them_loses() {
-    let (_dir, store) = open().await;
+async fn two_owners_append_and_one_of_them_loses(database: Database) {
+    let store = database.open().await;
     let mut tasks = Vec::new();
     for owner in 0..16 {
         let store = store.clone();
@@ -101,9 +86,8 @@ async fn two_owners_append_and_one_of_them_loses() {
     assert!(matches!(ahead, Err(Error::Conflict { .. })));
 }
 
-#[tokio::test]
-async fn of_many_appends_that_share_a_transaction_each_is_judged_by_itself() {
-    let (_dir, store) = open().await;
+async fn of_many_appends_that_share_a_transaction_each_is_judged_by_itself(database: Database) {
+    let store = database.open().await;
     store.append(&room("r7"), Seq(0), Entry::event("first")).await.unwrap();
     // 100 rooms at once, of which one has moved on, and one is appended to three times in a row.
     let mut expected: Vec<(String, u64)> = (0..100).map(|n| (format!("r{n}"), 0)).collect();
@@ -133,9 +117,8 @@ async fn of_many_appends_that_share_a_transaction_each_is_judged_by_itself() {
     assert_eq!(store.conferences().await.unwrap().len(), 100);
 }
 
-#[tokio::test]
-async fn a_refused_append_leaves_the_group_alone() {
-    let (dir, store) = open().await;
+async fn a_refused_append_leaves_the_group_alone(database: Database) {
+    let store = database.open().await;
     let entry = |event: &'static str, group: &'static str| Entry {
         event: Bytes::from_static(event.as_bytes()),
         group: Some(Bytes::from_static(group.as_bytes())),
@@ -146,48 +129,14 @@ async fn a_refused_append_leaves_the_group_alone() {
     let late = store.append(&room("a"), Seq(1), entry("2b", "second")).await;
 
     assert!(matches!(late, Err(Error::Conflict { .. })));
-    let store = reopen(&dir, store).await;
+    let store = database.reopen(store).await;
     let history = store.read(&room("a")).await.unwrap();
     assert_eq!(history.group.unwrap(), "first");
     assert_eq!(history.events, ["1", "2"]);
 }
 
-#[tokio::test]
-async fn what_was_answered_survives_a_process_that_just_stops() {
-    let (dir, store) = open().await;
-    store.append(&room("a"), Seq(0), Entry::event("kept")).await.unwrap();
-
-    // No close, no checkpoint: the files as a killed process leaves them, seen from elsewhere.
-    let copy = tempfile::tempdir().unwrap();
-    for name in ["mrfc.sqlite", "mrfc.sqlite-wal"] {
-        std::fs::copy(dir.path().join(name), copy.path().join(name)).unwrap();
-    }
-    let elsewhere = Store::open(&file(&copy)).await.unwrap();
-
-    assert_eq!(elsewhere.read(&room("a")).await.unwrap().events, ["kept"]);
-}
-
-#[tokio::test]
-async fn a_torn_end_of_the_write_ahead_log_loses_only_what_was_not_answered() {
-    let (dir, store) = open().await;
-    store.append(&room("a"), Seq(0), Entry::event("kept")).await.unwrap();
-    let wal = std::fs::read(dir.path().join("mrfc.sqlite-wal")).unwrap();
-    store.append(&room("a"), Seq(1), Entry::event("torn away")).await.unwrap();
-    let longer = std::fs::read(dir.path().join("mrfc.sqlite-wal")).unwrap();
-    assert!(longer.len() > wal.len());
-
-    let copy = tempfile::tempdir().unwrap();
-    std::fs::copy(dir.path().join("mrfc.sqlite"), file(&copy)).unwrap();
-    std::fs::write(copy.path().join("mrfc.sqlite-wal"), &longer[..longer.len() - 100]).unwrap();
-    let recovered = Store::open(&file(&copy)).await.unwrap();
-
-    assert_eq!(recovered.read(&room("a")).await.unwrap().events, ["kept"]);
-    recovered.append(&room("a"), Seq(1), Entry::event("goes on")).await.unwrap();
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn sixteen_racers_claim_two_hundred_packages_and_each_goes_once() {
-    let (_dir, store) = open().await;
+async fn sixteen_racers_claim_two_hundred_packages_and_each_goes_once(database: Database) {
+    let store = database.open().await;
     for batch in 0..4 {
         let packages = (0..50).map(|n| package(batch * 50 + n, at(1000))).collect();
         store.put_key_packages(&alice(), &device(1), packages, None, (200, NOW)).await.unwrap();
@@ -215,9 +164,8 @@ async fn sixteen_racers_claim_two_hundred_packages_and_each_goes_once() {
     assert_eq!(all.into_iter().collect::<BTreeSet<_>>().len(), 200);
 }
 
-#[tokio::test]
-async fn the_oldest_package_goes_first_and_the_last_resort_again_and_again() {
-    let (dir, store) = open().await;
+async fn the_oldest_package_goes_first_and_the_last_resort_again_and_again(database: Database) {
+    let store = database.open().await;
     let packages = vec![package(1, at(1000)), package(2, at(1000))];
     let last = Some(package(9, at(1000)));
     store.put_key_packages(&alice(), &device(1), packages, last, (10, NOW)).await.unwrap();
@@ -228,7 +176,7 @@ async fn the_oldest_package_goes_first_and_the_last_resort_again_and_again() {
         let claimed = store.claim_key_package(&alice(), &device(1), at(1)).await.unwrap().unwrap();
         given.push((claimed.package, claimed.last_resort));
     }
-    let store = reopen(&dir, store).await;
+    let store = database.reopen(store).await;
     for _ in 0..2 {
         let claimed = store.claim_key_package(&alice(), &device(1), at(1)).await.unwrap().unwrap();
         given.push((claimed.package, claimed.last_resort));
@@ -239,9 +187,8 @@ async fn the_oldest_package_goes_first_and_the_last_resort_again_and_again() {
     assert_eq!(given, expected.map(|(package, last)| (Bytes::from(package), last)));
 }
 
-#[tokio::test]
-async fn a_new_last_resort_replaces_the_old_one() {
-    let (_dir, store) = open().await;
+async fn a_new_last_resort_replaces_the_old_one(database: Database) {
+    let store = database.open().await;
     for number in [1, 2] {
         let last = Some(package(number, at(1000)));
         store.put_key_packages(&alice(), &device(1), Vec::new(), last, (10, NOW)).await.unwrap();
@@ -252,9 +199,10 @@ async fn a_new_last_resort_replaces_the_old_one() {
     assert_eq!(claimed.package, "package 2");
 }
 
-#[tokio::test]
-async fn a_package_that_was_here_before_is_refused_even_when_claimed_and_takes_the_upload_along() {
-    let (_dir, store) = open().await;
+async fn a_package_that_was_here_before_is_refused_even_when_claimed_and_takes_the_upload_along(
+    database: Database,
+) {
+    let store = database.open().await;
     store
         .put_key_packages(&alice(), &device(1), vec![package(1, at(1000))], None, (9, NOW))
         .await
@@ -268,9 +216,8 @@ async fn a_package_that_was_here_before_is_refused_even_when_claimed_and_takes_t
     assert_eq!(store.claim_key_package(&alice(), &device(1), at(1)).await.unwrap(), None);
 }
 
-#[tokio::test]
-async fn a_device_may_leave_only_so_many() {
-    let (_dir, store) = open().await;
+async fn a_device_may_leave_only_so_many(database: Database) {
+    let store = database.open().await;
     let packages = (0..4).map(|n| package(n, at(1000))).collect();
 
     let refused = store.put_key_packages(&alice(), &device(1), packages, None, (3, NOW)).await;
@@ -279,9 +226,10 @@ async fn a_device_may_leave_only_so_many() {
     assert_eq!(store.count_key_packages(&alice(), &device(1), NOW).await.unwrap(), 0);
 }
 
-#[tokio::test]
-async fn a_device_that_starts_anew_replaces_what_it_left_and_nothing_dead_is_handed_out() {
-    let (_dir, store) = open().await;
+async fn a_device_that_starts_anew_replaces_what_it_left_and_nothing_dead_is_handed_out(
+    database: Database,
+) {
+    let store = database.open().await;
     for start in 0..5_u64 {
         let packages = (0..2).map(|n| package(start * 10 + n, at(1000))).collect();
         let last = Some(package(start * 10 + 9, at(1000)));
@@ -301,9 +249,8 @@ async fn a_device_that_starts_anew_replaces_what_it_left_and_nothing_dead_is_han
     assert_eq!(store.count_key_packages(&alice(), &device(2), at(1)).await.unwrap(), 1);
 }
 
-#[tokio::test]
-async fn a_replacement_that_is_refused_replaces_nothing() {
-    let (_dir, store) = open().await;
+async fn a_replacement_that_is_refused_replaces_nothing(database: Database) {
+    let store = database.open().await;
     let first = vec![package(1, at(1000))];
     store.put_key_packages(&alice(), &device(1), first, None, (3, NOW)).await.unwrap();
 
@@ -315,9 +262,8 @@ async fn a_replacement_that_is_refused_replaces_nothing() {
     assert_eq!(claimed.package, "package 1");
 }
 
-#[tokio::test]
-async fn an_expired_package_is_never_handed_out() {
-    let (_dir, store) = open().await;
+async fn an_expired_package_is_never_handed_out(database: Database) {
+    let store = database.open().await;
     let packages = vec![package(1, at(10)), package(2, at(20))];
     let last = Some(package(3, at(30)));
     store.put_key_packages(&alice(), &device(1), packages, last, (9, NOW)).await.unwrap();
@@ -331,9 +277,8 @@ async fn an_expired_package_is_never_handed_out() {
     assert_eq!(claim(at(30)).await, None);
 }
 
-#[tokio::test]
-async fn a_person_gives_one_package_of_each_device_and_strangers_none() {
-    let (_dir, store) = open().await;
+async fn a_person_gives_one_package_of_each_device_and_strangers_none(database: Database) {
+    let store = database.open().await;
     for number in 1..=3_u8 {
         let packages = vec![package(number.into(), at(1000))];
         store.put_key_packages(&alice(), &device(number), packages, None, (9, NOW)).await.unwrap();
@@ -350,9 +295,8 @@ async fn a_person_gives_one_package_of_each_device_and_strangers_none() {
     assert_eq!(store.claim_for(wanted, at(1)).await.unwrap(), [None, None]);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_counter_never_gives_a_number_twice() {
-    let (dir, store) = open().await;
+async fn a_counter_never_gives_a_number_twice(database: Database) {
+    let store = database.open().await;
     let mut tasks = Vec::new();
     for count in 1..=20 {
         let store = store.clone();
@@ -362,7 +306,7 @@ async fn a_counter_never_gives_a_number_twice() {
     for task in tasks {
         all.extend(task.await.unwrap());
     }
-    let store = reopen(&dir, store).await;
+    let store = database.reopen(store).await;
     all.extend(store.reserve("seats", 1).await.unwrap());
 
     all.sort_unstable();
@@ -370,9 +314,8 @@ async fn a_counter_never_gives_a_number_twice() {
     assert_eq!(store.reserve("others", 1).await.unwrap(), 1..2);
 }
 
-#[tokio::test]
-async fn issued_certificates_are_listed_newest_first() {
-    let (_dir, store) = open().await;
+async fn issued_certificates_are_listed_newest_first(database: Database) {
+    let store = database.open().await;
     let certificate = |serial: &str, issued| Certificate {
         serial: serial.into(),
         aor: alice(),
@@ -388,25 +331,8 @@ async fn issued_certificates_are_listed_newest_first() {
     assert_eq!(listed, [certificate("bb", 2), certificate("aa", 1)]);
 }
 
-#[tokio::test]
-async fn what_is_no_database_is_refused_and_left_as_it_is() {
-    let dir = tempfile::tempdir().unwrap();
-    std::fs::write(
-        file(&dir),
-        "this is a letter to my mother, not a database, and quite long enough",
-    )
-    .unwrap();
-
-    let opened = Store::open(&file(&dir)).await;
-
-    assert!(opened.is_err());
-    assert!(std::fs::read_to_string(file(&dir)).unwrap().starts_with("this is a letter"));
-    assert!(Store::open(Path::new("/nowhere/at/all.sqlite")).await.is_err());
-}
-
-#[tokio::test]
-async fn a_closed_store_says_so() {
-    let (_dir, store) = open().await;
+async fn a_closed_store_says_so(database: Database) {
+    let store = database.open().await;
     store.close().await;
 
     let late = store.append(&room("a"), Seq(0), Entry::event("late")).await;
@@ -414,9 +340,10 @@ async fn a_closed_store_says_so() {
     assert!(matches!(late, Err(Error::Closed)));
 }
 
-#[tokio::test]
-async fn of_a_conference_that_is_over_only_the_end_is_left_and_it_goes_on_from_there() {
-    let (dir, store) = open().await;
+async fn of_a_conference_that_is_over_only_the_end_is_left_and_it_goes_on_from_there(
+    database: Database,
+) {
+    let store = database.open().await;
     for seq in 0..3_u64 {
         let entry = Entry { event: format!("event {seq}").into(), group: Some("keys".into()) };
         store.append(&room("a"), Seq(seq), entry).await.unwrap();
@@ -429,7 +356,7 @@ async fn of_a_conference_that_is_over_only_the_end_is_left_and_it_goes_on_from_t
     assert_eq!((left.before, left.events.len(), left.group), (Seq(2), 1, None));
     assert_eq!(left.events[0], "event 2");
     assert_eq!(store.conferences().await.unwrap(), [room("b")]);
-    let store = reopen(&dir, store).await;
+    let store = database.reopen(store).await;
     // Somebody who does not know that it is over cannot write.
     let late = store.append(&room("a"), Seq(2), Entry::event("late")).await;
     assert!(matches!(late, Err(Error::Conflict { .. })), "{late:?}");
@@ -442,9 +369,10 @@ async fn of_a_conference_that_is_over_only_the_end_is_left_and_it_goes_on_from_t
     assert_eq!(store.conferences().await.unwrap(), [room("a"), room("b")]);
 }
 
-#[tokio::test]
-async fn of_many_that_are_forgotten_together_each_keeps_what_came_behind_its_end() {
-    let (_dir, store) = open().await;
+async fn of_many_that_are_forgotten_together_each_keeps_what_came_behind_its_end(
+    database: Database,
+) {
+    let store = database.open().await;
     for n in 0..12 {
         for seq in 0..3 {
             let entry = Entry { event: format!("{n} at {seq}").into(), group: Some("g".into()) };
@@ -476,3 +404,24 @@ async fn of_many_that_are_forgotten_together_each_keeps_what_came_behind_its_end
         assert_eq!((history.events.len(), history.group.is_some()), (3, true));
     }
 }
+
+on_both![
+    sixteen_racers_claim_two_hundred_packages_and_each_goes_once,
+    a_counter_never_gives_a_number_twice,
+    a_journal_comes_back_in_order_after_reopening,
+    two_owners_append_and_one_of_them_loses,
+    of_many_appends_that_share_a_transaction_each_is_judged_by_itself,
+    a_refused_append_leaves_the_group_alone,
+    the_oldest_package_goes_first_and_the_last_resort_again_and_again,
+    a_new_last_resort_replaces_the_old_one,
+    a_package_that_was_here_before_is_refused_even_when_claimed_and_takes_the_upload_along,
+    a_device_may_leave_only_so_many,
+    a_device_that_starts_anew_replaces_what_it_left_and_nothing_dead_is_handed_out,
+    a_replacement_that_is_refused_replaces_nothing,
+    an_expired_package_is_never_handed_out,
+    a_person_gives_one_package_of_each_device_and_strangers_none,
+    issued_certificates_are_listed_newest_first,
+    a_closed_store_says_so,
+    of_a_conference_that_is_over_only_the_end_is_left_and_it_goes_on_from_there,
+    of_many_that_are_forgotten_together_each_keeps_what_came_behind_its_end,
+];

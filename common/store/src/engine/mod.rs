@@ -101,6 +101,15 @@ impl Location {
         }
     }
 
+    /// A connection that changes nothing, and makes no file.
+    pub(crate) async fn look(&self) -> Result<Connection, sqlx::Error> {
+        sqlx::any::install_default_drivers();
+        match &self.0 {
+            Place::File(path) => sqlite::reader(path).await,
+            Place::Server(options) => postgres::reader(options).await,
+        }
+    }
+
     /// Connections that only read, each transaction from one state of the database.
     pub(crate) async fn readers(&self) -> Result<Pool, sqlx::Error> {
         sqlx::any::install_default_drivers();
@@ -136,11 +145,6 @@ impl Engine {
             Self::Sqlite => sqlite::BEGIN,
             Self::Postgres => postgres::BEGIN,
         }
-    }
-
-    /// Whether a connection is made anew when a transaction failed on it: the server may be another one by now.
-    pub(crate) fn reconnects(self) -> bool {
-        self == Self::Postgres
     }
 }
 

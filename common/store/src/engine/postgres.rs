@@ -26,6 +26,12 @@ pub(crate) async fn writer(options: &AnyConnectOptions) -> Result<Connection, sq
     Ok(connection)
 }
 
+pub(crate) async fn reader(options: &AnyConnectOptions) -> Result<Connection, sqlx::Error> {
+    let mut connection = options.connect().await?;
+    set_up_reader(&mut connection).await?;
+    Ok(connection)
+}
+
 pub(crate) async fn set_up_reader(connection: &mut Connection) -> Result<(), sqlx::Error> {
     sqlx::raw_sql(READER).execute(connection).await.map(drop)
 }

@@ -21,6 +21,12 @@ pub(crate) async fn writer(path: &Path) -> Result<Connection, sqlx::Error> {
     Ok(connection)
 }
 
+pub(crate) async fn reader(path: &Path) -> Result<Connection, sqlx::Error> {
+    let mut connection = options(path, "ro")?.connect().await?;
+    set_up_reader(&mut connection).await?;
+    Ok(connection)
+}
+
 pub(crate) async fn set_up_reader(connection: &mut Connection) -> Result<(), sqlx::Error> {
     sqlx::raw_sql(READER).execute(connection).await.map(drop)
 }
