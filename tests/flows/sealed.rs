@@ -47,6 +47,7 @@ fn away(outcome: Result<Sent, Error>) {
     }
 }
 
+/// S3-04.
 #[tokio::test]
 async fn f11_a_sealed_message_reaches_every_device_of_a_person_who_never_wrote_back() {
     let house = House::open();
@@ -88,7 +89,7 @@ async fn f11_a_sealed_message_reaches_every_device_of_a_person_who_never_wrote_b
     assert_eq!((&answer.message.from, answer.message.body), (&bob.aor, words("understood")));
 }
 
-/// I24: what the recipient does before it has the message is to have left KeyPackages, long before.
+/// I24, S3-05: what the recipient does before it has the message is to have left KeyPackages, long before.
 #[tokio::test]
 async fn i24_f11_who_is_silent_throughout_reads_it_when_the_bytes_come_by_another_way() {
     let house = House::open();
@@ -158,6 +159,7 @@ async fn i3_f11_of_two_who_write_first_at_once_each_is_read_by_the_other() {
     assert_eq!(letter(&mut to_alice).await.message.body, words("no, after you"));
 }
 
+/// S4-14.
 #[tokio::test]
 async fn f11_a_new_device_and_one_that_lost_everything_read_what_is_written_from_then_on() {
     let house = House::open();

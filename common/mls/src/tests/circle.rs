@@ -69,7 +69,7 @@ fn read(member: &mut CircleMember, sealed: &[u8], realm: &Realm) -> Vec<u8> {
     }
 }
 
-/// Everything the recipient has is its own KeyPackage and what came in one piece.
+/// S3-04, S3-05. Everything the recipient has is its own KeyPackage and what came in one piece.
 #[test]
 fn i24_a_recipient_reads_the_first_message_with_nothing_but_what_came_with_it() {
     let first = first(1, &[("bob", 1), ("bob", 2), ("alice", 2)]);
@@ -259,6 +259,7 @@ fn a_key_package_of_another_authority_founds_nothing() {
     assert_eq!(founded.unwrap_err(), MemberError::KeyPackage { who: name("bob", 1), why });
 }
 
+/// S4-14.
 #[test]
 fn a_circle_is_named_by_its_people_and_by_nothing_else() {
     let one = circle(&["alice", "bob", "carol"]);
