@@ -3,8 +3,15 @@ use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::time::Duration;
 
-/// Lines that are shown of a run that failed.
+/// Lines that are shown of a run that failed, unless `LINES` says how many.
 const SHOWN: usize = 80;
+
+/// Lines that are kept for that.
+const KEPT_MAX: usize = 20_000;
+
+fn shown() -> usize {
+    std::env::var("LINES").ok().and_then(|lines| lines.parse().ok()).unwrap_or(SHOWN)
+}
 
 #[derive(Debug, Default)]
 pub(crate) struct Trace {
@@ -19,10 +26,10 @@ impl Trace {
         let line = format!("{:>8} ms  {what}", self.at.as_millis());
         line.hash(&mut self.hash);
         self.lines += 1;
-        if self.last.len() == SHOWN {
+        self.last.push_back(line);
+        if self.last.len() > KEPT_MAX {
             self.last.pop_front();
         }
-        self.last.push_back(line);
     }
 
     /// The same for two runs that did the same.
@@ -31,6 +38,7 @@ impl Trace {
     }
 
     pub(crate) fn tail(&self) -> String {
-        self.last.iter().cloned().collect::<Vec<_>>().join("\n")
+        let skip = self.last.len().saturating_sub(shown());
+        self.last.iter().skip(skip).cloned().collect::<Vec<_>>().join("\n")
     }
 }
