@@ -251,6 +251,9 @@ pub struct Limits {
     pub conferences_per_person_max: usize,
     /// Devices on one conference's roster. 5 000: a commit then costs its maker half a second.
     pub participants_max: usize,
+    /// How often one device may enter a conference's group by itself in a day; above it it is refused, and counted as
+    /// `limited`. 50: each entry changes the key of everybody, and a device that loses its keys at every start still gets in.
+    pub entries_per_day_max: u32,
     /// Bindings (devices) of one person. 16.
     pub bindings_per_person_max: usize,
     /// Bindings of all people. 20 000.
@@ -334,6 +337,7 @@ impl Default for Limits {
             conferences_max: 10_000,
             conferences_per_person_max: 100,
             participants_max: 5_000,
+            entries_per_day_max: 50,
             bindings_per_person_max: 16,
             bindings_max: 20_000,
             register_secs_min: 60,

@@ -30,6 +30,7 @@ pub(crate) struct Metrics {
     rooms: IntGauge,
     members: IntGaugeVec,
     commits: IntCounterVec,
+    groups: IntCounterVec,
     relays: IntGaugeVec,
     joins: HistogramVec,
     dial_outs: IntCounterVec,
@@ -117,8 +118,13 @@ impl Metrics {
             ),
             commits: registry.counters(
                 "mrfc_mls_commits_total",
-                "Changes of groups by what became of them.",
+                "Changes of groups by what became of them; limited: a device has entered too often.",
                 &["result"],
+            ),
+            groups: registry.counters(
+                "mrfc_mls_groups_total",
+                "Groups that began, each an era of its conference, and those given up because nobody could follow them.",
+                &["event"],
             ),
             relays: registry.gauges(
                 "mrfc_relays",
@@ -198,8 +204,14 @@ impl Metrics {
             ("accepted", figures.commits_accepted),
             ("conflict", figures.commits_conflicting),
             ("refused", figures.commits_refused),
+            ("limited", figures.entries_limited),
         ] {
             let counter = self.commits.with_label_values(&[result]);
+            counter.inc_by(count.saturating_sub(counter.get()));
+        }
+        let groups = [("begun", figures.groups_begun), ("given_up", figures.groups_given_up)];
+        for (event, count) in groups {
+            let counter = self.groups.with_label_values(&[event]);
             counter.inc_by(count.saturating_sub(counter.get()));
         }
         self.relays.with_label_values(&["configured"]).set(gauge(relays));

@@ -428,6 +428,7 @@ fn desk_limits(config: &Config) -> DeskLimits {
         conference: Bounds {
             participants_max: limits.participants_max,
             message_octets_max: limits.message_bytes_max,
+            entries_per_day_max: limits.entries_per_day_max,
             life: config.conferences.life(),
             ..defaults.conference
         },

@@ -28,7 +28,7 @@ pub(super) async fn show(State(admin): State<Admin>) -> axum::Json<Status> {
         commits: Commits {
             accepted: figures.commits_accepted,
             conflicting: figures.commits_conflicting,
-            refused: figures.commits_refused,
+            refused: figures.commits_refused + figures.entries_limited,
         },
     })
 }

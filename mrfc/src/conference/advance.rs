@@ -1,5 +1,5 @@
 //! Following what changes the group: a commit that was accepted, and whom the focus asks for the next.
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use mls::wire::{Bundle, ClaimedKeyPackage, CommitRequest, CommitResult, Invitation, Kind, Reason};
 
@@ -35,8 +35,14 @@ impl Conference {
         self.group.era = *era;
         self.group.facts =
             Some(Facts { epoch, members, pending, grace, held, trial, fingerprint, astray });
+        // Its seat may have gone while it was being added.
+        added.iter().for_each(|who| self.roster.belongs(who));
+        if bundle.kind == Kind::External {
+            self.entries.entered(by, event.at, self.terms.bounds.participants_max);
+        }
         self.inherit();
-        self.committing.advanced(by);
+        let members = self.group.facts.as_ref().map(|facts| &facts.members);
+        self.committing.advanced(by, members.unwrap_or(&BTreeSet::new()));
         self.find_joiners(event.at);
         if bundle.kind == Kind::Create {
             effects.push(Effect::Gate);
@@ -102,10 +108,12 @@ impl Conference {
     }
 
     pub(super) fn asked(&mut self, whom: &Participant, task: &Task, until: At) -> Vec<Effect> {
+        let mut again = false;
         let request = match task {
             Task::Create => self.request(Reason::Create, Vec::new()),
             Task::Enter => self.request(Reason::Enter, Vec::new()),
             Task::Commit { add } => {
+                again = self.committing.turns.tried() > 0 && self.group.is_shut();
                 let reason = if self.group.is_shut() { Reason::Remove } else { Reason::Add };
                 let claimed = |who: &Participant| {
                     let key_package = self.committing.package(who)?.0.clone();
@@ -116,8 +124,10 @@ impl Conference {
             }
         };
         self.committing.asked(whom, task, until);
-        let seat = self.roster.seat_of(whom).map(|seat| seat.id);
-        seat.map(|seat| Effect::Tell(seat, request)).into_iter().collect()
+        let Some(seat) = self.roster.seat_of(whom).map(|seat| seat.id) else { return Vec::new() };
+        // Somebody was asked in vain: perhaps it has missed what it was to cover.
+        let removes = again.then_some(Told::Proposals);
+        removes.into_iter().chain([request]).map(|told| Effect::Tell(seat, told)).collect()
     }
 
     pub(super) fn request(&self, reason: Reason, add: Vec<ClaimedKeyPackage>) -> Told {

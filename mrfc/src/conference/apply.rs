@@ -4,6 +4,7 @@ use mls::wire::Reason;
 
 use super::decide::Change;
 use super::effect::{Announced, Effect, Told};
+use super::entries::Entries;
 use super::event::{Departed, Event, What};
 use super::group::Group;
 use super::nickname::Nickname;
@@ -129,6 +130,7 @@ impl Conference {
         moderators.iter().chain([creator]).for_each(|who| self.roster.found(who));
         self.group = Group { era: self.group.era, ..Group::default() };
         self.committing = Committing::default();
+        self.entries = Entries::default();
         self.nicknames = Nicknames::default();
         self.partings = Partings::default();
         self.rules = Rules { subject: subject.clone(), ..Rules::default() };

@@ -1,5 +1,5 @@
-//! Who is asked to change the group, and when: joiners are gathered, one member is asked to add them all, the next
-//! one when that one stays silent, and a joiner enters by itself when nobody can add it.
+//! Who is asked to change the group, and when: joiners are gathered, the member whose turn it is ([`super::turns`]) is
+//! asked to add them all, another when that one stays silent, and a joiner enters by itself when nobody can add it.
 //!
 //! One thing is asked for at a time. This value holds what is going on; [`Committing::work`] says what is due next,
 //! and the conference turns that into an event.
@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::event::Task;
 use super::nouns::{At, Blob, Participant};
+use super::turns::Turns;
 
 /// How long is waited, and for how many.
 #[derive(Clone, Copy, Debug)]
@@ -40,8 +41,6 @@ pub struct Patience {
 const SILENT_MAX: u32 = 8;
 /// Times a member that cannot follow is told to enter anew.
 const ASTRAY_ENTRIES_MAX: u8 = 2;
-/// How long nothing is expected of somebody who was waited for in vain. Nobody has to wait for them meanwhile.
-const DOZE: Duration = Duration::from_secs(60);
 /// The waits grow up to this power of two: 2 s become 8.5 minutes.
 const SLACK_SHIFT_MAX: u32 = 8;
 
@@ -134,17 +133,11 @@ pub(super) struct Leaves<'a> {
 pub(super) struct Committing {
     joiners: BTreeMap<Participant, Joiner>,
     waiting: Option<(At, Waiting)>,
-    /// Asked in vain since the last change of the group, each with its place in the order of asking.
-    tried: BTreeMap<Participant, u64>,
-    asks: u64,
-    /// Who answered last, or just entered: asked first.
-    prefer: Option<Participant>,
+    pub(super) turns: Turns,
     /// How often in a row nothing came.
     silent: u32,
     /// When joiners were gathered last, and how many.
     gathered: Option<(At, u32)>,
-    /// Who was waited for in vain, and until when nothing is expected of them.
-    dozing: BTreeMap<Participant, At>,
 }
 
 impl Committing {
@@ -168,12 +161,8 @@ impl Committing {
 
     /// A device is gone: nothing is expected of it.
     pub(super) fn forget(&mut self, who: &Participant) {
-        self.awake(who);
         self.joiners.remove(who);
-        self.tried.remove(who);
-        if self.prefer.as_ref() == Some(who) {
-            self.prefer = None;
-        }
+        self.turns.forget(who);
         if self.awaited() == Some(who) {
             self.waiting = None;
         }
@@ -182,7 +171,7 @@ impl Committing {
     /// Who must leave has changed: what was asked for is not enough any more.
     pub(super) fn restart(&mut self) {
         self.waiting = None;
-        self.tried.clear();
+        self.turns.restart();
         self.silent = 0;
     }
 
@@ -200,11 +189,10 @@ impl Committing {
         1 << self.silent.saturating_sub(SILENT_MAX).min(SLACK_SHIFT_MAX)
     }
 
-    /// The group has changed.
-    pub(super) fn advanced(&mut self, by: &Participant) {
-        self.awake(by);
+    /// The group has changed, and has these members now.
+    pub(super) fn advanced(&mut self, by: &Participant, members: &BTreeSet<Participant>) {
         self.restart();
-        self.prefer = Some(by.clone());
+        self.turns.made(by, members);
     }
 
     pub(super) fn gathering(&mut self, now: At, of: usize, until: At) {
@@ -233,22 +221,6 @@ impl Committing {
         self.waiting = Some((until, waiting));
     }
 
-    /// Nothing is expected of these for a while.
-    pub(super) fn dozes(&mut self, who: Participant, now: At) {
-        self.dozing.retain(|_, until| now < *until);
-        self.dozing.insert(who, now.after(DOZE));
-    }
-
-    /// They have said something.
-    pub(super) fn awake(&mut self, who: &Participant) {
-        self.dozing.remove(who);
-    }
-
-    /// Whether nothing is expected of them now.
-    pub(super) fn is_dozing(&self, who: &Participant, now: At) -> bool {
-        self.dozing.get(who).is_some_and(|until| now < *until)
-    }
-
     pub(super) fn gave_up(&mut self, now: At, spoiled: Option<&Participant>) {
         if let Some(joiner) = spoiled.and_then(|who| self.joiners.get_mut(who)) {
             joiner.package = Package::None;
@@ -258,9 +230,7 @@ impl Committing {
             && task != Task::Enter
             && spoiled.is_none()
         {
-            self.dozes(whom.clone(), now);
-            self.asks += 1;
-            self.tried.insert(whom, self.asks);
+            self.turns.passed(whom, now);
         }
     }
 
@@ -291,7 +261,7 @@ impl Committing {
             return Some((*until, Work::GiveUp));
         }
         let Some(group) = view.group else {
-            let whom = self.first_untried(&view.bound).or_else(|| self.longest_ago(&view.bound))?;
+            let whom = self.turns.founder(&view.bound)?;
             return Some((At::default(), Work::Ask(whom.clone(), Task::Create)));
         };
         let pending = group.pending;
@@ -300,31 +270,26 @@ impl Committing {
         };
         let online: Vec<&Participant> = view.bound.iter().copied().filter(able).collect();
         let add = self.ready(pending, patience.gather_max);
-        let exhausted = self.tried.len() >= patience.committers_max;
+        let exhausted = self.turns.tried() >= patience.committers_max;
+        let commit = |whom: &Participant, add| {
+            Some((At::default(), Work::Ask(whom.clone(), Task::Commit { add })))
+        };
         if !pending.is_empty() || (!add.is_empty() && !exhausted) {
-            let again = || self.longest_ago(&online).filter(|_| !pending.is_empty());
-            if let Some(whom) = self.first_untried(&online).or_else(again) {
-                return Some((At::default(), Work::Ask(whom.clone(), Task::Commit { add })));
+            if let Some(whom) = self.turns.next(&online, view.distrusted) {
+                return commit(whom, add);
+            }
+            // None of the members has done it. Whoever enters can.
+            if !pending.is_empty() {
+                let again = || commit(self.turns.longest_ago(&online)?, add);
+                return self.entrant(view, patience, |_| true).or_else(again);
             }
         }
-        let alone = online.is_empty() || online.iter().all(|who| self.tried.contains_key(who));
+        let alone = online.iter().all(|who| self.turns.has_tried(who));
         if alone || exhausted {
             return self.entrant(view, patience, |_| true);
         }
         self.gather(pending, patience)
             .or_else(|| self.entrant(view, patience, |joiner| joiner.package == Package::None))
-    }
-
-    /// Whoever was silent may be back: all are asked in turn, and none for ever.
-    fn longest_ago<'a>(&self, online: &[&'a Participant]) -> Option<&'a Participant> {
-        online.iter().min_by_key(|who| self.tried.get(**who)).copied()
-    }
-
-    fn first_untried<'a>(&self, online: &[&'a Participant]) -> Option<&'a Participant> {
-        let untried = |who: &&&Participant| !self.tried.contains_key(**who);
-        let preferred = |who: &&&Participant| self.prefer.as_ref() == Some(**who);
-        let first = online.iter().filter(untried).find(preferred);
-        first.or_else(|| online.iter().find(untried)).copied()
     }
 
     /// Joiners that can be added now. One whose old leaf has to go first waits for the next commit.

@@ -260,6 +260,9 @@ impl Conference {
         {
             return Err(Refusal::Distrusted);
         }
+        if bundle.kind == Kind::External {
+            self.entries.may(by, now.into(), self.terms.bounds.entries_per_day_max)?;
+        }
         let accepted = checked.accepted();
         let removed: Vec<Participant> = accepted.removed.iter().map(Participant::from).collect();
         let what = What::Advanced {

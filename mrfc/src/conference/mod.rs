@@ -20,7 +20,8 @@
 //! | `scene` `partings` | what watchers see, and who has just gone |
 //! | `nickname` `nicknames` | what a nickname may be, and who has which |
 //! | `group` | era, epoch, members, pending Removes; beside them the MLS ledger |
-//! | `committing` | who is asked to change the group, and when |
+//! | `committing` `turns` | who is asked to change the group, and when |
+//! | `entries` | how often a device has entered by itself |
 //! | `trial` `vouching` | epochs that nobody but their author vouches for yet |
 //! | `decide` `apply` `advance` | the two halves of the path |
 //! | `life` | when it ends, rests, or passes to another founder |
@@ -33,6 +34,7 @@ mod command;
 mod committing;
 mod decide;
 mod effect;
+mod entries;
 mod event;
 mod group;
 mod life;
@@ -50,6 +52,7 @@ mod tail;
 #[cfg(test)]
 mod tests;
 mod trial;
+mod turns;
 mod vouching;
 
 use std::sync::Arc;
@@ -66,6 +69,7 @@ pub use committing::Patience;
 use committing::{Committing, Leaves, View, Work};
 pub use decide::Decision;
 pub use effect::{Announced, Effect, Told};
+use entries::Entries;
 pub use event::{BadEvent, Departed, Event, Task, What};
 use group::Group;
 pub use life::{CreatorLeaves, Life, Standing};
@@ -108,6 +112,8 @@ pub struct Bounds {
     /// Octets of one message that is passed on as it comes: a sealed file, or anything in an open room. 4 GiB: the
     /// relay holds none of it. What is held to be checked has its own bounds there.
     pub message_octets_max: u64,
+    /// How often one device may enter the group by itself in a day. 50: it may have lost its keys as often.
+    pub entries_per_day_max: u32,
     /// How long a conference that nobody has joined yet is kept. 60 s.
     pub empty: Duration,
     /// When it ends although somebody could still come.
@@ -121,6 +127,7 @@ impl Default for Bounds {
         Self {
             participants_max: 5_000,
             message_octets_max: 4 << 30,
+            entries_per_day_max: 50,
             empty: Duration::from_secs(60),
             life: Life::default(),
             patience: Patience::default(),
@@ -156,6 +163,7 @@ pub struct Conference {
     roster: Roster,
     group: Group,
     committing: Committing,
+    entries: Entries,
     nicknames: Nicknames,
     rules: Rules,
     partings: Partings,
@@ -197,6 +205,7 @@ impl Conference {
             roster: Roster::default(),
             group: Group::default(),
             committing: Committing::default(),
+            entries: Entries::default(),
             nicknames: Nicknames::default(),
             rules: Rules::default(),
             partings: Partings::default(),

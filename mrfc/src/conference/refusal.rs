@@ -74,6 +74,9 @@ pub enum Refusal {
     /// Nobody could follow an earlier change of this device's.
     #[error("nobody could follow an earlier change of this device; others change the group")]
     Distrusted,
+    /// The device has entered as often as it may in a day.
+    #[error("this device has entered the group too often today")]
+    EntersTooOften,
     /// The change of the group breaks a rule, or came too late.
     #[error(transparent)]
     Group(#[from] mls::ledger::Refusal),
@@ -138,7 +141,7 @@ impl Conference {
             Refusal::Group(
                 Group::KeyPackage(name) | Group::Duplicate(name) | Group::NotOnRoster(name),
             ) => Some(Participant::from(name)).filter(|spoiled| spoiled != whom),
-            Refusal::Group(_) => None,
+            Refusal::Group(_) | Refusal::EntersTooOften => None,
             _ => return None,
         };
         Some(Command::Failed { whom: whom.clone(), spoiled })

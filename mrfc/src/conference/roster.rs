@@ -73,6 +73,13 @@ impl Roster {
         former
     }
 
+    /// A device shares the key: it takes part, away or not, until it leaves.
+    pub(super) fn belongs(&mut self, who: &Participant) {
+        if let Some(person) = self.people.get_mut(&who.aor) {
+            person.devices.entry(who.device.clone()).or_default();
+        }
+    }
+
     /// Changes a seat.
     pub(super) fn seat_mut(&mut self, id: SeatId) -> Option<&mut Seat> {
         let who = self.seats.get(&id)?;

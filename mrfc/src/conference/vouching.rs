@@ -64,7 +64,7 @@ impl Conference {
                 && !facts.pending.contains(*who)
                 && !facts.astray.contains(*who)
                 && !removed.contains(who)
-                && !self.committing.is_dozing(who, now)
+                && !self.committing.turns.is_dozing(who, now)
                 && goes_on.is_none_or(|trial| trial.may_vouch(who))
         };
         self.roster.bound().find(could)?;
@@ -131,10 +131,10 @@ impl Conference {
         (epoch, fingerprint): (Epoch, Option<[u8; 32]>),
     ) -> Vec<Effect> {
         match by {
-            Some(by) => self.committing.awake(by),
+            Some(by) => self.committing.turns.awake(by),
             None => {
                 let silent: Vec<Participant> = self.asked_in_vain().into_iter().cloned().collect();
-                silent.into_iter().for_each(|who| self.committing.dozes(who, at));
+                silent.into_iter().for_each(|who| self.committing.turns.note_silent(who, at));
             }
         }
         let Some(facts) = self.group.facts.as_mut() else { return Vec::new() };

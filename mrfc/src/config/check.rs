@@ -173,6 +173,7 @@ impl Limits {
             ("nonce_secs", self.nonce_secs),
             ("http_request_secs", self.http_request_secs),
             ("message_bytes_max", self.message_bytes_max),
+            ("entries_per_day_max", u64::from(self.entries_per_day_max)),
             ("register_secs_min", u64::from(self.register_secs_min)),
             ("http_failures_per_minute_max", u64::from(self.http_failures_per_minute_max)),
             (

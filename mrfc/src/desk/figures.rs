@@ -2,7 +2,7 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use ids::ConferenceId;
+use ids::{ConferenceId, Epoch};
 
 use crate::conference::{Conference, Refusal, What};
 
@@ -19,6 +19,12 @@ pub struct Figures {
     pub commits_conflicting: u64,
     /// Changes that broke a rule.
     pub commits_refused: u64,
+    /// Entries of devices that had entered too often.
+    pub entries_limited: u64,
+    /// Groups that began: each is an era of its conference.
+    pub groups_begun: u64,
+    /// Groups that nobody could follow and that were given up.
+    pub groups_given_up: u64,
 }
 
 /// Where the desks count.
@@ -45,8 +51,13 @@ impl Counting {
         if after != (0, 0) {
             counted.conferences.insert(conference.id().clone(), after);
         }
-        if let What::Advanced { .. } = what {
-            counted.sum.commits_accepted += 1;
+        match what {
+            What::Advanced { epoch, .. } => {
+                counted.sum.commits_accepted += 1;
+                counted.sum.groups_begun += u64::from(*epoch == Epoch(0));
+            }
+            What::GivenUp { .. } => counted.sum.groups_given_up += 1,
+            _ => {}
         }
     }
 
@@ -59,6 +70,7 @@ impl Counting {
             | Refusal::Group(Group::Lost { .. } | Group::Future { .. }) => {
                 counted.sum.commits_conflicting += 1;
             }
+            Refusal::EntersTooOften => counted.sum.entries_limited += 1,
             _ => counted.sum.commits_refused += 1,
         }
     }

@@ -35,6 +35,7 @@ pub(super) const fn status(outcome: &Result<(), Refusal>) -> u16 {
         | Refusal::NoGroup
         | Refusal::Repeated { .. }
         | Refusal::Distrusted
+        | Refusal::EntersTooOften
         | Refusal::Group(_) => 403,
     }
 }

@@ -30,6 +30,7 @@ pub(crate) fn status(refusal: &Refusal) -> Status {
         | Refusal::NoGroup
         | Refusal::Repeated { .. }
         | Refusal::Distrusted
+        | Refusal::EntersTooOften
         | Refusal::Group(_) => Status::NOT_ACCEPTABLE_HERE,
         Refusal::NoRelay | Refusal::StoreFailed | Refusal::NotOwner => Status::SERVICE_UNAVAILABLE,
         Refusal::RelaySilent | Refusal::Unconfirmed => Status::SERVER_TIMEOUT,

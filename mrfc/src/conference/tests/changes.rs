@@ -2,10 +2,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use mls::wire::Reason;
+use mls::wire::{CommitResult, Reason};
 
 use super::world::{World, aor, device};
 use crate::conference::*;
+use crate::orders::{Keys, orders};
 
 fn kick(world: &mut World, who: &str) {
     world.run(&Command::Kick { by: aor("alice"), who: aor(who) }).unwrap();
@@ -139,15 +140,15 @@ fn i9_with_nobody_online_a_remove_stays_pending_and_the_next_one_back_is_asked()
 #[test]
 fn i9_when_the_committer_of_a_remove_is_silent_the_next_is_asked_and_the_gate_stays_shut() {
     let mut world = World::room(&[("bob", 1), ("dave", 1)]);
-    world.silence("alice", 1);
+    world.silence("bob", 1);
     kick(&mut world, "dave");
 
     world.pass(Duration::from_millis(1999));
     assert!(world.conference.gate().unwrap().shut);
     world.pass(Duration::from_millis(1));
 
-    assert_eq!(world.asked(&device("alice", 1)), [Reason::Remove]);
     assert_eq!(world.asked(&device("bob", 1)), [Reason::Remove]);
+    assert_eq!(world.asked(&device("alice", 1)), [Reason::Remove]);
     assert!(!world.conference.gate().unwrap().shut);
 }
 
@@ -243,17 +244,15 @@ fn who_leaves_and_comes_back_when_nobody_else_is_there_enters_in_place_of_the_ol
 #[test]
 fn the_outstanding_add_is_asked_for_anew_together_with_the_remove() {
     let mut world = World::room(&[("dave", 1)]);
-    world.silence("alice", 1);
     world.silence("dave", 1);
     world.arrive("bob", 1);
     world.pass(Duration::from_millis(150));
-    assert_eq!(world.asked(&device("alice", 1)), [Reason::Add]);
+    assert_eq!(world.asked(&device("dave", 1)), [Reason::Add]);
 
-    world.devices.get_mut(&device("alice", 1)).unwrap().silent = false;
     kick(&mut world, "dave");
     world.settle();
 
-    assert_eq!(world.asked(&device("alice", 1)), [Reason::Add, Reason::Remove]);
+    assert_eq!(world.asked(&device("alice", 1)), [Reason::Remove]);
     assert!(world.conference.is_member(&device("bob", 1)));
     assert!(!world.conference.is_member(&device("dave", 1)));
     world.assert_agreement();
@@ -348,4 +347,80 @@ fn a_group_of_another_epoch_beside_the_journal_is_noticed() {
     let torn = Conference::recover(Arc::clone(&world.terms), &world.journal, old.as_ref());
 
     assert!(matches!(torn, Err(BadJournal::Torn)));
+}
+
+#[test]
+fn i22_a_removal_that_one_device_is_told_of_alone_is_still_addressed_to_the_room() {
+    let mut world = World::room(&[("bob", 1), ("dave", 1)]);
+    world.silence("alice", 1);
+    world.silence("bob", 1);
+    kick(&mut world, "dave");
+    let (bob, mut keys) = (world.seat(&device("bob", 1)), Keys::of_event(Seq(99)));
+    let mut to = |told| {
+        let orders = orders(&world.conference, &mut keys, Effect::Tell(bob, told));
+        let to = orders.into_iter().map(|order| {
+            let control::RoomOrder::Deliver { cpim, .. } = order else { panic!("{order:?}") };
+            let letter = msrp::cpim::Message::read(&msrp::Body::from(cpim)).unwrap();
+            letter.envelope.only_to().unwrap().uri.to_owned()
+        });
+        to.collect::<Vec<String>>()
+    };
+
+    // Addressed to bob it would be a private message, and he would look for its key elsewhere.
+    assert_eq!(to(Told::Proposals), ["sip:room7@example.net"]);
+    let result = CommitResult::Refused { why: "no".into() };
+    assert_eq!(to(Told::Result(result)), ["sip:bob@example.net"]);
+}
+
+#[test]
+fn i22_when_no_member_covers_a_remove_whoever_enters_is_asked_to() {
+    let mut world = World::room(&[("bob", 1), ("dave", 1)]);
+    world.silence("alice", 1);
+    world.silence("bob", 1);
+    kick(&mut world, "dave");
+    world.arrive("carol", 1);
+
+    world.pass(Duration::from_secs(10));
+
+    assert_eq!(world.asked(&device("carol", 1)), [Reason::Enter, Reason::Remove]);
+    assert!(!world.conference.gate().unwrap().shut);
+    assert!(!world.conference.is_member(&device("dave", 1)));
+}
+
+#[test]
+fn i22_who_is_asked_after_somebody_was_silent_is_told_the_removes_once_more() {
+    let mut world = World::room(&[("bob", 1), ("dave", 1)]);
+    world.silence("bob", 1);
+    kick(&mut world, "dave");
+    let proposals = Effect::Tell(world.seat(&device("alice", 1)), Told::Proposals);
+    world.settle();
+    assert!(!world.seen.contains(&proposals));
+
+    world.pass(Duration::from_secs(2));
+
+    assert!(world.seen.contains(&proposals));
+    assert!(!world.conference.gate().unwrap().shut);
+}
+
+#[test]
+fn members_change_the_group_in_turn_and_a_silent_one_costs_one_wait() {
+    let mut world = World::room(&[("bob", 1), ("carol", 1), ("dave", 1)]);
+    world.silence("carol", 1);
+
+    for nth in 0..9 {
+        world.arrive(&format!("p{nth}"), 1);
+        world.silence(&format!("p{nth}"), 1);
+        world.pass(Duration::from_secs(if nth == 1 { 3 } else { 1 }));
+        assert!(world.conference.is_member(&device(&format!("p{nth}"), 1)), "{nth}");
+        // They have taken their turns as well.
+        world.run(&Command::Leave(world.seat(&device(&format!("p{nth}"), 1)))).unwrap();
+        world.pass(Duration::from_secs(1));
+    }
+
+    let changes = |reason: &Reason| !matches!(reason, Reason::Confirm);
+    let made = ["alice", "bob", "dave"]
+        .map(|who| world.asked(&device(who, 1)).iter().filter(|reason| changes(reason)).count());
+    assert!(made.iter().all(|made| (5..=7).contains(made)), "{made:?}");
+    let silent = world.asked(&device("carol", 1));
+    assert_eq!(silent.iter().filter(|reason| changes(reason)).count(), 1, "{silent:?}");
 }

@@ -87,7 +87,7 @@ fn one_commit_adds_no_more_than_the_bound_and_a_full_batch_does_not_wait() {
 #[test]
 fn a_silent_committer_is_passed_over_for_the_next() {
     let mut world = World::room(&[("bob", 1)]);
-    world.silence("alice", 1);
+    world.silence("bob", 1);
     world.arrive("carol", 1);
 
     world.pass(Duration::from_millis(2000));
@@ -217,4 +217,53 @@ fn a_member_that_comes_back_up_to_date_changes_nothing() {
 
     assert_eq!(world.conference.gate(), before);
     world.assert_agreement();
+}
+
+#[test]
+fn i11_a_device_that_is_added_after_its_seat_has_gone_takes_part_and_goes_with_its_person() {
+    let mut world = World::room(&[]);
+    let (alice, bob) = (super::world::aor("alice"), super::world::aor("bob"));
+    world.run(&Command::Invite { by: alice, who: bob.clone() }).unwrap();
+    let seat = world.arrive("bob", 1);
+    let bundle = world.commit("alice", 1, ("bob", 1));
+    world.run(&Command::Gone { seat, why: Why::Disconnected }).unwrap();
+
+    world.offer(&device("alice", 1), &bundle).unwrap();
+    let seat = world.arrive("bob", 2);
+    world.run(&Command::Leave(seat)).unwrap();
+
+    // His other device has a leaf: he is still on the roster, and that leaf can be removed.
+    assert!(world.conference.roster().has_device(&device("bob", 1)));
+    world.run(&Command::Expel(bob)).unwrap();
+    world.pass(Duration::from_secs(1));
+    assert!(!world.conference.is_member(&device("bob", 1)));
+}
+
+#[test]
+fn a_device_that_enters_too_often_in_a_day_is_refused_until_the_next_and_no_replay_forgets_it() {
+    let bounds = Bounds { entries_per_day_max: 2, ..Bounds::default() };
+    let mut world = World::with(Level::Sealed, bounds);
+    world.arrive("alice", 1);
+    world.settle();
+    world.arrive("bob", 1);
+    world.pass(Duration::from_millis(200));
+    let bob = device("bob", 1);
+    let mut loses_its_keys = |world: &mut World| {
+        world.devices.get_mut(&bob).unwrap().member = None;
+        world.arrive("bob", 1);
+        let (_, bundle) = world.uplink.pop_front().unwrap();
+        let entered = world.offer(&bob, &bundle);
+        world.pass(Duration::from_secs(3));
+        entered
+    };
+
+    assert_eq!(loses_its_keys(&mut world), Ok(()));
+    assert_eq!(loses_its_keys(&mut world), Ok(()));
+    let (terms, journal) = (std::sync::Arc::clone(&world.terms), world.journal.clone());
+    let recovered = Conference::recover(terms, &journal, world.group.as_ref()).unwrap();
+    world.conference = recovered.conference;
+    assert_eq!(loses_its_keys(&mut world), Err(Refusal::EntersTooOften));
+
+    world.now += Duration::from_secs(24 * 3600);
+    assert_eq!(loses_its_keys(&mut world), Ok(()));
 }
