@@ -98,6 +98,18 @@ fn i22_a_remove_told_to_one_device_alone_is_covered() {
     }
 }
 
+/// The focus has no keys and takes them; members cannot follow, say so, and begin anew without who made them.
+#[test]
+fn i22_an_insider_whose_commits_nobody_can_follow_stops_nothing() {
+    let stories = (0..12).map(|seed| {
+        let report = plan::run(seed, Fault::SpoiledCommits);
+        holds(seed, &report);
+        report.counts.given_up
+    });
+
+    assert!(stories.sum::<usize>() > 0, "no group was given up");
+}
+
 /// So that nightly runs see stories that nobody has seen yet, or those from `FROM` on.
 #[test]
 #[ignore = "runs as many seeds as SEEDS says"]

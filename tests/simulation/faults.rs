@@ -40,6 +40,8 @@ pub(crate) enum Fault {
     WelcomesLosers,
     /// The relay loses a commit for one device, and says nothing.
     LosesCommits,
+    /// A device that may not seal now sends what it has to say as it is.
+    SpeaksInTheClear,
     /// Some commits are such that the focus takes them and no member can: an insider made them so. This one is to be
     /// survived.
     SpoiledCommits,
@@ -62,6 +64,7 @@ pub(crate) const FOUND_BY: &[(Fault, &str)] = &[
     (Fault::HandsOutTwice, "i17:"),
     (Fault::WelcomesLosers, "i18:"),
     (Fault::LosesCommits, "i22:"),
+    (Fault::SpeaksInTheClear, "i25:"),
 ];
 
 impl Fault {

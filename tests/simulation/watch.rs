@@ -18,6 +18,7 @@
 //! | i17 | a KeyPackage is used once, but for the last resort |
 //! | i18 | a Welcome goes out if and only if its commit won |
 //! | i22 | the conference is never stuck |
+//! | i25 | nothing that is said goes over a wire in the clear, whatever goes wrong |
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -54,6 +55,7 @@ pub(crate) struct Counts {
     pub(crate) held_up: usize,
     pub(crate) replayed: usize,
     pub(crate) handshakes: usize,
+    pub(crate) given_up: usize,
 }
 
 /// Something that holds once the relay has carried out what was ordered.
@@ -145,6 +147,7 @@ impl Watch {
                 self.kicking.retain(|kick| kick.what != *who);
             }
             What::Advanced { .. } => self.advanced(&event.what, conference),
+            What::GivenUp { .. } => self.counts.given_up += 1,
             _ => {}
         }
     }
@@ -323,6 +326,13 @@ impl Watch {
         let kicked = done(&mut self.kicking, number);
         self.shut.extend(shut);
         self.kicked.extend(kicked);
+    }
+
+    /// Octets leave a device, or come to it. What people say has a type, which is sealed with it.
+    pub(crate) fn i25_nothing_is_said_in_the_clear(&mut self, octets: &[u8]) {
+        let said = b"text/plain";
+        let clear = octets.windows(said.len()).any(|part| part == said);
+        self.check("i25", !clear, || "something is said in the clear".into());
     }
 
     /// The relay passes a message on. True: for the first time.

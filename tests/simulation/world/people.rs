@@ -189,5 +189,9 @@ impl World {
         let id = seat.say(clock, rng, &body);
         watch.letters.said(id, &body, &who);
         watch.trace.line(&format!("{who} says {body}"));
+        let (conn, is_out) = (seat.conn, seat.session.standing().members == 0);
+        if watch.fault == Fault::SpeaksInTheClear && is_out {
+            self.send(conn, 0, format!("Content-Type: text/plain\r\n\r\n{body}").into());
+        }
     }
 }

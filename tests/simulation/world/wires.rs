@@ -69,6 +69,7 @@ impl World {
 
     /// Sends octets over a connection; each direction keeps its order.
     pub(super) fn send(&mut self, conn: u64, direction: usize, octets: Bytes) {
+        self.watch.i25_nothing_is_said_in_the_clear(&octets);
         let way = self.way();
         let now = self.clock.elapsed;
         let Some(line) = self.conns.get_mut(&conn) else { return };

@@ -81,7 +81,7 @@ fn sealing_and_opening_hold_one_segment_at_most() {
 }
 
 #[test]
-fn a_file_cut_anywhere_never_ends_well() {
+fn i20_a_file_cut_anywhere_never_ends_well() {
     let mut rng = StdRng::seed_from_u64(3);
     let plaintext = content(&mut rng, 3 * SEGMENT_OCTETS + 100);
     let (sealed, description) = seal(&mut rng, &plaintext);
@@ -117,7 +117,7 @@ fn octets_after_the_end_are_refused() {
 }
 
 #[test]
-fn any_changed_octet_is_refused_before_its_segment_is_handed_out() {
+fn i20_any_changed_octet_is_refused_before_its_segment_is_handed_out() {
     let mut rng = StdRng::seed_from_u64(6);
     let plaintext = content(&mut rng, 300);
     let (sealed, description) = seal(&mut rng, &plaintext);
@@ -136,7 +136,7 @@ fn any_changed_octet_is_refused_before_its_segment_is_handed_out() {
 }
 
 #[test]
-fn segments_in_another_order_are_refused() {
+fn i20_segments_in_another_order_are_refused() {
     let mut rng = StdRng::seed_from_u64(7);
     let plaintext = content(&mut rng, 3 * SEGMENT_OCTETS);
     let (sealed, description) = seal(&mut rng, &plaintext);
@@ -149,7 +149,7 @@ fn segments_in_another_order_are_refused() {
 }
 
 #[test]
-fn a_segment_of_another_file_is_refused_also_under_the_same_key() {
+fn i20_a_segment_of_another_file_is_refused_also_under_the_same_key() {
     let mut rng = StdRng::seed_from_u64(8);
     let plaintext = content(&mut rng, 2 * SEGMENT_OCTETS);
     let (one, description) = seal(&mut rng, &plaintext);
@@ -181,7 +181,7 @@ fn a_genuine_file_that_is_not_the_described_one_is_refused() {
 }
 
 #[test]
-fn opening_goes_on_at_every_segment() {
+fn i20_opening_goes_on_at_every_segment() {
     let mut rng = StdRng::seed_from_u64(11);
     let plaintext = content(&mut rng, 3 * SEGMENT_OCTETS + 77);
     let (sealed, description) = seal(&mut rng, &plaintext);

@@ -175,6 +175,35 @@ fn an_own_commit_on_its_way_survives_and_so_does_a_removal_that_waits() {
 }
 
 #[test]
+fn i14_a_device_that_was_away_and_follows_the_log_in_order_is_where_those_are_who_were_there() {
+    const EPOCHS: usize = 200;
+    let (mut room, bob, disk) = room_with_bob(76);
+    let away_from = room.stream.len();
+    let mut lived = Vec::new();
+    for nth in 0..EPOCHS {
+        let sealed = room.members[0].seal(&format!("m{nth}"), b"to all").unwrap();
+        assert!(opens(&mut room, 1, &sealed));
+        room.stream.push(sealed);
+        let renewed = room.members[0].refresh().unwrap();
+        room.submit(&name("alice", 1), &renewed, &[]);
+        lived.push((room.members[1].epoch(), room.members[1].authenticator()));
+    }
+
+    let mut late = back(&disk.restart(&bob));
+    let (mut opened, mut followed) = (0, Vec::new());
+    for bytes in &room.stream[away_from..] {
+        match late.process(bytes, room.realm.now).unwrap() {
+            Processed::Message(_) => opened += 1,
+            Processed::Commit(_) => followed.push((late.epoch(), late.authenticator())),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    assert_eq!(opened, EPOCHS);
+    assert_eq!(followed, lived);
+}
+
+#[test]
 fn a_device_that_stops_while_it_enters_is_in_when_its_commit_comes_back() {
     let mut room = Room::with(73, &[("bob", 1)]);
     let erin = keeping(&mut room.realm, "erin");

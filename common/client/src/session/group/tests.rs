@@ -10,6 +10,7 @@ use mls::wire::{ClaimedKeyPackage, Finding};
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 
+use super::super::witness::Witness;
 use super::*;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -269,4 +270,41 @@ fn who_is_told_to_enter_again_while_the_entry_is_under_way_sends_it_again() {
     bob.process(&commit, room.now);
     alice.process(&commit, room.now);
     assert_eq!(alice.standing().authenticator, bob.standing().authenticator);
+
+/// A focus can show one member another commit than the others. Each of the two is told that its own has won.
+#[test]
+fn i4_members_who_were_kept_in_two_groups_notice_it_once_they_are_in_one_again() {
+    let mut room = Room::new();
+    let (mut alice, mut bob) = (room.device("alice"), room.device("bob"));
+    let (mut by_alice, mut by_bob) = (Witness::default(), Witness::default());
+    let note = |witness: &mut Witness, group: &Group| {
+        witness.note(group.generation().unwrap(), &group.standing().authenticator);
+    };
+    room.found(&mut alice, Era(1));
+    room.add(&mut alice, &mut bob);
+
+    let other = bob.member.as_mut().unwrap().refresh().unwrap();
+    let mut carol = room.device("carol");
+    room.add(&mut alice, &mut carol);
+    bob.process(&other.commit, room.now);
+    note(&mut by_alice, &alice);
+    note(&mut by_bob, &bob);
+    // The same epoch by number, and nothing of one group opens in the other.
+    assert_eq!(alice.generation(), bob.generation());
+    assert_ne!(alice.standing().authenticator, bob.standing().authenticator);
+    let sealed = alice.seal("m1", b"are you there?").unwrap();
+    assert_eq!(bob.opens(&sealed.bytes, room.now), None);
+
+    let mut dave = room.device("dave");
+    room.add(&mut alice, &mut dave);
+    note(&mut by_alice, &alice);
+    let (entry, _follows) = room.enter(&mut bob);
+    alice.process(&entry, room.now);
+    note(&mut by_alice, &alice);
+    note(&mut by_bob, &bob);
+
+    // They hear each other again, and what each tells of the past does not fit.
+    assert_eq!(alice.standing().authenticator, bob.standing().authenticator);
+    assert_eq!(by_bob.differs(&by_alice.told()), Some(Epoch(2)));
+    assert_eq!(by_alice.differs(&by_bob.told()), Some(Epoch(2)));
 }
