@@ -81,6 +81,11 @@ pub struct Limits {
     pub ring: Duration,
     /// How many KeyPackages the directory should hold for this device.
     pub key_packages: usize,
+    /// How long the leaf of this device in a group may stay as it is. It is replaced somewhere in the last quarter of
+    /// this, so that the members of a group do not all do it at once.
+    pub leaf_life: Duration,
+    /// How many messages a leaf may seal before it is replaced, in the same way.
+    pub leaf_messages_max: u64,
 }
 
 impl Default for Limits {
@@ -97,6 +102,8 @@ impl Default for Limits {
             request: Duration::from_secs(20),
             ring: Duration::from_secs(120),
             key_packages: 50,
+            leaf_life: Duration::from_secs(7 * 24 * 3600),
+            leaf_messages_max: 10_000,
         }
     }
 }

@@ -26,6 +26,7 @@ mod forge;
 mod join;
 mod keep;
 mod keyring;
+mod leaf;
 mod process;
 
 use std::collections::BTreeMap;
@@ -36,6 +37,7 @@ use openmls::prelude::{MlsGroup, OpenMlsProvider as _, Proposal};
 
 pub use error::MemberError;
 pub use keyring::Keyring;
+pub use leaf::OwnLeaf;
 use sha2::{Digest as _, Sha256};
 
 use crate::group::settings;

@@ -10,8 +10,10 @@ use mls::wire::{
 };
 
 use super::Standing;
+use super::freshness::Freshness;
 use super::outgoing::{Generation, Sealed, Sealing};
 use crate::event::{Entry, Error, Event};
+use crate::profile::Limits;
 
 /// What follows from a message.
 #[derive(Debug)]
@@ -49,6 +51,8 @@ pub(super) struct Group {
     pending: Option<Bundle>,
     /// The member was there when the device was started, and nobody has been told so.
     kept: bool,
+    /// How old the leaf of this device is.
+    freshness: Freshness,
 }
 
 /// The name of the note of the bundle we wait for.
@@ -68,7 +72,8 @@ impl Group {
         let bundle = keyring.records().noted(&bundle_name(&conference));
         let pending = bundle.filter(|_| kept).and_then(|bundle| Bundle::from_bytes(&bundle).ok());
         let (founding, entering) = (None, None);
-        Self { keyring, conference, founding, member, entering, known, pending, kept }
+        let freshness = Freshness::kept(keyring.records(), &conference);
+        Self { keyring, conference, founding, member, entering, known, pending, kept, freshness }
     }
 
     /// What was reserved and not used is given back.
@@ -123,7 +128,10 @@ impl Group {
         let member = self.member.as_mut().ok_or(Sealing::Wait)?;
         let generation = (member.era(), member.epoch());
         match member.seal(id, inner) {
-            Ok(bytes) => Ok(Sealed { generation, bytes }),
+            Ok(bytes) => {
+                self.freshness.sealed(self.keyring.records());
+                Ok(Sealed { generation, bytes })
+            }
             Err(MemberError::Paused | MemberError::Committing | MemberError::Entering) => {
                 Err(Sealing::Wait)
             }
@@ -281,11 +289,16 @@ impl Group {
         vec![Follows::Send(bundle)]
     }
 
-    /// Brings a renewed certificate into the group. It waits while anything else is under way.
-    pub(super) fn refresh(&mut self) -> Vec<Follows> {
+    /// Replaces the leaf of this device where it has been there for long enough, has sealed enough, or carries a
+    /// certificate that has been renewed. It waits while anything else is under way.
+    pub(super) fn refresh(&mut self, limits: &Limits, now: SystemTime) -> Vec<Follows> {
         let quiet = self.founding.is_none() && self.entering.is_none();
         let Some(member) = self.member.as_mut().filter(|_| quiet) else { return Vec::new() };
-        if !member.is_active() || member.is_paused() || !member.is_outdated() {
+        if let Some(leaf) = member.own_leaf() {
+            self.freshness.has(self.keyring.records(), leaf, now);
+        }
+        let is_due = member.is_outdated() || self.freshness.is_over(limits, now);
+        if !is_due || !member.is_active() || member.is_paused() {
             return Vec::new();
         }
         match member.refresh() {

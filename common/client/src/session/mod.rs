@@ -10,6 +10,7 @@
 //! [`leg`] is one side of a one-to-one session, on the same parts but the group; [`transfer`] is one file in such a session.
 mod alive;
 mod files;
+mod freshness;
 mod group;
 mod keeping;
 pub mod leg;
@@ -41,6 +42,7 @@ use msrp::{
 use rand::CryptoRng;
 
 use crate::event::{Error, Event, Level, Message};
+use crate::profile::Limits;
 use alive::{Alive, Pulse};
 use files::Files;
 use group::{Follows, Group};
@@ -93,6 +95,7 @@ pub struct Session {
     seen: Seen,
     untold: Untold,
     early: VecDeque<Body>,
+    limits: Limits,
     /// What others take: the room names no other bound.
     file_octets_max: usize,
     /// The transaction of our first frame, until it is answered.
@@ -131,6 +134,7 @@ impl Session {
             seen,
             untold,
             early: VecDeque::new(),
+            limits,
             // The seal and the headers around a file take less than a sixteenth.
             file_octets_max: limits.message_octets_max - limits.message_octets_max / 16,
             binding,
@@ -439,7 +443,7 @@ impl Session {
     pub fn timeout(&mut self, now: Now, rng: &mut impl CryptoRng) {
         let mut settled = Vec::new();
         self.postpone(now.instant);
-        let renewed = self.group.refresh();
+        let renewed = self.group.refresh(&self.limits, now.wall);
         self.follow(now, renewed, None);
         self.outgoing.timeout(now.instant, &mut settled);
         settled.extend(self.renames.late(now.instant));

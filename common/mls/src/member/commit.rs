@@ -79,12 +79,6 @@ impl Member {
         bundle
     }
 
-    /// Whether the leaf of this device still carries another certificate than the keyring.
-    pub fn is_outdated(&self) -> bool {
-        let own = self.group.own_leaf_node().map(openmls::prelude::LeafNode::credential);
-        own.is_some_and(|credential| *credential != self.keyring.credential().credential)
-    }
-
     /// Drops the own commit that waits for its echo: the focus has refused it.
     pub fn abandon(&mut self) -> Result<(), MemberError> {
         self.group

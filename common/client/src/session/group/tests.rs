@@ -13,6 +13,8 @@ use rand::rngs::StdRng;
 use super::super::witness::Witness;
 use super::*;
 
+mod leaf;
+
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// A focus with a ledger, and devices that hear everything.
@@ -80,6 +82,10 @@ impl Room {
         self.ledger = Some(ledger);
         let result = CommitResult::Accepted { era: accepted.era, epoch: accepted.epoch };
         group.decided(&result.to_bytes());
+    }
+
+    fn policy<'a>(&self, by: &'a Group) -> Policy<'a> {
+        Policy { by: by.keyring.device(), on_roster: &|_| true, now: self.now }
     }
 
     fn accept(&mut self, by: &Group, bundle: &Bundle) -> Accepted {
