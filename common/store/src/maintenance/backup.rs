@@ -83,6 +83,7 @@ pub(super) fn settle(part: &Path, to: &Path) -> Result<(), Trouble> {
     fs::set_permissions(part, Permissions::from_mode(0o600)).map_err(file(part))?;
     File::open(part).and_then(|it| it.sync_all()).map_err(file(part))?;
     fs::rename(part, to).map_err(file(to))?;
-    let folder = to.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder =
+        to.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
     File::open(folder).and_then(|it| it.sync_all()).map_err(file(folder))
 }

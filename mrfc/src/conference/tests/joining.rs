@@ -248,7 +248,7 @@ fn a_device_that_enters_too_often_in_a_day_is_refused_until_the_next_and_no_repl
     world.arrive("bob", 1);
     world.pass(Duration::from_millis(200));
     let bob = device("bob", 1);
-    let mut loses_its_keys = |world: &mut World| {
+    let loses_its_keys = |world: &mut World| {
         world.devices.get_mut(&bob).unwrap().member = None;
         world.arrive("bob", 1);
         let (_, bundle) = world.uplink.pop_front().unwrap();
@@ -259,7 +259,7 @@ fn a_device_that_enters_too_often_in_a_day_is_refused_until_the_next_and_no_repl
 
     assert_eq!(loses_its_keys(&mut world), Ok(()));
     assert_eq!(loses_its_keys(&mut world), Ok(()));
-    let (terms, journal) = (std::sync::Arc::clone(&world.terms), world.journal.clone());
+    let (terms, journal) = (Arc::clone(&world.terms), world.journal.clone());
     let recovered = Conference::recover(terms, &journal, world.group.as_ref()).unwrap();
     world.conference = recovered.conference;
     assert_eq!(loses_its_keys(&mut world), Err(Refusal::EntersTooOften));

@@ -276,6 +276,7 @@ fn who_is_told_to_enter_again_while_the_entry_is_under_way_sends_it_again() {
     bob.process(&commit, room.now);
     alice.process(&commit, room.now);
     assert_eq!(alice.standing().authenticator, bob.standing().authenticator);
+}
 
 /// A focus can show one member another commit than the others. Each of the two is told that its own has won.
 #[test]
