@@ -28,11 +28,14 @@ fn breaches(page: &str, source_of: impl Fn(&str) -> Option<String>) -> Vec<Strin
     breaches
 }
 
-/// A function of this name, with a test attribute close before it.
+/// A function of this name, with a test attribute close before it or in the list of those that run on both databases.
 fn is_test(source: &str, test: &str) -> bool {
     let above = above(source, test);
     // A property of proptest! has its attribute there too.
-    above.iter().any(|line| line.contains("#[test]") || line.contains("#[tokio::test"))
+    let has_attribute =
+        above.iter().any(|line| line.contains("#[test]") || line.contains("#[tokio::test"));
+    let both = source.split_once("\non_both![").and_then(|(_, list)| list.split_once("];"));
+    has_attribute || both.is_some_and(|(list, _)| list.split(',').any(|name| name.trim() == test))
 }
 
 /// The lines right above a function: its attributes and what is said of it.

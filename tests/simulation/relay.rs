@@ -1,6 +1,6 @@
 //! The MRFP without sockets: the room, the sessions on its connections, and its link to the focus. It does what the
 //! relay's connections do with one shard; every decision is the product's.
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -73,6 +73,8 @@ pub(crate) struct Relay {
     tickets: BTreeMap<String, Ticket>,
     seated: BTreeMap<SeatId, Seated>,
     talks: BTreeMap<u64, Talk>,
+    /// Seats that a faulty relay does not take away.
+    kept: BTreeSet<SeatId>,
     /// What goes to a connection.
     pub(crate) written: Vec<(u64, Bytes)>,
     /// Connections to be closed behind what is written.
@@ -92,6 +94,7 @@ impl Relay {
             room: None,
             tickets: BTreeMap::new(),
             seated: BTreeMap::new(),
+            kept: BTreeSet::new(),
             talks: BTreeMap::new(),
             written: Vec::new(),
             closed: Vec::new(),
@@ -140,7 +143,9 @@ impl Relay {
             RoomOrder::Seat(seat) => self.seat(&seat, around),
             RoomOrder::Unseat { seat, reason } => {
                 let kicked = reason == Why::Kicked.as_str();
-                if !kicked || around.watch.fault != Fault::KeepsKickedSeats {
+                if kicked && around.watch.fault == Fault::KeepsKickedSeats {
+                    self.kept.insert(seat);
+                } else {
                     self.unseat(seat);
                 }
             }
@@ -209,7 +214,7 @@ impl Relay {
     /// A connection of somebody has ended, or must end.
     pub(crate) fn lost(&mut self, conn: u64, cause: Cause) {
         let Some(talk) = self.talks.remove(&conn) else { return };
-        let Some(seat) = talk.seat else { return };
+        let Some(seat) = talk.seat.filter(|seat| !self.kept.contains(seat)) else { return };
         self.seated.remove(&seat);
         self.tickets.retain(|_, ticket| ticket.seat != seat);
         if self.room.as_mut().is_some_and(|room| {
