@@ -25,7 +25,7 @@ pub(crate) enum Command {
     Dev(Dev),
     /// Join a conference from the terminal
     Chat(Chat),
-    /// Send a file to a person
+    /// Send a file to a person, sealed for the two
     Send(Send),
     /// Wait for files of people and save them
     Receive(Receive),
@@ -106,6 +106,9 @@ pub(crate) struct Send {
     /// Ask the other side to show it, as an image that is shared
     #[arg(long)]
     pub(crate) show: bool,
+    /// Send it without a seal: for clients that know none. Whoever the session passes can read it
+    #[arg(long)]
+    pub(crate) clear: bool,
     /// The folder of the system, as `conclave dev` made it
     #[arg(long, default_value = "conclave-dev")]
     pub(crate) folder: PathBuf,

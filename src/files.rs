@@ -1,12 +1,14 @@
-//! `conclave send` and `conclave receive`: files from person to person, with a bar that shows how far they have come. The
+//! `conclave send` and `conclave receive`: files from person to person, sealed for the two unless `--clear` says otherwise,
+//! with a bar that shows how far they have come. The
 //! bar goes to standard error; what became of a file is a line on standard output.
 #![expect(clippy::print_stdout, reason = "standard output is what these commands are for")]
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use client::{
-    Arrival, Device, Disposition, FileOffer, FileToSend, FileTransfer, Folder, Icon, Progress,
+    Announced, Arrival, Arrived, Device, Disposition, FileOffer, FileToSend, FileTransfer, Folder,
+    Icon, Progress, SealedFile,
 };
 use conclave::system::Directions;
 use ids::Aor;
@@ -29,6 +31,41 @@ const PAUSE: Duration = Duration::from_secs(2);
 pub(crate) async fn send(options: cli::Send) -> anyhow::Result<()> {
     let directions = Directions::read(&options.folder)?;
     let who = address(&options.to, &directions.domain)?;
+    let profile = directions.profile(&options.name)?;
+    let started = start_device(&options.folder, &options.name, profile).await;
+    let (device, _invitations, _locked) = started.context("registering")?;
+    let sent = match options.clear {
+        true => push_clear(&device, &who, &options).await,
+        false => push_sealed(&device, &who, &options).await,
+    };
+    device.stop().await;
+    sent
+}
+
+/// Seals it for the two: servers see its sealed octets, their number and their hash, and no name.
+async fn push_sealed(device: &Device, who: &Aor, options: &cli::Send) -> anyhow::Result<()> {
+    let into = options.folder.join("sealed");
+    let sealing = SealedFile::new(&options.file, media_type_of(&options.file), &into);
+    let sealed = sealing.await?;
+    let mut writing = device.announce_to(who, &sealed).await.context("telling them its key")?;
+    if let Some(holding) = writing.held().await {
+        // Nobody could accept anything here.
+        bail!(
+            "{} has a device that you have not accepted: see /verify in chat",
+            plain(holding.first().map_or("somebody", |who| who.user()))
+        );
+    }
+    writing.done().await.context("telling them its key")?;
+    let name = options.file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let mut file = sealed.to_send();
+    if options.show {
+        file.disposition = Disposition::Render;
+    }
+    push(device, who, &mut file, (&name, "sealed", sealed.octets())).await
+}
+
+/// Sends it as it is: whoever the session passes can read it.
+async fn push_clear(device: &Device, who: &Aor, options: &cli::Send) -> anyhow::Result<()> {
     let media_type = media_type_of(&options.file);
     let mut file = FileToSend::new(&options.file, media_type);
     if options.show {
@@ -38,29 +75,31 @@ pub(crate) async fn send(options: cli::Send) -> anyhow::Result<()> {
         let path = options.file.clone();
         file.icon = tokio::task::spawn_blocking(move || Icon::of_file(&path)).await?;
     }
-    let profile = directions.profile(&options.name)?;
-    let started = start_device(&options.folder, &options.name, profile).await;
-    let (device, _invitations, _locked) = started.context("registering")?;
-    let sent = push(&device, &who, &mut file).await;
-    device.stop().await;
-    sent
+    let octets = tokio::fs::metadata(&file.path).await?.len();
+    let name = file.name.clone();
+    push(device, who, &mut file, (&name, "not sealed", octets)).await
 }
 
-async fn push(device: &Device, who: &Aor, file: &mut FileToSend) -> anyhow::Result<()> {
+async fn push(
+    device: &Device,
+    who: &Aor,
+    file: &mut FileToSend,
+    (name, seal, octets): (&str, &str, u64),
+) -> anyhow::Result<()> {
     for attempt in 0.. {
         let mut transfer = device.send_file(who, file).await.context("offering the file")?;
-        match shown(&mut transfer, &file.name).await {
+        match watched(&mut transfer, name).await {
             Ok(arrived) => {
                 let proven =
                     if arrived.verified { "the receiver has compared it" } else { "unproven" };
-                println!("sent {}: {} octets, {proven}", plain(&file.name), arrived.octets);
+                println!("sent {}, {seal}: {octets} octets, {proven}", plain(name));
                 return Ok(());
             }
             Err(broken) if broken.is_worth_another_try() && attempt < AGAIN => {
                 file.from = broken.go_on_from;
                 tokio::time::sleep(PAUSE).await;
             }
-            Err(broken) => bail!("{}: {broken}", plain(&file.name)),
+            Err(broken) => bail!("{}: {broken}", plain(name)),
         }
     }
     Ok(())
@@ -106,19 +145,36 @@ pub(crate) async fn receive(options: cli::Receive) -> anyhow::Result<()> {
 }
 
 async fn take(offer: FileOffer, folder: &Folder) -> anyhow::Result<String> {
-    let name = offer.selector().name.clone().unwrap_or_default();
-    let from = offer.from().clone();
+    let key = offer.sealed().cloned();
+    let name = match &key {
+        Some(key) => key.name.clone(),
+        None => offer.selector().name.clone().unwrap_or_default(),
+    };
+    let (from, seal) = (offer.from().clone(), if key.is_some() { "sealed" } else { "not sealed" });
     let mut transfer = offer.accept(folder).await?;
-    let arrived = shown(&mut transfer, &name).await?;
+    let arrived = watched(&mut transfer, &name).await?;
+    let path = landed(arrived, key.as_ref(), folder).await?;
+    Ok(format!("received {}, {seal}, from {from}: saved as {}", plain(&name), path.display()))
+}
+
+/// Where a file that has come is: behind its seal, if it has one.
+///
+/// # Errors
+/// Its octets are not what was sealed.
+pub(crate) async fn landed(
+    arrived: Arrived,
+    key: Option<&Announced>,
+    folder: &Folder,
+) -> anyhow::Result<PathBuf> {
     let path = arrived.path.unwrap_or_default();
-    Ok(format!("received {} from {from}: saved as {}", plain(&name), path.display()))
+    Ok(match key {
+        Some(key) => key.open(path, folder).await?,
+        None => path,
+    })
 }
 
 /// Shows a bar until a transfer is over.
-async fn shown(
-    transfer: &mut FileTransfer,
-    name: &str,
-) -> Result<client::Arrived, client::Incomplete> {
+async fn watched(transfer: &mut FileTransfer, name: &str) -> Result<Arrived, client::Incomplete> {
     let mut progress = transfer.progress();
     let bar = bar(name, &progress);
     let over = tokio::select! {
@@ -148,7 +204,7 @@ async fn follow(progress: &mut watch::Receiver<Progress>, bar: &ProgressBar) {
 }
 
 /// By the ending of the name, for the few types that people look at.
-fn media_type_of(path: &Path) -> &'static str {
+pub(crate) fn media_type_of(path: &Path) -> &'static str {
     let ending = path.extension().map(|ending| ending.to_string_lossy().to_ascii_lowercase());
     match ending.as_deref() {
         Some("jpg" | "jpeg") => "image/jpeg",

@@ -25,7 +25,7 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// S3-11.
+/// S1-13, S3-04, S3-05, S3-11, S3-30.
 #[test]
 fn the_demo_keeps_every_promise() {
     let (output, report) = demo(&[]);
@@ -44,6 +44,10 @@ fn the_demo_keeps_every_promise() {
     assert_eq!(deferred["stored_sha256"].as_str().unwrap().len(), 64);
     assert_eq!(deferred["stored_sha256"], deferred["sent_sha256"]);
     assert_eq!(deferred["delivered_sha256"], deferred["sent_sha256"]);
+    let sealed = &report["deferred_sealed"];
+    assert_eq!(sealed["stored_sha256"].as_str().unwrap().len(), 64);
+    assert_eq!(sealed["stored_sha256"], sealed["sent_sha256"]);
+    assert_eq!(sealed["read"], true);
     assert!(report["messages"]["delivered"].as_u64().unwrap() > 100, "{report:#}");
     assert!(report["elapsed_ms"].as_u64().unwrap() > 0);
 }

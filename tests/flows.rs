@@ -4,6 +4,8 @@
 #![expect(clippy::unwrap_used, reason = "a test whose system does not start should fail")]
 #[path = "flows/calling.rs"]
 mod calling;
+#[path = "flows/circles.rs"]
+mod circles;
 #[expect(dead_code, reason = "the lines that other tests say to a command")]
 mod common;
 #[path = "flows/deferred.rs"]

@@ -1,54 +1,168 @@
-//! Messages for one person, beside the conference: sent by `/tell`, shown when they come. One that has waited in the mailbox
-//! shows when it was sent and when it was taken in.
+//! Messages for one person, or a few, beside the conference: sealed by `/tell`, in the clear by `/page` and by nothing else,
+//! and `/private` inside of the room. What comes says whether it was sealed; what has waited in the mailbox, since when.
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use client::{Arrival, Device, Immediate, Inbox, Late, Protection, Taken};
+use client::{
+    Arrival, Error, Immediate, Inbox, Late, Letter, Manner, Protection, Sent, Taken, Writing,
+};
 use ids::Aor;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use crate::terminal;
+use super::{Table, files, trust};
+use crate::terminal::{self, address};
 
-/// The next line out of the inbox.
-pub(super) async fn next(inbox: &mut Inbox) -> String {
+/// What is typed is text.
+const TEXT: &str = "text/plain;charset=utf-8";
+
+/// What comes next for this person alone.
+pub(super) async fn next(inbox: &mut Inbox) -> Arrival {
     match inbox.next().await {
-        Some(Arrival::Message(message)) => line_of(&message),
-        Some(Arrival::Call(ring)) => format!("* {} calls; a chat takes no calls", ring.from()),
-        Some(Arrival::File(_) | Arrival::Wanted(_)) => {
-            "* somebody offers a file, or wants one; a chat takes none outside of its room"
-                .to_owned()
-        }
-        Some(Arrival::Letter(letter)) => {
-            let text = terminal::text(&letter.message.body);
-            format!("<{} to you, sealed> {text}", letter.message.from.user())
-        }
-        Some(Arrival::Receipt(receipt)) => format!("* {} has it", receipt.by.user()),
-        Some(Arrival::Unreadable { from, why }) => {
-            format!("* something of {} cannot be read here: {why}", from.user())
-        }
+        Some(arrival) => arrival,
         None => std::future::pending().await,
     }
 }
 
-/// Sends a text to a person; what became of it.
-pub(super) async fn tell(device: &Device, who: &Aor, text: &str) -> Result<String, String> {
+/// What has come, as a line.
+pub(super) fn arrived(arrival: Arrival, table: &Table<'_>) -> Option<String> {
+    Some(match arrival {
+        Arrival::Message(message) => line_of(&message),
+        Arrival::Call(ring) => format!("* {} calls; a chat takes no calls", ring.from()),
+        Arrival::File(offer) => table.files().offered(offer),
+        Arrival::Announced(file) => {
+            // Another device of ours has told them.
+            if file.from == *table.me {
+                return None;
+            }
+            let line = files::told(&file, "has");
+            table.files().announced(file);
+            line
+        }
+        Arrival::Wanted(request) => {
+            files::serve(table, request);
+            return None;
+        }
+        Arrival::Letter(letter) => letter_of(&letter, table.me),
+        Arrival::Receipt(receipt) => format!("* {} has opened it", receipt.by.user()),
+        Arrival::Device { who, device, news, held } => trust::told(&who, &device, news, held),
+        Arrival::Unreadable { from, why } => {
+            format!("* something of {} cannot be read here: {why}", from.user())
+        }
+    })
+}
+
+/// `/tell USER TEXT`: sealed, or not sent.
+pub(super) async fn tell(table: &Table<'_>, users: &str, text: &str) -> Result<String, String> {
+    let to: Result<Vec<Aor>, _> =
+        users.split(',').map(|user| address(user.trim(), table.domain)).collect();
+    let to = to.map_err(|error| error.to_string())?;
+    let manner = Manner { receipt: true, ..Manner::default() };
     let body = Bytes::from(text.to_owned());
-    let sent = device.message(who, "text/plain;charset=utf-8", body).await;
-    let (taken, protection) = sent.map_err(|error| error.to_string())?;
-    let what = match taken {
+    let writing = table.device.writing(&to, manner, TEXT, body).await;
+    let writing = writing.map_err(|error| error.to_string())?;
+    let (names, users) = (names(&to), users.to_owned());
+    outcome(table, writing, move |sent| match went(&sent) {
+        Ok(words) => format!("* {names} {words}"),
+        Err(why) => format!("! /tell {users}: {why}"),
+    })
+    .await
+}
+
+/// `/page USER TEXT`: as it is. Servers can read it.
+pub(super) async fn page(table: &Table<'_>, user: &str, text: &str) -> Result<String, String> {
+    let who = address(user, table.domain).map_err(|error| error.to_string())?;
+    let sent = table.device.message(&who, TEXT, Bytes::from(text.to_owned())).await;
+    let (taken, _protection) = sent.map_err(|error| error.to_string())?;
+    Ok(format!("* {} {}, not sealed", who.user(), came(taken)))
+}
+
+/// `/private NICK TEXT`: in the room, sealed for the two.
+pub(super) async fn private(table: &Table<'_>, nick: &str, text: &str) -> Result<String, String> {
+    let who = known_as(table, nick)?;
+    let writing = table.room.whisper(&who, TEXT, Bytes::from(text.to_owned())).await;
+    let writing = writing.map_err(|error| error.to_string())?;
+    let nick = nick.to_owned();
+    outcome(table, writing, move |said| match said {
+        Ok(_id) => format!("* {} alone has it, sealed", who.user()),
+        Err(error) => format!("! /private {nick}: {error}"),
+    })
+    .await
+}
+
+/// Who is meant: by their nickname in this room, or as everywhere.
+fn known_as(table: &Table<'_>, nick: &str) -> Result<Aor, String> {
+    let roster = table.watch.as_ref().map(client::Watch::roster).unwrap_or_default();
+    let named = roster.people.iter().find(|person| person.nickname.as_deref() == Some(nick));
+    match named {
+        Some(person) => person.address.parse().map_err(|_bad| "they have no address".to_owned()),
+        None => address(nick, table.domain).map_err(|error| error.to_string()),
+    }
+}
+
+/// What became of something written: at once, or, if it is held, when it has gone out.
+pub(super) async fn outcome<T: Send + 'static>(
+    table: &Table<'_>,
+    mut writing: Writing<T>,
+    told: impl FnOnce(Result<T, Error>) -> String + Send + 'static,
+) -> Result<String, String> {
+    match writing.held().await {
+        None => Ok(told(writing.done().await)),
+        Some(who) => {
+            table.show_later(async move { told(writing.done().await) });
+            Ok(trust::held(&who))
+        }
+    }
+}
+
+/// How far something written has come, and how it is protected; or why not, and what can be done.
+pub(super) fn went(sent: &Result<Sent, Error>) -> Result<String, String> {
+    match sent {
+        Ok(sent) => {
+            let seal = match sent.protection {
+                Protection::EndToEnd => "sealed",
+                Protection::FirstHop => "NOT SEALED",
+            };
+            Ok(format!("{}, {seal}", came(sent.taken)))
+        }
+        Err(error @ Error::NoKeys(_)) => {
+            Err(format!("{error}. /page sends it in the clear, so that servers can read it"))
+        }
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn came(taken: Taken) -> &'static str {
+    match taken {
         Taken::Delivered => "has it",
         Taken::Stored => "is not there: it waits in the mailbox",
         Taken::Accepted => "is sent it",
-    };
-    let open = if protection == Some(Protection::EndToEnd) { "" } else { ", not sealed" };
-    Ok(format!("* {} {what}{open}", who.user()))
+    }
+}
+
+fn names(people: &[Aor]) -> String {
+    people.iter().map(Aor::user).collect::<Vec<_>>().join(", ")
+}
+
+/// A sealed message; one's own were written on another device.
+fn letter_of(letter: &Letter, me: &Aor) -> String {
+    let text = terminal::content(&letter.message.content_type, &letter.message.body);
+    let (from, times) = (&letter.message.from, letter.late.map(times).unwrap_or_default());
+    let others: Vec<Aor> =
+        letter.people.iter().filter(|person| *person != from && *person != me).cloned().collect();
+    if from == me {
+        return format!("<you to {}, sealed{times}> {text}", names(&others));
+    }
+    let and = if others.is_empty() { String::new() } else { format!(" and {}", names(&others)) };
+    format!("<{} to you{and}, sealed{times}> {text}", from.user())
 }
 
 fn line_of(message: &Immediate) -> String {
     let text = terminal::content(&message.content_type, &message.body);
     let times = message.late.map(times).unwrap_or_default();
-    format!("<{} to you{times}> {text}", message.from.user())
+    // What was sealed by other means than ours is shown as octets, and its type says what it is.
+    let open = if message.protection == Some(Protection::EndToEnd) { "" } else { ", not sealed" };
+    format!("<{} to you{open}{times}> {text}", message.from.user())
 }
 
 fn times(late: Late) -> String {
@@ -80,8 +194,29 @@ mod tests {
 
         assert_eq!(
             line_of(&message),
-            "<alice to you, sent 1970-01-01T00:01:00Z, kept since 1970-01-01T00:01:01Z> hi [2J"
+            "<alice to you, not sealed, sent 1970-01-01T00:01:00Z, kept since 1970-01-01T00:01:01Z> hi [2J"
         );
-        assert_eq!(line_of(&Immediate { late: None, ..message }), "<alice to you> hi [2J");
+        let now = Immediate { late: None, ..message };
+        assert_eq!(line_of(&now), "<alice to you, not sealed> hi [2J");
+    }
+
+    #[test]
+    fn a_sealed_message_names_everybody_who_reads_it_and_what_a_device_of_ones_own_wrote_says_so() {
+        let aor = |user: &str| format!("sip:{user}@localhost").parse::<Aor>().unwrap();
+        let message = client::Message {
+            from: aor("alice"),
+            device: None,
+            id: "m1".to_owned(),
+            content_type: "text/plain".to_owned(),
+            body: Bytes::from_static(b"hi\x1b"),
+            epoch: None,
+            private: false,
+        };
+        let pair = Letter { message, people: vec![aor("alice"), aor("bob")], late: None };
+        let three = Letter { people: vec![aor("alice"), aor("bob"), aor("carol")], ..pair.clone() };
+
+        assert_eq!(letter_of(&pair, &aor("bob")), "<alice to you, sealed> hi ");
+        assert_eq!(letter_of(&three, &aor("bob")), "<alice to you and carol, sealed> hi ");
+        assert_eq!(letter_of(&three, &aor("alice")), "<you to bob, carol, sealed> hi ");
     }
 }

@@ -27,7 +27,12 @@ pub(super) async fn talk(
                 }
                 None => return Ok(Next::Quit),
             },
-            line = mail::next(&mut table.inbox) => show(line),
+            arrival = mail::next(&mut table.inbox) => {
+                if let Some(line) = mail::arrived(arrival, &table) {
+                    show(line);
+                }
+            }
+            Some(line) = table.later.1.recv() => show(line),
             now = next_roster(&mut table.watch) => match now {
                 Some(now) => {
                     roster::changes(&known, &now).into_iter().for_each(&mut show);

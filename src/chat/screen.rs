@@ -12,7 +12,7 @@ use ratatui::widgets::Paragraph;
 use ratatui::{DefaultTerminal, Frame};
 use tokio::sync::mpsc;
 
-use super::{HELP, Next, Table, carry_out, mail, next_roster, roster, told, understand};
+use super::{HELP, Line, Next, Table, carry_out, mail, next_roster, roster, told, understand};
 
 /// Lines kept to scroll back in.
 const LINES_MAX: usize = 1000;
@@ -108,7 +108,12 @@ async fn converse(
                 }
                 None => return Ok(Next::Quit),
             },
-            line = mail::next(&mut table.inbox) => screen.add(line),
+            arrival = mail::next(&mut table.inbox) => {
+                if let Some(line) = mail::arrived(arrival, &table) {
+                    screen.add(line);
+                }
+            }
+            Some(line) = table.later.1.recv() => screen.add(line),
             now = next_roster(&mut table.watch) => match now {
                 Some(now) => {
                     roster::changes(&known, &now).into_iter().for_each(|line| screen.add(line));
@@ -122,7 +127,7 @@ async fn converse(
                     continue;
                 }
                 let Some(line) = screen.key(key).and_then(|line| understand(&line)) else { continue };
-                if let super::Line::Say(text) = &line {
+                if let Line::Say(text) = &line {
                     let own = format!("<{}> {text}", screen.name);
                     screen.add(own);
                 }

@@ -67,7 +67,14 @@ impl Trust {
 
 async fn compare(who: &Aor, table: &Table<'_>) -> Result<String, String> {
     let numbers = table.room.numbers(Some(who)).await.ok_or("you do not hold the group key yet")?;
-    let pair = numbers.pair.ok_or("they have no device in the group")?;
+    let pair = match numbers.pair {
+        Some(pair) => pair,
+        // They are not in this room; what is written to them has a key of its own.
+        None => {
+            let number = table.device.number(who).await;
+            number.map_err(|_none| "they are not here, and you never wrote to each other")?
+        }
+    };
     let name = who.user();
     let next = match pair.verified {
         true => String::from("verified before"),

@@ -94,10 +94,11 @@ impl Scenes<'_> {
             return Ok(story);
         }
         if let Some(alice) = story.actors.first() {
-            self.report.deferred = absent::play(stage, alice).await?;
+            (self.report.deferred, self.report.deferred_sealed) =
+                absent::play(stage, alice).await?;
         }
         self.done(
-            "alice's message to frank, who is not there, waits for him and arrives",
+            "alice's messages to frank, who is not there, wait for him: one of them sealed, and he reads it",
             story.epoch(),
         );
         story.share().await?;

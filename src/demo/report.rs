@@ -58,6 +58,28 @@ impl Deferred {
     }
 }
 
+/// The way of a sealed message for somebody who was not there, nor ever wrote back.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct SealedDeferred {
+    /// Octets of what left the sender's device, with the keys of a first contact.
+    pub(crate) octets: u64,
+    /// SHA-256 of what left the sender's device, in hexadecimal.
+    pub(crate) sent_sha256: String,
+    /// SHA-256 of what lay in the mailbox, as it was sent and not under a key of the server.
+    pub(crate) stored_sha256: String,
+    /// Whether the recipient opened it and it was what was written.
+    pub(crate) read: bool,
+    /// Whether the recipient could see that it was late.
+    pub(crate) marked_late: bool,
+}
+
+impl SealedDeferred {
+    fn arrived(&self) -> bool {
+        let same = self.stored_sha256 == self.sent_sha256;
+        self.octets > 0 && same && self.read && self.marked_late
+    }
+}
+
 /// One step of the story.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Step {
@@ -90,6 +112,8 @@ pub(crate) struct Report {
     pub(crate) file: FileWay,
     /// The message for somebody who was not there.
     pub(crate) deferred: Deferred,
+    /// A sealed one for the same person.
+    pub(crate) deferred_sealed: SealedDeferred,
     /// Whether a canary that was only ever sent sealed was found in a server's memory or files.
     pub(crate) server_saw_plaintext: bool,
     /// Octets of memory and files that were searched for it.
@@ -125,6 +149,10 @@ impl Report {
         promise(self.image.arrived(), "the image did not arrive as it was sent");
         promise(self.file.arrived(), "the file did not arrive as it was sent");
         promise(self.deferred.arrived(), "a message that waited did not arrive as it was sent");
+        promise(
+            self.deferred_sealed.arrived(),
+            "a sealed message that waited was not kept or not read as it was written",
+        );
         self.broken = broken;
     }
 }
@@ -195,6 +223,12 @@ mod tests {
             image: way.clone(),
             file: way,
             deferred: Deferred { octets: 1, marked_late: true, ..Deferred::default() },
+            deferred_sealed: SealedDeferred {
+                octets: 1,
+                read: true,
+                marked_late: true,
+                ..SealedDeferred::default()
+            },
             searched_octets: 1,
             ..Report::default()
         }
@@ -227,7 +261,7 @@ mod tests {
 
     #[test]
     fn every_broken_promise_is_named() {
-        let breaches: [fn(&mut Report); 12] = [
+        let breaches: [fn(&mut Report); 14] = [
             |report| report.server_saw_plaintext = true,
             |report| report.searched_octets = 0,
             |report| report.removed_member_read_after_removal = 1,
@@ -240,6 +274,8 @@ mod tests {
             |report| report.file.receivers = 0,
             |report| report.deferred.stored_sha256 = "b".into(),
             |report| report.deferred.delivered_sha256 = "b".into(),
+            |report| report.deferred_sealed.stored_sha256 = "b".into(),
+            |report| report.deferred_sealed.read = false,
         ];
         let mut report = good();
         report.judge();

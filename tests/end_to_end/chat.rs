@@ -153,20 +153,116 @@ fn f12_what_is_told_to_somebody_who_is_not_there_waits_and_shows_its_times() {
     let (_dev, chat) = system(folder.path());
     let mut alice = enter(&chat, "alice");
 
+    // He never had a device, so nothing can be sealed for him, and nothing leaves without a seal unless it is asked for.
     alice.say("/tell bob are you there?");
+    let refused = alice.until("! /tell bob: sip:bob@localhost has no keys");
+    assert!(refused.contains("/page sends it in the clear"), "{refused}");
+    alice.say("/page bob are you there?");
     alice.until("* bob is not there: it waits in the mailbox, not sealed");
-    alice.say("/tell nobody at all");
-    alice.until("! /tell nobody: the message was refused: 404");
+    alice.say("/tell --clear nobody at all");
+    alice.until("! /page nobody: the message was refused: 404");
     let mut bob = chat("lobby", "bob");
 
     let line = bob.until("are you there?");
     assert!(
-        line.starts_with("<alice to you, sent 20") && line.contains(", kept since 20"),
+        line.starts_with("<alice to you, not sealed, sent 20") && line.contains(", kept since 20"),
         "{line}"
     );
-    bob.say("/tell alice now I am");
-    bob.until("* alice has it");
-    alice.until("<bob to you> now I am");
+    bob.say("/page alice now I am");
+    bob.until("* alice has it, not sealed");
+    alice.until("<bob to you, not sealed> now I am");
+    assert!(alice.end() && bob.end());
+}
+
+/// Whether these octets are in any file of a folder.
+fn lies_in(folder: &Path, octets: &[u8]) -> bool {
+    std::fs::read_dir(folder).unwrap().any(|entry| {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            return lies_in(&path, octets);
+        }
+        // A socket, or a file that is gone by now.
+        let content = std::fs::read(path).unwrap_or_default();
+        content.windows(octets.len()).any(|part| part == octets)
+    })
+}
+
+/// S3-04, S3-05, S3-30, S4-16.
+#[test]
+fn f11_what_is_told_is_sealed_waits_for_who_is_away_and_is_opened_when_they_are_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_dev, chat) = system(folder.path());
+    let mut alice = chat("lobby", "alice");
+    alice.until("you hold the group key");
+    let mut bob = chat("lobby", "bob");
+    bob.until("you hold the group key");
+    assert!(bob.end());
+
+    alice.say("/tell bob the heron lands at nine");
+    alice.until("* bob is not there: it waits in the mailbox, sealed");
+    alice.say("/page bob the stork lands at ten");
+    alice.until("* bob is not there: it waits in the mailbox, not sealed");
+    assert!(!lies_in(folder.path(), b"heron lands"));
+    let mut bob = chat("lobby", "bob");
+    let line = bob.until("the heron lands at nine");
+    assert!(
+        line.starts_with("<alice to you, sealed, ") && line.contains("kept since 20"),
+        "{line}"
+    );
+    alice.until("* bob has opened it");
+    bob.say("/msg alice understood");
+    bob.until("* alice has it, sealed");
+    alice.until("<bob to you, sealed> understood");
+    bob.until("* alice has opened it");
+
+    // A second device of his reads along, also what he writes, and so does the first.
+    let mut tablet = chat("lobby", "bob");
+    tablet.until("you hold the group key");
+    tablet.say("/tell alice from my tablet");
+    alice.until("<bob to you, sealed> from my tablet");
+    bob.until("<you to alice, sealed> from my tablet");
+    bob.say("/tell alice,carol all of you");
+    bob.until("! /tell alice,carol: sip:carol@localhost has no keys");
+    bob.say("/tell alice from my phone");
+    alice.until("<bob to you, sealed> from my phone");
+    tablet.until("<you to alice, sealed> from my phone");
+
+    alice.say("/nick Jay");
+    alice.until("* you are known as Jay");
+    bob.say("/private alice psst");
+    bob.until("* alice alone has it, sealed");
+    alice.until("<bob to you alone, sealed> psst");
+    assert!(alice.end() && bob.end() && tablet.end());
+}
+
+/// S3-18.
+#[test]
+fn f14_a_file_for_one_person_is_sealed_for_the_two_and_fetched_when_they_want_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_dev, chat) = system(folder.path());
+    let mut alice = chat("lobby", "alice");
+    alice.until("you hold the group key");
+    let mut bob = chat("lobby", "bob");
+    bob.until("you hold the group key");
+    let plan = folder.path().join("plan.txt");
+    std::fs::write(&plan, "the plan").unwrap();
+
+    bob.say("/get");
+    bob.until("* nobody has a file for you");
+    alice.say(&format!("/send bob {}", plan.display()));
+    alice.until("* plan.txt is sealed for bob");
+    bob.until("* alice has plan.txt for you (8 octets), sealed: /get plan.txt");
+    bob.say("/get");
+    bob.until("  plan.txt of alice");
+    bob.say("/get plan.txt");
+    let line = bob.until("* plan.txt of alice, sealed, is saved as ");
+    let saved = line.rsplit("saved as ").next().unwrap();
+    assert_eq!(std::fs::read_to_string(saved).unwrap(), "the plan");
+    alice.until("* bob has got the file, sealed");
+    bob.say("/get other.txt");
+    bob.until("! /get other.txt: nobody has a file of that name for you");
+    alice.say(&format!("/send carol {}", plan.display()));
+    alice.until("! plan.txt is not sent: sip:carol@localhost has no keys");
     assert!(alice.end() && bob.end());
 }
 

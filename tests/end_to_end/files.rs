@@ -12,30 +12,36 @@ fn f14_a_file_goes_from_one_terminal_to_another_and_a_refusal_is_a_failure() {
     let path = temporary.path().join("report.bin");
     std::fs::write(&path, &content).unwrap();
     let path = path.display().to_string();
-    let send = |name: &str| {
+    let send = |name: &str, more: &[&str]| {
         let mut send = Command::new(CONCLAVE);
-        send.args(["send", &path, "--to", "bob", "--as", name, "--folder", &folder]);
+        send.args(["send", &path, "--to", "bob", "--as", name, "--folder", &folder]).args(more);
         send.output().unwrap()
     };
 
-    // Nobody is there.
-    let absent = send("alice");
-    assert_eq!(absent.status.code(), Some(1));
-    assert!(String::from_utf8_lossy(&absent.stderr).contains("480"), "{absent:?}");
+    // Nobody is there, and nothing can be sealed for somebody who never was.
+    for (more, why) in [(&["--clear"][..], "480"), (&[], "has no keys")] {
+        let absent = send("alice", more);
+        assert_eq!(absent.status.code(), Some(1));
+        assert!(String::from_utf8_lossy(&absent.stderr).contains(why), "{absent:?}");
+    }
 
-    let only = ["receive", "--as", "bob", "--from", "alice", "--folder", &folder];
+    let only = ["receive", "--as", "bob", "--from", "alice", "--count", "2", "--folder", &folder];
     let mut bob = Talk::start(&only);
-    bob.until("waiting for 1 file(s)");
-    let stranger = send("carol");
+    bob.until("waiting for 2 file(s)");
+    let stranger = send("carol", &[]);
     assert_eq!(stranger.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&stranger.stderr).contains("603"), "{stranger:?}");
-    let sent = send("alice");
-    let said = String::from_utf8_lossy(&sent.stdout).into_owned();
-    assert!(sent.status.success(), "{sent:?}");
-    assert!(said.contains("2000000 octets, the receiver has compared it"), "{said}");
-    let line = bob.until("received report.bin from sip:alice@localhost: saved as ");
+    for (more, seal) in [(&[][..], "sealed"), (&["--clear"], "not sealed")] {
+        let sent = send("alice", more);
+        let said = String::from_utf8_lossy(&sent.stdout).into_owned();
+        assert!(sent.status.success(), "{sent:?}");
+        let words =
+            format!("sent report.bin, {seal}: 2000000 octets, the receiver has compared it");
+        assert!(said.contains(&words), "{said}");
+        let from = "from sip:alice@localhost: saved as ";
+        let line = bob.until(&format!("received report.bin, {seal}, {from}"));
+        let saved = line.rsplit("saved as ").next().unwrap();
+        assert!(std::fs::read(saved).unwrap() == content, "it arrived changed");
+    }
     assert!(bob.end());
-
-    let saved = line.rsplit("saved as ").next().unwrap();
-    assert!(std::fs::read(saved).unwrap() == content, "it arrived changed");
 }

@@ -89,7 +89,7 @@ async fn f11_a_sealed_message_reaches_every_device_of_a_person_who_never_wrote_b
     assert_eq!((&answer.message.from, answer.message.body), (&bob.aor, words("understood")));
 }
 
-/// I24, S3-05: what the recipient does before it has the message is to have left KeyPackages, long before.
+/// I24, S3-04, S3-05: what the recipient does before it has the message is to have left KeyPackages, long before.
 #[tokio::test]
 async fn i24_f11_who_is_silent_throughout_reads_it_when_the_bytes_come_by_another_way() {
     let house = House::open();

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use ids::{Aor, ConferenceId};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
-use crate::circles::Circles;
+use crate::circles::{Circles, Writing};
 use crate::directory::Directory;
 use crate::event::{Error, Event, Level, Outgoing};
 use crate::govern::Ruling;
@@ -16,7 +16,7 @@ use crate::phone::{Call, Hangup, Watch};
 use crate::sealed_file::SealedFile;
 use crate::session::{Numbers, Session, Standing};
 use seat::Seat;
-pub(crate) use seat::{Command, now, sleep_until, write};
+pub(crate) use seat::{Command, keep, now, sleep_until, write};
 
 /// Events that wait for the person.
 const EVENTS_MAX: usize = 1024;
@@ -177,12 +177,45 @@ impl Conference {
         content_type: &str,
         body: Bytes,
     ) -> Result<String, Error> {
-        if self.level == Level::Open {
-            return self.say(Some(who.clone()), content_type, body).await;
+        match self.level {
+            Level::Open => self.say(Some(who.clone()), content_type, body).await,
+            Level::Sealed => self.whisper(who, content_type, body).await?.done().await,
         }
-        let (id, sealed) = self.circles.whisper(&self.id, who, (content_type, body)).await?;
-        let to = who.clone();
-        self.ask(|reply| Command::Whisper { to, id, sealed, reply }).await?
+    }
+
+    /// The same in a sealed room, for who wants to know whether it is held: it goes out once that is over, if this seat is
+    /// still there, whether or not anybody waits for it.
+    ///
+    /// # Errors
+    /// This is no sealed room, or as for [`Conference::send_to`].
+    pub async fn whisper(
+        &self,
+        who: &Aor,
+        content_type: &str,
+        body: Bytes,
+    ) -> Result<Writing<String>, Error> {
+        if self.level == Level::Open {
+            return Err(Error::NotSealed(self.id.clone()));
+        }
+        let sealing = self.circles.whisper(&self.id, who, (content_type, body)).await?;
+        let (to, seat) = (who.clone(), self.commands.downgrade());
+        let (held, (tell, done)) = (sealing.held, oneshot::channel());
+        let sealed = sealing.done;
+        tokio::spawn(async move {
+            let said = async {
+                let (id, sealed) = sealed.await.map_err(|_dropped| over())??;
+                let (reply, said) = oneshot::channel();
+                let seat = seat.upgrade().ok_or_else(over)?;
+                let asked = seat.send(Command::Whisper { to, id, sealed, reply }).await;
+                // Who waits for the answer does not keep the seat.
+                drop(seat);
+                asked.map_err(|_closed| over())?;
+                said.await.map_err(|_dropped| over())?
+            };
+            // Whoever asked may be gone; then nobody needs the answer.
+            let _asked = tell.send(said.await);
+        });
+        Ok(Writing { held, done })
     }
 
     async fn say(&self, to: Option<Aor>, content_type: &str, body: Bytes) -> Result<String, Error> {
@@ -269,7 +302,10 @@ impl Conference {
     /// The conference is over for this device.
     pub async fn accept(&self, who: &Aor) -> Result<bool, Error> {
         let who = who.clone();
-        self.ask(|reply| Command::Accept { who, reply }).await
+        let accepted = self.ask(|reply| Command::Accept { who, reply }).await;
+        // What is held outside of this room may go, too.
+        self.circles.look().await;
+        accepted
     }
 
     /// Notes that numbers were compared with this person and are alike, or takes that back. From then on what is said
@@ -279,7 +315,9 @@ impl Conference {
     /// The conference is over for this device.
     pub async fn verify(&self, who: &Aor, verified: bool) -> Result<(), Error> {
         let who = who.clone();
-        self.ask(|reply| Command::Verify { who, verified, reply }).await
+        let noted = self.ask(|reply| Command::Verify { who, verified, reply }).await;
+        self.circles.look().await;
+        noted
     }
 
     /// The `imdn.Message-ID` of sealed octets, if they open with the keys this device has, whatever became of its
@@ -306,9 +344,12 @@ impl Conference {
         &self,
         command: impl FnOnce(oneshot::Sender<T>) -> Command,
     ) -> Result<T, Error> {
-        let over = || Error::Ended("its task is over".to_owned());
         let (reply, answer) = oneshot::channel();
         self.commands.send(command(reply)).await.map_err(|_closed| over())?;
         answer.await.map_err(|_dropped| over())
     }
+}
+
+fn over() -> Error {
+    Error::Ended("its task is over".to_owned())
 }

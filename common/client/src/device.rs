@@ -4,6 +4,7 @@
 mod calling;
 mod filing;
 mod kept;
+mod shelf;
 mod upkeep;
 
 use std::sync::Arc;
@@ -151,8 +152,14 @@ impl Device {
         phone.register().await?;
         let identity = Identity::self_signed(service::clock::wall())
             .map_err(|error| Error::Group(error.to_string()))?;
-        let circles =
-            Circles::new(keyring.clone(), phone.clone(), Arc::clone(&directory), vault.clone());
+        let pins = profile.pins.clone();
+        let circles = Circles::new(
+            keyring.clone(),
+            phone.clone(),
+            Arc::clone(&directory),
+            vault.clone(),
+            pins,
+        );
         let shared = Shared {
             profile,
             phone,

@@ -210,6 +210,9 @@ pub enum Error {
     /// What the device keeps cannot be read or written.
     #[error(transparent)]
     Vault(#[from] crate::vault::VaultError),
+    /// These verified people have devices that nobody has accepted, and no more can be held for them. Nothing was sent.
+    #[error("{} has a device that you have not accepted", names(.0))]
+    Held(Vec<Aor>),
     /// Somebody has no keys, so that nothing can be sealed for them. Nothing was sent.
     #[error("{0} has no keys: nothing can be sealed for them")]
     NoKeys(Aor),
@@ -227,4 +230,8 @@ pub enum Error {
         /// The most a message takes.
         max: usize,
     },
+}
+
+fn names(people: &[Aor]) -> String {
+    people.iter().map(Aor::as_str).collect::<Vec<_>>().join(", ")
 }

@@ -58,7 +58,7 @@ pub mod session;
 mod transfer;
 mod vault;
 
-pub use circles::{Departures, Manner, Sent, Unsealed};
+pub use circles::{Departures, Manner, Sent, Unsealed, Writing};
 pub use conference::{Conference, Events, Tap};
 pub use device::{
     Arrival, Credential, Device, Disposition, FileOffer, FileRequest, FileToSend, Icon, Inbox,

@@ -31,6 +31,7 @@ use crate::profile::Profile;
 pub(crate) use call::{Call, Hangup};
 pub(crate) use incoming::Incoming;
 pub use late::Late;
+pub(crate) use pager::name_of;
 pub use pager::{Immediate, Protection, Taken};
 pub(crate) use ringing::{Arrived, Ringing};
 pub use watching::Watch;

@@ -5,10 +5,12 @@ use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
+use ids::Aor;
 use mls::files::{FileDescription, FileOpener, FileSealer};
 use mls::wire;
 use sip::sdp::{FileHash, FileSelector};
 
+use crate::circles::{Manner, Writing};
 use crate::device::{Device, FileToSend};
 use crate::event::{Announced, Error};
 use crate::transfer::{FileTransfer, Folder};
@@ -33,6 +35,11 @@ impl SealedFile {
     pub async fn new(path: &Path, media_type: &str, into: &Path) -> Result<Self, Error> {
         let (path, into, media_type) = (path.to_owned(), into.to_owned(), media_type.to_owned());
         on_disk("sealing the file", move || seal(&path, &media_type, &into)).await
+    }
+
+    /// Octets of the file, as it was before it was sealed.
+    pub fn octets(&self) -> u64 {
+        self.description.file.size
     }
 
     /// What the members of a conference are told, and nobody else.
@@ -70,6 +77,26 @@ impl Announced {
 }
 
 impl Device {
+    /// Tells a person, sealed, of a file and its key: whoever holds that fetches its octets from us, or takes them when we
+    /// send them. They may be away.
+    ///
+    /// # Errors
+    /// As for [`Device::writing`].
+    pub async fn announce_to(&self, who: &Aor, file: &SealedFile) -> Result<Writing, Error> {
+        let (to, manner) = (std::slice::from_ref(who), Manner::default());
+        self.writing(to, manner, wire::FILE_DESCRIPTION, file.description()).await
+    }
+
+    /// Offers a sealed file to a person, and returns once its octets are on their way: sizes, hashes and the name that
+    /// servers see are those of what is sealed. Its key goes before it, sealed for the two.
+    ///
+    /// # Errors
+    /// As for [`Device::write`] and [`Device::send_file`].
+    pub async fn send_sealed(&self, who: &Aor, file: &SealedFile) -> Result<FileTransfer, Error> {
+        self.announce_to(who, file).await?.done().await?;
+        self.send_file(who, &file.to_send()).await
+    }
+
     /// Fetches the sealed octets of a file from who announced it. What is there from an earlier time is not fetched again.
     ///
     /// # Errors

@@ -77,7 +77,7 @@ async fn nothing_but_this(from: &mut Phone, to: &mut Phone) {
     assert_eq!(asked.await.unwrap().status, Status::OK);
 }
 
-/// S3-28, S3-29, S4-02, S4-03, S4-09, S4-16, MSG-03, MSG-07.
+/// S1-13, S3-28, S3-29, S4-02, S4-03, S4-09, S4-16, MSG-03, MSG-07.
 #[tokio::test]
 async fn f12_what_waits_goes_to_each_device_once_in_order_and_as_it_was_sent() {
     let world = world("").await;

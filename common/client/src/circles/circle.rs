@@ -1,5 +1,6 @@
 //! The task of one circle: it owns the keys, and does one thing after the other. It writes, and writes again what a change
 //! of the circle has overtaken. How it comes by the keys is in `keys`, what it does with what arrives in `reading`.
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -9,16 +10,18 @@ use mls::member::MemberError;
 use mls::wire::Founding;
 use msrp::MessageId;
 use msrp::cpim::Envelope;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
 use super::keys::group;
 use super::reading::Recent;
+use super::writing::{Order, Reply};
 use super::{Manner, Sent, Tools, Unsealed};
 use crate::event::{Error, Event};
-use crate::phone::{Protection, Taken};
-use crate::session::MESSAGE_OCTETS_MAX;
+use crate::phone::{Late, Protection, Taken};
 use crate::session::parcel::{Parcel, Place, Wording};
 use crate::session::seen::Seen;
+use crate::session::untold::Untold;
+use crate::session::{MESSAGE_OCTETS_MAX, Pair};
 
 /// How often something is tried that a change of the circle has overtaken.
 pub(super) const TRIES: usize = 5;
@@ -30,24 +33,21 @@ const BESIDE_OCTETS_MAX: usize = 56 * 1024;
 pub(super) enum Command {
     /// Hold its keys.
     Enter(Circle),
-    /// Write to everybody in it.
-    Write { circle: Circle, manner: Manner, content: (String, Bytes), reply: Reply<Sent> },
-    /// Seal something for the one other in it, who is in this room.
-    Whisper {
-        circle: Circle,
-        room: ConferenceId,
-        content: (String, Bytes),
-        reply: Reply<(String, Bytes)>,
-    },
+    /// Write to its people.
+    Write(Order),
     /// Open what has come.
-    Arrived { from: Aor, parcel: Box<Parcel> },
+    Arrived { from: Aor, parcel: Box<Parcel>, late: Option<Late> },
     /// Open what was said in private in this room.
     Said { room: ConferenceId, outer: Envelope, sealed: Bytes, events: mpsc::Sender<Event> },
     /// Tell the author of a message that it has arrived.
     Acknowledge { author: Aor, of: String, tries: usize },
+    /// Let the own other devices read what was written.
+    Copy { words: Wording, tries: usize },
+    /// Somebody was accepted, verified, or is not any more.
+    Look,
+    /// The number to compare with this person.
+    Number { with: Aor, circle: Circle, reply: Reply<Pair> },
 }
-
-type Reply<T> = oneshot::Sender<Result<T, Error>>;
 
 /// The task's state.
 pub(super) struct Task {
@@ -61,16 +61,20 @@ pub(super) struct Task {
     /// Up to where its log is known.
     pub(super) cursor: u64,
     pub(super) seen: Seen,
+    pub(super) untold: Untold,
     pub(super) opened: Recent,
+    /// What waits until somebody's devices are accepted.
+    pub(super) held: VecDeque<Order>,
     pub(super) own: mpsc::WeakSender<Command>,
 }
 
 impl Task {
     pub(super) fn new(tools: Arc<Tools>, id: ConferenceId, own: mpsc::WeakSender<Command>) -> Self {
         let seen = Seen::kept(tools.keyring.records(), &id);
-        let opened = Recent::default();
+        let (untold, _told_when_it_is_entered) = Untold::kept(tools.keyring.records(), &id);
+        let (opened, held) = (Recent::default(), VecDeque::new());
         let (circle, member, founding, cursor) = (None, None, None, 0);
-        Self { tools, id, circle, member, founding, cursor, seen, opened, own }
+        Self { tools, id, circle, member, founding, cursor, seen, untold, opened, held, own }
     }
 
     pub(super) async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
@@ -83,15 +87,10 @@ impl Task {
                     {
                         tracing::warn!(%error, circle = %self.id, "a circle was not entered");
                     }
+                    self.tell_untold().await;
                 }
-                // Whoever asked may be gone; then nobody needs the answer.
-                Command::Write { circle, manner, content, reply } => {
-                    let _asked = reply.send(self.write(circle, manner, content).await);
-                }
-                Command::Whisper { circle, room, content, reply } => {
-                    let _asked = reply.send(self.whisper(circle, &room, content).await);
-                }
-                Command::Arrived { from, parcel } => self.arrived(from, *parcel).await,
+                Command::Write(order) => self.take_on(order).await,
+                Command::Arrived { from, parcel, late } => self.arrived(from, *parcel, late).await,
                 Command::Said { room, outer, sealed, events } => {
                     if let Some(event) = self.said(&room, &outer, &sealed).await {
                         let _told = events.send(event).await;
@@ -100,22 +99,30 @@ impl Task {
                 Command::Acknowledge { author, of, tries } => {
                     self.acknowledge(author, of, tries).await;
                 }
+                Command::Copy { words, tries } => self.copy(words, tries).await,
+                Command::Number { with, circle, reply } => {
+                    self.circle = Some(circle);
+                    // Whoever asked may be gone; then nobody needs the answer.
+                    let _asked = reply.send(self.number(&with).await);
+                }
+                Command::Look => {}
             }
+            self.look().await;
         }
     }
 
-    async fn write(
+    pub(super) async fn write(
         &mut self,
-        circle: Circle,
+        circle: &Circle,
         manner: Manner,
-        (content_type, body): (String, Bytes),
+        (content_type, body): &(String, Bytes),
     ) -> Result<Sent, Error> {
         let to = circle.others(self.tools.me());
         self.circle = Some(circle.clone());
-        small_enough(&body)?;
+        small_enough(body)?;
         let id = fresh_id();
         let date_time = crate::date_time(service::clock::wall());
-        let place = Place { circle: &circle, room: None };
+        let place = Place { circle, room: None };
         let content = (content_type.as_str(), body.clone());
         let words = place.words(self.tools.me(), (&id, &date_time), manner.receipt, content);
         match self.deliver(&to, &words).await {
@@ -124,8 +131,8 @@ impl Task {
                 tracing::info!(%who, "written without a seal, as was asked for");
                 let phone = &self.tools.phone;
                 let (taken, _said) = match to.as_slice() {
-                    [one] => phone.message(one, &content_type, body).await?,
-                    all => phone.message_all(all, &content_type, body).await?,
+                    [one] => phone.message(one, content_type, body.clone()).await?,
+                    all => phone.message_all(all, content_type, body.clone()).await?,
                 };
                 Ok(Sent { id: None, taken, protection: Protection::FirstHop })
             }
@@ -151,6 +158,7 @@ impl Task {
             match sent {
                 Ok(taken) => {
                     self.founding = None;
+                    self.copy(words.clone(), 0).await;
                     return Ok(taken);
                 }
                 Err(Error::Refused { status: 412, .. }) => self.overtaken().await?,
@@ -167,9 +175,17 @@ impl Task {
 
     /// Seals, if this is the time for it. `None`: something had to be done first, and was.
     pub(super) async fn seal(&mut self, words: &Wording) -> Result<Option<Bytes>, Error> {
+        let held = self.recognise().await;
+        if !held.is_empty() {
+            return Err(Error::Held(held));
+        }
         let Some(member) = self.member.as_mut() else { return Ok(None) };
         match member.seal(&words.id, &words.inner) {
-            Ok(sealed) => self.tools.keep().await.map(|()| Some(sealed)),
+            Ok(sealed) => {
+                // A server gives every device of its author a copy too.
+                self.opened.note(&sealed);
+                self.tools.keep().await.map(|()| Some(sealed))
+            }
             Err(MemberError::Paused) => self.cover().await.map(|()| None),
             Err(MemberError::Committing | MemberError::Entering) => {
                 self.catch_up().await.map(|_begun| None)
@@ -182,18 +198,19 @@ impl Task {
         }
     }
 
-    async fn whisper(
+    pub(super) async fn whisper(
         &mut self,
-        circle: Circle,
+        circle: &Circle,
         room: &ConferenceId,
-        (content_type, body): (String, Bytes),
+        (content_type, body): &(String, Bytes),
     ) -> Result<(String, Bytes), Error> {
         self.circle = Some(circle.clone());
-        small_enough(&body)?;
+        small_enough(body)?;
         let id = fresh_id();
         let date_time = crate::date_time(service::clock::wall());
-        let place = Place { circle: &circle, room: Some(room) };
-        let words = place.words(self.tools.me(), (&id, &date_time), false, (&content_type, body));
+        let place = Place { circle, room: Some(room) };
+        let content = (content_type.as_str(), body.clone());
+        let words = place.words(self.tools.me(), (&id, &date_time), false, content);
         for _try in 0..TRIES {
             // The relay knows nothing of circles, so we look ourselves whether we are up to date.
             if self.member.is_none() || self.founding.is_some() {

@@ -126,7 +126,7 @@ impl Task {
     }
 
     /// Takes up the keys that this device has kept.
-    fn resume(&mut self) {
+    pub(super) fn resume(&mut self) {
         let Some(circle) = self.circle.as_ref().filter(|_| self.member.is_none()) else { return };
         match CircleMember::load(&self.tools.keyring, circle) {
             Ok(member) => self.member = member,

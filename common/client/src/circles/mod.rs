@@ -1,5 +1,5 @@
 //! Circles of this device: people it writes to outside of rooms, or in private inside of one, under a key that only they
-//! have. Each circle has a task (`circle`, with `keys` and `reading`) that owns its keys;
+//! have. Each circle has a task (`circle`, with `keys`, `reading` and `writing`) that owns its keys;
 //! [`Circles`] finds it. What travels is worded in
 //! `session::parcel`, what the focus orders is asked for in `https`.
 //!
@@ -8,6 +8,7 @@ mod circle;
 mod https;
 mod keys;
 mod reading;
+mod writing;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,15 +22,21 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 
 use crate::directory::Directory;
 use crate::event::{Error, Event};
-use crate::phone::{Arrived, Immediate, Phone, Protection, Taken};
+use crate::phone::{Arrived, Immediate, Late, Phone, Protection, Taken, name_of};
 use crate::session::parcel::Parcel;
+use crate::session::seen::Seen;
+use crate::session::{Pair, Pins};
 use crate::vault::Vault;
 use circle::{Command, Task};
+pub use writing::Writing;
+use writing::{Asked, Order};
 
 /// Circles with a task. A device that is told of more than this does not read them.
 const TASKS_MAX: usize = 4096;
 /// What waits for one circle's task.
 const COMMANDS_MAX: usize = 64;
+/// New devices that wait for somebody to be told. Fewer than an inbox takes at once.
+const UNTOLD_MAX: usize = 32;
 /// Sealed messages that wait for a listener on what leaves.
 const TAP_MAX: usize = 256;
 
@@ -89,6 +96,10 @@ struct Tools {
     /// Who is told of letters, if anybody is.
     inbox: Mutex<Option<mpsc::Sender<Arrived>>>,
     departures: broadcast::Sender<Immediate>,
+    /// What is known of others' devices.
+    pins: Pins,
+    /// What was to be told while nobody listened and must not be lost.
+    untold: Mutex<Vec<Arrived>>,
     /// Where the keys are kept, if anywhere.
     vault: Option<Vault>,
 }
@@ -106,11 +117,24 @@ impl Tools {
         }
     }
 
-    async fn tell(&self, arrived: Arrived) {
+    /// Tells it, if anybody listens.
+    async fn tell(&self, arrived: Arrived) -> bool {
         let inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some(inbox) = inbox {
-            // Nobody may listen any more.
-            let _told = inbox.send(arrived).await;
+        let Some(inbox) = inbox.filter(|inbox| !inbox.is_closed()) else {
+            // A device is new once only, and whoever listens next is to hear of it.
+            let mut untold = self.untold.lock().unwrap_or_else(PoisonError::into_inner);
+            if matches!(arrived, Arrived::Device { .. }) && untold.len() < UNTOLD_MAX {
+                untold.push(arrived);
+            }
+            return false;
+        };
+        inbox.send(arrived).await.is_ok()
+    }
+
+    /// Has what is known of others' devices kept, without waiting for it.
+    fn keep_pins(&self) {
+        if self.pins.is_unkept() {
+            tokio::task::spawn_blocking(crate::conference::keep(self.pins.clone()));
         }
     }
 }
@@ -120,6 +144,8 @@ impl Tools {
 pub(crate) struct Circles {
     tools: Arc<Tools>,
     tasks: Arc<Mutex<HashMap<ConferenceId, mpsc::Sender<Command>>>>,
+    /// What has come in the clear.
+    seen: Arc<Mutex<Seen>>,
 }
 
 impl Circles {
@@ -128,14 +154,22 @@ impl Circles {
         phone: Phone,
         directory: Arc<Directory>,
         vault: Option<Vault>,
+        pins: Pins,
     ) -> Self {
         let (departures, _nobody) = broadcast::channel(TAP_MAX);
-        let tools = Tools { keyring, phone, directory, inbox: Mutex::default(), departures, vault };
-        Self { tools: Arc::new(tools), tasks: Arc::default() }
+        let (inbox, untold) = (Mutex::default(), Mutex::default());
+        let tools = Tools { keyring, phone, directory, inbox, departures, pins, untold, vault };
+        let seen = Arc::new(Mutex::new(Seen::kept_immediate(tools.keyring.records())));
+        Self { tools: Arc::new(tools), tasks: Arc::default(), seen }
     }
 
     /// Letters go here from now on.
     pub(crate) fn listen(&self, inbox: mpsc::Sender<Arrived>) {
+        let untold = &self.tools.untold;
+        for arrived in untold.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+            // There is room for as many.
+            let _told = inbox.try_send(arrived);
+        }
         *self.tools.inbox.lock().unwrap_or_else(PoisonError::into_inner) = Some(inbox);
     }
 
@@ -157,13 +191,9 @@ impl Circles {
         &self,
         to: &[Aor],
         manner: Manner,
-        (content_type, body): (&str, Bytes),
-    ) -> Result<Sent, Error> {
-        let circle = self.circle_with(to)?;
-        let (id, content) = (circle.id().clone(), (content_type.to_owned(), body));
-        let (reply, answer) = oneshot::channel();
-        self.send(&id, Command::Write { circle, manner, content, reply }).await?;
-        answer.await.map_err(|_dropped| over())?
+        content: (&str, Bytes),
+    ) -> Result<Writing, Error> {
+        self.order(to, content, |reply| Asked::Write { manner, reply }).await
     }
 
     /// Seals something that is said to one person in a room, for the two alone: its id, and the sealed octets.
@@ -171,22 +201,58 @@ impl Circles {
         &self,
         room: &ConferenceId,
         to: &Aor,
+        content: (&str, Bytes),
+    ) -> Result<Writing<(String, Bytes)>, Error> {
+        let (to, room) = (std::slice::from_ref(to), room.clone());
+        self.order(to, content, |reply| Asked::Whisper { room, reply }).await
+    }
+
+    async fn order<T>(
+        &self,
+        to: &[Aor],
         (content_type, body): (&str, Bytes),
-    ) -> Result<(String, Bytes), Error> {
-        let circle = self.circle_with(std::slice::from_ref(to))?;
+        asked: impl FnOnce(oneshot::Sender<Result<T, Error>>) -> Asked,
+    ) -> Result<Writing<T>, Error> {
+        let circle = self.circle_with(to)?;
         let (id, content) = (circle.id().clone(), (content_type.to_owned(), body));
+        let ((tell, held), (reply, done)) = (oneshot::channel(), oneshot::channel());
+        let order = Order { circle, content, asked: asked(reply), held: Some(tell) };
+        self.send(&id, Command::Write(order)).await?;
+        Ok(Writing { held: Some(held), done })
+    }
+
+    /// What is known of somebody's devices has changed: what is held may go out.
+    pub(crate) async fn look(&self) {
+        self.tools.keep_pins();
+        let tasks: Vec<_> = self.tasks().values().cloned().collect();
+        for task in tasks {
+            // A task that has ended holds nothing.
+            let _asked = task.send(Command::Look).await;
+        }
+    }
+
+    /// The number to compare with a person, outside of any room.
+    pub(crate) async fn number(&self, with: &Aor) -> Result<Pair, Error> {
+        let circle = self.circle_with(std::slice::from_ref(with))?;
         let (reply, answer) = oneshot::channel();
-        let room = room.clone();
-        self.send(&id, Command::Whisper { circle, room, content, reply }).await?;
+        let (id, with) = (circle.id().clone(), with.clone());
+        self.send(&id, Command::Number { with, circle, reply }).await?;
         answer.await.map_err(|_dropped| over())?
     }
 
+    /// Whether a message that came in the clear is not one that was here before, by its author and the name it has, if
+    /// it has one: what a mailbox had taken, because our answer was late, comes once more.
+    pub(crate) fn is_new(&self, message: &Immediate) -> bool {
+        let Some(id) = name_of(message) else { return true };
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.note(&message.from, &id)
+    }
+
     /// A sealed message has come, outside of any room.
-    pub(crate) async fn arrived(&self, from: Aor, parcel: Parcel) {
+    pub(crate) async fn arrived(&self, from: Aor, parcel: Parcel, late: Option<Late>) {
         let (id, author) = (parcel.circle.clone(), from.clone());
-        if let Err(error) =
-            self.send(&id, Command::Arrived { from, parcel: Box::new(parcel) }).await
-        {
+        let arrived = Command::Arrived { from, parcel: Box::new(parcel), late };
+        if let Err(error) = self.send(&id, arrived).await {
             self.tools.tell(Arrived::Unreadable { from: author, why: error.to_string() }).await;
         }
     }

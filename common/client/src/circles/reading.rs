@@ -6,32 +6,57 @@ use std::sync::Arc;
 use bytes::Bytes;
 use ids::{Aor, ConferenceId};
 use mls::circle::CircleMember;
+use mls::files::FileDescription;
 use mls::member::{Opened, Processed};
+use mls::wire;
 use msrp::cpim::Envelope;
 use sha2::{Digest as _, Sha256};
 
 use super::circle::{Command, TRIES, Task, fresh_id};
-use crate::event::{Error, Event};
-use crate::phone::Arrived;
-use crate::session::parcel::{Inside, Letter, Parcel, Place, Receipt};
+use crate::event::{Announced, Error, Event};
+use crate::phone::{Arrived, Late};
+use crate::session::Pair;
+use crate::session::parcel::{Inside, Letter, Parcel, Place, Receipt, Wording};
+use crate::session::untold::Untold;
 
 /// Sealed messages remembered as opened.
 const OPENED_MAX: usize = 4096;
+/// What receipts are remembered as, by what they are about. No message has such a name.
+const RECEIPT_OF: &str = "receipt of ";
 
 impl Task {
-    pub(super) async fn arrived(&mut self, from: Aor, parcel: Parcel) {
+    pub(super) async fn arrived(&mut self, from: Aor, parcel: Parcel, late: Option<Late>) {
         if self.opened.has(&parcel.sealed) {
             return;
         }
         let inside = self.open_parcel(&from, &parcel).await;
         match inside {
-            Ok(Inside::Letter(letter, receipt)) => self.show(letter, receipt).await,
-            Ok(Inside::Receipt(receipt)) => self.acknowledged(receipt).await,
-            Err(why) => self.tools.tell(Arrived::Unreadable { from, why }).await,
+            Ok(Some(Inside::Letter(letter, receipt))) => {
+                self.show(Letter { late, ..letter }, receipt).await;
+            }
+            Ok(Some(Inside::Receipt(receipt))) => self.acknowledged(receipt).await,
+            // What this device has sealed itself, before it was started anew.
+            Ok(None) => {}
+            // It was read before this device was started anew, and comes once more: it opens once only.
+            Err(_why) if self.is_known(&from, &parcel) => {}
+            Err(why) => {
+                self.tools.tell(Arrived::Unreadable { from, why }).await;
+            }
         }
     }
 
-    async fn open_parcel(&mut self, from: &Aor, parcel: &Parcel) -> Result<Inside, String> {
+    fn is_known(&self, from: &Aor, parcel: &Parcel) -> bool {
+        parcel.outer.imdn_message_id().is_some_and(|id| self.seen.has(from, id))
+    }
+
+    async fn open_parcel(&mut self, from: &Aor, parcel: &Parcel) -> Result<Option<Inside>, String> {
+        if self.member.is_none()
+            && let Some(founding) = &parcel.founding
+        {
+            // A founding that comes once more takes nothing from who has kept its keys.
+            self.circle = Some(founding.people.clone());
+            self.resume();
+        }
         if self.member.is_none()
             && let Some(founding) = &parcel.founding
             && let Some(welcome) = founding.welcome_for(self.tools.keyring.device())
@@ -44,25 +69,26 @@ impl Task {
                 Err(error) => tracing::debug!(%error, "a founding does not open"),
             }
         }
-        let opened = self.open(&parcel.sealed).await?;
+        let Some(opened) = self.open(&parcel.sealed).await? else { return Ok(None) };
         if opened.from.aor != *from {
             return Err("it was sealed by somebody else than who sent it".to_owned());
         }
         let circle = self.circle.as_ref().ok_or("it is not known whose circle it is")?;
         let checked = Place { circle, room: None }.check(&parcel.outer, opened);
-        checked.map_err(str::to_owned)
+        checked.map(Some).map_err(str::to_owned)
     }
 
-    /// Opens a sealed message, after following the circle to its epoch if that is ahead.
-    async fn open(&mut self, sealed: &Bytes) -> Result<Opened, String> {
+    /// Opens a sealed message, after following the circle to its epoch if that is ahead. None if it is our own.
+    async fn open(&mut self, sealed: &Bytes) -> Result<Option<Opened>, String> {
         for behind in [true, false] {
             let now = service::clock::wall();
             match self.member.as_mut().map(|member| member.process(sealed, now)) {
+                // Whoever asked keeps it together with what was inside.
                 Some(Ok(Processed::Message(opened))) => {
                     self.opened.note(sealed);
-                    self.tools.keep().await.map_err(|error| error.to_string())?;
-                    return Ok(opened);
+                    return Ok(Some(opened));
                 }
+                Some(Ok(Processed::Own)) => return Ok(None),
                 None | Some(Ok(Processed::Future { .. })) if behind => {
                     let caught_up = self.catch_up().await.map_err(|error| error.to_string())?;
                     if !caught_up {
@@ -79,16 +105,46 @@ impl Task {
     async fn show(&mut self, letter: Letter, receipt: bool) {
         let (author, id) = (letter.message.from.clone(), letter.message.id.clone());
         if !self.seen.note(&author, &id) {
-            return;
+            return self.keep().await;
         }
-        self.tools.tell(Arrived::Letter(letter)).await;
-        if receipt {
-            self.acknowledge(author, id, 0).await;
+        // What was opened and how far the keys are is one transaction: the octets open once only.
+        self.untold.keep(&letter.message);
+        self.keep().await;
+        if self.tools.tell(told(letter)).await {
+            self.untold.told();
+            // A person's own other device wrote it: they know that it has arrived.
+            if receipt && author != *self.tools.me() {
+                self.acknowledge(author, id, 0).await;
+            }
         }
     }
 
-    async fn acknowledged(&self, receipt: Receipt) {
-        if receipt.by != *self.tools.me() {
+    async fn keep(&self) {
+        if let Err(error) = self.tools.keep().await {
+            tracing::warn!(%error, "what was read is not kept");
+        }
+    }
+
+    /// Tells what was opened before and never told: the device was stopped in between, or nobody listened.
+    pub(super) async fn tell_untold(&mut self) {
+        let Some(circle) = self.circle.clone() else { return };
+        let (untold, messages) = Untold::kept(self.tools.keyring.records(), &self.id);
+        self.untold = untold;
+        for message in messages {
+            let people = circle.people().cloned().collect();
+            if !self.tools.tell(told(Letter { message, people, late: None })).await {
+                return;
+            }
+            self.untold.told();
+        }
+    }
+
+    /// Told once for each person, whichever of their devices says it first.
+    async fn acknowledged(&mut self, receipt: Receipt) {
+        let name = format!("{RECEIPT_OF}{}", receipt.of);
+        let new = receipt.by != *self.tools.me() && self.seen.note(&receipt.by, &name);
+        self.keep().await;
+        if new {
             self.tools.tell(Arrived::Receipt(receipt)).await;
         }
     }
@@ -127,6 +183,55 @@ impl Task {
         });
     }
 
+    /// Lets the own other devices read what was written, sealed once more where the circle has changed meanwhile. Nobody
+    /// waits for it: they may be away.
+    pub(super) async fn copy(&mut self, words: Wording, tries: usize) {
+        if tries > 0
+            && let Err(error) = self.catch_up().await
+        {
+            tracing::debug!(%error, "the own devices have no copy");
+            return;
+        }
+        let (Some(circle), true) = (&self.circle, tries < TRIES && self.is_on_other_devices())
+        else {
+            return;
+        };
+        let (me, to) = (self.tools.me().clone(), circle.others(self.tools.me()));
+        let Ok(Some(sealed)) = self.seal(&words).await else { return };
+        let parts = words.parts((&me, &to), None, sealed);
+        let (tools, own) = (Arc::clone(&self.tools), self.own.clone());
+        tokio::spawn(async move {
+            let sent = tools.phone.parcel(&[me], parts, &tools.departures).await;
+            match (sent, own.upgrade()) {
+                (Err(Error::Refused { status: 412, .. }), Some(own)) => {
+                    // The task may have ended.
+                    let _asked = own.send(Command::Copy { words, tries: tries + 1 }).await;
+                }
+                (Err(error), _) => tracing::debug!(%error, "the own devices have no copy"),
+                (Ok(_taken), _) => {}
+            }
+        });
+    }
+
+    fn is_on_other_devices(&self) -> bool {
+        let me = self.tools.keyring.device();
+        self.member.as_ref().is_some_and(|member| {
+            let mut devices = member.group().roster();
+            devices.any(|device| device.aor == me.aor && device.device != me.device)
+        })
+    }
+
+    /// The number to compare with somebody in this circle.
+    pub(super) async fn number(&mut self, with: &Aor) -> Result<Pair, Error> {
+        self.resume();
+        let begun = self.catch_up().await? || self.member.is_some();
+        let member = self.member.as_ref().filter(|_| begun);
+        let member = member.ok_or_else(|| Error::NoKeys(with.clone()))?.group();
+        let number = member.pair_number(with).ok_or_else(|| Error::NoKeys(with.clone()))?;
+        let devices = member.roster().filter(|device| device.aor == *with).count();
+        Ok(Pair { number, devices, verified: self.tools.pins.is_verified(with) })
+    }
+
     /// Something that was said in private in a room, as an event there. Nothing if it was said before.
     pub(super) async fn said(
         &mut self,
@@ -138,7 +243,7 @@ impl Task {
             return None;
         }
         let opened = match self.open(sealed).await {
-            Ok(opened) => opened,
+            Ok(opened) => opened?,
             Err(why) => return Some(Event::Unreadable { why }),
         };
         let circle = self.circle.as_ref()?;
@@ -146,11 +251,23 @@ impl Task {
             Ok(Inside::Letter(letter, _receipt)) => {
                 let message = letter.message;
                 let new = self.seen.note(&message.from, &message.id);
+                self.keep().await;
                 new.then_some(Event::Message(message))
             }
             Ok(Inside::Receipt(_)) => None,
             Err(why) => Some(Event::Unreadable { why: why.to_owned() }),
         }
+    }
+}
+
+/// What a letter is to a person: a file that is theirs to fetch, or words.
+fn told(letter: Letter) -> Arrived {
+    let message = &letter.message;
+    let described = message.content_type == wire::FILE_DESCRIPTION;
+    let described = described.then(|| FileDescription::from_bytes(&message.body).ok()).flatten();
+    match described {
+        Some(description) => Arrived::Announced(Announced::new(message.from.clone(), description)),
+        None => Arrived::Letter(letter),
     }
 }
 
@@ -166,7 +283,7 @@ impl Recent {
         self.known.contains(&<[u8; 32]>::from(Sha256::digest(sealed)))
     }
 
-    fn note(&mut self, sealed: &[u8]) {
+    pub(super) fn note(&mut self, sealed: &[u8]) {
         let hash = Sha256::digest(sealed).into();
         if self.known.insert(hash) {
             self.order.push_back(hash);

@@ -349,7 +349,7 @@ impl Seat {
 }
 
 /// Has what is known of others' devices kept. Where it is not, it is told again after the next start.
-fn keep(pins: Pins) -> impl FnOnce() {
+pub(crate) fn keep(pins: Pins) -> impl FnOnce() {
     move || {
         if let Err(why) = pins.save() {
             tracing::warn!(why, "what is known of others' devices could not be kept");

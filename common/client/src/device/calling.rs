@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ids::Aor;
+use ids::{Aor, DeviceId};
 use service::tls::{ClientAuth, Named, Trust, client_config, server_config};
 use sip::Status;
 use sip::sdp::{self, BadSdp, MsrpMedia, Setup, Target, Terms, host_and_port};
@@ -12,13 +12,15 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
 use super::filing::{FileOffer, FileRequest, Way};
+use super::shelf::Shelf;
 use super::{Device, Shared, origin};
-use crate::circles::{Circles, Departures, Manner, Sent};
+use crate::circles::{Circles, Departures, Manner, Sent, Writing};
 use crate::connection::{self, Connection};
-use crate::event::Error;
+use crate::event::{Announced, DeviceNews, Error};
 use crate::leg::{self, Leg, LegEvents};
 use crate::phone::{Arrived, Call, Immediate, Protection, Ringing, Taken};
 use crate::profile::Limits;
+use crate::session::Pair;
 use crate::session::leg::ends::{self, Place, path};
 use crate::session::leg::{First, Setup as Ends};
 use crate::session::parcel::{Letter, Parcel, Receipt};
@@ -31,6 +33,7 @@ const INBOX_MAX: usize = 64;
 pub struct Inbox {
     shared: Arc<Shared>,
     arrived: mpsc::Receiver<Arrived>,
+    shelf: Shelf,
 }
 
 /// What people want of a device.
@@ -46,8 +49,22 @@ pub enum Arrival {
     Wanted(FileRequest),
     /// A sealed message is here, opened and its author proven.
     Letter(Letter),
-    /// A message of ours has arrived.
+    /// A message of ours has arrived. Said once for each person.
     Receipt(Receipt),
+    /// Somebody has a sealed file for this person, and this is its key. It is fetched with [`Device::fetch_announced`], or
+    /// comes by itself as a [`Arrival::File`].
+    Announced(Announced),
+    /// A person this device writes to has a device that was not there before, or one that signs with another key.
+    Device {
+        /// Whose.
+        who: Aor,
+        /// Which.
+        device: DeviceId,
+        /// What is new about it.
+        news: DeviceNews,
+        /// The person was verified: what is written to them is held until somebody accepts it.
+        held: bool,
+    },
     /// Something sealed has come that this device cannot open.
     Unreadable {
         /// Who sent it.
@@ -60,20 +77,35 @@ pub enum Arrival {
 impl Inbox {
     /// The next thing that somebody wants.
     pub async fn next(&mut self) -> Option<Arrival> {
-        Some(match self.arrived.recv().await? {
+        loop {
+            if let Some(arrival) = self.shelf.next() {
+                return Some(arrival);
+            }
+            let arrived = self.arrived.recv().await?;
+            let arrival = self.arrival(arrived);
+            self.shelf.put(arrival);
+        }
+    }
+
+    fn arrival(&self, arrived: Arrived) -> Arrival {
+        match arrived {
             Arrived::Call(ringing) => {
                 let shared = Arc::clone(&self.shared);
                 match super::filing::direction(&ringing) {
                     None => Arrival::Call(Ring { shared, ringing }),
-                    Some(Way::Push) => Arrival::File(FileOffer { shared, ringing }),
+                    Some(Way::Push) => Arrival::File(FileOffer::new(shared, ringing)),
                     Some(Way::Pull) => Arrival::Wanted(FileRequest { shared, ringing }),
                 }
             }
             Arrived::Message(message) => Arrival::Message(message),
             Arrived::Letter(letter) => Arrival::Letter(letter),
             Arrived::Receipt(receipt) => Arrival::Receipt(receipt),
+            Arrived::Announced(announced) => Arrival::Announced(announced),
+            Arrived::Device { who, device, news, held } => {
+                Arrival::Device { who, device, news, held }
+            }
             Arrived::Unreadable { from, why } => Arrival::Unreadable { from, why },
-        })
+        }
     }
 }
 
@@ -133,7 +165,7 @@ impl Device {
                 tracing::debug!(%error, "the circles were not entered");
             }
         });
-        Inbox { shared: Arc::clone(&self.shared), arrived }
+        Inbox { shared: Arc::clone(&self.shared), arrived, shelf: Shelf::default() }
     }
 
     /// Writes to these people, sealed for them and for nobody else, on every device they have. They may be away, or never
@@ -148,13 +180,50 @@ impl Device {
         content_type: &str,
         body: Bytes,
     ) -> Result<Sent, Error> {
+        self.writing(to, manner, content_type, body).await?.done().await
+    }
+
+    /// The same for who wants to know whether it is held: it goes out once that is over, whether or not anybody waits
+    /// for it.
+    ///
+    /// # Errors
+    /// These people are too many for one message, or the device has ended.
+    pub async fn writing(
+        &self,
+        to: &[Aor],
+        manner: Manner,
+        content_type: &str,
+        body: Bytes,
+    ) -> Result<Writing, Error> {
         self.shared.circles.write(to, manner, (content_type, body)).await
+    }
+
+    /// Believes the devices a person has now, so that what is held for them goes out. Says whether any was not believed.
+    pub async fn accept(&self, who: &Aor) -> bool {
+        let any = self.shared.profile.pins.accept(who);
+        self.shared.circles.look().await;
+        any
+    }
+
+    /// Notes that numbers were compared with this person and are alike, or takes that back. From then on what is written
+    /// to them is held as soon as they have a device that nobody has accepted.
+    pub async fn verify(&self, who: &Aor, verified: bool) {
+        self.shared.profile.pins.verify(who, verified);
+        self.shared.circles.look().await;
+    }
+
+    /// The number to compare with a person this device writes to, outside of any room.
+    ///
+    /// # Errors
+    /// Nothing was ever written between the two, or the server was not there.
+    pub async fn number(&self, with: &Aor) -> Result<Pair, Error> {
+        self.shared.circles.number(with).await
     }
 
     /// Takes a message that has come by another way, as if it had just been sent here. The inbox tells what it was.
     pub async fn take(&self, message: Immediate) {
         if let Some(parcel) = Parcel::read(&message.content_type, &message.body) {
-            self.shared.circles.arrived(message.from, parcel).await;
+            self.shared.circles.arrived(message.from, parcel, message.late).await;
         }
     }
 
@@ -205,7 +274,10 @@ async fn sorted(circles: Circles, mut came: mpsc::Receiver<Arrived>, told: mpsc:
         };
         match (arrived, parcel) {
             (Arrived::Message(message), Some(parcel)) => {
-                circles.arrived(message.from, parcel).await;
+                circles.arrived(message.from, parcel, message.late).await;
+            }
+            (Arrived::Message(message), None) if !circles.is_new(&message) => {
+                tracing::debug!(from = %message.from, "a message that was here before");
             }
             (other, _) => {
                 if told.send(other).await.is_err() {

@@ -15,7 +15,7 @@ use sip::sdp::{
 use super::calling::{Agreed, unsafe_session};
 use super::{Device, Shared, origin};
 use crate::conference::now;
-use crate::event::Error;
+use crate::event::{Announced, Error};
 use crate::phone::Ringing;
 use crate::session::leg::ends;
 use crate::session::transfer::{Hashes, Part, Transfer};
@@ -90,8 +90,9 @@ pub(super) fn direction(ringing: &Ringing) -> Option<Way> {
 /// Somebody offers a file. Dropping it says that this device is busy.
 #[derive(Debug)]
 pub struct FileOffer {
-    pub(super) shared: Arc<Shared>,
-    pub(super) ringing: Box<Ringing>,
+    shared: Arc<Shared>,
+    ringing: Box<Ringing>,
+    key: Option<Announced>,
 }
 
 /// Somebody asks for a file of ours. Dropping it says that this device is busy.
@@ -102,6 +103,34 @@ pub struct FileRequest {
 }
 
 impl FileOffer {
+    pub(super) fn new(shared: Arc<Shared>, ringing: Box<Ringing>) -> Self {
+        Self { shared, ringing, key: None }
+    }
+
+    /// Whether what is offered is the octets of a sealed file, which servers cannot read.
+    pub fn is_sealed(&self) -> bool {
+        self.selector().media_type.as_deref().is_some_and(|kind| kind == mls::wire::SEALED_FILE)
+    }
+
+    /// The key of a sealed file, under which its octets are opened once they are here ([`Announced::open`]), and what its
+    /// author says of it. None if the file is not sealed.
+    pub fn sealed(&self) -> Option<&Announced> {
+        self.key.as_ref()
+    }
+
+    /// Takes the key, if it is the one: of the same author, and for these octets by their hash.
+    pub(super) fn take_key(&mut self, key: &Announced) -> bool {
+        let wanted = key.selector();
+        let known = self.selector();
+        let same = known.size == wanted.size
+            && wanted.hashes.iter().all(|hash| known.hashes.contains(hash));
+        let is = same && key.from == *self.from();
+        if is {
+            self.key = Some(key.clone());
+        }
+        is
+    }
+
     /// Who offers it.
     pub fn from(&self) -> &Aor {
         &self.ringing.from
@@ -134,7 +163,7 @@ impl FileOffer {
     /// # Errors
     /// The sender has given up, the file is too large or no part that fits what is here, or no connection came about.
     pub async fn accept(self, folder: &Folder) -> Result<FileTransfer, Error> {
-        let Self { shared, ringing } = self;
+        let Self { shared, ringing, key: _ } = self;
         let theirs = file(&ringing).clone();
         let wanted = shared.wanted(&theirs, ringing.offer.media(), folder);
         let (part, landing) = match wanted {
@@ -371,15 +400,16 @@ impl Shared {
         let peer = setup.peer.clone();
         let disk =
             |error: std::io::Error| Error::Network { what: "the file", why: error.to_string() };
-        let rng = &mut rand::rng();
         let (session, start, landing) = match side {
             Side::Send { part, file } => {
                 let start = part.start;
-                (Transfer::send(setup, part, Box::new(Disk(file)), rng), start, None)
+                let disk = Box::new(Disk(file));
+                (Transfer::send(setup, part, disk, &mut rand::rng()), start, None)
             }
             Side::Receive { part, landing } => {
                 let (start, sink) = (part.start, landing.part.sink().map_err(disk)?);
-                let session = Transfer::receive_into(now(), setup, part, Box::new(sink), rng);
+                let sink = Box::new(sink);
+                let session = Transfer::receive_into(now(), setup, part, sink, &mut rand::rng());
                 (session, start, Some(landing))
             }
         };

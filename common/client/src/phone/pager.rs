@@ -1,6 +1,7 @@
 //! Immediate messages (RFC 3428): to a person, to many at once by a list service (RFC 5365), and from people.
 use bytes::Bytes;
 use ids::Aor;
+use msrp::cpim;
 use rand::Rng as _;
 use sip::multipart::{self, Part};
 use sip::resource_lists::{self, Entry};
@@ -168,6 +169,16 @@ impl Phone {
             Err(_full) => answer(request, Status::BUSY_HERE),
         }
     }
+}
+
+/// What its author calls a message (RFC 5438, 6.3), if servers can read that and it has a name.
+pub(crate) fn name_of(message: &Immediate) -> Option<String> {
+    let mut headers = sip::Headers::new();
+    headers.push(Name::ContentType, message.content_type.clone());
+    let kind = headers.content_type().ok().flatten()?;
+    let envelope = kind.is(cpim::MEDIA_TYPE).then(|| cpim::parse(&message.body).ok().flatten());
+    let id = envelope.flatten()?.imdn_message_id()?.to_owned();
+    Some(id).filter(|id| !id.is_empty())
 }
 
 /// A content, and a list of people beside it.

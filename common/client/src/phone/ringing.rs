@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use ids::Aor;
+use ids::{Aor, DeviceId};
 use sip::dialog::{Dialog, random_tag};
 use sip::endpoint::TransactionKey;
 use sip::multipart::{self, Part};
@@ -16,8 +16,9 @@ use super::call::With;
 use super::incoming::{ALLOW, answer};
 use super::pager::Immediate;
 use super::{Call, Phone};
-use crate::event::Error;
+use crate::event::{Announced, DeviceNews, Error};
 use crate::session::parcel::{Letter, Receipt};
+use crate::session::pins::Sighting;
 
 /// Who calls and does not say who they are.
 const ANONYMOUS: &str = "sip:anonymous@anonymous.invalid";
@@ -36,8 +37,18 @@ pub(crate) enum Arrived {
     Letter(Letter),
     /// That it knows of a message of ours that arrived.
     Receipt(Receipt),
+    /// That it fetches a file, or lets it come: its key is here.
+    Announced(Announced),
+    /// That it looks at a device which was not there before, or has another key.
+    Device { who: Aor, device: DeviceId, news: DeviceNews, held: bool },
     /// Something sealed that does not open.
     Unreadable { from: Aor, why: String },
+}
+
+impl From<Sighting> for Arrived {
+    fn from(Sighting { device, news, held }: Sighting) -> Self {
+        Self::Device { who: device.aor, device: device.device, news: news.into(), held }
+    }
 }
 
 /// A call that nobody has answered. Whoever takes it out of the table answers it.

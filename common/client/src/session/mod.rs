@@ -17,13 +17,13 @@ pub mod leg;
 mod letter;
 mod outgoing;
 pub(crate) mod parcel;
-mod pins;
+pub(crate) mod pins;
 mod renames;
 pub(crate) mod seen;
 mod setup;
 pub mod transfer;
 mod trust;
-mod untold;
+pub(crate) mod untold;
 mod whisper;
 mod witness;
 

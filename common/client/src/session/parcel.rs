@@ -12,6 +12,7 @@ use sip::{Headers, Name};
 
 use super::letter;
 use crate::event::Message;
+use crate::phone::Late;
 
 /// The namespace of our own CPIM headers.
 const CONCLAVE: &str = "urn:x-conclave:cpim";
@@ -25,6 +26,8 @@ pub struct Letter {
     pub message: Message,
     /// Everybody who can read it, its author too.
     pub people: Vec<Aor>,
+    /// What is known of its times, if it has waited in the mailbox.
+    pub late: Option<Late>,
 }
 
 /// A device has got what we wrote, as it says under the circle's key.
@@ -180,7 +183,7 @@ impl Place<'_> {
         message.private = self.room.is_some();
         let wanted = inner.wants("positive-delivery");
         let people = self.circle.people().cloned().collect();
-        Ok(Inside::Letter(Letter { message, people }, wanted))
+        Ok(Inside::Letter(Letter { message, people, late: None }, wanted))
     }
 }
 

@@ -61,18 +61,18 @@ struct Pin {
 
 /// Something about a device that is not as it was.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Sighting {
+pub(crate) struct Sighting {
     /// Whose device, and which.
-    pub(super) device: DeviceName,
+    pub(crate) device: DeviceName,
     /// What is new about it.
-    pub(super) news: News,
+    pub(crate) news: News,
     /// Nothing is said to them until this is accepted.
-    pub(super) held: bool,
+    pub(crate) held: bool,
 }
 
 /// What is new about a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum News {
+pub(crate) enum News {
     /// It was never seen, and its person was.
     New,
     /// It signs with another key than before.
@@ -136,7 +136,7 @@ impl Pins {
     }
 
     /// Looks at the devices of a group; what is new about them.
-    pub(super) fn see<'a>(
+    pub(crate) fn see<'a>(
         &self,
         me: &DeviceName,
         leaves: impl Iterator<Item = (&'a DeviceName, &'a [u8])>,
@@ -163,7 +163,7 @@ impl Pins {
     }
 
     /// The people with a device among these that is not accepted.
-    pub(super) fn held<'a>(
+    pub(crate) fn held<'a>(
         &self,
         leaves: impl Iterator<Item = (&'a DeviceName, &'a [u8])>,
     ) -> Vec<Aor> {

@@ -20,7 +20,15 @@ pub(crate) struct Seen {
 impl Seen {
     /// What this device has seen in a conference before.
     pub(crate) fn kept(records: &Records, conference: &ConferenceId) -> Self {
-        let prefix = format!("seen/{conference}/").into_bytes();
+        Self::kept_as(records, format!("seen/{conference}/").into_bytes())
+    }
+
+    /// What this device has seen before of what came outside of any conference and could be read by servers.
+    pub(crate) fn kept_immediate(records: &Records) -> Self {
+        Self::kept_as(records, b"immediate/".to_vec())
+    }
+
+    fn kept_as(records: &Records, prefix: Vec<u8>) -> Self {
         let mut seen = Self::default();
         // In the order of their names, which is the order they came in.
         for (name, value) in records.noted_under(&prefix) {
@@ -36,6 +44,11 @@ impl Seen {
         }
         seen.notes = Some((records.clone(), prefix));
         seen
+    }
+
+    /// Whether a message was noted.
+    pub(crate) fn has(&self, author: &Aor, id: &str) -> bool {
+        self.known.contains(&(author.clone(), id.to_owned()))
     }
 
     /// Notes a message; says whether it is new.

@@ -145,15 +145,20 @@ impl Session {
     }
 }
 
+impl From<News> for DeviceNews {
+    fn from(news: News) -> Self {
+        match news {
+            News::New => Self::New,
+            News::OtherKey => Self::OtherKey,
+        }
+    }
+}
+
 fn told(sighting: Sighting) -> Event {
-    let news = match sighting.news {
-        News::New => DeviceNews::New,
-        News::OtherKey => DeviceNews::OtherKey,
-    };
     Event::Device {
         who: sighting.device.aor,
         device: sighting.device.device,
-        news,
+        news: sighting.news.into(),
         held: sighting.held,
     }
 }

@@ -10,7 +10,7 @@ use crate::event::Message;
 
 /// The untold messages of one conference.
 #[derive(Debug)]
-pub(super) struct Untold {
+pub(crate) struct Untold {
     records: Records,
     prefix: Vec<u8>,
     /// Of the next one.
@@ -21,7 +21,7 @@ pub(super) struct Untold {
 
 impl Untold {
     /// Those of a conference, and what they are, in their order.
-    pub(super) fn kept(records: &Records, conference: &ConferenceId) -> (Self, Vec<Message>) {
+    pub(crate) fn kept(records: &Records, conference: &ConferenceId) -> (Self, Vec<Message>) {
         let prefix = format!("untold/{conference}/").into_bytes();
         let mut untold =
             Self { records: records.clone(), prefix, number: 0, under_way: VecDeque::new() };
@@ -39,14 +39,14 @@ impl Untold {
     }
 
     /// Keeps a message until it is told.
-    pub(super) fn keep(&mut self, message: &Message) {
+    pub(crate) fn keep(&mut self, message: &Message) {
         self.records.note(&self.name(self.number), write(message));
         self.under_way.push_back(self.number);
         self.number += 1;
     }
 
     /// The first one of those under way was told.
-    pub(super) fn told(&mut self) {
+    pub(crate) fn told(&mut self) {
         if let Some(number) = self.under_way.pop_front() {
             self.records.forget_lazily(&self.name(number));
         }

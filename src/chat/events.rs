@@ -1,0 +1,61 @@
+//! What happens in the room, as lines for a person. A file that has come whole is in its folder before it is told of.
+use client::{Entry, Event, Folder};
+use ids::Aor;
+
+use super::{Table, files, trust};
+use crate::terminal;
+
+/// An event as a line for a person. A file is in the folder for files before it is told of.
+pub(crate) async fn told(event: &Event, table: &Table<'_>) -> String {
+    if let Event::File(file) = event {
+        let (folder, name) = (Folder::new(&table.downloads), file.name.clone());
+        let content = file.content.clone();
+        let saved = tokio::task::spawn_blocking(move || folder.save(&name, &content)).await;
+        let place = match saved.map_err(std::io::Error::other).flatten() {
+            Ok(path) => format!("saved as {}", path.display()),
+            Err(error) => format!("not saved: {error}"),
+        };
+        return format!("{}; {place}", line_of(event));
+    }
+    if let Event::Announced(file) = event {
+        table.files().announced(file.clone());
+    }
+    line_of(event)
+}
+
+fn line_of(event: &Event) -> String {
+    match event {
+        Event::Entered { epoch, by: Entry::Kept, .. } => {
+            format!("* you hold the group key as before (epoch {epoch})")
+        }
+        Event::Entered { epoch, .. } => format!("* you hold the group key (epoch {epoch})"),
+        Event::Advanced { epoch, added, removed } => {
+            let names = |devices: &[(Aor, ids::DeviceId)], word: &str| -> String {
+                devices.iter().map(|(aor, _device)| format!(" {aor} {word};")).collect()
+            };
+            format!("* epoch {epoch};{}{}", names(added, "joined"), names(removed, "is out"))
+        }
+        Event::Message(message) => {
+            let shown = terminal::content(&message.content_type, &message.body);
+            let alone = if message.private { " to you alone, sealed" } else { "" };
+            format!("<{}{alone}> {shown}", message.from.user())
+        }
+        Event::File(file) => {
+            let (name, octets) = (terminal::plain(&file.name), file.content.len());
+            format!("* {} shared {name} ({octets} octets)", file.from.user())
+        }
+        Event::Announced(file) => files::told(file, "has"),
+        Event::Unreadable { why } => format!("* something unreadable came by: {why}"),
+        Event::Device { who, device, news, held } => trust::told(who, device, *news, *held),
+        Event::Held { who } => trust::held(who),
+        Event::Split { who, epoch } => trust::split(who, *epoch),
+        Event::Missed { since: Some((_, since)), until: (_, until) } => {
+            format!("* you missed what was said between epochs {since} and {until}")
+        }
+        Event::Missed { since: None, until: (_, until) } => {
+            format!("* your keys were lost: you cannot read what was said before epoch {until}")
+        }
+        Event::Removed => "* you were removed from the group".to_owned(),
+        Event::Ended { reason } => format!("* the conference ended for you: {reason}"),
+    }
+}

@@ -1,0 +1,164 @@
+//! Files between two people, beside the conference: `/send` seals one for a person, who is told of it and fetches it from
+//! here; `/get` takes what somebody has for us. A file that came without a seal is called so.
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use client::{Announced, FileOffer, FileRequest, Folder, SealedFile};
+use ids::Aor;
+
+use super::{Table, mail};
+use crate::files::media_type_of;
+use crate::terminal::{address, plain as shown};
+
+/// Files of each kind that are remembered; the oldest are forgotten first.
+const FILES_MAX: usize = 64;
+
+/// What there is, either way.
+#[derive(Debug, Default)]
+pub(super) struct Files {
+    /// What we have for others.
+    own: VecDeque<(Aor, Arc<SealedFile>)>,
+    /// What others have for us.
+    announced: VecDeque<Announced>,
+    /// What they would send now.
+    offered: VecDeque<FileOffer>,
+}
+
+impl Files {
+    /// Somebody has a file for us.
+    pub(super) fn announced(&mut self, file: Announced) {
+        keep(&mut self.announced, file);
+    }
+
+    /// Somebody would send us a file now; how it is told.
+    pub(super) fn offered(&mut self, offer: FileOffer) -> String {
+        let line = match offer.sealed() {
+            Some(file) => told(file, "offers"),
+            None => {
+                let (name, from) = (shown(&name_of(&offer)), offer.from().user().to_owned());
+                let octets = offer.selector().size.unwrap_or_default();
+                format!("* {from} offers {name} ({octets} octets), not sealed: /get {name}")
+            }
+        };
+        let known = offer.sealed().map(Announced::selector);
+        self.announced.retain(|file| Some(file.selector()) != known);
+        keep(&mut self.offered, offer);
+        line
+    }
+
+    /// The file of ours that a person asks for, if it is for them.
+    fn wanted(&self, request: &FileRequest) -> Option<Arc<SealedFile>> {
+        let is = |(to, file): &&(Aor, Arc<SealedFile>)| {
+            to == request.from() && file.is(request.selector())
+        };
+        self.own.iter().rev().find(is).map(|(_, file)| Arc::clone(file))
+    }
+
+    fn listed(&self) -> String {
+        let offered = self.offered.iter().map(|it| (name_of(it), it.from().clone()));
+        let announced = self.announced.iter().map(|it| (it.name.clone(), it.from.clone()));
+        let line = |(name, from): (String, Aor)| format!("  {} of {}", shown(&name), from.user());
+        let lines: Vec<String> = offered.chain(announced).map(line).collect();
+        if lines.is_empty() { "* nobody has a file for you".to_owned() } else { lines.join("\n") }
+    }
+
+    /// The newest of this name, as it is shown.
+    fn take_offer(&mut self, name: &str) -> Option<FileOffer> {
+        let at = self.offered.iter().rposition(|it| shown(&name_of(it)) == name)?;
+        self.offered.remove(at)
+    }
+
+    fn find(&self, name: &str) -> Option<Announced> {
+        self.announced.iter().rev().find(|file| shown(&file.name) == name).cloned()
+    }
+}
+
+fn keep<T>(all: &mut VecDeque<T>, one: T) {
+    all.push_back(one);
+    if all.len() > FILES_MAX {
+        all.pop_front();
+    }
+}
+
+/// The name in what is sealed, or else what servers could see.
+fn name_of(offer: &FileOffer) -> String {
+    let sealed = offer.sealed().map(|file| file.name.clone());
+    sealed.or_else(|| offer.selector().name.clone()).unwrap_or_default()
+}
+
+/// What is said of a sealed file.
+pub(super) fn told(file: &Announced, verb: &str) -> String {
+    let (from, name, octets) = (file.from.user(), shown(&file.name), file.octets);
+    format!("* {from} {verb} {name} for you ({octets} octets), sealed: /get {name}")
+}
+
+/// `/send USER PATH`
+pub(super) async fn send(table: &Table<'_>, user: &str, path: &str) -> Result<String, String> {
+    let who = address(user, table.domain).map_err(|error| error.to_string())?;
+    let path = std::path::Path::new(path);
+    let into = table.downloads.join("sealed");
+    let sealed = SealedFile::new(path, media_type_of(path), &into).await;
+    let file = Arc::new(sealed.map_err(|error| error.to_string())?);
+    keep(&mut table.files().own, (who.clone(), Arc::clone(&file)));
+    let writing = table.device.announce_to(&who, &file).await.map_err(|error| error.to_string())?;
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    mail::outcome(table, writing, move |sent| match mail::went(&sent) {
+        Ok(_words) => {
+            format!("* {name} is sealed for {}, who can get it while you are here", who.user())
+        }
+        Err(why) => format!("! {name} is not sent: {why}"),
+    })
+    .await
+}
+
+/// `/get [NAME]`
+pub(super) async fn get(table: &Table<'_>, name: &str) -> Result<String, String> {
+    if name.is_empty() {
+        return Ok(table.files().listed());
+    }
+    let folder = Folder::new(&table.downloads);
+    let offer = table.files().take_offer(name);
+    let key = match &offer {
+        Some(offer) => offer.sealed().cloned(),
+        None => Some(table.files().find(name).ok_or("nobody has a file of that name for you")?),
+    };
+    let transfer = match (offer, &key) {
+        (Some(offer), _) => offer.accept(&folder).await,
+        (None, Some(key)) => table.device.fetch_announced(key, &folder).await,
+        (None, None) => return Err("nobody has a file of that name for you".to_owned()),
+    };
+    let mut transfer = transfer.map_err(|error| error.to_string())?;
+    let (from, name) = (transfer.peer().user().to_owned(), name.to_owned());
+    table.show_later(async move {
+        let seal = if key.is_some() { "sealed" } else { "not sealed" };
+        let saved = async {
+            let arrived = transfer.finished().await?;
+            crate::files::landed(arrived, key.as_ref(), &folder).await
+        };
+        match saved.await {
+            Ok(path) => format!("* {name} of {from}, {seal}, is saved as {}", path.display()),
+            Err(error) => format!("! /get {name}: {error:#}"),
+        }
+    });
+    Ok("* it is on its way".to_owned())
+}
+
+/// Somebody asks for a file of ours.
+pub(super) fn serve(table: &Table<'_>, request: FileRequest) {
+    let file = table.files().wanted(&request);
+    let who = request.from().user().to_owned();
+    table.show_later(async move {
+        let Some(file) = file else {
+            request.none().await;
+            return format!("* {who} asked for a file that you have not");
+        };
+        let transfer = match request.serve(&file.to_send()).await {
+            Ok(mut transfer) => transfer.finished().await.map_err(|error| error.to_string()),
+            Err(error) => Err(error.to_string()),
+        };
+        match transfer {
+            Ok(sent) => format!("* {who} has got the file, sealed ({} octets)", sent.octets),
+            Err(why) => format!("! {who} has not got the file: {why}"),
+        }
+    });
+}
