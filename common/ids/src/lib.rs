@@ -13,6 +13,7 @@
 //! ```
 mod counter;
 mod name;
+mod pseudonym;
 
 pub use counter::{Epoch, Era, Key, Number, SeatId, Seq, Term};
 pub use name::{Aor, BadId, ConferenceId, DeviceId};

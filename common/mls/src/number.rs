@@ -10,6 +10,8 @@ use crate::wire::DeviceName;
 
 /// Groups of five digits.
 const GROUPS: usize = 6;
+/// Groups of a code that is typed.
+const CODE_GROUPS: usize = 4;
 /// Octets that make one group: 2^40 possibilities for 10^5, so that every group is as likely as any other.
 const GROUP_OCTETS: usize = 5;
 
@@ -36,6 +38,14 @@ impl Member {
         keys.sort_unstable();
         Some(of_keys(&keys))
     }
+}
+
+/// The code of a device that is to be confirmed, as it shows it and another one of its person is told it: twenty digits, so that
+/// nobody makes another key with the same one in the time that there is.
+pub fn device_code(name: &DeviceName, key: &[u8; 32]) -> String {
+    let (aor, device) = (name.aor.as_str(), name.device.as_str());
+    let number = digits(&[b"conclave device", aor.as_bytes(), device.as_bytes(), key]);
+    number.split(' ').take(CODE_GROUPS).collect::<Vec<_>>().join(" ")
 }
 
 /// The number of these keys, which are in order.

@@ -2,6 +2,7 @@
 mod attacks;
 mod circle;
 mod creation;
+mod external;
 mod files;
 mod identity;
 mod intruders;
@@ -14,4 +15,5 @@ mod renewal;
 mod saboteur;
 mod scenario;
 mod support;
+mod voucher;
 mod wire;

@@ -106,6 +106,11 @@ impl Issuer {
         Ok(Self { key, certificate, name: roots.name().clone(), roots })
     }
 
+    /// Believes the certificates of another authority, too ([`Roots::trust`]).
+    pub fn trust(&mut self, certificate: &[u8]) -> Result<(), BadCredential> {
+        self.roots.trust(certificate)
+    }
+
     /// The authority's certificate, DER.
     pub fn certificate(&self) -> &[u8] {
         &self.certificate
@@ -136,7 +141,7 @@ impl Issuer {
         now: SystemTime,
         lifetime: Duration,
     ) -> Result<Vec<u8>, BadRequest> {
-        let key = requested_key(request, expected)?;
+        let key = expected_key(request, expected)?;
         let certificate =
             self.certify(key, expected, now, lifetime).map_err(|_| BadRequest::Malformed)?;
         if certificate.len() > CERTIFICATE_OCTETS_MAX {
@@ -165,8 +170,14 @@ pub fn requested_device(request: &[u8]) -> Result<DeviceName, BadRequest> {
     read(request).map(|(_, named)| named)
 }
 
+/// The key of a request, if it proves possession of it.
+pub fn requested_key(request: &[u8]) -> Result<[u8; 32], BadRequest> {
+    let (key, _) = read(request)?;
+    key_of(&key).ok_or(BadRequest::Malformed)
+}
+
 /// The key of a request that proves possession and names the expected device.
-fn requested_key(
+fn expected_key(
     request: &[u8],
     expected: &DeviceName,
 ) -> Result<SubjectPublicKeyInfoOwned, BadRequest> {

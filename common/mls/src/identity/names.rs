@@ -1,6 +1,7 @@
 //! A device's two names as an X.509 SubjectAltName, and the small parts of X.509 that requests and certificates share.
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use ids::{Aor, DeviceId};
 use x509_cert::der::asn1::GeneralizedTime;
 use x509_cert::der::asn1::{Ia5String, ObjectIdentifier, UtcTime};
 use x509_cert::der::oid::AssociatedOid as _;
@@ -54,6 +55,28 @@ pub(super) fn device(extensions: &[Extension]) -> Option<DeviceName> {
         DeviceName { aor: aor.as_str().parse().ok()?, device: device.as_str().parse().ok()? };
     let canonical = name.aor.as_str() == aor.as_str() && name.device.as_str() == device.as_str();
     canonical.then_some(name)
+}
+
+/// The device that a SubjectAltName of another authority names: one SIP address and one `+sip.instance` URN, each in its one
+/// spelling, wherever they stand. Other names are not looked at.
+pub(super) fn device_among(extensions: &[Extension]) -> Option<DeviceName> {
+    let mut names = extensions.iter().filter(|e| e.extn_id == SubjectAltName::OID);
+    let (extension, None) = (names.next()?, names.next()) else {
+        return None;
+    };
+    let names = SubjectAltName::from_der(extension.extn_value.as_bytes()).ok()?;
+    let uris = || {
+        names.0.iter().filter_map(|name| match name {
+            GeneralName::UniformResourceIdentifier(uri) => Some(uri.as_str()),
+            _ => None,
+        })
+    };
+    let mut people = uris().filter_map(|uri| Some((uri, uri.parse::<Aor>().ok()?)));
+    let mut devices = uris().filter_map(|uri| Some((uri, uri.parse::<DeviceId>().ok()?)));
+    let (person, device) = (people.next()?, devices.next()?);
+    let alone = people.next().is_none() && devices.next().is_none();
+    let canonical = person.1.as_str() == person.0 && device.1.as_str() == device.0;
+    (alone && canonical).then_some(DeviceName { aor: person.1, device: device.1 })
 }
 
 /// A time as RFC 5280, 4.1.2.5 wants it: UTCTime through 2049.

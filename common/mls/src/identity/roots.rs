@@ -1,17 +1,19 @@
 //! Checking certificates: from octets and a time to a device, or to the reason why not.
+//!
+//! Our own issuer makes one shape of certificate, and nothing else of it is taken. An authority of the operator's may put more
+//! into one: what is read of it are the two names of the device, among others in the SubjectAltName, and its Ed25519 key.
 use std::time::SystemTime;
 
-use ed25519_dalek::VerifyingKey;
 use x509_cert::Certificate;
 use x509_cert::certificate::Version;
+use x509_cert::der::Decode as _;
 use x509_cert::der::oid::AssociatedOid as _;
-use x509_cert::der::{Decode as _, Encode as _};
-use x509_cert::ext::pkix::{BasicConstraints, KeyUsage, KeyUsages, SubjectAltName};
+use x509_cert::ext::pkix::{BasicConstraints, KeyUsage, SubjectAltName};
 use x509_cert::name::Name;
 
-use super::CERTIFICATE_OCTETS_MAX;
-use super::issuer::signature_of;
-use super::names::{device, ed25519, key_of, system_time};
+use super::authority::Authority;
+use super::names::{device, device_among, key_of, system_time};
+use super::{CERTIFICATE_OCTETS_MAX, EXTERNAL_CERTIFICATE_OCTETS_MAX};
 use crate::wire::DeviceName;
 
 /// Why a credential is not one of ours.
@@ -45,44 +47,50 @@ pub struct DeviceIdentity {
     pub not_before: SystemTime,
     /// When the certificate ends.
     pub not_after: SystemTime,
+    /// Who issued it.
+    pub issued: Issued,
 }
 
-/// The authority whose certificates are believed.
+/// Who issues a certificate, and renews it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Issued {
+    /// The focus.
+    Here,
+    /// An authority of the operator's.
+    Elsewhere,
+}
+
+/// The authorities whose certificates are believed: our own, and any of the operator's.
 #[derive(Clone, Debug)]
 pub struct Roots {
-    name: Name,
-    key: VerifyingKey,
-    not_before: SystemTime,
-    not_after: SystemTime,
+    own: Authority,
+    key: [u8; 32],
+    others: Vec<Authority>,
 }
 
 impl Roots {
     /// Reads the authority's certificate, known out of band.
     pub fn from_der(certificate: &[u8]) -> Result<Self, BadCredential> {
-        let bad = BadCredential::Malformed;
-        let certificate = Certificate::from_der(certificate).map_err(|_| bad)?;
-        let tbs = &certificate.tbs_certificate;
-        let key = key_of(&tbs.subject_public_key_info).ok_or(bad)?;
-        let key = VerifyingKey::from_bytes(&key).map_err(|_| bad)?;
-        if tbs.subject.is_empty() || !is_authority(&certificate) {
-            return Err(bad);
-        }
-        Ok(Self {
-            name: tbs.subject.clone(),
-            key,
-            not_before: system_time(tbs.validity.not_before),
-            not_after: system_time(tbs.validity.not_after),
-        })
+        let own = Authority::from_der(certificate)?;
+        let key = own.ed25519().ok_or(BadCredential::Malformed)?;
+        Ok(Self { own, key, others: Vec::new() })
+    }
+
+    /// Believes another authority, too: with an Ed25519 key, or one on P-256 that signs with SHA-256. It cannot speak for the
+    /// focus, nor for a pseudonym.
+    pub fn trust(&mut self, certificate: &[u8]) -> Result<(), BadCredential> {
+        self.others.push(Authority::from_der(certificate)?);
+        Ok(())
     }
 
     /// The public key Remove proposals of the focus are signed with (see
     /// [`Issuer::focus_key`](super::Issuer::focus_key)).
     pub fn focus_key(&self) -> [u8; 32] {
-        self.key.to_bytes()
+        self.key
     }
 
     pub(super) const fn name(&self) -> &Name {
-        &self.name
+        &self.own.name
     }
 
     /// Who this certificate names, if it is ours and valid at `now`.
@@ -102,49 +110,56 @@ impl Roots {
         now: SystemTime,
     ) -> Result<DeviceIdentity, BadCredential> {
         let parsed = parse(certificate)?;
-        let tbs = &parsed.tbs_certificate;
-        if tbs.issuer != self.name {
-            return Err(BadCredential::NotOurs);
-        }
-        let signed = tbs.to_der().map_err(|_| BadCredential::Malformed)?;
-        let signature = signature_of(&parsed.signature).ok_or(BadCredential::NotOurs)?;
-        self.key.verify_strict(&signed, &signature).map_err(|_| BadCredential::NotOurs)?;
-
-        if now < system_time(tbs.validity.not_before).max(self.not_before) {
+        let (by, issued) = self.signer(&parsed)?;
+        let (name, key) = match issued {
+            Issued::Here if certificate.len() > CERTIFICATE_OCTETS_MAX => {
+                return Err(BadCredential::Malformed);
+            }
+            Issued::Here => subject(&parsed)?,
+            Issued::Elsewhere => subject_of_another(&parsed)?,
+        };
+        let validity = &parsed.tbs_certificate.validity;
+        let not_before = system_time(validity.not_before);
+        if now < not_before.max(by.not_before) {
             return Err(BadCredential::NotYetValid);
         }
-        let not_after = system_time(tbs.validity.not_after).min(self.not_after);
-        let (name, key) = subject(&parsed)?;
-        let not_before = system_time(tbs.validity.not_before);
-        Ok(DeviceIdentity { name, key, not_before, not_after })
+        let not_after = system_time(validity.not_after).min(by.not_after);
+        Ok(DeviceIdentity { name, key, not_before, not_after, issued })
     }
 
-    /// Whose certificates end with the authority's own at the latest.
-    pub(crate) const fn not_after(&self) -> SystemTime {
-        self.not_after
+    /// Who signed it, of those who are believed.
+    fn signer(&self, certificate: &Certificate) -> Result<(&Authority, Issued), BadCredential> {
+        let own = std::iter::once((&self.own, Issued::Here));
+        let others = self.others.iter().map(|other| (other, Issued::Elsewhere));
+        let mut all = own.chain(others);
+        all.find(|(by, _)| by.has_signed(certificate).is_ok()).ok_or(BadCredential::NotOurs)
+    }
+
+    /// When the last authority ends, and with it every certificate.
+    pub(crate) fn not_after(&self) -> SystemTime {
+        let others = self.others.iter().map(|other| other.not_after);
+        others.fold(self.own.not_after, SystemTime::max)
     }
 }
 
 /// Who a certificate names, whoever issued it, and when it ends. Only for certificates that were checked before.
 pub(super) fn named(certificate: &[u8]) -> Result<(DeviceName, SystemTime), BadCredential> {
     let parsed = parse(certificate)?;
-    let (name, _) = subject(&parsed)?;
+    let extensions = parsed.tbs_certificate.extensions.as_deref().unwrap_or_default();
+    let name = device_among(extensions).ok_or(BadCredential::Malformed)?;
     Ok((name, system_time(parsed.tbs_certificate.validity.not_after)))
 }
 
 fn parse(certificate: &[u8]) -> Result<Certificate, BadCredential> {
-    if certificate.len() > CERTIFICATE_OCTETS_MAX {
+    if certificate.len() > EXTERNAL_CERTIFICATE_OCTETS_MAX {
         return Err(BadCredential::Malformed);
     }
     let parsed = Certificate::from_der(certificate).map_err(|_| BadCredential::Malformed)?;
-    let tbs = &parsed.tbs_certificate;
-    let ours = tbs.version == Version::V3
-        && tbs.signature == ed25519()
-        && parsed.signature_algorithm == ed25519();
-    if ours { Ok(parsed) } else { Err(BadCredential::Malformed) }
+    let is_v3 = parsed.tbs_certificate.version == Version::V3;
+    if is_v3 { Ok(parsed) } else { Err(BadCredential::Malformed) }
 }
 
-/// The names and the key of a leaf certificate: a SubjectAltName, a KeyUsage for signing, nothing else.
+/// The names and the key of a leaf certificate of ours: a SubjectAltName, a KeyUsage for signing, nothing else.
 fn subject(certificate: &Certificate) -> Result<(DeviceName, [u8; 32]), BadCredential> {
     let bad = BadCredential::Malformed;
     let tbs = &certificate.tbs_certificate;
@@ -162,9 +177,23 @@ fn subject(certificate: &Certificate) -> Result<(DeviceName, [u8; 32]), BadCrede
     Ok((device(extensions).ok_or(bad)?, key))
 }
 
-fn is_authority(certificate: &Certificate) -> bool {
+/// The same of another authority's: no certificate of an authority, nothing critical that nobody here understands, and never
+/// a pseudonym, which is the focus's to give.
+fn subject_of_another(certificate: &Certificate) -> Result<(DeviceName, [u8; 32]), BadCredential> {
+    let bad = BadCredential::Malformed;
     let tbs = &certificate.tbs_certificate;
-    let ca = tbs.get::<BasicConstraints>().ok().flatten().is_some_and(|(_, c)| c.ca);
-    let usage = tbs.get::<KeyUsage>().ok().flatten();
-    ca && usage.is_none_or(|(_, u)| u.0.contains(KeyUsages::KeyCertSign))
+    let extensions = tbs.extensions.as_deref().unwrap_or_default();
+    let known = [SubjectAltName::OID, KeyUsage::OID, BasicConstraints::OID];
+    if extensions.iter().any(|e| e.critical && !known.contains(&e.extn_id)) {
+        return Err(bad);
+    }
+    // `get` fails where one is there twice.
+    let constraints = tbs.get::<BasicConstraints>().map_err(|_| bad)?;
+    let usage = tbs.get::<KeyUsage>().map_err(|_| bad)?;
+    let signs = usage.is_none_or(|(_, usage)| usage.digital_signature());
+    if !signs || constraints.is_some_and(|(_, constraints)| constraints.ca) {
+        return Err(bad);
+    }
+    let name = device_among(extensions).filter(|name| !name.aor.is_pseudonym()).ok_or(bad)?;
+    Ok((name, key_of(&tbs.subject_public_key_info).ok_or(bad)?))
 }

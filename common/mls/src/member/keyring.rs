@@ -9,10 +9,16 @@ use sha2::{Digest as _, Sha256};
 
 use super::MemberError;
 use crate::group::{SUITE, capabilities};
-use crate::identity::{BadCredential, BadRequest, DeviceKey, Roots, credential, request};
+use crate::identity::{
+    BadCredential, BadRequest, DeviceIdentity, DeviceKey, Issued, Roots, Voucher, credential,
+    request,
+};
 use crate::key_packages::{LIFETIME_MAX, MARGIN};
 use crate::storage::{Provider, Records};
 use crate::wire::{DeviceName, Filling, KeyPackageUpload};
+
+/// Longer than anything runs.
+const NEVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
 /// A device's keys. A cheap handle: clones share the same keys.
 #[derive(Clone)]
@@ -40,6 +46,15 @@ impl Certified {
     fn new(certificate: &[u8], not_before: SystemTime, not_after: SystemTime) -> Self {
         let life = not_after.duration_since(not_before).unwrap_or_default();
         Self { certificate: certificate.to_vec(), renew_at: not_before + life / 3 * 2, not_after }
+    }
+
+    /// Who is certified by another authority is renewed there: it is never asked for here.
+    fn of(certificate: &[u8], identity: &DeviceIdentity) -> Self {
+        let certified = Self::new(certificate, identity.not_before, identity.not_after);
+        match identity.issued {
+            Issued::Here => certified,
+            Issued::Elsewhere => Self { renew_at: identity.not_after + NEVER, ..certified },
+        }
     }
 }
 
@@ -72,7 +87,7 @@ impl Keyring {
         if identity.key != key.public() {
             return Err(MemberError::OwnCredential(BadCredential::WrongKey));
         }
-        let certified = Certified::new(certificate, identity.not_before, identity.not_after);
+        let certified = Certified::of(certificate, &identity);
         Ok(Self::of(identity.name, key, certified, roots, records))
     }
 
@@ -134,9 +149,19 @@ impl Keyring {
         if identity.key != self.inner.key.public() || identity.name != self.inner.name {
             return Err(MemberError::OwnCredential(BadCredential::WrongKey));
         }
-        let certified = Certified::new(certificate, identity.not_before, identity.not_after);
+        let certified = Certified::of(certificate, &identity);
         *self.inner.certified.write().unwrap_or_else(PoisonError::into_inner) = certified;
         Ok(())
+    }
+
+    /// The device's public signature key.
+    pub fn public_key(&self) -> [u8; 32] {
+        self.inner.key.public()
+    }
+
+    /// This device's word for another one of its person, or for itself. Whether to give it is for the person to say.
+    pub fn vouch(&self, device: &DeviceName, key: [u8; 32], until: SystemTime) -> Voucher {
+        Voucher::sign((&self.inner.key, &self.certified().certificate), device, key, until)
     }
 
     fn certified(&self) -> RwLockReadGuard<'_, Certified> {

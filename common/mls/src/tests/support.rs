@@ -86,7 +86,11 @@ pub(super) struct Room {
 impl Room {
     /// alice creates it with her first device.
     pub(super) fn new(seed: u64) -> Self {
-        let mut realm = Realm::new(seed);
+        Self::of(Realm::new(seed))
+    }
+
+    /// The same under this authority.
+    pub(super) fn of(mut realm: Realm) -> Self {
         let alice = realm.device("alice", 1);
         let (member, bundle) = Member::create(&alice, &room7(), Era(1), realm.now).unwrap();
         let policy = Policy { by: alice.device(), on_roster: &|_: &Aor| true, now: realm.now };
