@@ -82,6 +82,9 @@ pub(crate) struct Chat {
     /// Lines in, lines out: for pipes and scripts
     #[arg(long)]
     pub(crate) plain: bool,
+    /// Take part without your name: the others see a pseudonym of this conference
+    #[arg(long)]
+    pub(crate) anonymous: bool,
     /// Where this device keeps its keys and what it has seen [default: state-NAME in the folder of the system]
     #[arg(long)]
     pub(crate) state: Option<PathBuf>,

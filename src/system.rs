@@ -127,9 +127,11 @@ impl Directions {
                 server_name: DOMAIN.to_owned(),
                 roots: service::tls::roots_from_pem(self.ca.as_bytes(), CA)?,
                 issuer: issuer.context("the issuer's certificate")?,
+                authorities: Vec::new(),
             },
             limits: Limits::default(),
             pins: client::Pins::default(),
+            waits: client::Waits::default(),
         })
     }
 }

@@ -2,14 +2,20 @@
 //! register, hold keys and talk. `f6` is flow 6. What each message of a flow looks like is tested where it is decided
 //! (`mrfc/tests/front`, `mrfp/tests`); here only what the people see counts.
 #![expect(clippy::unwrap_used, reason = "a test whose system does not start should fail")]
+#[path = "flows/anonymous.rs"]
+mod anonymous;
 #[path = "flows/calling.rs"]
 mod calling;
+#[path = "../src/canary.rs"]
+mod canary;
 #[path = "flows/circles.rs"]
 mod circles;
 #[expect(dead_code, reason = "the lines that other tests say to a command")]
 mod common;
 #[path = "flows/deferred.rs"]
 mod deferred;
+#[path = "flows/devices.rs"]
+mod devices;
 #[path = "flows/ending.rs"]
 mod ending;
 #[path = "flows/files.rs"]

@@ -170,6 +170,17 @@ pub struct Store {
     pub path: PathBuf,
 }
 
+/// What a new device of a person needs beside the first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NewDevices {
+    /// The password.
+    #[default]
+    Password,
+    /// Also the word of another device.
+    Confirmed,
+}
+
 /// The device certificate authority.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -178,6 +189,14 @@ pub struct Issuer {
     pub certificate_file: PathBuf,
     /// Its Ed25519 key, PKCS#8 PEM. It is also the key of the MLS external sender.
     pub key_file: PathBuf,
+    /// Other authorities whose device certificates count as ours do, PEM; by default none. Each issues its certificates itself,
+    /// with an Ed25519 key or one on P-256; what they have to look like stands in `docs/security.md`.
+    #[serde(default)]
+    pub external_ca_file: Option<PathBuf>,
+    /// Whose word a new device needs whose person has one already: `password`, the person's alone, or `confirmed`, besides that
+    /// of one of the other devices, where a code is compared. Default `password`.
+    #[serde(default)]
+    pub new_devices: NewDevices,
     /// How long a device certificate is good for, in days. Default 30: a lost device is out within a month.
     #[serde(default = "default_certificate_days")]
     pub certificate_days: u32,
@@ -284,7 +303,7 @@ pub struct Limits {
     /// KeyPackages one device may leave at once. 100.
     pub key_packages_max: usize,
     /// Days that a KeyPackage must have left to be handed out to people. 7: a message sealed for it opens as long as it may
-    /// wait to be fetched.
+    /// wait to be fetched, so not less than `mailbox.keep_secs`; and less than `issuer.certificate_days`.
     pub key_package_days_min: u32,
     /// How often one person may claim another's KeyPackages in a minute; above it 429. 30: nobody uses up the 50 of
     /// somebody else before that one can leave more.

@@ -1,7 +1,6 @@
 //! Carries effects out: orders for the relay, effects for the front. What an effect is to a relay says
 //! [`crate::orders`]; here is what waits for a place in the relay's queue.
 use control::RoomOrder;
-use ids::ConferenceId;
 use tokio::sync::mpsc;
 use tracing::warn;
 
@@ -43,7 +42,7 @@ impl Performer {
                 }
                 effect => {
                     for order in orders(conference, &mut keys, effect) {
-                        let order = self.charged(&conference.uri(), &id, order).await;
+                        let order = self.charged(conference, order).await;
                         self.order(conference, relay, order).await;
                     }
                 }
@@ -54,8 +53,9 @@ impl Performer {
 
     /// The order of a conference whose messages are charged. Who has which seat is on disk before the relay can tell of a
     /// message, also if we are not there to hear of it.
-    async fn charged(&self, uri: &str, id: &ConferenceId, order: RoomOrder) -> RoomOrder {
+    async fn charged(&self, conference: &Conference, order: RoomOrder) -> RoomOrder {
         let Some(ledger) = &self.charging else { return order };
+        let (uri, id) = (conference.uri(), conference.id());
         // What could not be noted is warned of where it failed; people talk on, and the record lacks a name.
         match order {
             RoomOrder::Open(room) => {
@@ -65,7 +65,10 @@ impl Performer {
                 RoomOrder::Open(control::Room { charge: true, ..room })
             }
             RoomOrder::Seat(seat) => {
-                ledger.seated(id, seat.seat, &seat.aor).await.ok();
+                // The relay may know a number or a pseudonym; who pays is a person.
+                let roster = conference.roster();
+                let payer = roster.at(seat.seat).map(|(who, _)| roster.real(&who.aor));
+                ledger.seated(id, seat.seat, payer.unwrap_or(&seat.aor)).await.ok();
                 RoomOrder::Seat(seat)
             }
             other => other,

@@ -382,12 +382,18 @@ fn issuer(config: &Config) -> Result<Issuer, StartError> {
     let key = Secret::read(key_file)?;
     let key = PrivatePkcs8KeyDer::from_pem_slice(key.expose().as_bytes())
         .map_err(|why| wrong(key_file, why.to_string()))?;
-    Issuer::from_der(&certificate, key.secret_pkcs8_der()).map_err(|why| match why {
+    let issuer = Issuer::from_der(&certificate, key.secret_pkcs8_der());
+    let mut issuer = issuer.map_err(|why| match why {
         BadCredential::WrongKey => {
             wrong(key_file, String::from("not the Ed25519 key of the certificate"))
         }
         why => wrong(certificate_file, format!("not a device authority: {why}")),
-    })
+    })?;
+    for (path, certificate) in identities::external(config)? {
+        let kind = "not an authority with an Ed25519 or P-256 key";
+        issuer.trust(&certificate).map_err(|why| wrong(path, format!("{kind}: {why}")))?;
+    }
+    Ok(issuer)
 }
 
 fn relays(

@@ -35,6 +35,7 @@ pub(super) async fn start_in(
     kept: &State,
     mut profile: Profile,
 ) -> anyhow::Result<(Device, Invitations, Option<Vault>)> {
+    profile.waits = client::Waits::new(waits);
     let state = kept.folder.clone().unwrap_or_else(|| folder.join(format!("state-{name}")));
     let key = match &kept.passphrase_file {
         Some(file) => VaultKey::Passphrase(file.clone()),
@@ -54,6 +55,12 @@ pub(super) async fn start_in(
     profile.pins = client::pins_in(&pins).with_context(|| format!("reading {}", pins.display()))?;
     let (device, invitations) = Device::open(profile, vault.clone()).await?;
     Ok((device, invitations, Some(vault)))
+}
+
+/// A new device of somebody who has one already, where a password is not enough.
+#[expect(clippy::print_stderr, reason = "the screen is not there yet")]
+fn waits(code: &str) {
+    eprintln!("! this device waits for another one of yours; type there: /confirm {code}");
 }
 
 /// The key's file: beside the folder, not in it.

@@ -33,6 +33,8 @@ pub(crate) enum Line {
     Trust(Trust, String),
     /// `/devices`
     Devices,
+    /// `/confirm CODE`
+    Confirm(String),
     /// `/lost DEVICE`
     Lost(String),
     /// `/who`
@@ -66,7 +68,7 @@ pub(crate) const HELP: &str = "/invite USER  /kick USER  /file PATH  /nick NAME 
     for one person, sealed: /tell USER TEXT or /msg USER TEXT (there or not; several: ann,bob)  /private NICK TEXT (in this room)  /send USER PATH\n\
     files for you: /get [NAME]   in the clear, so that servers can read it: /page USER TEXT (or /tell --clear USER TEXT)\n\
     who is who: /verify [USER]  /verified USER  /unverify USER  /accept USER\n\
-    your own devices: /devices  /lost DEVICE (take it back for good)\n\
+    your own devices: /devices  /confirm CODE (what a new one shows)  /lost DEVICE (take it back for good)\n\
     moderators: /lock  /unlock  /subject TEXT  /ban USER  /unban USER  /mute USER  /unmute USER  /moderator USER  /dismiss USER";
 
 impl Settle {
@@ -132,6 +134,7 @@ pub(crate) fn understand(line: &str) -> Option<Line> {
         ("get", _) => Line::Get(rest),
         ("nick", _) => Line::Nick(rest),
         ("devices", true) => Line::Devices,
+        ("confirm", false) => Line::Confirm(rest),
         ("lost", false) => Line::Lost(rest),
         ("who", true) => Line::Who,
         ("quit" | "q", true) => Line::Quit,
@@ -168,6 +171,7 @@ impl Line {
             Self::Get(name) => format!("/get {name}: "),
             Self::Share(path) => format!("/file {path}: "),
             Self::Devices => "/devices: ".to_owned(),
+            Self::Confirm(_code) => "/confirm: ".to_owned(),
             Self::Lost(device) => format!("/lost {device}: "),
             Self::Nick(name) => format!("/nick {name}: "),
             Self::Trust(trust, of) => {

@@ -126,6 +126,7 @@ pub(crate) async fn carry_out(
         }
         Line::Trust(trust, of) => trust.carry_out(of, table).await.map(Some),
         Line::Devices => own::devices(table).await.map(Some),
+        Line::Confirm(code) => own::confirm(code, table).await.map(Some),
         Line::Lost(device) => own::take_back(device, table).await.map(Some),
         Line::Who => Ok(Some(who(table))),
         Line::Help => Ok(Some(HELP.to_owned())),
@@ -204,7 +205,12 @@ pub(crate) async fn run(chat: cli::Chat) -> anyhow::Result<()> {
     let started = device::start_in(&chat.folder, &chat.name, &state, profile).await;
     // The vault stays open to the end.
     let (device, _invitations, _vault) = started.context("registering")?;
-    let (room, events) = device.join(&id, Level::Sealed).await.context("joining")?;
+    let joined = match chat.anonymous {
+        true => device.join_anonymously(&id, Level::Sealed).await,
+        false => device.join(&id, Level::Sealed).await,
+    };
+    let (room, events) = joined.context("joining")?;
+    let me = room.shown_as().unwrap_or(&me).clone();
     let (watch, unwatched) = match room.watch().await {
         Ok(watch) => (Some(watch), None),
         Err(error) => (None, Some(format!("! who is there cannot be watched: {error}"))),

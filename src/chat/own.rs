@@ -1,4 +1,4 @@
-//! One's own devices: which there are, and taking one back that was lost.
+//! One's own devices: which there are, letting a new one in, and taking one back that was lost.
 use std::time::SystemTime;
 
 use anyhow::Context;
@@ -21,6 +21,12 @@ pub(super) async fn take_back(device: &str, table: &Table<'_>) -> Result<String,
         .map_err(|error| format!("{error:#}"))?;
     let taken = table.device.take_back(&id).await.map_err(|error| error.to_string())?;
     Ok(format!("* {id} is taken back; it was in {taken} conferences"))
+}
+
+/// Vouches for the new device that shows this code.
+pub(super) async fn confirm(code: &str, table: &Table<'_>) -> Result<String, String> {
+    let id = table.device.confirm(code).await.map_err(|error| error.to_string())?;
+    Ok(format!("* {id} is yours now"))
 }
 
 fn line(device: &OwnDevice, own: &DeviceId, now: SystemTime) -> String {

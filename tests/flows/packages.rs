@@ -1,5 +1,6 @@
 //! What a device does by itself about its KeyPackages.
-use client::{LastResort, Limits};
+use bytes::Bytes;
+use client::{Arrival, LastResort, Limits, Manner};
 
 use super::{House, soon};
 
@@ -24,4 +25,29 @@ async fn i17_a_device_whose_packages_get_few_leaves_new_ones_by_itself() {
         }
     })
     .await;
+}
+
+#[tokio::test]
+async fn i17_a_last_resort_that_somebody_has_got_is_replaced_at_once_and_both_open() {
+    let house = House::open();
+    let (alice, carol) = (house.guest("alice").await, house.guest("carol").await);
+    // Nothing but a last resort.
+    let bob = house.guest_with("bob", Limits { key_packages: 0, ..Limits::default() }).await;
+    let mut inbox = bob.device.inbox();
+
+    for from in [&alice, &carol] {
+        let (to, text) = (std::slice::from_ref(&bob.aor), Bytes::from_static(b"hello"));
+        soon(from.device.write(to, Manner::default(), "text/plain", text)).await.unwrap();
+        let Arrival::Letter(letter) = soon(inbox.next()).await.unwrap() else {
+            panic!("it was not read");
+        };
+        assert_eq!(letter.message.from, from.aor);
+        // It has gone; the device hears of it and leaves another one.
+        soon(async {
+            while bob.device.devices().await.unwrap().remove(0).last_resort != LastResort::Fresh {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+    }
 }

@@ -238,6 +238,7 @@ impl Focus {
             end: End::default(),
             came: Came::DialedIn,
             shown: Shown::Named,
+            mask: None,
         };
         let waiting = Waiting { person, call, until: around.clock.elapsed + SEATED };
         match self.run(&Command::Join(joining), around) {

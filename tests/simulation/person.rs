@@ -164,6 +164,7 @@ impl Person {
             from_path: self.own.parse().unwrap(),
             limits: Limits::default(),
             pins: self.pins.clone(),
+            shown_as: None,
         };
         self.former = None;
         let session = Session::new(&setup, self.keyring.clone(), rng);

@@ -38,6 +38,7 @@ pub struct Conference {
     commands: mpsc::Sender<Command>,
     standing: watch::Receiver<Standing>,
     tap: broadcast::Sender<Bytes>,
+    shown_as: Option<Aor>,
 }
 
 /// What happens in a conference, in order. It ends when the seat's task does.
@@ -82,6 +83,8 @@ pub(crate) struct Parts {
     pub(crate) unsettled_max: usize,
     /// Where the device keeps its keys, if it keeps them.
     pub(crate) vault: Option<crate::vault::Vault>,
+    /// What we are known by, if not by our name.
+    pub(crate) shown_as: Option<Aor>,
     /// How long the relay may take to give us the seat.
     pub(crate) patience: std::time::Duration,
 }
@@ -117,8 +120,9 @@ impl Conference {
         };
         tokio::spawn(seat.run(hangup));
         let (id, level, directory) = (parts.id, parts.level, parts.directory);
-        let circles = parts.circles;
-        let conference = Self { id, level, call, directory, circles, commands, standing, tap };
+        let (circles, shown_as) = (parts.circles, parts.shown_as);
+        let conference =
+            Self { id, level, call, directory, circles, commands, standing, tap, shown_as };
         let answered = tokio::time::timeout(patience, is_bound).await;
         let answered = answered.map_err(|_elapsed| Error::Late("the seat"))?;
         answered.map_err(|_gone| Error::Ended("its task is over".to_owned()))??;
@@ -133,6 +137,11 @@ impl Conference {
     /// Its protection.
     pub fn level(&self) -> Level {
         self.level
+    }
+
+    /// What the others know this device by, if not by its user's name.
+    pub fn shown_as(&self) -> Option<&Aor> {
+        self.shown_as.as_ref()
     }
 
     /// Where this device stands in the group.
@@ -197,6 +206,11 @@ impl Conference {
         if self.level == Level::Open {
             return Err(Error::NotSealed(self.id.clone()));
         }
+        // The seal of the two would show who they are.
+        if self.shown_as.is_some() || who.is_pseudonym() {
+            let why = "nobody writes in private to or from a pseudonym in a sealed room";
+            return Err(Error::Group(why.to_owned()));
+        }
         let sealing = self.circles.whisper(&self.id, who, (content_type, body)).await?;
         let (to, seat) = (who.clone(), self.commands.downgrade());
         let (held, (tell, done)) = (sealing.held, oneshot::channel());
@@ -245,6 +259,10 @@ impl Conference {
     pub async fn announce(&self, file: &SealedFile) -> Result<(), Error> {
         if self.level == Level::Open {
             return Err(Error::Group("files are shared in sealed rooms only".to_owned()));
+        }
+        if self.shown_as.is_some() {
+            let why = "whoever fetches the file would see who has it: share it in the room";
+            return Err(Error::Group(why.to_owned()));
         }
         self.send(mls::wire::FILE_DESCRIPTION, file.description()).await.map(|_id| ())
     }

@@ -1,16 +1,18 @@
 //! A device: started once, in as many conferences as its user likes. It gets its credential, fills the directory,
 //! registers, and takes calls from conferences that invite it. Calls between people are in `calling`,
 //! files between them in `filing`.
+mod admission;
 mod calling;
 mod filing;
+mod hiding;
 mod kept;
 mod shelf;
 mod upkeep;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use ids::{Aor, ConferenceId, DeviceId};
-use mls::identity::{DeviceKey, Roots, request};
+use mls::identity::{DeviceKey, Roots};
 use mls::member::Keyring;
 use mls::wire::{self, DeviceName};
 use service::tls::{Identity, Trust, client_config};
@@ -22,7 +24,7 @@ use crate::circles::Circles;
 use crate::conference::{Conference, Events, Parts};
 use crate::connection;
 use crate::directory::Directory;
-use crate::event::{Error, Level};
+use crate::event::{Error, Level, Shown};
 use crate::own_device::OwnDevice;
 use crate::phone::{Call, Incoming, Phone};
 use crate::profile::Profile;
@@ -71,6 +73,8 @@ struct Shared {
     circles: Circles,
     credential: Credential,
     vault: Option<Vault>,
+    /// The pseudonyms of this device, each with its keys.
+    masks: Mutex<Vec<(ConferenceId, Keyring)>>,
     tls: Arc<rustls::ClientConfig>,
     /// Who we are to other devices, as our descriptions say.
     identity: Identity,
@@ -168,6 +172,7 @@ impl Device {
             circles,
             credential,
             vault,
+            masks: Mutex::default(),
             tls,
             identity,
         };
@@ -182,6 +187,15 @@ impl Device {
     pub fn credential(&self) -> Credential {
         let key = self.shared.credential.key.clone();
         Credential { key, certificate: self.shared.keyring.certificate() }
+    }
+
+    /// Takes a new certificate (DER) for this device and its key, from an authority of the operator's. One of the focus's is
+    /// renewed without that. Its leaf in each group follows by itself.
+    ///
+    /// # Errors
+    /// It is of another device or key, ended, or of nobody who is believed.
+    pub fn take_certificate(&self, certificate: &[u8]) -> Result<(), Error> {
+        self.shared.keyring.renew(certificate, service::clock::wall()).map_err(group)
     }
 
     /// Creates a conference (RFC 4579, 5.4). Its creator may invite and kick.
@@ -202,7 +216,7 @@ impl Device {
         level: Level,
         guests: &[Aor],
     ) -> Result<(Conference, Events), Error> {
-        self.shared.join("conference-factory", level, guests).await
+        self.shared.join("conference-factory", level, (guests, Shown::Named)).await
     }
 
     /// Joins a conference.
@@ -214,7 +228,7 @@ impl Device {
         id: &ConferenceId,
         level: Level,
     ) -> Result<(Conference, Events), Error> {
-        self.shared.join(id.as_str(), level, &[]).await
+        self.shared.join(id.as_str(), level, (&[], Shown::Named)).await
     }
 
     /// Which device this is.
@@ -262,7 +276,10 @@ async fn certified(
     vault: Option<&Vault>,
 ) -> Result<(Keyring, Credential), Error> {
     let bad = |error: &dyn std::fmt::Display| Error::Group(error.to_string());
-    let roots = Roots::from_der(&profile.system.issuer).map_err(|error| bad(&error))?;
+    let mut roots = Roots::from_der(&profile.system.issuer).map_err(|error| bad(&error))?;
+    for authority in &profile.system.authorities {
+        roots.trust(authority).map_err(|error| bad(&error))?;
+    }
     let name = DeviceName { aor: profile.aor.clone(), device: profile.device.clone() };
     let now = service::clock::wall();
     let (key, certificate) = match known {
@@ -276,10 +293,7 @@ async fn certified(
     };
     let certificate = match certificate {
         Some(certificate) => certificate,
-        None => {
-            let asked = request(&key, &name).map_err(|error| bad(&error))?;
-            directory.certify(asked).await?.to_vec()
-        }
+        None => admission::certify(profile, directory, (&name, &key)).await?,
     };
     let kept =
         Credential { key: key.to_pkcs8().map_err(|error| bad(&error))?, certificate: Vec::new() };
@@ -316,19 +330,20 @@ impl Shared {
         &self,
         user: &str,
         level: Level,
-        guests: &[Aor],
+        (guests, shown): (&[Aor], Shown),
     ) -> Result<(Conference, Events), Error> {
         let target: Aor = format!("sip:{user}@{}", self.profile.system.domain).parse().map_err(
             |error: ids::BadId| Error::Answer { what: "a conference", why: error.to_string() },
         )?;
         let media = self.media(level)?;
         let offer = sdp::offer(&origin(&media.address), &media);
-        let (call, answer) = self.phone.call(&target, media.clone(), offer, guests).await?;
+        let (call, answer) =
+            self.phone.call(&target, media.clone(), offer, (guests, shown)).await?;
         let theirs = sdp::parse_answer(&answer).map_err(|error| Error::Answer {
             what: "joining the conference",
             why: error.to_string(),
         })?;
-        self.seat(call, &media, &theirs, level).await
+        self.seat(call, (&media, &theirs), level, shown).await
     }
 
     async fn take(&self, call: Incoming) -> Result<(Conference, Events), Error> {
@@ -340,21 +355,22 @@ impl Shared {
         }
         let answer = call.offer.answer(&origin(&media.address), &media);
         let call = call.accept(media.clone(), answer).await?;
-        self.seat(call, &media, &theirs, Level::Sealed).await
+        self.seat(call, (&media, &theirs), Level::Sealed, Shown::Named).await
     }
 
     /// Connects to the relay and takes the seat.
     async fn seat(
         &self,
         call: Call,
-        ours: &MsrpMedia,
-        theirs: &MsrpMedia,
+        (ours, theirs): (&MsrpMedia, &MsrpMedia),
         level: Level,
+        wanted: Shown,
     ) -> Result<(Conference, Events), Error> {
         let id = conference_id(call.conference())?;
         if level == Level::Sealed && level_of(theirs) != Level::Sealed {
             return Err(Error::NotSealed(id));
         }
+        let face = Box::pin(self.face(&id, (level, wanted), call.shown_as())).await?;
         let to_path = path(theirs)?;
         let late = self.profile.limits.request;
         let connecting = connection::connect(to_path.first(), Arc::clone(&self.tls));
@@ -368,8 +384,11 @@ impl Shared {
             from_path: path(ours)?,
             limits: self.profile.limits,
             pins: self.profile.pins.clone(),
+            shown_as: face.shown_as.clone(),
         };
-        let session = Session::new(&setup, self.keyring.clone(), &mut rand::rng());
+        // What a pseudonym has is not kept: it ends with this seat.
+        let is_own = face.keyring.device() == self.keyring.device();
+        let session = Session::new(&setup, face.keyring, &mut rand::rng());
         let directory = Arc::clone(&self.directory);
         let unsettled_max = self.profile.limits.unanswered_max;
         let parts = Parts {
@@ -381,7 +400,8 @@ impl Shared {
             directory,
             circles: self.circles.clone(),
             unsettled_max,
-            vault: self.vault.clone(),
+            vault: self.vault.clone().filter(|_| is_own),
+            shown_as: face.shown_as,
             patience: late,
         };
         Conference::start(parts).await

@@ -53,6 +53,29 @@ impl Directory {
         self.ask(&Asked { what, method: Method::POST, path: "/v1/certificates", content }).await
     }
 
+    /// Has the certificate of a pseudonym signed that this user has in a conference.
+    pub(crate) async fn certify_in(
+        &self,
+        id: &ConferenceId,
+        request: Vec<u8>,
+    ) -> Result<Bytes, Error> {
+        let (what, path) = ("a pseudonym", format!("/v1/conferences/{id}/certificates"));
+        let content = Some((PKCS10, Bytes::from(request)));
+        self.ask(&Asked { what, method: Method::POST, path: &path, content }).await
+    }
+
+    /// Leaves KeyPackages under a pseudonym, for the focus.
+    pub(crate) async fn publish_in(
+        &self,
+        id: &ConferenceId,
+        upload: &KeyPackageUpload,
+    ) -> Result<(), Error> {
+        let (what, path) =
+            ("KeyPackages of a pseudonym", format!("/v1/conferences/{id}/key-packages"));
+        let content = Some((KEY_PACKAGES, upload.to_bytes()));
+        self.ask(&Asked { what, method: Method::PUT, path: &path, content }).await.map(drop)
+    }
+
     /// Puts KeyPackages into the directory.
     pub(crate) async fn publish(&self, upload: &KeyPackageUpload) -> Result<(), Error> {
         let content = Some((KEY_PACKAGES, upload.to_bytes()));
@@ -82,6 +105,22 @@ impl Directory {
         let bytes = self.ask(&asked).await?;
         own_device::read(&bytes)
             .ok_or_else(|| Error::Answer { what, why: "no list of devices".to_owned() })
+    }
+
+    /// The devices of this user that wait to be confirmed, with their keys.
+    pub(crate) async fn waiting(&self) -> Result<Vec<(DeviceId, [u8; 32])>, Error> {
+        let what = "the devices that wait";
+        let asked = Asked { what, method: Method::GET, path: "/v1/devices/waiting", content: None };
+        let bytes = self.ask(&asked).await?;
+        own_device::read_waiting(&bytes)
+            .ok_or_else(|| Error::Answer { what, why: "no list of devices".to_owned() })
+    }
+
+    /// Gives a device's word for another one.
+    pub(crate) async fn vouch(&self, device: &DeviceId, voucher: Bytes) -> Result<(), Error> {
+        let (what, path) = ("confirming a device", format!("/v1/devices/{device}/voucher"));
+        let content = Some(("application/vnd.conclave.voucher", voucher));
+        self.ask(&Asked { what, method: Method::PUT, path: &path, content }).await.map(drop)
     }
 
     /// Has a device of this user taken back; in how many conferences it was.

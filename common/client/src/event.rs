@@ -12,6 +12,16 @@ pub enum Level {
     Open,
 }
 
+/// Whether others in a conference learn who this is (RFC 3323).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Shown {
+    /// By name.
+    #[default]
+    Named,
+    /// Under a pseudonym of that conference.
+    Hidden,
+}
+
 /// Something that happened in a conference.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {

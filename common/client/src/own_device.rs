@@ -38,6 +38,16 @@ pub(crate) fn read(octets: &[u8]) -> Option<Vec<OwnDevice>> {
     list.get("devices")?.as_array()?.iter().map(device).collect()
 }
 
+/// Reads the list of devices that wait to be confirmed, with their keys; none if it is not one.
+pub(crate) fn read_waiting(octets: &[u8]) -> Option<Vec<(DeviceId, [u8; 32])>> {
+    let list: Value = serde_json::from_slice(octets).ok()?;
+    let waits = |of: &Value| {
+        let key = hex::decode(of.get("key")?.as_str()?).ok()?;
+        Some((of.get("device")?.as_str()?.parse().ok()?, key.try_into().ok()?))
+    };
+    list.get("waiting")?.as_array()?.iter().map(waits).collect()
+}
+
 fn device(of: &Value) -> Option<OwnDevice> {
     let time = |text: &str| OffsetDateTime::parse(text, &Rfc3339).ok().map(SystemTime::from);
     Some(OwnDevice {

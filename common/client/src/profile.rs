@@ -24,6 +24,8 @@ pub struct System {
     pub roots: Arc<rustls::RootCertStore>,
     /// The certificate (DER) of the authority that issues device credentials, known out of band.
     pub issuer: Vec<u8>,
+    /// The certificates (DER) of other authorities whose devices are believed, as the operator of the system says.
+    pub authorities: Vec<Vec<u8>>,
 }
 
 impl fmt::Debug for System {
@@ -47,6 +49,33 @@ pub struct Profile {
     pub limits: Limits,
     /// Whose keys this device has seen: its own, in memory, unless it is given some.
     pub pins: Pins,
+    /// What is to happen when this device, a new one, waits to be confirmed by another one of its user.
+    pub waits: Waits,
+}
+
+/// Whom a new device tells the code that its user types on another device ([`crate::Device::confirm`]).
+#[derive(Clone, Default)]
+pub struct Waits(Option<Arc<Tell>>);
+
+type Tell = dyn Fn(&str) + Send + Sync;
+
+impl Waits {
+    /// Tells it so: it should be shown to the user at once.
+    pub fn new(tell: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        Self(Some(Arc::new(tell)))
+    }
+
+    pub(crate) fn tell(&self, code: &str) {
+        if let Some(tell) = &self.0 {
+            tell(code);
+        }
+    }
+}
+
+impl fmt::Debug for Waits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Waits(..)")
+    }
 }
 
 impl fmt::Debug for Profile {
@@ -86,6 +115,8 @@ pub struct Limits {
     pub leaf_life: Duration,
     /// How many messages a leaf may seal before it is replaced, in the same way.
     pub leaf_messages_max: u64,
+    /// How long a new device waits to be confirmed by another one of its user.
+    pub confirm: Duration,
 }
 
 impl Default for Limits {
@@ -104,6 +135,7 @@ impl Default for Limits {
             key_packages: 50,
             leaf_life: Duration::from_secs(7 * 24 * 3600),
             leaf_messages_max: 10_000,
+            confirm: Duration::from_secs(600),
         }
     }
 }

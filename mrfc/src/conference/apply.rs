@@ -50,22 +50,7 @@ impl Conference {
         let at = event.at;
         match &event.what {
             What::Created { .. } => self.created(at, &event.what),
-            What::Joined { who, seat, identities, peer_path, end, came, shown } => {
-                self.roster.show(&who.aor, *shown);
-                self.partings.back(&who.aor, Some(&who.device));
-                self.partings.back(&who.aor, None);
-                let seat = Seat {
-                    id: *seat,
-                    bound: false,
-                    identities: identities.clone(),
-                    peer_path: peer_path.clone(),
-                    end: end.clone(),
-                    came: *came,
-                    alerting: false,
-                    since: at,
-                };
-                self.joined(at, who, seat)
-            }
+            What::Joined { .. } => self.came(at, &event.what),
             What::Answered { seat, peer_path, end } => {
                 if let Some(place) = self.roster.seat_mut(*seat) {
                     place.peer_path = Some(peer_path.clone());
@@ -118,6 +103,32 @@ impl Conference {
         }
     }
 
+    fn came(&mut self, at: At, what: &What) -> Vec<Effect> {
+        let What::Joined { who, seat, identities, peer_path, end, came, shown, behind, mask } =
+            what
+        else {
+            return Vec::new();
+        };
+        match behind.as_ref().zip(who.aor.number_in(self.id())) {
+            Some((behind, number)) => self.roster.mask(who, number, behind),
+            None => self.roster.show(&who.aor, *shown),
+        }
+        self.partings.back(&who.aor, Some(&who.device));
+        self.partings.back(&who.aor, None);
+        let seat = Seat {
+            id: *seat,
+            bound: false,
+            identities: identities.clone(),
+            peer_path: peer_path.clone(),
+            end: end.clone(),
+            came: *came,
+            alerting: false,
+            since: at,
+            mask: mask.clone(),
+        };
+        self.joined(at, who, seat)
+    }
+
     fn created(&mut self, at: At, what: &What) -> Vec<Effect> {
         let What::Created { creator, level, relay, term, standing, moderators, subject } = what
         else {
@@ -157,7 +168,8 @@ impl Conference {
         if let Some(about) = &mut self.about {
             about.creator.clone_from(creator);
         }
-        self.roster.appoint(creator, true);
+        let seen = self.roster.seen_as(creator).clone();
+        self.roster.appoint(&seen, true);
         Vec::new()
     }
 
@@ -179,7 +191,7 @@ impl Conference {
     fn joined(&mut self, at: At, who: &Participant, seat: Seat) -> Vec<Effect> {
         if let Some(about) = &mut self.about {
             about.joined = true;
-            about.came |= who.aor == about.creator;
+            about.came |= *self.roster.real(&who.aor) == about.creator;
         }
         let id = seat.id;
         let former = self.roster.seat(who, seat);
@@ -268,12 +280,13 @@ impl Conference {
             Departed::Person(aor) => {
                 let keeps = keeps && self.roster.is_moderator(aor);
                 let hidden = self.roster.hidden(aor);
+                let real = self.roster.real(aor).clone();
                 let seats = self.roster.drop_person(aor);
                 if keeps {
-                    self.roster.found(aor);
+                    self.roster.found(&real);
                 }
                 if why == Why::Kicked {
-                    self.roster.bar(aor, hidden);
+                    self.roster.bar(&real, hidden);
                 }
                 (seats.clone(), seats)
             }

@@ -1,6 +1,6 @@
 //! What somebody asks a conference for. A command changes nothing by itself.
 use bytes::Bytes;
-use ids::{Aor, SeatId};
+use ids::{Aor, DeviceId, SeatId};
 use mls::wire::EpochReport;
 
 use super::life::Standing;
@@ -24,6 +24,9 @@ pub struct Joining {
     pub came: Came,
     /// Whether others learn who it is.
     pub shown: Shown,
+    /// If not: the device that others, or at least the relay, see in place of this one. Never used before, but by this
+    /// device in the same dialog.
+    pub mask: Option<DeviceId>,
 }
 
 /// What somebody asks for.
@@ -98,6 +101,8 @@ pub enum Command {
     },
     /// The operator wants somebody out, with all devices.
     Expel(Aor),
+    /// This device has come anew under another pseudonym: the former one goes, and its leaf.
+    Unmask(Participant),
     /// This device was taken back: it goes, and its leaf.
     Revoke(Participant),
     /// A moderator wants the conference to end.

@@ -10,7 +10,7 @@ use mls::wire::{Bundle, Kind};
 use super::event::{Departed, Event, Task, What};
 use super::life::Standing;
 use super::nickname::Nickname;
-use super::nouns::{At, Blob, Came, Level, Participant, Why};
+use super::nouns::{At, Blob, Came, Level, Participant, Shown, Why};
 use super::{About, Command, Conference, Due, Joining, Refusal, Work, policy};
 
 /// An event that may be kept and followed. Only [`Conference::decide`] makes one.
@@ -94,7 +94,7 @@ impl Conference {
                 return self.depart(Departed::Device(who.clone()), Why::Left);
             }
             Command::Invite { by, who } => {
-                policy::may_invite(&self.roster, by)?;
+                policy::may_invite(&self.roster, self.roster.seen_as(by))?;
                 What::Invited { by: by.clone(), who: who.clone() }
             }
             Command::Call(who) => What::Invited { by: about.creator.clone(), who: who.clone() },
@@ -102,14 +102,17 @@ impl Conference {
             Command::Unreached(who) => self.unreached(who)?,
             Command::Rule { by, ruling } => return self.settle(about, by.as_ref(), ruling),
             Command::Expel(who) => return self.expel(who),
-            Command::Revoke(who) if !self.has(who) => {
+            Command::Revoke(who) | Command::Unmask(who) if !self.has(who) => {
                 return Err(Refusal::NotOnRoster(who.aor.clone()));
             }
             Command::Revoke(who) => {
                 return self.depart(Departed::Device(who.clone()), Why::Revoked);
             }
+            Command::Unmask(who) => {
+                return self.depart(Departed::Device(who.clone()), Why::Away);
+            }
             Command::Delete { by } => {
-                policy::may_invite(&self.roster, by)?;
+                policy::may_invite(&self.roster, self.roster.seen_as(by))?;
                 self.over()
             }
             Command::Close => self.over(),
@@ -171,8 +174,15 @@ impl Conference {
         let max = self.terms.bounds.participants_max;
         policy::may_join(&self.roster, &self.rules, &joining.who, max)?;
         self.may_hide(&joining.who, joining.shown)?;
+        // Without a device to be seen in its place it would be seen itself.
+        if self.hides(joining) && joining.mask.is_none() {
+            return Err(Refusal::NotAnonymous);
+        }
+        let mask = self.mask(joining);
         Ok(What::Joined {
-            who: joining.who.clone(),
+            behind: mask.as_ref().map(|_| joining.who.clone()),
+            mask: joining.mask.clone().filter(|_| mask.is_none() && joining.shown == Shown::Hidden),
+            who: mask.unwrap_or_else(|| joining.who.clone()),
             seat: joining.seat,
             identities: joining.identities.clone(),
             peer_path: joining.peer_path.clone(),

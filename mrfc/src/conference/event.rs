@@ -1,7 +1,7 @@
 //! What happened in a conference. The journal keeps these, as JSON with a version; replaying them rebuilds the
 //! conference, except its group, which comes from the snapshot beside the journal.
 use bytes::Bytes;
-use ids::{Aor, Epoch, Era, SeatId, Term};
+use ids::{Aor, DeviceId, Epoch, Era, SeatId, Term};
 use serde::{Deserialize, Serialize};
 
 use super::nouns::{At, Blob, Came, End, Level, Participant, PeerPath, Shown, Why};
@@ -63,6 +63,12 @@ pub enum What {
         /// Whether others learn who it is.
         #[serde(default)]
         shown: Shown,
+        /// Who is behind it, if it comes under a pseudonym.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        behind: Option<Participant>,
+        /// The device that the relay sees in place of this one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        mask: Option<DeviceId>,
     },
     /// The SDP of a seated device became known.
     Answered {

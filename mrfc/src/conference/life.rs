@@ -75,7 +75,7 @@ impl Conference {
             let unused = about.created.after(bounds.empty);
             return Some((if about.joined { At::default() } else { unused }, Due::End));
         }
-        let orphaned = about.came && self.roster.devices_of(&about.creator).next().is_none();
+        let orphaned = about.came && self.roster.devices_of(self.founder(about)).next().is_none();
         let orphaned = match bounds.life.creator_leaves {
             CreatorLeaves::End if orphaned => Some(Due::End),
             CreatorLeaves::HandOn if orphaned => self.heir().map(Due::Inherit),
@@ -95,7 +95,7 @@ impl Conference {
             let mut people = seats.map(|(who, _): (&Participant, &Seat)| &who.aor);
             people.find(|aor| !moderates || self.roster.is_moderator(aor))
         };
-        seated(true).or_else(|| seated(false)).cloned()
+        seated(true).or_else(|| seated(false)).map(|aor| self.roster.real(aor).clone())
     }
 
     /// The last one to moderate has left: somebody else does. In a standing conference only if nobody is left who may,

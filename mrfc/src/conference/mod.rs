@@ -16,6 +16,7 @@
 //! | `command` `event` `effect` `refusal` | what enters, happens, follows, is turned down |
 //! | `roster` | who belongs to it, on which device, at which seat |
 //! | `policy` | who may do what |
+//! | `anonymous` `masks` | who is known by what in place of a name |
 //! | `rules` | what moderators settle |
 //! | `scene` `partings` | what watchers see, and who has just gone |
 //! | `nickname` `nicknames` | what a nickname may be, and who has which |
@@ -38,6 +39,7 @@ mod entries;
 mod event;
 mod group;
 mod life;
+mod masks;
 mod nickname;
 mod nicknames;
 mod nouns;
@@ -63,7 +65,7 @@ use ids::{Aor, ConferenceId, SeatId, Seq, Term};
 use mls::identity::{FocusKey, Roots};
 use mls::ledger::Ledger;
 
-pub use anonymous::anonymous;
+pub use anonymous::{anonymous, known_as};
 pub use command::{Command, Joining};
 pub use committing::Patience;
 use committing::{Committing, Leaves, View, Work};
@@ -289,6 +291,11 @@ impl Conference {
         self.about.as_ref().map(|about| &about.creator)
     }
 
+    /// What the one who made it is on the roster as.
+    fn founder<'a>(&'a self, about: &'a About) -> &'a Aor {
+        self.roster.seen_as(&about.creator)
+    }
+
     /// The relay that carries its room, while it exists and does not rest.
     pub fn relay(&self) -> Option<&str> {
         self.about.as_ref()?.relay.as_deref()
@@ -327,7 +334,7 @@ impl Conference {
         if self.about.is_none() {
             return Err(Refusal::NoSuchConference);
         }
-        if !self.roster.has(who) {
+        if !self.roster.includes(who) {
             return Err(Refusal::NotOnRoster(who.clone()));
         }
         Ok(self.group.ledger.as_ref().map(Ledger::group_state))
@@ -376,7 +383,7 @@ impl Conference {
             matching: seat.end.matching(),
             reach: seat.end.reach(),
             held: !seat.end.flow.receives(),
-            ..control::Seat::new(seat.id, aor, who.device.clone())
+            ..control::Seat::new(seat.id, aor, seat.mask.as_ref().unwrap_or(&who.device).clone())
         })
     }
 
@@ -421,7 +428,7 @@ impl Conference {
     fn view(&self, about: &About) -> View<'_> {
         let rank = |who: &Participant| match () {
             () if self.group.distrusted.contains(who) => 2,
-            () if who.aor == about.creator => 0,
+            () if who.aor == *self.founder(about) => 0,
             () => 1,
         };
         let mut bound: Vec<&Participant> = self.roster.bound().collect();

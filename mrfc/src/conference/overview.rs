@@ -77,7 +77,7 @@ impl Conference {
         let about = self.about.as_ref()?;
         let group = self.group.facts.as_ref().map(|facts| (self.group.era, facts.epoch));
         let people = self.roster.people().map(|aor| Person {
-            aor: aor.clone(),
+            aor: self.roster.real(aor).clone(),
             moderator: self.roster.is_moderator(aor),
             muted: self.roster.is_muted(aor),
             shown_as: self.shown_as(aor),
@@ -100,8 +100,12 @@ impl Conference {
     }
 
     fn devices_of(&self, aor: &Aor) -> Vec<Device> {
+        let real = |id: &DeviceId| {
+            let mask = Participant { aor: aor.clone(), device: id.clone() };
+            self.roster.masks.real_device(&mask).clone()
+        };
         let device = |(id, seat): (&DeviceId, Option<&Seat>)| Device {
-            id: id.clone(),
+            id: real(id),
             presence: match seat {
                 None => Presence::Away,
                 Some(seat) if seat.bound => Presence::Connected,

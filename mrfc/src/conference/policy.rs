@@ -18,7 +18,7 @@ pub(super) fn may_join(
         return Err(Refusal::Barred);
     }
     // Who belongs to it comes back, and who is called comes in.
-    if rules.locked && !roster.has(&who.aor) {
+    if rules.locked && !roster.includes(&who.aor) {
         return Err(Refusal::Locked);
     }
     if !roster.has_device(who) && roster.devices() >= participants_max {

@@ -25,10 +25,8 @@ pub enum Refusal {
     /// A moderator has locked the conference.
     #[error("the conference is locked")]
     Locked,
-    /// Group keys show every member who the others are.
-    #[error(
-        "nobody is anonymous in a sealed conference: the group key shows its members who the others are"
-    )]
+    /// There is nothing that others could see in place of the device.
+    #[error("nobody is anonymous here")]
     NotAnonymous,
     /// Others have seen the name.
     #[error("you are here under your name; leave before you come back without it")]

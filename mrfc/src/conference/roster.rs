@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ids::{Aor, DeviceId, SeatId};
 
+use super::masks::Masks;
 use super::nouns::{At, Came, End, Participant, PeerPath, Shown};
 
 /// A participant's place at the relay.
@@ -25,6 +26,8 @@ pub struct Seat {
     pub alerting: bool,
     /// Since when it is there.
     pub since: At,
+    /// The device that the relay sees in place of this one.
+    pub mask: Option<DeviceId>,
 }
 
 /// A person on the roster.
@@ -34,6 +37,8 @@ struct Person {
     invited: bool,
     /// The number that others see in place of the name.
     hidden: Option<u32>,
+    /// Who it is, where the roster has a pseudonym.
+    behind: Option<Aor>,
     /// The devices that take part, each with its seat unless it is away.
     devices: BTreeMap<DeviceId, Option<Seat>>,
 }
@@ -47,6 +52,7 @@ pub struct Roster {
     muted: BTreeSet<Aor>,
     hidden: u32,
     seats: BTreeMap<SeatId, Participant>,
+    pub(super) masks: Masks,
 }
 
 impl Roster {
@@ -104,8 +110,10 @@ impl Roster {
         if let Some(seat) = seat {
             self.seats.remove(&seat);
         }
-        if person.devices.is_empty() && !person.moderator && !person.invited {
-            self.people.remove(&who.aor);
+        let gone = person.devices.is_empty() && !person.moderator && !person.invited;
+        self.masks.drop_device(who);
+        if gone {
+            self.forget(&who.aor);
         }
         seat
     }
@@ -115,14 +123,14 @@ impl Roster {
         if let Some(person) = self.people.get_mut(who) {
             person.invited = false;
             if person.devices.is_empty() && !person.moderator {
-                self.people.remove(who);
+                self.forget(who);
             }
         }
     }
 
     /// Takes a person off the roster. Returns the seats.
     pub(super) fn drop_person(&mut self, who: &Aor) -> Vec<SeatId> {
-        let devices = self.people.remove(who).map(|person| person.devices).unwrap_or_default();
+        let devices = self.forget(who).map(|person| person.devices).unwrap_or_default();
         let seats: Vec<SeatId> = devices.into_values().flatten().map(|seat| seat.id).collect();
         for seat in &seats {
             self.seats.remove(seat);
@@ -145,6 +153,47 @@ impl Roster {
         }
     }
 
+    /// Has somebody known by this pseudonym from now on, with what they may do, and this device of theirs by that one.
+    pub(super) fn mask(&mut self, mask: &Participant, number: u32, behind: &Participant) {
+        let known = self.people.get(&behind.aor).is_some_and(|person| person.devices.is_empty());
+        let before = if known { self.people.remove(&behind.aor) } else { None };
+        let before = before.unwrap_or_default();
+        let person = self.people.entry(mask.aor.clone()).or_default();
+        person.moderator |= before.moderator;
+        person.invited |= before.invited;
+        (person.hidden, person.behind) = (Some(number), Some(behind.aor.clone()));
+        self.hidden = self.hidden.max(number);
+        self.masks.add(mask, behind);
+    }
+
+    /// The number of whoever hides next.
+    pub(super) const fn next_hidden(&self) -> u32 {
+        self.hidden + 1
+    }
+
+    fn forget(&mut self, who: &Aor) -> Option<Person> {
+        let person = self.people.remove(who)?;
+        if let Some(behind) = &person.behind {
+            self.masks.drop_person(behind);
+        }
+        Some(person)
+    }
+
+    /// Who somebody on the roster is.
+    pub fn real<'a>(&'a self, who: &'a Aor) -> &'a Aor {
+        self.people.get(who).and_then(|person| person.behind.as_ref()).unwrap_or(who)
+    }
+
+    /// What somebody is on the roster as: a pseudonym, or the name.
+    pub fn seen_as<'a>(&'a self, who: &'a Aor) -> &'a Aor {
+        self.masks.of(who).unwrap_or(who)
+    }
+
+    /// Whether this person belongs to the conference, by name or behind a pseudonym.
+    pub fn includes(&self, who: &Aor) -> bool {
+        self.has(who) || self.masks.of(who).is_some()
+    }
+
     /// The number that others see in place of this person's name.
     pub fn hidden(&self, who: &Aor) -> Option<u32> {
         self.people.get(who)?.hidden
@@ -155,23 +204,24 @@ impl Roster {
         if let Some(person) = self.people.get_mut(who) {
             person.moderator = moderator;
             if person.devices.is_empty() && !moderator && !person.invited {
-                self.people.remove(who);
+                self.forget(who);
             }
         }
     }
 
     /// Lets a person talk, or not.
     pub(super) fn mute(&mut self, who: &Aor, muted: bool) {
+        let who = self.real(who).clone();
         if muted {
-            self.muted.insert(who.clone());
+            self.muted.insert(who);
         } else {
-            self.muted.remove(who);
+            self.muted.remove(&who);
         }
     }
 
     /// Whether a moderator keeps this person from talking.
     pub fn is_muted(&self, who: &Aor) -> bool {
-        self.muted.contains(who)
+        self.muted.contains(self.real(who))
     }
 
     /// How many are kept from talking, or out.
@@ -199,9 +249,12 @@ impl Roster {
     /// Nobody is there: only those who moderate stay on the roster.
     pub(super) fn rest(&mut self) {
         self.seats.clear();
-        self.people.retain(|_, person| person.moderator);
         let moderator = || Person { moderator: true, ..Person::default() };
-        self.people.values_mut().for_each(|person| *person = moderator());
+        let people = std::mem::take(&mut self.people).into_iter();
+        let stays = people.filter(|(_, person)| person.moderator);
+        self.people =
+            stays.map(|(aor, person)| (person.behind.unwrap_or(aor), moderator())).collect();
+        self.masks = Masks::default();
     }
 
     /// The person that others know by this number, in or kept out.
@@ -329,6 +382,7 @@ mod tests {
             came: Came::DialedIn,
             alerting: false,
             since: At::default(),
+            mask: None,
         }
     }
 

@@ -92,7 +92,8 @@ impl Conference {
         by: Option<&Aor>,
         ruling: &Ruling,
     ) -> Result<What, Refusal> {
-        let spared = |who: &Aor| by.is_some_and(|by| by != who) && *who == about.creator;
+        let seen = by.map(|by| self.roster.seen_as(by));
+        let spared = |who: &Aor| seen.is_some_and(|by| by != who) && who == self.founder(about);
         let new = match ruling {
             Ruling::Lock(it) => *it != self.rules.locked,
             Ruling::PrivateMessages(it) => *it != self.rules.private_messages,

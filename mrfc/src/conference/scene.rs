@@ -2,9 +2,10 @@
 //! depends on who watches (RFC 4575, 8.2). It changes nothing, and knows no SIP.
 use std::time::SystemTime;
 
-use ids::{Aor, DeviceId};
+use ids::{Aor, ConferenceId, DeviceId};
 
-use super::nouns::{Came, Flow, Why};
+use super::anonymous::known_as;
+use super::nouns::{Came, Flow, Level, Why};
 use super::refusal::Refusal;
 use super::rules::Rules;
 use super::{Conference, Seat};
@@ -24,13 +25,17 @@ pub struct Scene {
     pub gone: Vec<Seen>,
     /// Who is kept out, each with the number to show in place of the name.
     pub barred: Vec<(Aor, Option<u32>)>,
+    /// The conference, if those who hide there have pseudonyms of it.
+    pub pseudonyms: Option<ConferenceId>,
 }
 
 /// Somebody in a conference.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seen {
-    /// Who.
+    /// Who, as the roster has it.
     pub aor: Aor,
+    /// Who it is, if that is a pseudonym.
+    pub behind: Option<Aor>,
     /// The number to show in place of the name.
     pub hidden: Option<u32>,
     /// Whether this person may decide about others.
@@ -86,7 +91,7 @@ impl Scene {
         if self.barred.iter().any(|(barred, _)| barred == who) {
             return Err(Refusal::Barred);
         }
-        let belongs = self.people.iter().any(|seen| seen.aor == *who);
+        let belongs = self.people.iter().any(|seen| seen.is(who));
         if belongs || open { Ok(()) } else { Err(Refusal::NotWatcher) }
     }
 
@@ -95,9 +100,23 @@ impl Scene {
         self.admits(who, !self.rules.locked).is_ok()
     }
 
+    /// What others know somebody by who is kept out.
+    pub fn shown(&self, who: &Aor, hidden: Option<u32>) -> String {
+        match (&self.pseudonyms, hidden) {
+            (Some(conference), Some(number)) => Aor::pseudonym(conference, number).to_string(),
+            _ => known_as(who, hidden),
+        }
+    }
+
     /// Whether this person may decide about others.
     pub fn is_moderator(&self, who: &Aor) -> bool {
-        self.people.iter().any(|seen| seen.aor == *who && seen.moderator)
+        self.people.iter().any(|seen| seen.is(who) && seen.moderator)
+    }
+}
+
+impl Seen {
+    fn is(&self, who: &Aor) -> bool {
+        self.behind.as_ref().unwrap_or(&self.aor) == who
     }
 }
 
@@ -107,6 +126,7 @@ impl Conference {
         self.about.as_ref()?;
         let people = self.roster.people().map(|aor| Seen {
             aor: aor.clone(),
+            behind: Some(self.roster.real(aor)).filter(|real| *real != aor).cloned(),
             hidden: self.roster.hidden(aor),
             moderator: self.roster.is_moderator(aor),
             muted: self.roster.is_muted(aor),
@@ -124,6 +144,7 @@ impl Conference {
             people: people.collect(),
             gone: self.gone(),
             barred: self.roster.barred().cloned().collect(),
+            pseudonyms: (self.level() == Some(Level::Sealed)).then(|| self.id().clone()),
         })
     }
 
@@ -164,6 +185,7 @@ impl Conference {
                 Some(seen) => seen.devices.push(stand),
                 None => gone.push(Seen {
                     aor: parting.aor.clone(),
+                    behind: None,
                     hidden: parting.hidden,
                     moderator: false,
                     muted: false,

@@ -6,6 +6,7 @@ mod hiding;
 mod invariants;
 mod joining;
 mod life;
+mod masks;
 mod nicknames;
 mod people;
 mod recovery;

@@ -54,6 +54,14 @@ pub enum BadConfig {
     /// A mailbox that could hold nothing.
     #[error("mailbox.{0} is 0, which would keep nothing; leave it out for the default")]
     NoRoom(&'static str),
+    /// A message could wait longer than what it is sealed with is good for.
+    #[error(
+        "limits.key_package_days_min is shorter than mailbox.keep_secs: what waits could not be opened"
+    )]
+    PackagesTooShort,
+    /// No KeyPackage of a device could ever be handed out.
+    #[error("issuer.certificate_days is not longer than limits.key_package_days_min")]
+    CertificatesTooShort,
     /// A rule that would turn everything away, or with a status that refuses nothing.
     #[error("filters: a rule needs types, words or octets_over, and a status from 400 to 699")]
     Filter,
@@ -113,6 +121,9 @@ impl Config {
         if self.messages.answer_secs == 0 {
             return Err(BadConfig::NoTime("messages.answer_secs"));
         }
+        if self.issuer.certificate_days <= self.limits.key_package_days_min {
+            return Err(BadConfig::CertificatesTooShort);
+        }
         self.check_mailbox()?;
         self.limits.check()
     }
@@ -126,8 +137,10 @@ impl Config {
             ("sender_letters_max", mailbox.sender_letters_max.into()),
             ("octets_max", mailbox.octets_max),
         ];
+        let good_for = u64::from(self.limits.key_package_days_min) * 24 * 3600;
         match bounds.iter().find(|(_, bound)| *bound == 0) {
             Some((name, _)) => Err(BadConfig::NoRoom(name)),
+            None if good_for < mailbox.keep_secs => Err(BadConfig::PackagesTooShort),
             None => Ok(()),
         }
     }
@@ -249,7 +262,7 @@ mod tests {
     #[test]
     fn contradictions_are_refused_with_their_name() {
         type Break = fn(&mut Config);
-        let breaks: [(Break, BadConfig); 9] = [
+        let breaks: [(Break, BadConfig); 11] = [
             (
                 |c| {
                     let text = "name = 'conference-factory'\ncreator = 'sip:a@example.net'";
@@ -268,6 +281,14 @@ mod tests {
             (|c| c.relays.push(c.relays[0].clone()), BadConfig::RelayTwice(String::from("mrfp-0"))),
             (|c| c.limits.calls_max = 0, BadConfig::Zero("calls_max")),
             (|c| c.limits.register_secs_max = 10, BadConfig::RegisterTimes),
+            (
+                |c| {
+                    let mailbox = "key_file = 'm'\nkeep_secs = 604801";
+                    c.mailbox = Some(toml::from_str(mailbox).unwrap());
+                },
+                BadConfig::PackagesTooShort,
+            ),
+            (|c| c.issuer.certificate_days = 7, BadConfig::CertificatesTooShort),
         ];
         for (break_it, expected) in breaks {
             let mut config = smallest();

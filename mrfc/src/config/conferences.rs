@@ -33,8 +33,9 @@ pub struct Conferences {
     /// Who may watch who is in a conference (RFC 4575): its `participants`, or `everybody` who can log in and was not put
     /// out. Default `participants`.
     pub watchers: Watchers,
-    /// Who may be anonymous in open conferences (RFC 3323): `nobody`, `participants` though not who makes one, or
-    /// `everybody`. Default `participants`; others get 433. In sealed ones nobody is: the group key shows who is who.
+    /// Who may be anonymous (RFC 3323): `nobody`, `participants` though not who makes a conference, or `everybody`. Default
+    /// `participants`; others get 433. In an open conference the relay and the others see a number, in a sealed one a
+    /// pseudonym of that conference with a certificate of its own.
     pub anonymous: Anonymous,
     /// Seconds between two notifications to one watcher; what happens meanwhile comes in one. 5 (RFC 4575, 3.9).
     pub notify_secs: u64,
@@ -95,7 +96,7 @@ pub enum Leaves {
     HandOn,
 }
 
-/// Who may be anonymous in open conferences.
+/// Who may be anonymous.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Anonymous {

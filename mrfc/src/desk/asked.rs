@@ -4,10 +4,10 @@ use std::sync::Arc;
 use ids::{Aor, SeatId};
 use tracing::warn;
 
-use super::Gone;
 use super::ask::{Ask, Made, Reply};
 use super::registry::Asks;
 use super::task::Desk;
+use super::{Gone, Joiner, SeatGiven};
 use crate::conference::{Command, Joining, Participant, PeerPath, Refusal, Ruling, Scene, Why};
 
 impl Desk {
@@ -20,25 +20,7 @@ impl Desk {
                 self.over |= !self.conference.is_open();
                 reply.send(made).ok();
             }
-            Ask::Join { seat, joiner, reply } => {
-                let who = Participant { aor: joiner.aor, device: joiner.device };
-                let joining = Joining {
-                    who,
-                    seat,
-                    identities: joiner.identities,
-                    peer_path: joiner.peer_path.map(PeerPath),
-                    end: joiner.end,
-                    came: joiner.came,
-                    shown: joiner.shown,
-                };
-                match self.join(joining).await {
-                    Ok(()) => {
-                        let until = self.shared.now() + self.shared.limits.seated;
-                        self.seating.wait(seat, reply, until);
-                    }
-                    Err(refusal) => drop(reply.send(Err(refusal))),
-                }
-            }
+            Ask::Join { seat, joiner, reply } => self.takes_seat(seat, joiner, reply).await,
             Ask::Alerting { seat } => self.tried(&Command::Alerting(seat)).await,
             Ask::Answered { seat, peer_path, end } => {
                 let peer_path = PeerPath(peer_path);
@@ -73,10 +55,34 @@ impl Desk {
                 let overview = self.conference.overview().ok_or(Refusal::NoSuchConference);
                 reply.send(overview).ok();
             }
+            Ask::IsMask { mask, of, reply } => {
+                let known = self.conference.is_mask_of(&mask, &of);
+                reply.send(if known { Ok(()) } else { Err(Refusal::NotOnRoster(mask.aor)) }).ok();
+            }
             Ask::GroupState { who, reply } => {
                 let state = self.conference.group_state(&who);
                 reply.send(state.map(|state| state.map(|state| state.to_bytes()))).ok();
             }
+        }
+    }
+
+    async fn takes_seat(&mut self, seat: SeatId, joiner: Joiner, reply: Reply<SeatGiven>) {
+        let joining = Joining {
+            who: Participant { aor: joiner.aor, device: joiner.device },
+            seat,
+            identities: joiner.identities,
+            peer_path: joiner.peer_path.map(PeerPath),
+            end: joiner.end,
+            came: joiner.came,
+            shown: joiner.shown,
+            mask: Some(joiner.mask),
+        };
+        match self.join(joining).await {
+            Ok(()) => {
+                let until = self.shared.now() + self.shared.limits.seated;
+                self.seating.wait(seat, reply, until);
+            }
+            Err(refusal) => drop(reply.send(Err(refusal))),
         }
     }
 
@@ -91,7 +97,13 @@ impl Desk {
             let relay = self.shared.relays.place().ok_or(Refusal::NoRelay)?;
             self.run(&Command::Wake { relay }).await?;
         }
-        self.run(&Command::Join(joining)).await
+        let (who, mask) = (joining.who.clone(), joining.mask.clone());
+        self.run(&Command::Join(joining)).await?;
+        // A device that comes anew has lost the keys of its former pseudonym, whose leaf is of no use any more.
+        for former in self.conference.former_masks(&who, mask.as_ref()) {
+            self.tried(&Command::Unmask(former)).await;
+        }
+        Ok(())
     }
 
     /// What is still asked of a conference that has just ended.

@@ -68,8 +68,9 @@ pub(super) fn handed_out<'a>(
 impl Desk {
     /// Removes those of these devices that are in; refused if none is.
     pub(super) async fn revoke(&mut self, devices: &BTreeSet<DeviceName>) -> Result<(), Refusal> {
+        let devices = devices.iter().map(Participant::from);
         let here: Vec<Participant> =
-            devices.iter().map(Participant::from).filter(|it| self.conference.has(it)).collect();
+            devices.flat_map(|device| self.conference.places_of(&device)).collect();
         if here.is_empty() {
             return Err(Refusal::NothingNew);
         }

@@ -33,6 +33,7 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use ids::{Aor, ConferenceId, SeatId, Seq};
 use mls::identity::{FocusKey, Roots};
+use mls::wire::DeviceName;
 use store::Store;
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -40,7 +41,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::charging::Ledger;
 use crate::circles::Circles;
-use crate::conference::{self, Bounds, NicknamePolicy, Terms};
+use crate::conference::{self, Bounds, NicknamePolicy, Participant, Terms};
 use crate::config::Level;
 use crate::relays::{Heard, Relays};
 use ask::{Ask, Made};
@@ -320,6 +321,20 @@ impl Desks {
     ) -> Result<Option<Bytes>, Refusal> {
         let who = who.clone();
         self.asked(id, |reply| Ask::GroupState { who, reply }).await
+    }
+
+    /// Whether this is a pseudonym that a device of this person has in this conference.
+    ///
+    /// # Errors
+    /// There is no such conference, or it is not.
+    pub async fn is_mask(
+        &self,
+        id: &ConferenceId,
+        mask: DeviceName,
+        of: &Aor,
+    ) -> Result<(), Refusal> {
+        let (mask, of) = (Participant::from(&mask), of.clone());
+        self.asked(id, |reply| Ask::IsMask { mask, of, reply }).await
     }
 
     async fn asked<T>(

@@ -36,6 +36,8 @@ pub struct Joiner {
     pub came: Came,
     /// Whether others learn who it is.
     pub shown: Shown,
+    /// If not: the device that others see in place of this one; never used before, but by this device in this dialog.
+    pub mask: DeviceId,
 }
 
 /// A seat, ready to be taken.
@@ -49,6 +51,8 @@ pub struct SeatGiven {
     pub fingerprint: String,
     /// What others see in place of the name, and what is to be written as, if whoever sits there hides.
     pub shown_as: Option<String>,
+    /// The device that others see in place of this one, whose certificate this one is to have.
+    pub mask: Option<DeviceId>,
 }
 
 impl fmt::Debug for SeatGiven {

@@ -340,7 +340,8 @@ impl Desk {
         let shown_as = self.conference.shown_as(&who.aor);
         let face = self.shared.relays.face(&self.relay());
         let fingerprint = face.map(|face| face.fingerprint).unwrap_or_default();
-        match self.seating.seated(SeatGiven { seat, path, fingerprint, shown_as }) {
+        let mask = who.aor.is_pseudonym().then(|| who.device.clone());
+        match self.seating.seated(SeatGiven { seat, path, fingerprint, shown_as, mask }) {
             Seated::Known => {}
             Seated::NobodyWaits => self.gone(seat, Why::Away).await,
             Seated::Moved => self.gone(seat, Why::RelayLost).await,

@@ -15,6 +15,7 @@ use sip::{Method, Request, Response, SipUri, Status, Uri};
 use super::dialogs::Call;
 use super::end::House;
 use super::fork::Fork;
+use super::hiding::{shown_as, shown_to_it};
 use super::offer::{Place, answer_of};
 use super::privacy::anonymous;
 use super::screen::{ALLOW, SUPPORTED};
@@ -29,8 +30,8 @@ pub(super) struct Ringing {
     pub(super) request: Request,
     pub(super) called: Called,
     seat: SeatId,
-    /// What others see in place of the name of who is called.
-    shown_as: Option<String>,
+    /// What others see in place of who is called, and of the device.
+    shown_as: (Option<String>, Option<DeviceId>),
     description: Bytes,
     state: State,
     /// It has said that it rings.
@@ -162,7 +163,7 @@ impl Front {
         if is_in || self.joins(who, &device) || self.ringing.values().any(rings) {
             return None;
         }
-        let shown = self.shown_when_called(who, level);
+        let shown = self.shown_when_called(who);
         let (conference, who, by) = (conference.clone(), who.clone(), by.to_owned());
         let (flow, path) = (binding.flow, binding.path.clone());
         let history = None;
@@ -171,6 +172,7 @@ impl Front {
 
     fn seat_for(&mut self, called: Called) {
         let (desks, device) = (self.desks.clone(), called.clone());
+        let mask = DeviceId::random(&mut self.rng);
         let (conference, who) = (called.conference.clone(), called.who.clone());
         let what_for = WhatFor::Dial { conference, who };
         let work = async move {
@@ -182,6 +184,7 @@ impl Front {
                 end: End::default(),
                 came: Came::DialedOut,
                 shown: device.shown,
+                mask,
             };
             let given = desks.join(&device.conference, joiner).await;
             Done::Seated(Box::new(Seated { called: device, given }))
@@ -219,12 +222,12 @@ impl Front {
             return self.dial_ended(&called.conference, &called.who, Status::SERVER_INTERNAL_ERROR);
         };
         let request = match &given.shown_as {
-            Some(shown) => request.with(super::hiding::shown_as(), format!("<{shown}>")),
+            Some(shown) => request.with(shown_as(), shown_to_it(shown, given.mask.as_ref())),
             None => request,
         };
         let since = clock::now();
         let key = self.endpoint.request(since, called.flow, request.clone());
-        let (state, shown_as) = (State::Ringing, given.shown_as);
+        let (state, shown_as) = (State::Ringing, (given.shown_as, given.mask));
         let alerting = false;
         let ringing =
             Ringing { request, called, seat, shown_as, description, state, alerting, since };
@@ -295,7 +298,8 @@ impl Front {
             seat: ringing.seat,
             person: ringing.called.who.clone(),
             device: ringing.called.device.clone(),
-            shown_as: ringing.shown_as.clone(),
+            shown_as: ringing.shown_as.0.clone(),
+            mask: ringing.shown_as.1.clone(),
             flow: ringing.called.flow,
             peer_path: None,
             end: End::default(),

@@ -27,6 +27,8 @@ pub(crate) struct Call {
     pub(crate) device: DeviceId,
     /// What others see in place of the name, if this person hides.
     pub(crate) shown_as: Option<String>,
+    /// The device that others see in place of this one.
+    pub(crate) mask: Option<DeviceId>,
     /// The connection it is spoken on.
     pub(crate) flow: FlowId,
     /// What the peer last said about its end; `None` while the answer to our offer is to come with the ACK.
@@ -183,6 +185,7 @@ mod tests {
             person: "sip:alice@example.net".parse().unwrap(),
             device: "urn:uuid:00000000-0000-4000-8000-000000000001".parse().unwrap(),
             shown_as: None,
+            mask: None,
             flow: FlowId(flow),
             peer_path: None,
             end: End::default(),

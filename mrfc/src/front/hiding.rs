@@ -1,16 +1,16 @@
 //! Anonymous participants (RFC 3323, RFC 7701, 5.2): who wants to be one, where nobody may, and what is said of it. In a
 //! conference they are a number ([`crate::conference::anonymous`]); who it is stands in the operator's audit alone.
-use ids::{Aor, ConferenceId};
+use ids::{Aor, ConferenceId, DeviceId};
 use service::clock;
 use sip::endpoint::FlowId;
 use sip::header::{Name, Warning};
 use sip::{Request, Response, Status};
 use store::Deed;
 
+use super::Front;
 use super::privacy::{self, is_anonymous};
-use super::{Front, refusal};
-use crate::config::{Anonymous, Level};
-use crate::desk::{Refusal, Shown};
+use crate::config::Anonymous;
+use crate::desk::Shown;
 
 /// How somebody wants to come into a conference.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,7 +33,7 @@ impl Front {
         &self,
         request: &Request,
         person: &Aor,
-        (level, comes): (Level, Comes),
+        comes: Comes,
     ) -> Result<Wish, Response> {
         let privacy = self.privacy_of(request, person)?;
         let hides = privacy.hides() || request.headers.from().is_ok_and(|it| is_anonymous(&it));
@@ -45,22 +45,21 @@ impl Front {
             let warning = Warning::new(399, &self.domain, words);
             Response::to(request, Status::ANONYMITY_DISALLOWED).with(Name::Warning, warning)
         };
-        let refused = match (level, self.config.conferences.anonymous, comes) {
-            (Level::Sealed, ..) => refusal::response(request, &Refusal::NotAnonymous, &self.domain),
-            (Level::Open, Anonymous::Nobody, _) => refused("nobody is anonymous here"),
-            (Level::Open, Anonymous::Participants, Comes::ToMakeOne) => {
+        let refused = match (self.config.conferences.anonymous, comes) {
+            (Anonymous::Nobody, _) => refused("nobody is anonymous here"),
+            (Anonymous::Participants, Comes::ToMakeOne) => {
                 refused("whoever makes a conference is known by name")
             }
-            (Level::Open, ..) => return Ok(wish),
+            _ => return Ok(wish),
         };
         Err(unmet(request, refused, wish))
     }
 
     /// How somebody who is called is seen: a device cannot ask for it before it answers, its person can
     /// ([`crate::people`]).
-    pub(super) fn shown_when_called(&self, who: &Aor, level: Level) -> Shown {
+    pub(super) fn shown_when_called(&self, who: &Aor) -> Shown {
         let allowed = self.config.conferences.anonymous != Anonymous::Nobody;
-        match level == Level::Open && allowed && self.policies.of(who).hides() {
+        match allowed && self.policies.of(who).hides() {
             true => Shown::Hidden,
             false => Shown::Named,
         }
@@ -92,6 +91,12 @@ impl Front {
 /// The header of a 2xx that tells who hides what to write as (RFC 7701, 6.1 leaves open how it is learnt).
 pub(super) fn shown_as() -> Name {
     Name::parse(b"Conclave-Shown-As").unwrap_or(Name::Warning)
+}
+
+/// What it says: the address, and in a sealed conference also the device that the pseudonym's certificate is to name.
+pub(super) fn shown_to_it(shown: &str, mask: Option<&DeviceId>) -> String {
+    let mask = mask.map(|mask| format!(";+sip.instance=\"<{mask}>\""));
+    format!("<{shown}>{}", mask.unwrap_or_default())
 }
 
 /// The refusal of somebody who wanted to hide.

@@ -14,7 +14,7 @@ use super::dialogs::Call;
 use super::dispatch::Reply;
 use super::end::{House, Names};
 use super::guests::{Guests, no_list_here, unpacked};
-use super::hiding::{Comes, Wish, shown_as, unmet};
+use super::hiding::{Comes, Wish, shown_as, shown_to_it, unmet};
 use super::offer::{Offered, Place, offer_of, peer_path};
 use super::recipients::FOR_INVITE;
 use super::registering::taken_back;
@@ -100,7 +100,7 @@ impl Front {
             Wanted::Known(_) => Comes::ToOne,
             Wanted::New(_) => Comes::ToMakeOne,
         };
-        let wish = self.wish(request, &person, (level, comes))?;
+        let wish = self.wish(request, &person, comes)?;
         let (mut joining, mut joiner) = self.joiner(flow, request, person, level, None)?;
         (joining.wish, joiner.shown) = (wish, wish.shown);
         joining.guests = guests;
@@ -174,6 +174,7 @@ impl Front {
             end: offer.as_ref().map(|offered| offered.end.clone()).unwrap_or_default(),
             came: Came::DialedIn,
             shown: Shown::Named,
+            mask: DeviceId::random(&mut self.rng),
         };
         let since = clock::now();
         let (guests, wish) = (Guests::default(), Wish::default());
@@ -263,7 +264,7 @@ impl Front {
         let mut response = self.ok(request, &conference).with_to_tag(&tag);
         response = response.with_body("application/sdp", description.clone());
         if let Some(shown) = &given.shown_as {
-            response = response.with(shown_as(), format!("<{shown}>"));
+            response = response.with(shown_as(), shown_to_it(shown, given.mask.as_ref()));
             self.note_hidden(flow, &person, &conference, shown);
         }
         let path = offer.as_ref().map(|offered| peer_path(offered.offer.media()));
@@ -295,6 +296,7 @@ impl Front {
                         person,
                         device,
                         shown_as: given.shown_as.clone(),
+                        mask: given.mask.clone(),
                         flow,
                         peer_path: path,
                         end,

@@ -73,6 +73,7 @@ impl Front {
                 // The dialog's device stays the same, whatever this Contact says.
                 joining.device = device.clone();
                 joiner.device = device;
+                joiner.mask = call.mask.clone().unwrap_or(joiner.mask);
                 let desks = self.desks.clone();
                 return self.join(key, request, joining, async move {
                     let given = desks.join(&conference, joiner).await?;

@@ -10,7 +10,7 @@ use super::Api;
 use super::json::{Json, named};
 use super::login::Person;
 use super::problem::Problem;
-use crate::conference::{Rules, Ruling, anonymous};
+use crate::conference::{Rules, Ruling, known_as};
 use crate::config::Level;
 use crate::desk::{NewConference, Refusal, Standing};
 use crate::front::refused_with;
@@ -89,13 +89,13 @@ pub(super) async fn show(
     let moderates = scene.is_moderator(&person);
     let (mut moderators, mut muted) = (Vec::new(), Vec::new());
     for seen in &scene.people {
-        let known = || shown(&seen.aor, seen.hidden);
+        let known = || known_as(&seen.aor, seen.hidden);
         moderators.extend(seen.moderator.then(known));
         muted.extend(seen.muted.then(known));
     }
-    let Rules { locked, private_messages, nicknames, subject } = scene.rules;
+    let Rules { locked, private_messages, nicknames, subject } = scene.rules.clone();
     let barred = scene.barred.iter().filter(|_| moderates);
-    let banned = barred.map(|(aor, hidden)| shown(aor, *hidden)).collect();
+    let banned = barred.map(|(aor, hidden)| scene.shown(aor, *hidden)).collect();
     let uri = scene.uri;
     Ok(Answer(Shown {
         uri,
@@ -107,11 +107,6 @@ pub(super) async fn show(
         muted,
         banned,
     }))
-}
-
-/// What others see of somebody.
-fn shown(aor: &Aor, hidden: Option<u32>) -> String {
-    hidden.map_or_else(|| aor.to_string(), anonymous)
 }
 
 /// A conference to be made.

@@ -8,7 +8,7 @@ use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use ids::Aor;
-use mls::identity::{BadRequest, requested_device};
+use mls::identity::{BadRequest, requested_device, requested_key};
 use mls::key_packages::{BadKeyPackage, CheckedKeyPackage, named_device};
 use mls::wire::{
     ClaimedKeyPackage, DeviceName, Filling, KEY_PACKAGES, KeyPackageUpload, claims_to_bytes,
@@ -18,6 +18,7 @@ use sha2::{Digest, Sha256};
 use store::{Certificate, NewKeyPackage};
 
 use super::Api;
+use super::admission::admit;
 use super::login::{Person, PersonHere};
 use super::problem::Problem;
 
@@ -38,6 +39,8 @@ pub(super) async fn issue(
     if api.users.is_revoked(&device.aor, &device.device) {
         return Err(taken_back());
     }
+    let key = requested_key(&request).map_err(bad_request)?;
+    admit(&api, &device, key).await?;
     let now = clock::wall();
     let lifetime = Duration::from_secs(u64::from(api.certificate_days) * 24 * 3600);
     let certificate = api.issuer.issue(&request, &device, now, lifetime).map_err(bad_request)?;
@@ -62,14 +65,27 @@ pub(super) async fn upload(
     Person(person): Person,
     body: Body,
 ) -> Result<StatusCode, Problem> {
+    packages(&api, body, async |device| match device.aor == person {
+        true => Ok(()),
+        false => Err(bad_key_package(BadKeyPackage::SomebodyElse)),
+    })
+    .await
+}
+
+/// Takes KeyPackages of a device that is theirs who brings them, as `own` says.
+pub(super) async fn packages(
+    api: &Api,
+    body: Body,
+    own: impl AsyncFnOnce(&DeviceName) -> Result<(), Problem>,
+) -> Result<StatusCode, Problem> {
     let body = whole(body)?;
     let checker = api.clone();
     // Some hundred signatures: too long for a thread that others share.
-    let checked = tokio::task::spawn_blocking(move || checked(&checker, &person, &body));
+    let checked = tokio::task::spawn_blocking(move || checked(&checker, &body));
     let checked = checked.await.map_err(|_| Problem::unavailable("the check failed"))?;
-    let Checked { filling, device, packages, last_resort } = checked.inspect_err(|_| {
-        api.metrics.http.key_packages("refused", 1);
-    })?;
+    let refused = |_: &Problem| api.metrics.http.key_packages("refused", 1);
+    let Checked { filling, device, packages, last_resort } = checked.inspect_err(refused)?;
+    own(&device).await.inspect_err(refused)?;
     if api.users.is_revoked(&device.aor, &device.device) {
         return Err(taken_back());
     }
@@ -100,6 +116,10 @@ pub(super) async fn claim(
         Problem::new(StatusCode::NOT_FOUND, what, "the path", "ask for sip:user@domain")
     };
     let aor: Aor = aor.parse().map_err(|_| nobody())?;
+    // Those are for the conference of the pseudonym, and the focus hands them out.
+    if aor.is_pseudonym() {
+        return Err(nobody());
+    }
     if !api.claims.take(clock::now(), (person, aor.clone())) {
         return Err(Problem::too_often("you have claimed this person's KeyPackages too often"));
     }
@@ -146,8 +166,8 @@ struct Checked {
     last_resort: Option<NewKeyPackage>,
 }
 
-/// Every package of the upload is good now, of one device of this person, and there once.
-fn checked(api: &Api, person: &Aor, body: &[u8]) -> Result<Checked, Problem> {
+/// Every package of the upload is good now, of one device, and there once.
+fn checked(api: &Api, body: &[u8]) -> Result<Checked, Problem> {
     let malformed = |what: &dyn ToString| {
         let mend = "send a KeyPackageUpload with at least one KeyPackage, each once";
         Problem::new(StatusCode::BAD_REQUEST, what.to_string(), "the body", mend)
@@ -156,9 +176,6 @@ fn checked(api: &Api, person: &Aor, body: &[u8]) -> Result<Checked, Problem> {
     let first = upload.packages.first().or(upload.last_resort.as_ref());
     let first = first.ok_or_else(|| malformed(&"there is no KeyPackage in it"))?;
     let device = named_device(first).map_err(bad_key_package)?;
-    if device.aor != *person {
-        return Err(bad_key_package(BadKeyPackage::SomebodyElse));
-    }
     let mut seen = BTreeSet::new();
     let mut check = |package: &Bytes, is_last_resort: bool| {
         let now = clock::wall();
@@ -181,7 +198,7 @@ fn checked(api: &Api, person: &Aor, body: &[u8]) -> Result<Checked, Problem> {
     Ok(Checked { filling: upload.filling, device, packages, last_resort })
 }
 
-fn bad_request(bad: BadRequest) -> Problem {
+pub(super) fn bad_request(bad: BadRequest) -> Problem {
     let (status, mend) = match bad {
         BadRequest::SomebodyElse => {
             (StatusCode::FORBIDDEN, "ask for a certificate of your own address")

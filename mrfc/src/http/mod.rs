@@ -1,9 +1,10 @@
 //! The HTTPS API: certificates, KeyPackages, group state, what people keep here, and what moderators settle. HTTP/1.1 over
 //! TLS, digest login, every size and wait bounded, errors as `application/problem+json`.
 //!
-//! [`listener`] accepts · [`login`] says who asks, [`pace`] how often · [`identity`], [`devices`], [`group`], [`circles`],
+//! [`listener`] accepts · [`login`] says who asks, [`pace`] how often · [`identity`], [`devices`], [`admission`], [`pseudonym`], [`group`], [`circles`],
 //! [`govern`] and [`people`] answer, the last with versions ([`etag`]) and described by [`openapi`] · [`problem`] says what went
 //! wrong. The operator's API ([`crate::admin`]) uses the same listener code on a port of its own.
+mod admission;
 mod circles;
 mod devices;
 mod etag;
@@ -17,6 +18,7 @@ mod openapi;
 mod pace;
 mod people;
 mod problem;
+mod pseudonym;
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -29,7 +31,7 @@ use mls::identity::Issuer;
 use service::tls::Names;
 use store::Store;
 
-use crate::config::{Conferences, Limits};
+use crate::config::{Conferences, Limits, NewDevices};
 use crate::desk::Desks;
 use crate::devices::Devices;
 use crate::front::Gatekeeper;
@@ -37,6 +39,7 @@ use crate::metrics::Metrics;
 use crate::numbers::Numbers;
 use crate::people::Policies;
 use crate::users::Users;
+pub(crate) use admission::Admission;
 pub(crate) use devices::{shown as shown_devices, unknown as unknown_device};
 pub(crate) use json::{Json, Query, document, named};
 pub(crate) use listener::{Listening, Peer};
@@ -53,6 +56,10 @@ pub(crate) struct Inner {
     pub(crate) users: Arc<Users>,
     pub(crate) issuer: Issuer,
     pub(crate) certificate_days: u32,
+    /// What a new device needs.
+    pub(crate) new_devices: NewDevices,
+    /// Which devices wait for the word of another one.
+    pub(crate) admission: Admission,
     pub(crate) store: Store,
     pub(crate) desks: Desks,
     pub(crate) devices: Devices,
@@ -107,11 +114,15 @@ pub(crate) fn router(api: Api) -> Router {
         .route("/v1/key-packages/{aor}", get(identity::claim))
         .route("/v1/devices", get(devices::list))
         .route("/v1/devices/{device}", delete(devices::take_back))
+        .route("/v1/devices/waiting", get(admission::waiting))
+        .route("/v1/devices/{device}/voucher", put(admission::vouch))
         .route("/v1/circles", get(circles::list).post(circles::found))
         .route("/v1/circles/{id}/log", get(circles::log))
         .route("/v1/circles/{id}/group", get(circles::group))
         .route("/v1/circles/{id}/commits", post(circles::commit))
         .route("/v1/conferences/{id}/group", get(group::state))
+        .route("/v1/conferences/{id}/certificates", post(pseudonym::issue))
+        .route("/v1/conferences/{id}/key-packages", put(pseudonym::upload))
         .route("/v1/openapi.json", get(openapi::show))
         .merge(people::router(&api))
         .route(

@@ -3,9 +3,12 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 use service::metrics::Metrics as Registry;
 use service::tls::{Live, TlsError, Watch};
 
+use super::StartError;
 use crate::config::Config;
 
 /// The identities of one MRFC.
@@ -38,4 +41,16 @@ impl Identities {
         let all = named.into_iter().chain(admin);
         Watch::new(all.map(|(name, live)| (name, Arc::clone(live))).collect(), registry)
     }
+}
+
+/// The other authorities whose device certificates count, each with the file that it stands in. They are read at the start.
+pub(super) fn external(
+    config: &Config,
+) -> Result<Vec<(&Path, CertificateDer<'static>)>, StartError> {
+    let Some(path) = config.issuer.external_ca_file.as_deref() else { return Ok(Vec::new()) };
+    let wrong = |why: String| StartError::Issuer { path: path.to_owned(), why };
+    let all = CertificateDer::pem_file_iter(path).map_err(|why| wrong(why.to_string()))?;
+    let all = all.map(|one| one.map(|one| (path, one)).map_err(|why| wrong(why.to_string())));
+    let all = all.collect::<Result<Vec<_>, _>>()?;
+    if all.is_empty() { Err(wrong(String::from("there is no certificate in it"))) } else { Ok(all) }
 }

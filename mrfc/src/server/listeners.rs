@@ -12,12 +12,13 @@ use store::Store;
 use tokio::net::TcpListener;
 
 use super::StartError;
+use super::identities::external;
 use crate::admin;
 use crate::config::Config;
 use crate::desk::Desks;
 use crate::devices::Devices;
 use crate::front;
-use crate::http::{self, Api, Listening, Pace};
+use crate::http::{self, Admission, Api, Listening, Pace};
 use crate::metrics::Metrics;
 use crate::numbers::Numbers;
 use crate::people::Policies;
@@ -53,6 +54,8 @@ impl Works {
             users: Arc::clone(&self.users),
             issuer,
             certificate_days: config.issuer.certificate_days,
+            new_devices: config.issuer.new_devices,
+            admission: Admission::default(),
             store: self.store.clone(),
             desks: self.desks.clone(),
             devices: self.devices.clone(),
@@ -111,6 +114,9 @@ fn believed(config: &Config, issuer: &Issuer) -> Result<Arc<RootCertStore>, Star
     };
     let devices = CertificateDer::from(issuer.certificate().to_vec());
     roots.add(devices).map_err(tls::TlsError::from)?;
+    for (_, certificate) in external(config)? {
+        roots.add(certificate).map_err(tls::TlsError::from)?;
+    }
     Ok(Arc::new(roots))
 }
 

@@ -91,6 +91,7 @@ async fn s0_10_cevt_09_an_anonymous_participant_is_a_number_to_everybody_but_the
     assert_eq!(shown_as(&joined.response), Some(format!("<{FIRST}>")));
     let seat = room.world.relay.seat().await;
     assert_eq!((seat.aor.as_str(), seat.identities.as_slice()), (FIRST, &[FIRST.to_owned()][..]));
+    assert_ne!(seat.device, room.bob.device, "the relay would know the device again");
     let watch = watch(&mut room.alice, &room.uri).await;
     let xml = watch.info.to_xml();
     assert!(xml.contains(FIRST) && xml.contains("Anonymous 1"), "{xml}");
@@ -139,26 +140,28 @@ async fn priv_05_a_from_that_names_nobody_hides_and_none_does_not() {
 }
 
 #[tokio::test]
-async fn priv_06_nobody_hides_in_a_sealed_conference_and_a_critical_wish_fails_as_rfc_3323_says() {
-    let mut world = world(Level::Sealed, Anonymous::Everybody).await;
-    let mut alice = Phone::registered(&world, "alice", 1).await;
-    let mut bob = Phone::registered(&world, "bob", 1).await;
-    let (_talk, uri) = made(&mut world, &mut alice).await;
+async fn priv_06_where_nobody_is_anonymous_a_critical_wish_fails_as_rfc_3323_says() {
+    for level in [Level::Sealed, Level::Open] {
+        let mut world = world(level, Anonymous::Nobody).await;
+        let mut alice = Phone::registered(&world, "alice", 1).await;
+        let mut bob = Phone::registered(&world, "bob", 1).await;
+        let (_talk, uri) = made(&mut world, &mut alice).await;
 
-    for privacy in ["id", "user;header"] {
-        let refused = join(&mut bob, &uri, privacy).await.err().unwrap();
-        assert_eq!(refused.status, Status::ANONYMITY_DISALLOWED, "{privacy}");
-        let warning = refused.headers.text(&Name::Warning).unwrap();
-        assert!(warning.contains("nobody is anonymous in a sealed conference"), "{warning}");
+        for privacy in ["id", "user;header"] {
+            let refused = join(&mut bob, &uri, privacy).await.err().unwrap();
+            assert_eq!(refused.status, Status::ANONYMITY_DISALLOWED, "{privacy}");
+            let warning = refused.headers.text(&Name::Warning).unwrap();
+            assert!(warning.contains("nobody is anonymous here"), "{warning}");
+        }
+        let failed = join(&mut bob, &uri, "id;critical").await.err().unwrap();
+        assert_eq!(failed.status, Status::SERVER_INTERNAL_ERROR);
+        assert_eq!(failed.reason, "Privacy Failure: id Not Supported");
+        assert!(failed.headers.has(&Name::Warning));
+        let unknown = join(&mut bob, &uri, "history;critical").await.err().unwrap();
+        assert_eq!(unknown.reason, "Privacy Failure: history Not Supported");
+        // The media of everybody comes from the relay anyway, and so do the headers from the focus.
+        assert!(join(&mut bob, &uri, "session;header;critical").await.is_ok());
     }
-    let failed = join(&mut bob, &uri, "id;critical").await.err().unwrap();
-    assert_eq!(failed.status, Status::SERVER_INTERNAL_ERROR);
-    assert_eq!(failed.reason, "Privacy Failure: id Not Supported");
-    assert!(failed.headers.has(&Name::Warning));
-    let unknown = join(&mut bob, &uri, "history;critical").await.err().unwrap();
-    assert_eq!(unknown.reason, "Privacy Failure: history Not Supported");
-    // The media of everybody comes from the relay anyway, and so do the headers from the focus.
-    assert!(join(&mut bob, &uri, "session;header;critical").await.is_ok());
 }
 
 #[tokio::test]

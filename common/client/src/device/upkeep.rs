@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use mls::member::Keyring;
 use mls::wire::KeyPackageUpload;
 
-use super::{Credential, Shared, group, kept};
+use super::{Credential, Shared, admission, group, kept};
 use crate::event::Error;
 use crate::own_device::LastResort;
 
@@ -47,8 +47,7 @@ pub(super) async fn renew(
     keyring: &Keyring,
     directory: &crate::directory::Directory,
 ) -> Result<(), Error> {
-    let asked = keyring.request().map_err(|error| Error::Group(error.to_string()))?;
-    let certificate = directory.certify(asked).await?;
+    let certificate = admission::renewed(keyring, directory).await?;
     keyring.renew(&certificate, service::clock::wall()).map_err(group)
 }
 
@@ -56,6 +55,7 @@ impl Shared {
     async fn upkeep(&self) -> Result<(), Error> {
         let now = service::clock::wall();
         let count = self.profile.limits.key_packages;
+        self.renew_masks(now).await;
         if now >= self.keyring.renew_at() {
             renew(&self.keyring, &self.directory).await?;
         }

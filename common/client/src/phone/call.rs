@@ -3,14 +3,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use ids::Aor;
+use ids::{Aor, DeviceId};
 use sip::dialog::{Dialog, DialogId};
-use sip::{Method, Name, NameAddr, Request, Response, Uri};
+use sip::{Headers, Method, Name, NameAddr, Request, Response, Uri};
 use tokio::sync::oneshot;
 
 use super::pager::with_list;
 use super::{Phone, uri};
-use crate::event::Error;
+use crate::event::{Error, Shown};
 
 /// How a device ends a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +55,26 @@ pub(crate) struct Call {
     focus: Uri,
     conference: Aor,
     hangup: Option<oneshot::Receiver<String>>,
+    /// What we are known by to the others, if the focus hides us.
+    shown_as: Option<ShownAs>,
+}
+
+/// What somebody who hides is known by in a conference.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ShownAs {
+    /// In place of the address.
+    pub(crate) aor: Aor,
+    /// In a sealed conference, in place of the device.
+    pub(crate) device: Option<DeviceId>,
+}
+
+impl ShownAs {
+    /// What the focus says of it, in its answer to us or in its call.
+    pub(super) fn of(headers: &Headers) -> Option<Self> {
+        let shown = headers.addresses(Name::parse(b"Conclave-Shown-As").ok()?).ok()?;
+        let shown = shown.first()?;
+        Some(Self { aor: shown.uri.aor()?, device: shown.instance() })
+    }
 }
 
 impl Phone {
@@ -64,12 +84,13 @@ impl Phone {
         target: &Aor,
         media: sip::sdp::MsrpMedia,
         offer: Bytes,
-        guests: &[Aor],
+        (guests, shown): (&[Aor], Shown),
     ) -> Result<(Call, Bytes), Error> {
         let what = "joining the conference";
         let patience = self.shared.profile.limits.request;
-        let (dialog, response) =
-            self.invite(what, target, (("application/sdp", offer), guests), patience).await?;
+        let (dialog, response) = self
+            .invite(what, target, (("application/sdp", offer), guests, shown), patience)
+            .await?;
         let bad = |why: String| Error::Answer { what, why };
         let contact = response.headers.contact().map_err(|error| bad(error.to_string()))?;
         if !contact.params.has("isfocus") {
@@ -77,7 +98,9 @@ impl Phone {
         }
         let conference =
             contact.uri.aor().ok_or_else(|| bad("the contact has no name".to_owned()))?;
-        Ok((self.open(dialog, media, conference, With::Focus), response.body.clone()))
+        let mut call = self.open(dialog, media, conference, With::Focus);
+        call.shown_as = ShownAs::of(&response.headers);
+        Ok((call, response.body.clone()))
     }
 
     /// Calls a person: the call and the answer. Dropped meanwhile, the call is given up.
@@ -89,7 +112,8 @@ impl Phone {
     ) -> Result<(Call, Bytes), Error> {
         let patience = self.shared.profile.limits.ring;
         let body = (kind, offer);
-        let (dialog, response) = self.invite("the call", target, (body, &[]), patience).await?;
+        let (dialog, response) =
+            self.invite("the call", target, (body, &[], Shown::Named), patience).await?;
         let call = self.open(dialog, media, target.clone(), With::Person(Vec::new()));
         if response.headers.contact().is_ok_and(|contact| contact.params.has("isfocus")) {
             // Dropped, it hangs up.
@@ -104,13 +128,18 @@ impl Phone {
         &self,
         what: &'static str,
         target: &Aor,
-        ((kind, offer), guests): ((&str, Bytes), &[Aor]),
+        ((kind, offer), guests, shown): ((&str, Bytes), &[Aor], Shown),
         patience: Duration,
     ) -> Result<(Dialog, Response), Error> {
         let request = self
             .request(Method::Invite, uri(target.as_str())?, target)?
             .with(Name::Supported, "norefersub, outbound, timer")
             .with(Name::Allow, super::incoming::ALLOW);
+        let request = match shown {
+            Shown::Named => request,
+            // RFC 3323: better no conference than one that learns the name.
+            Shown::Hidden => request.with(Name::Privacy, "id;critical"),
+        };
         let request = match guests {
             [] => request.with_body(kind, offer),
             guests => {
@@ -141,7 +170,8 @@ impl Phone {
         let (id, focus) = (dialog.id().clone(), dialog.target().clone());
         let line = Line { dialog: Arc::new(Mutex::new(dialog)), ended: Some(ended), media, with };
         self.lines().insert(id.clone(), line);
-        Call { phone: self.clone(), id, focus, conference, hangup: Some(hangup) }
+        let (hangup, shown_as) = (Some(hangup), None);
+        Call { phone: self.clone(), id, focus, conference, hangup, shown_as }
     }
 
     /// Ends a call from our side, if it is still there.
@@ -162,6 +192,17 @@ impl Call {
     /// The conference, or the person.
     pub(crate) fn conference(&self) -> &Aor {
         &self.conference
+    }
+
+    /// What we are known by to the others, if the focus hides us.
+    pub(crate) fn shown_as(&self) -> Option<&ShownAs> {
+        self.shown_as.as_ref()
+    }
+
+    /// The focus has called us with this.
+    pub(super) fn hidden_by(mut self, headers: &Headers) -> Self {
+        self.shown_as = ShownAs::of(headers);
+        self
     }
 
     /// What both sides have said of their ends, for when the peer asks again.

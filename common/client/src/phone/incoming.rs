@@ -223,6 +223,7 @@ impl Incoming {
             Dialog::uas(&request, &response).map_err(|error| bad(error.to_string()))?;
         dialog.responded(&request, &response);
         let call = self.phone.open(dialog, media, self.conference.clone(), With::Focus);
+        let call = call.hidden_by(&request.headers);
         self.phone.shared.sip.respond(self.key, response).await;
         Ok(call)
     }

@@ -109,6 +109,7 @@ mod tests {
             server_name: "localhost".to_owned(),
             roots: Arc::clone(&roots),
             issuer: Vec::new(),
+            authorities: Vec::new(),
         };
         let profile = Profile {
             aor: "sip:alice@example.net".parse().unwrap(),
@@ -117,6 +118,7 @@ mod tests {
             system,
             limits: Limits::default(),
             pins: crate::Pins::default(),
+            waits: crate::Waits::default(),
         };
         let tls = tls::client_config(Trust::Roots(roots), None, &[]).unwrap();
         let (phone, _incoming) = Phone::connect(&profile, tls).await.unwrap();

@@ -119,7 +119,7 @@ impl Session {
         let bind = SendRequest::bodiless(MessageId::random(rng)).encode(rng);
         let binding = Some(bind.transaction());
         let bind = bind.to(&address);
-        let me = keyring.device().aor.clone();
+        let me = setup.shown_as.clone().unwrap_or_else(|| keyring.device().aor.clone());
         let records = keyring.records();
         let (untold, kept) = Untold::kept(records, &setup.conference);
         let seen = Seen::kept(records, &setup.conference);

@@ -141,9 +141,11 @@ impl Pins {
         me: &DeviceName,
         leaves: impl Iterator<Item = (&'a DeviceName, &'a [u8])>,
     ) -> Vec<Sighting> {
-        if self.0.off {
+        // A pseudonym is of one conference: there is nobody to be recognised.
+        if self.0.off || me.aor.is_pseudonym() {
             return Vec::new();
         }
+        let leaves = leaves.filter(|(name, _)| !name.aor.is_pseudonym());
         let mut book = self.book();
         let mut strangers: BTreeSet<Aor> = BTreeSet::new();
         if !book.people.contains_key(&me.aor) {
@@ -189,6 +191,19 @@ impl Pins {
         }
         book.version += u64::from(any);
         any
+    }
+
+    /// Somebody has typed the code that this device shows: its key is believed.
+    pub fn confirm(&self, name: &DeviceName, key: &[u8]) {
+        if self.0.off {
+            return;
+        }
+        let mut book = self.book();
+        let pin = Pin { key: key.to_vec(), accepted: true };
+        let known = book.people.entry(name.aor.clone()).or_default();
+        let new = known.devices.insert(name.device.clone(), pin).is_none();
+        book.pins += usize::from(new);
+        book.version += 1;
     }
 
     /// Somebody has compared numbers with this person, or takes that back.

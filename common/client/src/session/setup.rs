@@ -35,6 +35,8 @@ pub struct Setup {
     pub limits: Limits,
     /// Whose keys this device has seen.
     pub pins: Pins,
+    /// What we are known by, if not by our name.
+    pub shown_as: Option<Aor>,
 }
 
 /// Where this device stands in the group.

@@ -157,6 +157,7 @@ fn a_crowd_that_comes_within_ten_seconds_is_let_in_by_twenty_commits_of_members_
             end: End::default(),
             came: Came::DialedIn,
             shown: Shown::Named,
+            mask: None,
         }));
         crowd.run(&Command::Bound(seat));
     }

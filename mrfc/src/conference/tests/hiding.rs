@@ -14,6 +14,12 @@ fn masked() -> World {
     world
 }
 
+/// A device that nobody has seen before.
+fn mask(world: &World) -> ids::DeviceId {
+    let number = world.journal.len();
+    format!("urn:uuid:00000000-0000-4000-8000-aaaa{number:08x}").parse().unwrap()
+}
+
 fn come(world: &mut World, person: &str, shown: Shown) -> Result<(), Refusal> {
     let who = world.own(person, 1);
     let seat = SeatId(70 + u64::try_from(world.journal.len()).unwrap());
@@ -25,6 +31,7 @@ fn come(world: &mut World, person: &str, shown: Shown) -> Result<(), Refusal> {
         end: End::default(),
         came: Came::DialedIn,
         shown,
+        mask: Some(mask(world)),
     }))
 }
 
@@ -57,6 +64,7 @@ fn m7701_03_the_relay_is_never_told_the_name_of_somebody_who_hides() {
     let hers = seats.iter().find(|seat| seat.aor == handle(1)).unwrap();
     assert!(hers.muted);
     assert_eq!(hers.identities, [anonymous(1)]);
+    assert_ne!(hers.device, world.own("carol", 1).device);
 }
 
 #[test]

@@ -138,7 +138,11 @@ impl World {
     }
 
     pub(super) fn own(&mut self, person: &str, number: u8) -> Participant {
-        let who = device(person, number);
+        self.own_as(device(person, number))
+    }
+
+    /// A device that is certified under this name.
+    pub(super) fn own_as(&mut self, who: Participant) -> Participant {
         if !self.devices.contains_key(&who) {
             let key = DeviceKey::generate(&mut self.rng);
             let csr = request(&key, &who.name()).unwrap();
@@ -182,6 +186,7 @@ impl World {
             end: End { private_messages: true, ..End::default() },
             came,
             shown: Shown::Named,
+            mask: None,
         };
         self.run(&Command::Join(joining)).map(|()| seat)
     }

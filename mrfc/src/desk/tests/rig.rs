@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use control::{RoomNotice, RoomOrder};
-use ids::{Aor, ConferenceId, SeatId};
+use ids::{Aor, ConferenceId, DeviceId, SeatId};
 use mls::identity::{DeviceKey, Issuer, request};
 use mls::member::{Keyring, Member};
 use mls::wire::{self, Bundle, CommitRequest, CommitResult, DeviceName, WelcomeDelivery};
@@ -123,6 +123,7 @@ impl Rig {
             end: End { private_messages: true, ..End::default() },
             came: Came::DialedIn,
             shown: Shown::Named,
+            mask: DeviceId::random(&mut self.rng),
         }
     }
 

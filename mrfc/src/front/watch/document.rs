@@ -6,7 +6,7 @@ use sip::conference_info::{
     ConferenceInfo, Disconnection, Endpoint, Joining, Media, State, Status, User,
 };
 
-use crate::conference::{Came, Flow, Place, Scene, Seen, Stand, Why, anonymous};
+use crate::conference::{Came, Flow, Place, Scene, Seen, Stand, Why, known_as};
 
 /// Whose view it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,10 +62,7 @@ pub(super) fn change(
 }
 
 fn user(seen: &Seen, eyes: Eyes) -> User {
-    let entity = match seen.hidden {
-        Some(number) => anonymous(number),
-        None => seen.aor.to_string(),
-    };
+    let entity = known_as(&seen.aor, seen.hidden);
     let visible = |stand: &&Stand| eyes == Eyes::Moderator || !is_being_called(stand);
     let stands = seen.devices.iter().filter(visible).enumerate();
     let mut endpoints: Vec<Endpoint> =
@@ -172,6 +169,7 @@ mod tests {
         let device = "urn:uuid:00000000-0000-4000-8000-000000000001".parse().ok();
         Seen {
             aor: format!("sip:{name}@example.net").parse().unwrap(),
+            behind: None,
             hidden: None,
             moderator: false,
             muted: false,
@@ -198,6 +196,7 @@ mod tests {
             people,
             gone,
             barred: Vec::new(),
+            pseudonyms: None,
         }
     }
 
