@@ -42,9 +42,7 @@ impl Desks {
         }
         asked.join_all().await.into_iter().filter(|had| *had).count()
     }
-}
 
-impl Desks {
     /// KeyPackages were handed out: a device that gets low is told, and each time that it has nothing left but its last
     /// resort.
     pub(crate) fn handed_out<'a>(&self, claimed: impl IntoIterator<Item = (&'a Aor, &'a Claimed)>) {
