@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand};
 
 use conclave::servers::ServerCommand;
 
+use crate::db::Db;
 use crate::demo::Plant;
 use crate::operate::grammar::Operate;
 
@@ -31,6 +32,11 @@ pub(crate) enum Command {
     Receive(Receive),
     #[command(flatten)]
     Operate(Operate),
+    /// Look after the database of the conference focus
+    Db {
+        #[command(subcommand)]
+        command: Db,
+    },
     /// Run the conference focus
     Mrfc {
         #[command(subcommand)]

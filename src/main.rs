@@ -3,6 +3,7 @@
 mod canary;
 mod chat;
 mod cli;
+mod db;
 mod demo;
 mod dev;
 mod files;
@@ -26,6 +27,9 @@ fn main() -> ExitCode {
         cli::Command::Demo(options) => on_runtime(show_demo(options)),
         cli::Command::Operate(command) => {
             on_runtime(async { Ok(operate::run(command).await.map(|()| ExitCode::SUCCESS)?) })
+        }
+        cli::Command::Db { command } => {
+            on_runtime(async { Box::pin(db::run(command)).await.map(|()| ExitCode::SUCCESS) })
         }
         cli::Command::Dev(options) => {
             on_runtime(async { dev::run(options).await.map(|()| ExitCode::SUCCESS) })

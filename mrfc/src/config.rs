@@ -3,6 +3,7 @@
 mod admin;
 mod check;
 mod conferences;
+mod location;
 mod mailbox;
 mod people;
 mod registration;
@@ -162,12 +163,20 @@ pub struct Ops {
     pub listen: SocketAddr,
 }
 
-/// The embedded database.
+/// Where the focus keeps what must outlive it: a file, or a database of a server.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Store {
-    /// The SQLite file; made if it is not there.
+    /// The SQLite file; made if it is not there. This or `store.url`.
+    #[serde(default)]
     pub path: PathBuf,
+    /// A PostgreSQL database (15 or later): `postgres://user@host:5432/database?sslmode=verify-full&sslrootcert=file`, or `sqlite:` and a path. No password in it.
+    pub url: Option<String>,
+    /// A file with the password for `store.url`.
+    pub password_file: Option<PathBuf>,
+    /// Seconds after which another focus may take the database over from one that is silent. 15: a crash of a machine is noticed soon, and a pause of a few seconds is not taken for one.
+    #[serde(default = "default_lease_secs")]
+    pub lease_secs: u64,
 }
 
 /// What a new device of a person needs beside the first.
@@ -404,6 +413,10 @@ fn default_sip_listen() -> SocketAddr {
 
 fn default_https_listen() -> SocketAddr {
     SocketAddr::from(([0, 0, 0, 0], 8443))
+}
+
+const fn default_lease_secs() -> u64 {
+    15
 }
 
 const fn default_certificate_days() -> u32 {

@@ -59,7 +59,7 @@
 //! let config: mrfc::Config = service::config::load(Some("mrfc.toml".as_ref()), "MRFC", &[])?;
 //! let server = mrfc::Server::start(config, Shutdown::new()).await?;
 //! println!("SIP on {}", server.addresses().sip);
-//! server.serve().await;
+//! server.serve().await?;
 //! # Ok(()) }
 //! ```
 pub mod admin;
@@ -67,6 +67,7 @@ mod charging;
 mod circles;
 pub mod conference;
 pub mod config;
+pub mod database;
 pub mod desk;
 mod devices;
 pub mod filter;
@@ -88,7 +89,9 @@ pub use config::Config;
 pub use front::NoRandomness;
 pub use mailbox::inspect::KeptMessage;
 pub use mailbox::{BadKeys, NoMailbox};
-pub use server::{Addresses, Server, StartError, check_config, kept_messages, run, serve};
+pub use server::{
+    Addresses, Server, StartError, check_config, database_of, kept_messages, run, serve,
+};
 
 /// Every metric of a focus, for whoever documents or watches it.
 pub fn metrics() -> Vec<service::metrics::Description> {

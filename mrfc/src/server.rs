@@ -28,6 +28,7 @@ use tokio::task::JoinHandle;
 use crate::admin;
 use crate::conference::Bounds;
 use crate::config::{BadConfig, Config, Limits};
+use crate::database::{self, Leading};
 use crate::desk::{DeskLimits, DeskParts, Desks, OpenError};
 use crate::devices::Devices;
 use crate::front::{self, Front, FrontParts, NoRandomness};
@@ -72,13 +73,26 @@ pub enum StartError {
         why: String,
     },
     /// The database cannot be opened.
-    #[error("the store {path}: {why}")]
+    #[error("the store {place}")]
     Store {
-        /// Which file.
-        path: PathBuf,
+        /// Which; never its password.
+        place: String,
         /// Why.
+        #[source]
         why: store::Error,
     },
+    /// Another focus of this machine has the file.
+    #[error("another focus works on this database, and has {path} locked; stop it first")]
+    DatabaseInUse {
+        /// The lock.
+        path: PathBuf,
+    },
+    /// Another focus has taken this one's place.
+    #[error("another focus has taken the lease on the database")]
+    LeaseLost,
+    /// It was to end before it served.
+    #[error("told to stop while another focus led on the database")]
+    StoppedStandingBy,
     /// A conference cannot be recovered.
     #[error(transparent)]
     Desks(#[from] OpenError),
@@ -170,6 +184,7 @@ pub struct Server {
     desks: Desks,
     health: Health,
     shutdown: Shutdown,
+    leading: Leading,
     helpers: Vec<JoinHandle<()>>,
 }
 
@@ -208,6 +223,7 @@ pub fn check_config(path: &Path) -> Result<(), StartError> {
     let config = load(path)?;
     Users::read(&config.users_file, &config.domain)?;
     Identities::load(&config)?;
+    config.store.location()?;
     tls::load_roots_for("control.ca_file", &config.control.ca_file)?;
     issuer(&config)?;
     if let Some(file) = &config.https.proxy_ca_file {
@@ -232,7 +248,7 @@ pub async fn kept_messages(
 ) -> Result<Vec<mailbox::inspect::KeptMessage>, StartError> {
     let config = load(path)?;
     let Some(settings) = &config.mailbox else { return Ok(Vec::new()) };
-    Ok(mailbox::inspect::kept(settings, &config.store.path, owner).await?)
+    Ok(mailbox::inspect::kept(settings, config.store.location()?, owner).await?)
 }
 
 fn load(path: &Path) -> Result<Config, StartError> {
@@ -246,11 +262,13 @@ fn load(path: &Path) -> Result<Config, StartError> {
 /// # Errors
 /// It cannot serve.
 pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), StartError> {
-    let server = Server::start(config, shutdown).await?;
+    let server = match Server::start(config, shutdown).await {
+        Err(StartError::StoppedStandingBy) => return Ok(()),
+        started => started?,
+    };
     // A parent that has closed our standard output does not want to know.
     ready::announce(server.addresses()).ok();
-    server.serve().await;
-    Ok(())
+    server.serve().await
 }
 
 impl Server {
@@ -266,8 +284,12 @@ impl Server {
         let (roots, identities) = (issuer.roots().clone(), Identities::load(&config)?);
         let (registry, health) = (Registry::new(), Health::new());
         let (watch, metrics) = (identities.watch(&registry), Metrics::new(&registry));
-        let wrong = no_store(&config.store.path);
-        let (store, policies, known) = open_store(&config.store.path).await?;
+        let location = config.store.location()?;
+        let wrong = no_store(&location);
+        let lease = Duration::from_secs(config.store.lease_secs);
+        let led = database::lead(&location, lease, &shutdown).await?;
+        let (store, leading) = led.ok_or(StartError::StoppedStandingBy)?;
+        let (policies, known) = kept(&store).await.map_err(&wrong)?;
         let logins = Logins::new(Arc::clone(&users), &config.domain, metrics.clone());
         let (relays, heard) = relays(&config, &identities, logins)?;
         let (sip, effects) = mpsc::channel(EFFECTS_MAX);
@@ -321,7 +343,7 @@ impl Server {
             roots,
             port,
         })?;
-        Ok(Self { addresses, front, desks, health, shutdown, helpers })
+        Ok(Self { addresses, front, desks, health, shutdown, leading, helpers })
     }
 
     /// Where it listens.
@@ -330,8 +352,11 @@ impl Server {
     }
 
     /// Serves until the shutdown; then the desks finish what they are doing. Conferences go on at the next start.
-    pub async fn serve(self) {
-        let Self { addresses, front, desks, health, shutdown, helpers } = self;
+    ///
+    /// # Errors
+    /// Another focus has taken the database over.
+    pub async fn serve(self) -> Result<(), StartError> {
+        let Self { addresses, front, desks, health, shutdown, leading, helpers } = self;
         health.ready();
         tracing::info!(sip = %addresses.sip, https = %addresses.https, "serving");
         // As a task, so that what wakes it and what it wakes can be on one thread.
@@ -347,25 +372,33 @@ impl Server {
                 tracing::warn!(%error, "a listener ended badly");
             }
         }
+        let lost = leading.is_lost();
+        leading.end().await;
         tracing::info!("stopped");
+        if lost { Err(StartError::LeaseLost) } else { Ok(()) }
     }
 }
 
 /// Who was registered.
 type Known = Vec<(ids::Aor, Registration)>;
 
-/// The store, what people want, and who was registered when it was last closed.
-async fn open_store(path: &Path) -> Result<(Store, Policies, Known), StartError> {
-    let wrong = no_store(path);
-    let store = Store::open(path).await.map_err(&wrong)?;
-    let policies = Policies::load(&store).await.map_err(&wrong)?;
-    let known = store.registrations(clock::wall()).await.map_err(wrong)?;
-    Ok((store, policies, known))
+/// What people want, and who was registered when it was last closed.
+async fn kept(store: &Store) -> Result<(Policies, Known), store::Error> {
+    Ok((Policies::load(store).await?, store.registrations(clock::wall()).await?))
 }
 
-fn no_store(path: &Path) -> impl Fn(store::Error) -> StartError + use<> {
-    let path = path.to_owned();
-    move |why| StartError::Store { path: path.clone(), why }
+fn no_store(location: &store::Location) -> impl Fn(store::Error) -> StartError + use<> {
+    let place = location.to_string();
+    move |why| StartError::Store { place: place.clone(), why }
+}
+
+/// Where the database of a configuration is, for commands beside the focus.
+///
+/// # Errors
+/// The configuration is no good, or the file of the password cannot be read.
+pub fn database_of(path: &Path) -> Result<store::Location, StartError> {
+    let config = load(path)?;
+    Ok(config.store.location()?)
 }
 
 /// Looks after the certificates as long as the server runs.

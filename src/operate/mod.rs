@@ -21,8 +21,7 @@ use mrfc::admin::shapes::{
 };
 use serde_json::{Value, json};
 
-pub(crate) use failure::Failure;
-use failure::Kind;
+pub(crate) use failure::{Failure, Kind};
 use grammar::{Config, Device, Operate, Output, Reach, Registration, Relay};
 use line::{Answer, Line, segment};
 

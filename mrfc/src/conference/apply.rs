@@ -58,13 +58,7 @@ impl Conference {
                 }
                 vec![Effect::Seat(*seat)]
             }
-            What::Renamed { seat, nickname } => {
-                if let Some((who, _)) = self.roster.at(*seat) {
-                    let nickname = nickname.as_deref().and_then(|text| Nickname::parse(text).ok());
-                    self.nicknames.give(*seat, &who.aor, nickname, at);
-                }
-                Vec::new()
-            }
+            What::Renamed { seat, nickname } => self.renamed(at, *seat, nickname.as_deref()),
             What::Alerting { seat } => self.rings(*seat),
             What::Bound { seat } => self.bound(at, *seat),
             What::Unseated { seat, why } => self.unseated(at, *seat, *why),
@@ -99,6 +93,10 @@ impl Conference {
             What::Inherited { creator } => self.inherited(creator),
             What::Rested => self.rested(),
             What::Adopted => Vec::new(),
+            What::Restored { term, era } => {
+                (self.term, self.group.era) = (*term, *era);
+                self.rested()
+            }
             What::Ended { term, era } => self.ended(*term, *era),
         }
     }
@@ -127,6 +125,14 @@ impl Conference {
             mask: mask.clone(),
         };
         self.joined(at, who, seat)
+    }
+
+    fn renamed(&mut self, at: At, seat: SeatId, nickname: Option<&str>) -> Vec<Effect> {
+        if let Some((who, _)) = self.roster.at(seat) {
+            let nickname = nickname.and_then(|text| Nickname::parse(text).ok());
+            self.nicknames.give(seat, &who.aor, nickname, at);
+        }
+        Vec::new()
     }
 
     fn created(&mut self, at: At, what: &What) -> Vec<Effect> {

@@ -147,6 +147,8 @@ pub enum Command {
     },
     /// This focus has taken the conference over, after a start.
     Adopt,
+    /// The journal came back with a backup: what happened after it is not known here, but to others.
+    Restored,
     /// Time has passed: [`super::Conference::due`] has come.
     Tick,
 }

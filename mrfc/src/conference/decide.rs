@@ -2,7 +2,7 @@
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use ids::{Aor, SeatId};
+use ids::{Aor, Era, SeatId, Term};
 use mls::key_packages::CheckedKeyPackage;
 use mls::ledger::{CheckedCommit, CheckedRemoval, Ledger, Policy, Verdict, Whom};
 use mls::wire::{Bundle, Kind};
@@ -28,6 +28,9 @@ pub(super) enum Change {
     Advance(Box<CheckedCommit>),
     Remove(Box<CheckedRemoval>),
 }
+
+/// Terms and eras that are left out when a backup came back: more than any conference goes through in its life.
+const RESTORED_JUMP: u32 = 1 << 16;
 
 impl Decision {
     /// What will have happened.
@@ -133,9 +136,16 @@ impl Conference {
                 What::Moved { relay: relay.clone(), term: self.term.next() }
             }
             Command::Adopt => What::Adopted,
+            Command::Restored => self.begun_anew(),
             Command::Tick => return self.tick(now),
         };
         Ok((what, Change::None))
+    }
+
+    /// Its counters jump over whatever was given out after the backup.
+    const fn begun_anew(&self) -> What {
+        let term = Term(self.term.0.saturating_add(RESTORED_JUMP));
+        What::Restored { term, era: Era(self.group.era.0.saturating_add(RESTORED_JUMP)) }
     }
 
     const fn over(&self) -> What {

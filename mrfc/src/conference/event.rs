@@ -216,6 +216,14 @@ pub enum What {
     Rested,
     /// A focus took the conference over. It makes the journal grow, so that a former owner notices.
     Adopted,
+    /// The journal came back with a backup. Nobody is in it any more; its room and its group, if somebody comes, are of a term
+    /// and an era that nobody can have seen.
+    Restored {
+        /// Its newest appointment.
+        term: Term,
+        /// Its newest group.
+        era: Era,
+    },
     /// The conference is over. Of its journal only this may be left: one of the same name goes on from here.
     Ended {
         /// Its newest appointment.

@@ -62,6 +62,9 @@ pub enum BadConfig {
     /// No KeyPackage of a device could ever be handed out.
     #[error("issuer.certificate_days is not longer than limits.key_package_days_min")]
     CertificatesTooShort,
+    /// No database, or two.
+    #[error("[store]: {0}")]
+    Store(String),
     /// A rule that would turn everything away, or with a status that refuses nothing.
     #[error("filters: a rule needs types, words or octets_over, and a status from 400 to 699")]
     Filter,
@@ -84,6 +87,7 @@ impl Config {
         {
             return Err(BadConfig::Domain(self.domain.clone()));
         }
+        self.store.place()?;
         if self.conferences.factory.parse::<ids::ConferenceId>().is_err() {
             return Err(BadConfig::Factory(self.conferences.factory.clone()));
         }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use ids::ConferenceId;
 use tokio::task::JoinSet;
+use tracing::warn;
 
 use super::task::Desk;
 use super::{OpenError, Shared};
@@ -41,6 +42,11 @@ async fn one(shared: Arc<Shared>, id: ConferenceId) -> Result<(), OpenError> {
     };
     let mut desk = Desk::recovered(Arc::clone(&shared), recovered);
     let adopt = |why| OpenError::Adopt { conference: id.clone(), why };
+    if shared.store.is_restored(&id).await? {
+        warn!(conference = %id, "it came back with a backup, and begins anew");
+        desk.run(&Command::Restored).await.map_err(adopt)?;
+        shared.store.note_begun_anew(&id).await?;
+    }
     desk.run(&Command::Adopt).await.map_err(adopt)?;
     let relay = desk.relay();
     if !relay.is_empty() && !shared.relays.has(&relay) {

@@ -239,7 +239,7 @@ impl Desk {
     fn not_kept(&mut self, error: &store::Error) -> Refusal {
         let conference = self.conference.id();
         match error {
-            store::Error::Conflict { .. } | store::Error::Closed => {
+            store::Error::Conflict { .. } | store::Error::Closed | store::Error::Fenced => {
                 warn!(%conference, %error, "this focus gives the conference up");
                 self.over = true;
                 Refusal::NotOwner

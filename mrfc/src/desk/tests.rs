@@ -5,5 +5,6 @@ mod groups;
 mod operator;
 mod owners;
 mod relay;
+mod restored;
 mod rig;
 mod seats;

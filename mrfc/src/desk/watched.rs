@@ -58,6 +58,7 @@ const fn is_seen(what: &What) -> bool {
         | What::Alerting { .. }
         | What::Inherited { .. }
         | What::Rested
+        | What::Restored { .. }
         | What::Unseated { .. }
         | What::Invited { .. }
         | What::Unreached { .. }

@@ -1,9 +1,7 @@
 //! What waits for a person, as it lies on disk: for whoever has the focus's files and its key. It changes nothing.
-use std::path::Path;
-
 use ids::Aor;
 use sha2::{Digest as _, Sha256};
-use store::Store;
+use store::{Location, Store};
 
 use super::lock::Keys;
 use super::{NoMailbox, opened};
@@ -25,7 +23,7 @@ pub struct KeptMessage {
 /// What this database has for a person. What does not open is left out.
 pub(crate) async fn kept(
     settings: &Mailbox,
-    database: &Path,
+    database: Location,
     owner: &Aor,
 ) -> Result<Vec<KeptMessage>, NoMailbox> {
     let keys = Keys::read(&settings.key_file)?;

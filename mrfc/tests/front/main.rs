@@ -8,6 +8,7 @@ mod certified;
 mod charging;
 mod circles;
 mod crossing;
+mod databases;
 mod deferring;
 mod directory;
 mod enumeration;

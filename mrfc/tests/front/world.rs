@@ -30,7 +30,7 @@ pub(crate) struct World {
     /// Who signs every certificate here.
     pub(crate) ca: DevCa,
     shutdown: Shutdown,
-    serving: tokio::task::JoinHandle<()>,
+    serving: tokio::task::JoinHandle<Result<(), mrfc::StartError>>,
     config: Config,
     files: Files,
 }
@@ -97,12 +97,28 @@ impl World {
     /// Ends the MRFC and starts it again with the same files.
     pub(crate) async fn restart(&mut self) {
         self.shutdown.trigger();
-        (&mut self.serving).await.unwrap();
+        (&mut self.serving).await.unwrap().unwrap();
         self.shutdown = Shutdown::new();
         let started = Box::pin(Server::start(self.config.clone(), self.shutdown.clone()));
         let server = started.await.unwrap();
         self.addresses = server.addresses().clone();
         self.serving = tokio::spawn(server.serve());
+    }
+
+    /// A second MRFC with the same configuration, when it has started.
+    pub(crate) fn another(&self) -> tokio::task::JoinHandle<Result<Server, mrfc::StartError>> {
+        let config = self.config.clone();
+        tokio::spawn(async move { Box::pin(Server::start(config, Shutdown::new())).await })
+    }
+
+    /// Tells the MRFC to end.
+    pub(crate) fn stop(&self) {
+        self.shutdown.trigger();
+    }
+
+    /// How the MRFC ended.
+    pub(crate) async fn ended(&mut self) -> Result<(), mrfc::StartError> {
+        (&mut self.serving).await.unwrap()
     }
 
     /// The attempts to register that were noted, newest first, once there are so many.

@@ -1,6 +1,7 @@
 //! A focus without a front: a store in a temporary folder, desks, one relay, and devices with real keys.
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,7 +13,8 @@ use mls::wire::{self, Bundle, CommitRequest, CommitResult, DeviceName, WelcomeDe
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use service::tls::{self, DevCa};
-use store::{NewKeyPackage, Store};
+use store::maintenance::{Force, backup, restore};
+use store::{Location, NewKeyPackage, Store};
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 
@@ -35,7 +37,7 @@ pub(super) fn room7() -> ConferenceId {
 }
 
 pub(super) struct Rig {
-    _dir: TempDir,
+    dir: TempDir,
     pub(super) store: Store,
     pub(super) ca: DevCa,
     pub(super) relay: FakeRelay,
@@ -79,7 +81,7 @@ impl Rig {
         let relay = FakeRelay::start(&ca, habits);
         let (desks, sip) = open(&store, &ca, &issuer, relay.address, limits).await;
         let devices = BTreeMap::new();
-        Self { _dir: dir, store, ca, relay, desks, sip, limits, issuer, rng, devices }
+        Self { dir, store, ca, relay, desks, sip, limits, issuer, rng, devices }
     }
 
     /// The focus ends between two steps and starts again on the same file.
@@ -89,6 +91,27 @@ impl Rig {
             open(&self.store, &self.ca, &self.issuer, self.relay.address, self.limits).await;
         self.desks = desks;
         self.sip = sip;
+    }
+
+    /// A backup of the database as it is now.
+    pub(super) async fn backup(&self) -> PathBuf {
+        let file = self.dir.path().join("backup");
+        backup(&self.location(), &file).await.unwrap();
+        file
+    }
+
+    /// The focus ends, its database is again what it was in a backup, and it starts on that.
+    pub(super) async fn put_back(&mut self, backup: &Path) {
+        self.desks.stop().await;
+        self.store.close().await;
+        let now = service::clock::wall();
+        restore(backup, &self.location(), Force::Yes, now).await.unwrap();
+        self.store = Store::open(&self.location()).await.unwrap();
+        self.restart().await;
+    }
+
+    fn location(&self) -> Location {
+        Location::file(&self.dir.path().join("mrfc.sqlite"))
     }
 
     /// A second focus on the same file.
