@@ -108,7 +108,10 @@ impl World {
     /// A second MRFC with the same configuration, when it has started.
     pub(crate) fn another(&self) -> tokio::task::JoinHandle<Result<Server, mrfc::StartError>> {
         let config = self.config.clone();
-        tokio::spawn(async move { Box::pin(Server::start(config, Shutdown::new())).await })
+        let runtime = tokio::runtime::Handle::current();
+        tokio::task::spawn_blocking(move || {
+            runtime.block_on(Server::start(config, Shutdown::new()))
+        })
     }
 
     /// Tells the MRFC to end.
