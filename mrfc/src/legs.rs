@@ -149,7 +149,11 @@ impl Legs {
         desks: mpsc::UnboundedSender<Heard>,
         sip: mpsc::Sender<SipEffect>,
     ) {
-        while let Some(heard) = heard.recv().await {
+        // A task that outlived the desks would hold the relays, and hear what is for the next focus.
+        while let Some(heard) = tokio::select! {
+            heard = heard.recv() => heard,
+            () = desks.closed() => None,
+        } {
             match heard {
                 Heard::Notice { conference, notice: RoomNotice::Charged(charge), done, .. } => {
                     self.ledger.charge(conference, charge, done);

@@ -284,6 +284,9 @@ impl Server {
         let (roots, identities) = (issuer.roots().clone(), Identities::load(&config)?);
         let (registry, health) = (Registry::new(), Health::new());
         let (watch, metrics) = (identities.watch(&registry), Metrics::new(&registry));
+        // Who stands by is well, and not ready.
+        let (ops, ops_address) = listen("ops", config.ops.listen).await?;
+        let ops = tokio::spawn(ops::serve(ops, registry, health.clone(), shutdown.clone()));
         let location = config.store.location()?;
         let wrong = no_store(&location);
         let lease = Duration::from_secs(config.store.lease_secs);
@@ -317,9 +320,7 @@ impl Server {
         let (https_address, https) = works.https(issuer, &identities.https).await?;
         let (admin_address, admin) = works.admin(identities.admin.as_ref()).await?.unzip();
         let Works { config, users, store, desks, relays, metrics, policies, .. } = works;
-        let (ops, ops_address) = listen("ops", config.ops.listen).await?;
         let renewing = renewing(watch, &config, &shutdown);
-        let ops = tokio::spawn(ops::serve(ops, registry, health.clone(), shutdown.clone()));
         let serve = |listening: Listening| tokio::spawn(listening.serve(shutdown.clone()));
         let helpers = [https].into_iter().chain(admin).map(serve).chain([ops, renewing]).collect();
         let others = (https_address, admin_address, ops_address);

@@ -93,10 +93,7 @@ impl Conference {
             What::Inherited { creator } => self.inherited(creator),
             What::Rested => self.rested(),
             What::Adopted => Vec::new(),
-            What::Restored { term, era } => {
-                (self.term, self.group.era) = (*term, *era);
-                self.rested()
-            }
+            What::Restored { term, era } => self.restored(at, *term, *era),
             What::Ended { term, era } => self.ended(*term, *era),
         }
     }
@@ -168,6 +165,15 @@ impl Conference {
         self.nicknames = Nicknames::default();
         self.partings = Partings::default();
         vec![Effect::Close(Why::Ended)]
+    }
+
+    /// It is as if it had just been made, so that there is time to come back to it.
+    fn restored(&mut self, at: At, term: Term, era: Era) -> Vec<Effect> {
+        (self.term, self.group.era) = (term, era);
+        if let Some(about) = &mut self.about {
+            (about.created, about.joined, about.came) = (at, false, false);
+        }
+        self.rested()
     }
 
     fn inherited(&mut self, creator: &Aor) -> Vec<Effect> {

@@ -44,9 +44,9 @@ async fn a_second_mrfc_on_one_server_stands_by_and_takes_over() {
 
     let next = store.take_lease("focus", "elsewhere:1", (now, now + HOUR)).await.unwrap();
     assert_eq!(next.term, lease.term + 1);
-    let second = world.another();
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    assert!(!second.is_finished(), "it stands by");
+    let mut second = world.another();
+    let waits = tokio::time::timeout(Duration::from_secs(1), &mut second).await;
+    assert!(waits.is_err(), "it stands by");
     store.release_lease(&next).await.unwrap();
     let second = second.await.unwrap().unwrap();
     assert_eq!(store.lease("focus").await.unwrap().unwrap().term, next.term + 1);

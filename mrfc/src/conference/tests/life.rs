@@ -192,3 +192,28 @@ fn cevt_10_how_a_call_went_is_known_until_they_come() {
     world.arrive("dave", 1);
     assert!(matches!(place(&world), Place::Here { arrived: true, .. }));
 }
+
+#[test]
+fn one_that_came_back_with_a_backup_waits_for_its_people_as_if_just_made() {
+    let mut world = with(CreatorLeaves::End);
+    let empty = Bounds::default().empty;
+
+    world.run(&Command::Restored).unwrap();
+    world.settle();
+
+    assert!(world.conference.is_open() && world.conference.is_resting());
+    assert!(replayed(&world).is_resting());
+    // Its creator was there, and has not left: nobody was asked.
+    world.run(&Command::Wake { relay: "relay-1".into() }).unwrap();
+    world.arrive("bob", 1);
+    world.settle();
+    assert!(world.conference.is_open());
+    leave(&mut world, "bob");
+    assert!(!world.conference.is_open());
+
+    let mut world = with(CreatorLeaves::Stay);
+    world.run(&Command::Restored).unwrap();
+    world.settle();
+    world.pass(empty);
+    assert!(!world.conference.is_open());
+}
