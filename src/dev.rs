@@ -2,6 +2,7 @@
 #![expect(clippy::print_stdout, reason = "how to join is what this command prints")]
 use anyhow::{Context, bail};
 use conclave::system::{Plan, System};
+use service::shutdown::Shutdown;
 
 use crate::cli;
 
@@ -43,8 +44,10 @@ pub(crate) async fn run(dev: cli::Dev) -> anyhow::Result<()> {
         false => format!(" --profile {}", system.operator().display()),
     };
     println!("  conclave room list{profile}");
+    let shutdown = Shutdown::new();
+    shutdown.on_signals().context("waiting for Ctrl-C or SIGTERM")?;
     tokio::select! {
-        interrupted = tokio::signal::ctrl_c() => interrupted.context("waiting for Ctrl-C")?,
+        () = shutdown.triggered() => {}
         error = system.failed() => return Err(error),
     }
     system.stop().await

@@ -148,3 +148,38 @@ fn every_failure_says_what_where_and_how_to_mend_it_and_its_kind_is_the_exit_cod
     assert_eq!(code, 5, "{words}");
     assert!(words.contains("is it running?") && words.contains("operator.toml"), "{words}");
 }
+
+#[test]
+fn a_database_is_backed_up_beside_the_focus_and_put_back_when_it_has_stopped() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    let dev_folder = here.join("conclave-dev").display().to_string();
+    let mut dev = Talk::start(&["dev", "--sip", "127.0.0.1:0", "--folder", &dev_folder]);
+    dev.until("conclave room list");
+    shown(here, "room create town-hall --standing --creator bob --level open");
+    let of = "--config conclave-dev/mrfc.toml";
+
+    assert!(shown(here, &format!("db migrate {of}")).contains("0 changes made"));
+    assert!(shown(here, &format!("db verify {of}")).contains("sound"));
+    let backup = format!("db backup {of} --to kept");
+    assert!(shown(here, &backup).contains("backed up to kept"));
+    let (_, words) = failed(here, &backup);
+    assert!(words.contains("name a file that is not there"), "{words}");
+    shown(here, "room close town-hall");
+
+    let restore = format!("db restore {of} --from kept");
+    let (_, words) = failed(here, &format!("{restore} --force"));
+    assert!(words.contains("stop that focus"), "{words}");
+    let sigterm = Command::new("kill").arg(dev.child.id().to_string()).status().unwrap();
+    assert!(sigterm.success() && dev.child.wait().unwrap().success());
+    let (_, words) = failed(here, &restore);
+    assert!(words.contains("--force replaces it"), "{words}");
+    let put_back = shown(here, &format!("{restore} --force"));
+    assert!(put_back.contains("1 conferences begin anew"), "{put_back}");
+
+    assert!(here.join("conclave-dev/mrfc.sqlite.replaced").exists());
+    assert!(shown(here, &format!("db verify {of}")).contains("sound"));
+    assert!(shown(here, &format!("db migrate {of}")).contains("0 changes made"));
+    let (_, words) = failed(here, &format!("db restore {of} --from nothing --force"));
+    assert!(words.contains("nothing"), "{words}");
+}
