@@ -77,8 +77,8 @@ pub(super) async fn rows(
             insert(table, std::mem::take(&mut waiting), to).await?;
         }
     }
-    for row in waiting {
-        insert(table, vec![row], to).await?;
+    if !waiting.is_empty() {
+        insert(table, waiting, to).await?;
     }
     Ok(done)
 }
