@@ -161,7 +161,7 @@ impl Seat {
     async fn hears(&mut self, from: &Aor, text: &str) -> client::Message {
         let message = |event| match event {
             Event::Message(message) => Some(message),
-            Event::Unreadable { why } => panic!("unreadable: {why}"),
+            Event::Unreadable { why } | Event::Refused { why } => panic!("unreadable: {why}"),
             _ => None,
         };
         let message = self.until(message).await;

@@ -30,8 +30,6 @@ const STARTING_MAX: usize = 8;
 const UNDER_WAY_MAX: usize = 4096;
 /// Messages that wait for a sender that takes no more; beyond that they are dropped and the run is not valid.
 const QUEUE_MAX: usize = 4096;
-/// How a device begins to tell of a commit of its own that was refused.
-const REFUSED: &str = "the focus refused our commit";
 /// How long the clock is watched before a message is due: what a sleeping thread is late by, or a twentieth of the time
 /// between two messages, so that it never takes more than 5 % of a CPU.
 const WATCH_MAX: Duration = Duration::from_micros(200);
@@ -271,9 +269,7 @@ impl Hub {
                 removed: self.places(&removed),
                 at,
             },
-            // The device tells it as something it cannot read; it is its own commit, which came too late or left
-            // somebody in, and the next one does better.
-            Event::Unreadable { why } if why.starts_with(REFUSED) => Note::Refused,
+            Event::Refused { .. } => Note::Refused,
             Event::Unreadable { why } => Note::Unreadable { receiver, why },
             Event::Missed { until: (_, until), .. } => {
                 let why = format!("it missed what came before epoch {until}");

@@ -45,6 +45,7 @@ fn line_of(event: &Event) -> String {
             format!("* {} shared {name} ({octets} octets)", file.from.user())
         }
         Event::Announced(file) => files::told(file, "has"),
+        Event::Refused { why } => format!("* the focus refused our change of the group: {why}"),
         Event::Unreadable { why } => format!("* something unreadable came by: {why}"),
         Event::Device { who, device, news, held } => trust::told(who, device, *news, *held),
         Event::Held { who } => trust::held(who),

@@ -62,6 +62,12 @@ pub enum Event {
         /// Why, for a person.
         why: String,
     },
+    /// The focus would not have a change of ours to the group: it came too late, or left out what was due. Whoever is
+    /// asked next does better; nothing is lost.
+    Refused {
+        /// Why, for a person.
+        why: String,
+    },
     /// A person in the group has a device that was not there before, or one that signs with another key.
     Device {
         /// Whose.

@@ -101,7 +101,7 @@ async fn entered(events: &mut Events) -> anyhow::Result<()> {
     loop {
         match events.next().await {
             Some(Event::Entered { .. }) => return Ok(()),
-            Some(Event::Unreadable { why }) => unreadable = Some(why),
+            Some(Event::Unreadable { why } | Event::Refused { why }) => unreadable = Some(why),
             Some(Event::Ended { reason }) => bail!("its seat ended: {reason} ({unreadable:?})"),
             Some(_) => {}
             None => bail!("its seat ended ({unreadable:?})"),

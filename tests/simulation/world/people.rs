@@ -61,6 +61,9 @@ impl World {
             Told::Event(Event::Unreadable { why }) => {
                 self.line(&format!("{who} cannot read: {why}"));
             }
+            Told::Event(Event::Refused { why }) => {
+                self.line(&format!("{who} changed the group in vain: {why}"));
+            }
             Told::Event(Event::Advanced { epoch, .. }) => {
                 self.line(&format!("{who} is in {epoch}"));
             }

@@ -339,15 +339,15 @@ impl Group {
     fn refused(&mut self, why: &str) -> Vec<Follows> {
         self.founding = None;
         self.unpend();
-        let mut why = format!("the focus refused our commit: {why}");
+        let mut follows = vec![Follows::Event(Event::Refused { why: why.to_owned() })];
         if self.entering.is_some() {
             self.forget_entry();
         } else if let Some(member) = self.member.as_mut()
             && let Err(error) = member.abandon()
         {
-            why = error.to_string();
+            follows.push(Follows::Event(Event::Unreadable { why: error.to_string() }));
         }
-        vec![Follows::Event(Event::Unreadable { why })]
+        follows
     }
 
     /// Enters by external commit with the group's public state, unless we are up to date.
