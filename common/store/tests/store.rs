@@ -135,15 +135,17 @@ async fn a_refused_append_leaves_the_group_alone(database: Database) {
     assert_eq!(history.events, ["1", "2"]);
 }
 
-async fn sixteen_racers_claim_two_hundred_packages_and_each_goes_once(database: Database) {
-    let store = database.open().await;
+async fn i17_sixteen_racers_at_two_stores_claim_two_hundred_packages_and_each_goes_once(
+    database: Database,
+) {
+    let (store, other) = (database.open().await, database.open().await);
     for batch in 0..4 {
         let packages = (0..50).map(|n| package(batch * 50 + n, at(1000))).collect();
         store.put_key_packages(&alice(), &device(1), packages, None, (200, NOW)).await.unwrap();
     }
     let mut racers = Vec::new();
-    for _ in 0..16 {
-        let store = store.clone();
+    for n in 0..16 {
+        let store = if n % 2 == 0 { store.clone() } else { other.clone() };
         racers.push(tokio::spawn(async move {
             let mut mine = Vec::new();
             // Bounded, so that a directory that never runs dry fails the test and does not hang it.
@@ -406,7 +408,7 @@ async fn of_many_that_are_forgotten_together_each_keeps_what_came_behind_its_end
 }
 
 on_both![
-    sixteen_racers_claim_two_hundred_packages_and_each_goes_once,
+    i17_sixteen_racers_at_two_stores_claim_two_hundred_packages_and_each_goes_once,
     a_counter_never_gives_a_number_twice,
     a_journal_comes_back_in_order_after_reopening,
     two_owners_append_and_one_of_them_loses,
