@@ -292,6 +292,17 @@ impl<C: MlsConfig> Guest<C> {
         members.iter().map(|m| authority.name_of(&m.signing_identity).unwrap()).collect()
     }
 
+    /// The certificate that it sees in the leaf of this device.
+    pub(crate) fn certificate_of(&self, name: &DeviceName) -> Vec<u8> {
+        let members = self.group.as_ref().unwrap().roster().members();
+        let leaf = self.leaf_of(name);
+        let member = members.iter().find(|member| member.index == leaf).unwrap();
+        let Credential::X509(chain) = &member.signing_identity.credential else {
+            panic!("no X.509")
+        };
+        chain.first().unwrap().as_ref().to_vec()
+    }
+
     fn leaf_of(&self, name: &DeviceName) -> u32 {
         let provider = self.client.identity_provider();
         let members = self.group.as_ref().unwrap().roster().members();

@@ -61,8 +61,8 @@ pub(crate) struct Room<C: MlsConfig> {
     pub(crate) guests: Vec<Guest<C>>,
     /// Makes a device that runs mls-rs.
     newcomer: fn(&mut Realm, &DeviceName) -> Guest<C>,
-    /// Keyrings of those of ours that were let in and have not joined yet.
-    waiting: Vec<Keyring>,
+    /// Keyrings of our devices, the newest last.
+    keyrings: Vec<Keyring>,
     banned: BTreeSet<Aor>,
 }
 
@@ -77,8 +77,8 @@ impl<C: MlsConfig> Room<C> {
         let made = Ledger::create(&room7(), Era(1), &bundle, &focus, roots, &policy).unwrap();
         let (ledger, _) = made.into_ledger();
         let members = vec![member];
-        let (guests, waiting, banned) = (Vec::new(), Vec::new(), BTreeSet::new());
-        Self { realm, ledger, members, guests, newcomer, waiting, banned }
+        let (guests, keyrings, banned) = (Vec::new(), Vec::new(), BTreeSet::new());
+        Self { realm, ledger, members, guests, newcomer, keyrings, banned }
     }
 
     /// A KeyPackage of a new device of ours.
@@ -86,7 +86,7 @@ impl<C: MlsConfig> Room<C> {
         let keyring = self.realm.device(&name(person));
         let mut upload = keyring.key_packages(1, false, self.realm.now, 30 * DAY).unwrap();
         let DeviceName { aor, device } = keyring.device().clone();
-        self.waiting.push(keyring);
+        self.keyrings.push(keyring);
         ClaimedKeyPackage { aor, device, key_package: upload.packages.remove(0) }
     }
 
@@ -130,9 +130,13 @@ impl<C: MlsConfig> Room<C> {
         if let Some(guest) = self.guests.iter_mut().find(|guest| guest.name == *to) {
             return guest.join(delivery).unwrap();
         }
-        let keyring = self.waiting.iter().position(|keyring| keyring.device() == to).unwrap();
-        let keyring = self.waiting.remove(keyring);
+        let keyring = self.keyring(to);
         self.members.push(Member::join(&keyring, &room7(), delivery, self.realm.now).unwrap());
+    }
+
+    /// The keys of a device of ours that was let in.
+    pub(crate) fn keyring(&self, of: &DeviceName) -> Keyring {
+        self.keyrings.iter().rfind(|keyring| keyring.device() == of).unwrap().clone()
     }
 
     /// Everybody who is in takes it in, but for one guest who has it. Who is removed by it is out.

@@ -6,7 +6,7 @@ use mls_rs::extension::built_in::ExternalSendersExt;
 use mls_rs::identity::CredentialType;
 
 use super::guest::{Heard, guest};
-use super::room::{Room, name, room7};
+use super::room::{DAY, Room, name, room7};
 
 /// alice, a guest called bob whom she lets in, and carol, who is of our kind again.
 fn alice_bob_and_carol(seed: u64) -> Room<impl MlsConfig> {
@@ -175,12 +175,19 @@ fn i15_a_message_is_opened_once_whoever_seals_it() {
 #[test]
 fn a_certificate_that_was_renewed_reaches_a_guest() {
     let mut room = alice_bob_and_carol(11);
-    let before = room.guests[0].authenticator();
+    let (carol, now) = (name("carol"), room.realm.now);
+    let before = room.guests[0].certificate_of(&carol);
+    let keys = room.keyring(&carol);
+    let csr = keys.request().unwrap();
+    let renewed = room.realm.issuer.issue(&csr, &carol, now, 60 * DAY).unwrap();
+    keys.renew(&renewed, now).unwrap();
+
     let bundle = room.members[1].refresh().unwrap();
+    room.submit(&carol, &bundle);
 
-    room.submit(&name("carol"), &bundle);
-
-    assert_ne!(room.guests[0].authenticator(), before);
+    assert_ne!(before, renewed);
+    assert_eq!(room.guests[0].certificate_of(&carol), renewed);
+    // It follows what carol says under it.
     assert!(room.members.iter().all(Member::is_active));
     room.talk();
 }
