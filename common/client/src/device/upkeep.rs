@@ -23,7 +23,8 @@ pub(super) async fn look_after(device: Weak<Shared>) {
     loop {
         let Some(shared) = device.upgrade() else { return };
         let due = shared.keyring.renew_at().duration_since(service::clock::wall());
-        wait = wait.min(due.unwrap_or_default()).max(PAUSE);
+        // A renewal that is due and was refused is not tried at every turn.
+        wait = wait.min(due.unwrap_or_default().max(AGAIN));
         let phone = shared.phone.clone();
         drop(shared);
         tokio::time::sleep(PAUSE).await;
