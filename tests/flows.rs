@@ -20,6 +20,8 @@ mod devices;
 mod ending;
 #[path = "flows/files.rs"]
 mod files;
+#[path = "flows/losing.rs"]
+mod losing;
 #[path = "flows/messages.rs"]
 mod messages;
 #[path = "flows/packages.rs"]

@@ -23,7 +23,7 @@ use mls::wire::{
     Bundle, CIRCLES_MAX, CircleEntry, CircleLog, CommitResult, DeviceName, Founding, GroupState,
     LOG_ENTRIES_MAX, WelcomeDelivery,
 };
-use store::{CircleChange, CircleRow, NewCircle, Store};
+use store::{CircleChange, CircleRow, CircleStanding, NewCircle, Store};
 
 /// How often a change is tried on what somebody else has just changed.
 const TRIES: usize = 4;
@@ -230,9 +230,7 @@ impl Circles {
         let max = u32::try_from(LOG_ENTRIES_MAX).unwrap_or(u32::MAX);
         let read = self.0.store.circle_log(id, ask, after, max).await;
         let read = read.map_err(|why| unavailable(&why))?;
-        let generation = self.0.store.circle_generation(id, &device.aor).await;
-        let (era, epoch) =
-            generation.map_err(|why| unavailable(&why))?.ok_or(Refusal::NoSuchCircle)?;
+        let CircleStanding { era, epoch, .. } = self.standing(id, &device.aor).await?;
         let people = Circle::of(row.people).map_err(|_| Refusal::NoSuchCircle)?;
         let era = Era(era);
         let entry = |read: store::CircleRead| CircleEntry {
@@ -263,16 +261,21 @@ impl Circles {
         Ok(circles.into_iter().filter_map(|people| Circle::of(people).ok()).collect())
     }
 
-    /// Whether a sealed message of this person may pass: its circle is theirs, and it was sealed in the present epoch.
+    /// Whether a sealed message of this person may pass: its circle is theirs, and it was sealed in the present epoch, where
+    /// nobody is whom a commit has yet to remove. Its author hears 412 and looks what has changed.
     pub(crate) async fn pass(&self, author: &Aor, prefix: &Prefix) -> Result<(), Refusal> {
-        let generation = self.0.store.circle_generation(&prefix.conference, author).await;
-        let (era, epoch) =
-            generation.map_err(|why| unavailable(&why))?.ok_or(Refusal::NoSuchCircle)?;
-        if (prefix.era, prefix.epoch) == (Era(era), Epoch(epoch)) {
+        let CircleStanding { era, epoch, paused } =
+            self.standing(&prefix.conference, author).await?;
+        if !paused && (prefix.era, prefix.epoch) == (Era(era), Epoch(epoch)) {
             Ok(())
         } else {
             Err(Refusal::OtherEpoch)
         }
+    }
+
+    async fn standing(&self, id: &ConferenceId, who: &Aor) -> Result<CircleStanding, Refusal> {
+        let standing = self.0.store.circle_standing(id, who).await;
+        standing.map_err(|why| unavailable(&why))?.ok_or(Refusal::NoSuchCircle)
     }
 
     async fn row(&self, id: &ConferenceId) -> Result<Option<CircleRow>, Refusal> {
@@ -297,7 +300,11 @@ impl Circles {
         let new = NewCircle {
             seen,
             people,
-            generation: (ledger.era().0, ledger.epoch().0),
+            standing: CircleStanding {
+                era: ledger.era().0,
+                epoch: ledger.epoch().0,
+                paused: ledger.pending().next().is_some(),
+            },
             state: ledger.to_bytes(),
             changes,
             kept: (log, log_entries_max),

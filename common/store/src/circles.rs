@@ -21,6 +21,17 @@ pub struct CircleRow {
     pub state: Bytes,
 }
 
+/// Where a circle's group is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CircleStanding {
+    /// Its era.
+    pub era: u32,
+    /// Its epoch.
+    pub epoch: u64,
+    /// Somebody has to go before anybody may write.
+    pub paused: bool,
+}
+
 /// A change of a circle's log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CircleChange {
@@ -39,8 +50,8 @@ pub struct NewCircle {
     pub seen: u64,
     /// The people of a circle that begins.
     pub people: Vec<Aor>,
-    /// Era and epoch of the group.
-    pub generation: (u32, u64),
+    /// Where the group is.
+    pub standing: CircleStanding,
     /// The group.
     pub state: Bytes,
     /// What is added to its log.
@@ -82,17 +93,17 @@ impl Store {
         Ok(Some(CircleRow { revision, people, state: blob(&row, "state")? }))
     }
 
-    /// Era and epoch of a circle's group, if it has begun and is this person's.
+    /// Where a circle's group is, if it has begun and is this person's.
     ///
     /// # Errors
     /// The database failed.
-    pub async fn circle_generation(
+    pub async fn circle_standing(
         &self,
         id: &ConferenceId,
         person: &Aor,
-    ) -> Result<Option<(u32, u64)>, Error> {
+    ) -> Result<Option<CircleStanding>, Error> {
         let row = sqlx::query(
-            "SELECT c.era, c.epoch FROM circles c JOIN circle_people p ON p.circle = c.circle \
+            "SELECT c.era, c.epoch, c.paused FROM circles c JOIN circle_people p ON p.circle = c.circle \
              WHERE c.circle = $1 AND p.aor = $2",
         )
         .bind(id.as_str())
@@ -102,7 +113,9 @@ impl Store {
         let Some(row) = row else { return Ok(None) };
         let era = u32::try_from(row.try_get::<i64, _>("era")?);
         let era = era.map_err(|_| Error::Foreign { what: "an era" })?;
-        Ok(Some((era, number(row.try_get("epoch")?)?)))
+        let epoch = number(row.try_get("epoch")?)?;
+        let paused = row.try_get::<i64, _>("paused")? != 0;
+        Ok(Some(CircleStanding { era, epoch, paused }))
     }
 
     /// The people of each circle that this person belongs to, at most so many circles.
@@ -213,13 +226,13 @@ async fn swap(
     now: SystemTime,
 ) -> Result<(), Error> {
     let text = if new.seen == 0 {
-        "INSERT INTO circles (circle, revision, era, epoch, state, changed_ms) \
-         VALUES ($1, $2 + 1, $3, $4, $5, $6) ON CONFLICT DO NOTHING"
+        "INSERT INTO circles (circle, revision, era, epoch, state, changed_ms, paused) \
+         VALUES ($1, $2 + 1, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING"
     } else {
-        "UPDATE circles SET revision = $2 + 1, era = $3, epoch = $4, state = $5, changed_ms = $6 \
-         WHERE circle = $1 AND revision = $2"
+        "UPDATE circles SET revision = $2 + 1, era = $3, epoch = $4, state = $5, changed_ms = $6, \
+         paused = $7 WHERE circle = $1 AND revision = $2"
     };
-    let (era, epoch) = new.generation;
+    let CircleStanding { era, epoch, paused } = new.standing;
     let changed = sqlx::query(text)
         .bind(id.as_str())
         .bind(stored(new.seen)?)
@@ -227,6 +240,7 @@ async fn swap(
         .bind(stored(epoch)?)
         .bind(&new.state[..])
         .bind(millis(now))
+        .bind(i64::from(paused))
         .execute(&mut *connection)
         .await?;
     if changed.rows_affected() == 0 {

@@ -56,7 +56,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 pub use attempts::Attempt;
 pub use certificates::Certificate;
 pub use charging::{ChargeRecord, NewCharge};
-pub use circles::{CircleChange, CircleRead, CircleRow, NewCircle};
+pub use circles::{CircleChange, CircleRead, CircleRow, CircleStanding, NewCircle};
 pub use deeds::Deed;
 pub use devices::{Device, LastResort};
 pub use documents::Document;

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use engines::Database;
 use ids::{Aor, ConferenceId, DeviceId};
-use store::{CircleChange, Error, NewCircle};
+use store::{CircleChange, CircleStanding, Error, NewCircle};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -41,7 +41,7 @@ fn new(seen: u64, changes: Vec<CircleChange>) -> NewCircle {
     NewCircle {
         seen,
         people: vec![aor("alice"), aor("bob")],
-        generation: (1, seen + 1),
+        standing: CircleStanding { era: 1, epoch: seen + 1, paused: seen % 2 == 1 },
         state: Bytes::from(format!("state {}", seen + 1)),
         changes,
         kept: (60 * DAY, 3),
@@ -65,8 +65,9 @@ async fn i3_of_two_changes_made_on_one_revision_the_second_is_not_kept(database:
     let row = store.circle(&id).await.unwrap().unwrap();
     assert_eq!((row.revision, &row.state[..]), (2, &b"state 2"[..]));
     assert_eq!(row.people, [aor("alice"), aor("bob")]);
-    assert_eq!(store.circle_generation(&id, &aor("bob")).await.unwrap(), Some((1, 2)));
-    assert_eq!(store.circle_generation(&id, &aor("eve")).await.unwrap(), None);
+    let standing = CircleStanding { era: 1, epoch: 2, paused: true };
+    assert_eq!(store.circle_standing(&id, &aor("bob")).await.unwrap(), Some(standing));
+    assert_eq!(store.circle_standing(&id, &aor("eve")).await.unwrap(), None);
 }
 
 async fn a_device_reads_the_changes_that_are_for_it_and_its_own_welcome(database: Database) {

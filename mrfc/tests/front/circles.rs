@@ -246,9 +246,10 @@ async fn a_circle_and_its_log_are_there_after_a_restart_of_the_focus() {
 
 /// A device that was taken back reads nothing more: nobody writes until a commit has removed it.
 #[tokio::test]
-async fn a_device_taken_back_has_to_go_from_its_circles_before_anybody_writes() {
-    let world = World::start().await;
-    let (mine, his) = (keys(&world, "alice", 1).await, keys(&world, "bob", 1).await);
+async fn i12_a_device_taken_back_has_to_go_from_its_circles_before_anybody_writes() {
+    let mut world = World::start().await;
+    let (mut alice, mine) = person(&world, "alice").await;
+    let (mut bob, his) = person(&world, "bob").await;
     let lost = keys(&world, "bob", 2).await;
     let now = clock::wall();
     let (mut member, founding) = found(&mine, &[&his, &lost]);
@@ -258,6 +259,17 @@ async fn a_device_taken_back_has_to_go_from_its_circles_before_anybody_writes() 
     let taken = ask(&world, "bob", "DELETE", &path, b"").await;
     assert!(taken.status < 300, "{}", taken.status);
 
+    // Who has not heard of it seals for the lost device still: that does not pass, also not after a restart.
+    for again in [false, true] {
+        if again {
+            world.restart().await;
+            alice = Phone::registered(&world, "alice", 1).await;
+            bob = Phone::registered(&world, "bob", 1).await;
+        }
+        let unaware = sealed(&mut member, "m0", "bob", b"for every device of yours");
+        let request = paged(&mut alice, "bob", None, &unaware);
+        assert_eq!(refused(&alice, request).await, 412);
+    }
     let told = log(&world, mine.device(), 1).await;
     assert_eq!(told.entries.len(), 1);
     let removed = member.process(&told.entries[0].message, now).unwrap();
@@ -266,6 +278,10 @@ async fn a_device_taken_back_has_to_go_from_its_circles_before_anybody_writes() 
     let bundle = member.commit_pending(now).unwrap();
     let accepted = commit(&world, mine.device(), &bundle).await;
     assert_eq!(accepted, CommitResult::Accepted { era: Era(1), epoch: Epoch(2) });
+    member.process(&bundle.commit, now).unwrap();
+    let passes = sealed(&mut member, "m2", "bob", b"for those you have");
+    let request = paged(&mut alice, "bob", None, &passes);
+    assert_eq!(answered(&alice, &mut bob, request).await.0.status.code(), 200);
     // It is not told of the epoch it is not in.
     let unknown = log(&world, lost.device(), 2).await;
     assert!(unknown.entries.iter().all(|entry| entry.welcome.is_none()));

@@ -162,7 +162,12 @@ impl Task {
         let date_time = crate::date_time(service::clock::wall());
         let place = Place { circle: &circle, room: None };
         let words = place.receipt(&me, (&id, &date_time), &of);
-        let Ok(Some(sealed)) = self.seal(&words).await else { return };
+        let sealed = match self.seal(&words).await {
+            Ok(Some(sealed)) => sealed,
+            // The circle had to change first.
+            Ok(None) => return self.again(Command::Acknowledge { author, of, tries: tries + 1 }),
+            Err(_) => return,
+        };
         let to = [author];
         let parts = words.parts((&me, &to), None, sealed);
         let (tools, own) = (Arc::clone(&self.tools), self.own.clone());
@@ -197,7 +202,11 @@ impl Task {
             return;
         };
         let (me, to) = (self.tools.me().clone(), circle.others(self.tools.me()));
-        let Ok(Some(sealed)) = self.seal(&words).await else { return };
+        let sealed = match self.seal(&words).await {
+            Ok(Some(sealed)) => sealed,
+            Ok(None) => return self.again(Command::Copy { words, tries: tries + 1 }),
+            Err(_) => return,
+        };
         let parts = words.parts((&me, &to), None, sealed);
         let (tools, own) = (Arc::clone(&self.tools), self.own.clone());
         tokio::spawn(async move {
@@ -211,6 +220,16 @@ impl Task {
                 (Ok(_taken), _) => {}
             }
         });
+    }
+
+    /// Does this behind what waits already.
+    fn again(&self, command: Command) {
+        if let Some(own) = self.own.upgrade() {
+            tokio::spawn(async move {
+                // The task may have ended.
+                let _asked = own.send(command).await;
+            });
+        }
     }
 
     fn is_on_other_devices(&self) -> bool {

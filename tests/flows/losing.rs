@@ -1,0 +1,76 @@
+//! A device that was lost and is taken back: it is out of everything that its person is in.
+use std::time::Duration;
+
+use bytes::Bytes;
+use client::{Arrival, Error, Inbox, Letter, Level, Manner};
+
+use super::{Guest, House, Seat, soon};
+
+async fn letter(inbox: &mut Inbox) -> Letter {
+    match soon(inbox.next()).await.unwrap() {
+        Arrival::Letter(letter) => letter,
+        other => panic!("no letter: {other:?}"),
+    }
+}
+
+async fn write(from: &Guest, to: &Guest, text: &'static str) {
+    let (to, text) = (std::slice::from_ref(&to.aor), Bytes::from_static(text.as_bytes()));
+    soon(from.device.write(to, Manner::default(), "text/plain", text)).await.unwrap();
+}
+
+/// I12, and that what is said afterwards in any of them opens with nothing the lost device has.
+#[tokio::test]
+async fn i12_a_device_that_is_taken_back_is_out_of_two_rooms_and_a_circle() {
+    let house = House::open();
+    let (alice, bob, lost) =
+        (house.guest("alice").await, house.guest("bob").await, house.guest("bob").await);
+    let lost_id = lost.device.id().clone();
+    let mut rooms: Vec<(Seat, Seat, Seat)> = Vec::new();
+    for _ in 0..2 {
+        let mut chair = alice.create().await;
+        chair.entered().await;
+        let phone = bob.join(&chair.conference).await;
+        chair.added(&bob.aor).await;
+        let theirs = lost.join(&chair.conference).await;
+        chair.added(&bob.aor).await;
+        rooms.push((chair, phone, theirs));
+    }
+    let (mut inbox, mut theirs) = (bob.device.inbox(), lost.device.inbox());
+    write(&alice, &bob, "before").await;
+    assert_eq!(&letter(&mut inbox).await.message.body[..], b"before");
+    assert_eq!(&letter(&mut theirs).await.message.body[..], b"before");
+    let mut departures = alice.device.departures();
+
+    let conferences = soon(bob.device.take_back(&lost_id)).await.unwrap();
+
+    assert_eq!(conferences, 2);
+    for (chair, phone, theirs) in &mut rooms {
+        chair.removed(&bob.aor).await;
+        phone.removed(&bob.aor).await;
+        assert!(chair.conference.status().roster.iter().all(|name| name.device != lost_id));
+        theirs.ended().await;
+        let mut tap = phone.conference.tap();
+        chair.say("after").await;
+        phone.hears(&alice.aor, "after").await;
+        for sealed in tap.drain() {
+            assert_eq!(theirs.conference.try_open(sealed).await, None);
+        }
+        let again = soon(lost.device.join(chair.conference.id(), Level::Sealed)).await;
+        assert!(again.is_err(), "{again:?}");
+    }
+    write(&alice, &bob, "after").await;
+    assert_eq!(&letter(&mut inbox).await.message.body[..], b"after");
+    // Whoever brings the lost device the bytes brings it nothing. What the focus has turned down, since its author had not
+    // heard of it, went nowhere else: the last one is what it passed on.
+    let mut sealed = soon(departures.next()).await.unwrap();
+    while let Ok(next) = tokio::time::timeout(Duration::ZERO, departures.next()).await {
+        sealed = next.unwrap();
+    }
+    lost.device.take(sealed).await;
+    let came = soon(theirs.next()).await;
+    assert!(matches!(came, Some(Arrival::Unreadable { .. })), "{came:?}");
+    let listed = soon(bob.device.devices()).await.unwrap();
+    assert!(listed.iter().any(|it| it.device == lost_id && it.revoked));
+    let anew = soon(lost.device.take_back(&lost_id)).await;
+    assert!(matches!(anew, Ok(0) | Err(Error::Refused { .. })), "{anew:?}");
+}
