@@ -43,6 +43,7 @@ async fn a_second_device_waits_until_its_code_is_typed_on_the_first() {
     assert_eq!(confirmed, id);
     let (tablet, _invitations) = soon(starting).await.unwrap().unwrap();
     let listed = soon(tablet.devices()).await.unwrap();
+    assert!(listed.iter().all(|it| it.key_packages == 50), "{listed:?}");
     let devices: Vec<_> =
         listed.iter().map(|it| (&it.device, it.last_resort, it.revoked)).collect();
     assert_eq!(devices.len(), 2);

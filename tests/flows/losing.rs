@@ -52,7 +52,9 @@ async fn i12_a_device_that_is_taken_back_is_out_of_two_rooms_and_a_circle() {
         let mut tap = phone.conference.tap();
         chair.say("after").await;
         phone.hears(&alice.aor, "after").await;
-        for sealed in tap.drain() {
+        let sealed = tap.drain();
+        assert!(!sealed.is_empty());
+        for sealed in sealed {
             assert_eq!(theirs.conference.try_open(sealed).await, None);
         }
         let again = soon(lost.device.join(chair.conference.id(), Level::Sealed)).await;
@@ -73,4 +75,46 @@ async fn i12_a_device_that_is_taken_back_is_out_of_two_rooms_and_a_circle() {
     assert!(listed.iter().any(|it| it.device == lost_id && it.revoked));
     let anew = soon(lost.device.take_back(&lost_id)).await;
     assert!(matches!(anew, Ok(0) | Err(Error::Refused { .. })), "{anew:?}");
+}
+
+/// I12, I22: whoever comes first removes it, before anything is said.
+#[tokio::test]
+async fn i12_a_device_that_is_taken_back_while_nobody_is_there_hears_nothing_of_what_is_said_later()
+{
+    let house = House::open();
+    let (alice, bob, lost) =
+        (house.guest("alice").await, house.guest("bob").await, house.guest("bob").await);
+    let lost_id = lost.device.id().clone();
+    let mut chair = alice.create().await;
+    chair.entered().await;
+    let id = chair.conference.id().clone();
+    let phone = bob.join(&chair.conference).await;
+    chair.are(2).await;
+    let mut theirs = lost.join(&chair.conference).await;
+    chair.are(3).await;
+    soon(phone.conference.away()).await;
+    soon(chair.conference.away()).await;
+
+    assert_eq!(soon(bob.device.take_back(&lost_id)).await.unwrap(), 1);
+    theirs.ended().await;
+
+    let again = async |guest: &Guest| {
+        let mut seat = Seat::of(soon(guest.device.join(&id, Level::Sealed)).await.unwrap());
+        seat.entered().await;
+        seat
+    };
+    let mut phone = again(&bob).await;
+    let mut chair = again(&alice).await;
+    for seat in [&mut phone, &mut chair] {
+        seat.are(2).await;
+        assert!(seat.conference.status().roster.iter().all(|name| name.device != lost_id));
+    }
+    let mut tap = phone.conference.tap();
+    chair.say("who has found it?").await;
+    phone.hears(&alice.aor, "who has found it?").await;
+    let sealed = tap.drain();
+    assert!(!sealed.is_empty());
+    for sealed in sealed {
+        assert_eq!(theirs.conference.try_open(sealed).await, None);
+    }
 }

@@ -155,6 +155,32 @@ fn i8_who_was_kicked_while_nobody_was_online_reads_nothing_of_what_is_said_after
 }
 
 #[test]
+fn i12_who_lost_a_device_while_nobody_was_online_says_nothing_that_it_reads() {
+    let mut room = Room::of(&[("bob", 1), ("bob", 2), ("bob", 3)]);
+    let [phone, lost, at_home] = [1, 2, 3].map(|number| device("bob", number));
+    for who in [&device("alice", 1), &phone, &lost] {
+        let seat = room.world.seat(who);
+        room.world.run(&Command::Gone { seat, why: Why::Away }).unwrap();
+    }
+    // The last one that is seated is the one that was stolen with the other.
+    for stolen in [&lost, &at_home] {
+        room.world.run(&Command::Revoke(stolen.clone())).unwrap();
+    }
+    room.world.pass(Duration::from_secs(600));
+    assert!(room.world.conference.gate().unwrap().shut, "nobody was there to remove them");
+
+    room.world.arrive("bob", 1);
+    room.world.settle();
+    talks(&mut room, "bob").unwrap();
+
+    for stolen in [&lost, &at_home] {
+        assert!(!room.world.conference.is_member(stolen));
+        assert_eq!(room.reads(stolen), 0, "{stolen:?}");
+    }
+    assert!(room.world.conference.is_member(&phone));
+}
+
+#[test]
 fn i8_a_kick_of_one_person_takes_every_device_of_theirs() {
     let mut room = Room::of(&[("bob", 1), ("dave", 1), ("dave", 2), ("dave", 3)]);
 
