@@ -32,6 +32,13 @@ fn holds(seed: u64, report: &Report) {
     assert!(violation.is_none(), "SEED={seed}\n{tail}\n{why}\nSEED={seed}");
 }
 
+/// The seeds that `FROM` and `SEEDS` ask for, or else these many from there.
+fn range(from: u64, seeds: u64) -> (u64, u64) {
+    let number = |name| std::env::var(name).ok().and_then(|number| number.parse::<u64>().ok());
+    let from = number("FROM").unwrap_or(from);
+    (from, from + number("SEEDS").unwrap_or(seeds))
+}
+
 fn seeds(seeds: std::ops::Range<u64>) {
     for seed in seeds {
         holds(seed, &plan::run(seed, Fault::None));
@@ -100,26 +107,30 @@ fn i22_a_remove_told_to_one_device_alone_is_covered() {
 
 /// The focus has no keys and takes them; members cannot follow, say so, and begin anew without who made them.
 #[test]
-#[ignore = "an open defect: at the end of seed 0 a device is out and has no seat"]
 fn i22_an_insider_whose_commits_nobody_can_follow_stops_nothing() {
-    let stories = (0..12).map(|seed| {
+    let (from, until) = range(0, 12);
+    let (mut given_up, mut most) = (0, 0);
+    for seed in from..until {
         let report = plan::run(seed, Fault::SpoiledCommits);
         holds(seed, &report);
-        report.counts.given_up
-    });
+        given_up += report.counts.given_up;
+        most = most.max(report.counts.given_up_healed);
+        println!(
+            "{seed}: {} given up, {} of them at the end",
+            report.counts.given_up, report.counts.given_up_healed
+        );
+    }
 
-    assert!(stories.sum::<usize>() > 0, "no group was given up");
+    assert!(given_up > 0, "no group was given up");
+    assert!(most <= 1, "the insider stops the conference {most} times");
 }
 
 /// So that nightly runs see stories that nobody has seen yet, or those from `FROM` on.
 #[test]
 #[ignore = "runs as many seeds as SEEDS says"]
 fn many_seeds() {
-    let number = |name| std::env::var(name).ok().and_then(|number| number.parse::<u64>().ok());
     let seconds = service::clock::wall().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
-    let from = number("FROM").unwrap_or(seconds * 1000);
-
-    let until = from + number("SEEDS").unwrap_or(1000);
+    let (from, until) = range(seconds * 1000, 1000);
     let failed: Vec<u64> =
         (from..until).filter(|seed| plan::run(*seed, Fault::None).violation.is_some()).collect();
     assert!(failed.is_empty(), "repeat with SEED: {failed:?}");

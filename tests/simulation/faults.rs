@@ -42,8 +42,8 @@ pub(crate) enum Fault {
     LosesCommits,
     /// A device that may not seal now sends what it has to say as it is.
     SpeaksInTheClear,
-    /// Some commits are such that the focus takes them and no member can: an insider made them so. This one is to be
-    /// survived.
+    /// Some commits are such that the focus takes them and no member can: all of an insider's from the beginning to the
+    /// end, and until all is well every fourth of anybody's. This one is to be survived.
     SpoiledCommits,
 }
 
@@ -69,8 +69,8 @@ pub(crate) const FOUND_BY: &[(Fault, &str)] = &[
 
 impl Fault {
     /// A bundle as an insider would send it: the focus cannot check the membership tag, members do.
-    pub(crate) fn spoil(self, bundle: Bytes, handshakes: usize) -> Bytes {
-        if self != Self::SpoiledCommits || !handshakes.is_multiple_of(4) {
+    pub(crate) fn spoil(self, bundle: Bytes, spoils: bool) -> Bytes {
+        if self != Self::SpoiledCommits || !spoils {
             return bundle;
         }
         let Ok(mut bundle) = Bundle::from_bytes(&bundle) else { return bundle };

@@ -124,15 +124,24 @@ fn act(world: &mut World) {
     }
 }
 
+/// Who decides about others: the founder, or whoever does since the founder's devices have all left.
+fn moderator(world: &World) -> ids::Aor {
+    let may = |who: &&ids::Aor| {
+        world.focus.as_ref().is_some_and(|focus| focus.conference.roster().is_moderator(who))
+    };
+    let mut all = world.people.iter().map(|person| &person.who.aor);
+    all.clone().find(may).or_else(|| all.next()).unwrap().clone()
+}
+
 fn invite(world: &mut World, who: &ids::Aor) {
-    let by = world.people[0].who.aor.clone();
+    let by = moderator(world);
     let invited = Command::Invite { by, who: who.clone() };
     world.with_focus(|focus, around| drop(focus.run(&invited, around)));
 }
 
 /// A moderator puts somebody out.
 fn kick(world: &mut World, who: usize) {
-    let (by, who) = (world.people[0].who.aor.clone(), world.people[who].who.aor.clone());
+    let (by, who) = (moderator(world), world.people[who].who.aor.clone());
     if by == who {
         return;
     }
@@ -173,6 +182,7 @@ fn renamed_letter(letter: &msrp::Body) -> msrp::Body {
 /// From here on nothing breaks any more.
 fn heal(world: &mut World) {
     world.calm = true;
+    world.watch.healing = true;
     if let Some(focus) = world.focus.as_mut() {
         focus.dies_at_next = false;
     }
@@ -181,6 +191,7 @@ fn heal(world: &mut World) {
     }
     // Until whoever is down is up again.
     world.pass(HEALING / 4);
+    world.watch.healed = true;
     for index in 0..world.people.len() {
         let aor = world.people[index].who.aor.clone();
         invite(world, &aor);

@@ -308,12 +308,12 @@ impl Relay {
         if message.kind() == Kind::Handshake {
             self.room.as_ref().ok_or(Refusal::NoSession)?.sender_stands(seat)?;
             around.watch.counts.handshakes += 1;
-            let handshakes = around.watch.counts.handshakes;
+            let spoils = around.watch.spoils(seat);
             let notice = RoomNotice::Handshake {
                 seat,
                 message_id: id.as_str().to_owned(),
                 content_type: String::from_utf8_lossy(message.content_type()).into_owned(),
-                body: around.watch.fault.spoil(message.content().gather(), handshakes),
+                body: around.watch.fault.spoil(message.content().gather(), spoils),
             };
             self.tell(notice);
             self.note(seat, id, &message);

@@ -34,6 +34,9 @@ use super::letters::Letters;
 pub(crate) use super::letters::Passed;
 use super::trace::Trace;
 
+/// How the name of the device ends that spoils its commits where that is the fault.
+const INSIDER: &str = "5";
+
 pub(crate) type Generation = (Era, Epoch);
 type Hash = [u8; 32];
 
@@ -56,6 +59,8 @@ pub(crate) struct Counts {
     pub(crate) replayed: usize,
     pub(crate) handshakes: usize,
     pub(crate) given_up: usize,
+    /// After everything else was well.
+    pub(crate) given_up_healed: usize,
 }
 
 /// Something that holds once the relay has carried out what was ordered.
@@ -73,6 +78,10 @@ pub(crate) struct Watch {
     pub(crate) founder: Option<Aor>,
     pub(crate) trace: Trace,
     pub(crate) counts: Counts,
+    /// Nothing breaks any more, but for whoever breaks it on purpose.
+    pub(crate) healing: bool,
+    /// That has lasted for a while.
+    pub(crate) healed: bool,
     pub(crate) violation: Option<String>,
     pub(crate) letters: Letters,
     /// The members of each epoch, by the journal.
@@ -147,8 +156,25 @@ impl Watch {
                 self.kicking.retain(|kick| kick.what != *who);
             }
             What::Advanced { .. } => self.advanced(&event.what, conference),
-            What::GivenUp { .. } => self.counts.given_up += 1,
+            What::GivenUp { author } => self.given_up(author),
             _ => {}
+        }
+    }
+
+    /// Whether the handshake that is coming from this seat is to be spoilt, if it is a commit.
+    pub(crate) fn spoils(&self, seat: SeatId) -> bool {
+        let insider = self.who(seat).is_some_and(|who| who.device.as_str().ends_with(INSIDER));
+        insider || (!self.healing && self.counts.handshakes.is_multiple_of(4))
+    }
+
+    fn given_up(&mut self, author: &Participant) {
+        self.counts.given_up += 1;
+        if self.healed {
+            self.counts.given_up_healed += 1;
+            let insider = author.device.as_str().ends_with(INSIDER);
+            self.check("i22", insider, || {
+                format!("a group is given up for a good commit of {author}")
+            });
         }
     }
 

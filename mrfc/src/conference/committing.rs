@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::event::Task;
+use super::group::Distrusted;
 use super::nouns::{At, Blob, Participant};
 use super::turns::Turns;
 
@@ -113,8 +114,8 @@ pub(super) struct View<'a> {
     pub(super) bound: Vec<&'a Participant>,
     /// The group, if there is one.
     pub(super) group: Option<Leaves<'a>>,
-    /// Devices that made a change nobody could follow.
-    pub(super) distrusted: &'a BTreeSet<Participant>,
+    /// Devices that made changes nobody could follow, and how many.
+    pub(super) distrusted: &'a Distrusted,
 }
 
 /// Who has a leaf in the group.
@@ -326,10 +327,9 @@ impl Committing {
         patience: &Patience,
         may: impl Fn(&Joiner) -> bool,
     ) -> Option<(At, Work)> {
-        let relied_on = |who: &Participant| {
-            !view.distrusted.contains(who)
-                || view.bound.iter().all(|who| view.distrusted.contains(*who))
-        };
+        let faults = |who: &Participant| view.distrusted.get(who).copied();
+        let fewest = view.bound.iter().map(|who| faults(who)).min().flatten();
+        let relied_on = |who: &Participant| faults(who) <= fewest;
         let entries_max = |joiner: &Joiner| match joiner.stands {
             Outside::Here => patience.entries_max,
             // Saying so is free, and while it is waited for nobody else comes in.

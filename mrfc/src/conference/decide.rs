@@ -275,7 +275,7 @@ impl Conference {
             },
         };
         if bundle.kind == Kind::Commit
-            && self.group.distrusted.contains(by)
+            && self.group.distrusted.contains_key(by)
             && self.awaited() != Some(by)
         {
             return Err(Refusal::Distrusted);
@@ -333,6 +333,7 @@ impl Conference {
                 Due::Rest => What::Rested,
                 Due::Inherit(creator) => What::Inherited { creator },
                 Due::Expired(who) => return self.depart(Departed::Device(who), Why::Expired),
+                Due::Outcast(who) => return self.depart(Departed::Device(who), Why::Unusable),
                 Due::Trial => self.verdict()?,
                 Due::Committing(Work::GiveUp) => What::GaveUp { spoiled: None },
                 Due::Committing(Work::Gather(of)) => {

@@ -28,6 +28,10 @@ pub(super) struct Facts {
     pub(super) astray: BTreeSet<Participant>,
 }
 
+/// How many changes of each device nobody could follow. Where everybody has made one (a fault of a version that all of them
+/// run) it still tells who makes them all the time.
+pub(super) type Distrusted = BTreeMap<Participant, u32>;
+
 /// The group of a conference.
 #[derive(Debug, Default)]
 pub(super) struct Group {
@@ -37,8 +41,9 @@ pub(super) struct Group {
     pub(super) ledger: Option<Ledger>,
     /// What was given up, until there is a new one.
     pub(super) remains: Option<Remains>,
-    /// Devices that made a change nobody could follow. Others are asked first, and they change nothing unasked.
-    pub(super) distrusted: BTreeSet<Participant>,
+    /// Devices that made a change nobody could follow, and how many. Whoever made fewer is asked first, and they change
+    /// nothing unasked.
+    pub(super) distrusted: Distrusted,
 }
 
 /// What is left of a group that was given up.

@@ -417,7 +417,7 @@ impl Conference {
             return life;
         }
         // Nobody is asked to build on an epoch that may be given up.
-        let work = self.trial_due().or_else(|| {
+        let work = self.trial_due().or_else(|| self.outcast()).or_else(|| {
             let work = self.committing.work(&self.view(about), &self.terms.bounds.patience);
             work.map(|(at, work)| (at, Due::Committing(work)))
         });
@@ -426,11 +426,8 @@ impl Conference {
 
     /// Who is there to be asked: the founder first, and last whom nobody can rely on.
     fn view(&self, about: &About) -> View<'_> {
-        let rank = |who: &Participant| match () {
-            () if self.group.distrusted.contains(who) => 2,
-            () if who.aor == *self.founder(about) => 0,
-            () => 1,
-        };
+        let faults = |who: &Participant| self.group.distrusted.get(who).copied();
+        let rank = |who: &Participant| (faults(who), who.aor != *self.founder(about));
         let mut bound: Vec<&Participant> = self.roster.bound().collect();
         bound.sort_by_key(|who| rank(who));
         let group = self.group.facts.as_ref().map(|facts| Leaves {
@@ -459,6 +456,8 @@ enum Due {
     Inherit(Aor),
     /// The certificate of this member has ended.
     Expired(Participant),
+    /// This member cannot follow, and nobody can rely on it to enter anew.
+    Outcast(Participant),
     /// Nobody has vouched for the newest epoch in time.
     Trial,
     /// The group has to change.

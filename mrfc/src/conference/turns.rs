@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use super::group::Distrusted;
 use super::nouns::{At, Participant};
 
 /// How long nothing is expected of somebody who was waited for in vain. Nobody has to wait for them meanwhile.
@@ -91,14 +92,13 @@ impl Turns {
     pub(super) fn next<'a>(
         &self,
         online: &[&'a Participant],
-        distrusted: &BTreeSet<Participant>,
+        distrusted: &Distrusted,
     ) -> Option<&'a Participant> {
         let untried = || online.iter().copied().filter(|who| !self.has_tried(who));
         let is_last = |who: &&Participant| self.last.as_ref() == Some(*who);
         let answers = untried().find(is_last).filter(|_| !self.tried.is_empty());
-        let turn = |who: &&Participant| {
-            (distrusted.contains(*who), self.silent.get(*who), self.made.get(*who))
-        };
+        let turn =
+            |who: &&Participant| (distrusted.get(*who), self.silent.get(*who), self.made.get(*who));
         answers.or_else(|| untried().min_by_key(turn))
     }
 
@@ -125,7 +125,7 @@ mod tests {
 
     fn next(turns: &Turns, members: &[Participant]) -> Participant {
         let online: Vec<&Participant> = members.iter().collect();
-        turns.next(&online, &BTreeSet::new()).unwrap().clone()
+        turns.next(&online, &Distrusted::new()).unwrap().clone()
     }
 
     #[test]
@@ -168,14 +168,14 @@ mod tests {
     fn who_is_not_relied_on_is_asked_when_nobody_else_is_left() {
         let (members, mut turns) = (members(), Turns::default());
         let online: Vec<&Participant> = members.iter().collect();
-        let distrusted = [members[0].clone()].into();
+        let distrusted = [(members[0].clone(), 2), (members[1].clone(), 1)].into();
 
-        for expected in [1, 2, 3, 0] {
+        for expected in [2, 3, 1, 0] {
             let whom = turns.next(&online, &distrusted).unwrap();
             assert_eq!(*whom, members[expected]);
             turns.passed(whom.clone(), At::default());
         }
         assert_eq!(turns.next(&online, &distrusted), None);
-        assert_eq!(turns.longest_ago(&online), Some(&members[1]));
+        assert_eq!(turns.longest_ago(&online), Some(&members[2]));
     }
 }

@@ -100,6 +100,17 @@ impl Conference {
         Some((if nobody_left { At::default() } else { trial.until() }, Due::Trial))
     }
 
+    /// A member that cannot follow has a leaf, so nobody can add it; and if it cannot be relied on, its entry might be
+    /// one more change that nobody can follow. So its leaf goes, and it comes back as a newcomer.
+    pub(super) fn outcast(&self) -> Option<(At, Due)> {
+        let facts = self.group.facts.as_ref()?;
+        let faults = |who: &Participant| self.group.distrusted.get(who).copied();
+        let fewest = self.roster.bound().map(faults).min()?;
+        let is_outcast = |who: &&Participant| faults(who) > fewest && !facts.pending.contains(*who);
+        let who = facts.astray.iter().find(is_outcast)?;
+        Some((At::default(), Due::Outcast(who.clone())))
+    }
+
     /// How it ends by itself. Silence is no complaint: whoever was asked may be asleep.
     pub(super) fn verdict(&self) -> Result<What, Refusal> {
         let (facts, trial) = self.group.facts.as_ref().and_then(on_trial).ok_or(Refusal::NotYet)?;
@@ -177,7 +188,7 @@ impl Conference {
                 heirs: facts.members.iter().filter(|who| belongs(who)).cloned().collect(),
             }
         });
-        self.group.distrusted.insert(author.clone());
+        *self.group.distrusted.entry(author.clone()).or_default() += 1;
         self.committing.forget(author);
         self.committing.restart();
         let mut effects = vec![Effect::Gate];

@@ -26,7 +26,7 @@ pub(super) enum Follows {
     FetchGroup,
     /// Show what was opened, if it fits its envelope.
     Show(Opened),
-    /// It belongs to an epoch to come: take it again after the next commit.
+    /// It belongs to an epoch to come: take it again after the next commit, or the Welcome.
     Early,
     /// The group is in a new epoch: what waited for it may go on.
     Advanced,
@@ -141,7 +141,8 @@ impl Group {
 
     /// Takes a message of the group.
     pub(super) fn process(&mut self, sealed: &[u8], now: SystemTime) -> Vec<Follows> {
-        let Some(member) = self.member.as_mut() else { return Vec::new() };
+        // The Welcome takes another way than what members say, and may come behind it.
+        let Some(member) = self.member.as_mut() else { return vec![Follows::Early] };
         match member.process(sealed, now) {
             Ok(Processed::Message(opened)) => vec![Follows::Show(opened)],
             Ok(Processed::Commit(committed)) => self.committed(committed),

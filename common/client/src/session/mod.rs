@@ -375,6 +375,11 @@ impl Session {
                 Follows::Early if self.early.len() < EARLY_MAX => {
                     self.early.extend(from.map(|(_envelope, whole)| whole.clone()));
                 }
+                // Most of what comes to a device without keys is not for it, and what comes last is most likely to be.
+                Follows::Early if self.group.member().is_none() => {
+                    self.early.pop_front();
+                    self.early.extend(from.map(|(_envelope, whole)| whole.clone()));
+                }
                 Follows::Early => {
                     self.unreadable("too many messages of epochs to come");
                     self.early.clear();

@@ -11,7 +11,11 @@ use crate::conference::*;
 
 /// A bundle of this member's that adds somebody and that the focus, which has no keys, takes for good.
 fn bad(world: &mut World, by: &str) {
-    let bundle = invited(world, by, "mallory");
+    bad_for(world, by, "mallory");
+}
+
+fn bad_for(world: &mut World, by: &str, who: &str) {
+    let bundle = invited(world, by, who);
     let bundle = mls::wire::Bundle { commit: spoilt(&bundle.commit), ..bundle };
     world.offer(&device(by, 1), &bundle).unwrap();
 }
@@ -24,6 +28,12 @@ fn good(world: &mut World, by: &str, who: &str) {
 fn invited(world: &mut World, by: &str, who: &str) -> mls::wire::Bundle {
     world.run(&Command::Invite { by: aor("alice"), who: aor(who) }).unwrap();
     world.commit(by, 1, (who, 1))
+}
+
+/// How many groups were given up.
+fn given_up(world: &World) -> usize {
+    let event = |octets| Event::from_bytes(octets).unwrap().what;
+    world.journal.iter().filter(|kept| matches!(event(kept), What::GivenUp { .. })).count()
 }
 
 fn gate(world: &World) -> Gate {
@@ -142,6 +152,61 @@ fn i22_an_author_whom_nobody_could_follow_changes_nothing_unasked_and_is_asked_l
         0
     );
     assert!(world.conference.is_member(&device("frank", 1)));
+}
+
+#[test]
+fn i22_who_cannot_follow_and_is_not_relied_on_comes_back_as_a_newcomer() {
+    let mut world = World::room(&[("bob", 1), ("carol", 1), ("dave", 1)]);
+    let dave = device("dave", 1);
+    bad(&mut world, "dave");
+    world.pass(Duration::from_secs(1));
+    world.arrive("dave", 1);
+    world.pass(Duration::from_secs(1));
+    let seat = world.seat(&dave);
+    world.seen.clear();
+
+    world.devices.get_mut(&dave).unwrap().garbled = true;
+    good(&mut world, "alice", "erin");
+    world.devices.get_mut(&dave).unwrap().garbled = false;
+    world.pass(Duration::from_secs(1));
+
+    assert!(!world.asked(&dave).contains(&Reason::Enter));
+    assert!(world.seen.contains(&Effect::Unseat(seat, Why::Unusable)));
+    assert!(!world.conference.is_member(&dave));
+    world.arrive("dave", 1);
+    world.pass(Duration::from_secs(1));
+    assert!(world.conference.is_member(&dave));
+    world.assert_agreement();
+}
+
+/// One fault each, by a version that all of them run, say; dave goes on.
+#[test]
+fn i22_where_everybody_was_at_fault_whoever_was_more_often_is_asked_last() {
+    let mut world = World::room(&[("bob", 1), ("carol", 1), ("dave", 1)]);
+    for (by, who) in [("bob", "erin"), ("carol", "frank"), ("alice", "grace"), ("dave", "heidi")] {
+        bad_for(&mut world, by, who);
+        world.pass(Duration::from_secs(4));
+        world.arrive(by, 1);
+        world.pass(Duration::from_secs(4));
+    }
+    world.devices.get_mut(&device("dave", 1)).unwrap().spoils = true;
+    let before = given_up(&world);
+
+    for _change in 0..6 {
+        let seat = world.seat(&device("bob", 1));
+        world.run(&Command::Leave(seat)).unwrap();
+        world.pass(Duration::from_secs(4));
+        world.run(&Command::Invite { by: aor("alice"), who: aor("bob") }).unwrap();
+        for back in ["bob", "dave"] {
+            if !world.conference.roster().is_bound(&device(back, 1)) {
+                world.arrive(back, 1);
+            }
+        }
+        world.pass(Duration::from_secs(4));
+        world.assert_agreement();
+    }
+
+    assert_eq!(given_up(&world) - before, 1, "his turn came once");
 }
 
 #[test]

@@ -38,6 +38,8 @@ pub(super) struct Device {
     pub(super) silent: bool,
     /// What it hears of the group is damaged.
     pub(super) garbled: bool,
+    /// Nobody can follow a commit of its own.
+    pub(super) spoils: bool,
     /// It has left KeyPackages in the directory.
     pub(super) packages: bool,
     pub(super) results: Vec<CommitResult>,
@@ -156,6 +158,7 @@ impl World {
                 member: None,
                 silent: false,
                 garbled: false,
+                spoils: false,
                 packages: true,
                 results: Vec::new(),
             };
@@ -413,7 +416,9 @@ impl World {
                 }
             },
         };
-        self.uplink.push_back((who.clone(), bundle));
+        let spoils = self.devices[who].spoils && bundle.kind == mls::wire::Kind::Commit;
+        let commit = if spoils { spoilt(&bundle.commit) } else { bundle.commit.clone() };
+        self.uplink.push_back((who.clone(), Bundle { commit, ..bundle }));
     }
 }
 

@@ -151,6 +151,34 @@ fn three() -> (Room, Group, Group, Group) {
 }
 
 #[test]
+fn i7_what_members_say_before_the_welcome_has_come_waits_for_it() {
+    let mut room = Room::new();
+    let [mut alice, mut bob, mut carol] = ["alice", "bob", "carol"].map(|name| room.device(name));
+    room.found(&mut alice, Era(1));
+    let before = alice.seal("before", b"not for bob").unwrap().bytes;
+    let package = bob.keyring.key_packages(1, false, room.now, 30 * DAY).unwrap().packages;
+    let DeviceName { aor, device } = bob.keyring.device().clone();
+    let claim = ClaimedKeyPackage { aor, device, key_package: package[0].clone() };
+    let bundle = sent(room.ask(&mut alice, Reason::Add, vec![claim]));
+    let accepted = room.accept(&alice, &bundle);
+    alice.process(&accepted.commit.unwrap(), room.now);
+    let said = alice.seal("said", b"for bob").unwrap().bytes;
+    let next = room.add(&mut alice, &mut carol);
+
+    // The relay passes them on before the focus has heard that bob is there.
+    for early in [&before, &said, &next] {
+        let follows = bob.process(early, room.now);
+        assert!(matches!(follows[..], [Follows::Early]), "{follows:?}");
+    }
+    bob.welcomed(&accepted.welcomes[0].1.to_bytes(), room.now);
+
+    assert!(bob.process(&before, room.now).is_empty());
+    assert!(matches!(&bob.process(&said, room.now)[..], [Follows::Show(_)]));
+    bob.process(&next, room.now);
+    assert_eq!(bob.generation(), alice.generation());
+}
+
+#[test]
 fn a_member_says_that_it_is_in_the_epoch_and_all_say_the_same() {
     let (mut room, mut alice, mut bob, mut carol) = three();
     let commit = room.add(&mut alice, &mut carol);
