@@ -22,7 +22,7 @@ mod simulation {
     pub(crate) mod world;
 }
 
-use simulation::faults::{FOUND_BY, Fault};
+use simulation::faults::{FOUND_BY, Fault, OF_DISKS};
 use simulation::plan::{self, Report};
 use simulation::watch::Counts;
 
@@ -123,6 +123,22 @@ fn i22_an_insider_whose_commits_nobody_can_follow_stops_nothing() {
 
     assert!(given_up > 0, "no group was given up");
     assert!(most <= 1, "the insider stops the conference {most} times");
+}
+
+#[test]
+fn i19_a_device_that_dies_about_a_write_uses_no_key_again_and_what_it_kept_is_whole() {
+    for seed in 0..5 {
+        let report = plan::dying(seed, Fault::None);
+        holds(seed, &report);
+        assert!(report.counts.crashes >= 12, "{} crashes", report.counts.crashes);
+    }
+
+    for (fault, check) in OF_DISKS {
+        let found = (0..5).map(|seed| plan::dying(seed, *fault).violation);
+        let found: Vec<String> = found.flatten().collect();
+        println!("{fault:?}: {found:?}");
+        assert!(found.iter().any(|why| why.starts_with(check)), "{fault:?}: {found:?}");
+    }
 }
 
 /// So that nightly runs see stories that nobody has seen yet, or those from `FROM` on.

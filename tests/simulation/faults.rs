@@ -42,6 +42,10 @@ pub(crate) enum Fault {
     LosesCommits,
     /// A device that may not seal now sends what it has to say as it is.
     SpeaksInTheClear,
+    /// A device lets go what it has sealed before it has written how far its keys are.
+    SendsBeforeWriting,
+    /// A device writes half of what belongs together.
+    TearsWrites,
     /// Some commits are such that the focus takes them and no member can: all of an insider's from the beginning to the
     /// end, and until all is well every fourth of anybody's. This one is to be survived.
     SpoiledCommits,
@@ -66,6 +70,10 @@ pub(crate) const FOUND_BY: &[(Fault, &str)] = &[
     (Fault::LosesCommits, "i22:"),
     (Fault::SpeaksInTheClear, "i25:"),
 ];
+
+/// Faults of a device's disk: they are found where devices die about a write.
+pub(crate) const OF_DISKS: &[(Fault, &str)] =
+    &[(Fault::SendsBeforeWriting, "i19:"), (Fault::TearsWrites, "i4:")];
 
 impl Fault {
     /// A bundle as an insider would send it: the focus cannot check the membership tag, members do.

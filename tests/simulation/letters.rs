@@ -45,6 +45,8 @@ impl Passed {
 struct Letter {
     body: String,
     author: Participant,
+    /// In which life of the device.
+    life: u64,
     /// Accepted or failed, once its author knows.
     settled: Option<bool>,
     /// Its author has lost its memory, so that nobody is left to be told.
@@ -64,14 +66,15 @@ pub(crate) struct Letters {
     said: BTreeMap<String, Letter>,
     ids: BTreeMap<String, String>,
     pub(crate) passed: Vec<Passed>,
-    shown: BTreeMap<(String, Participant), usize>,
+    /// By which device, and in which life of it: what was shown just before its end is shown once more after it.
+    shown: BTreeMap<(String, Participant), BTreeMap<u64, usize>>,
     lines: BTreeMap<u64, Line>,
 }
 
 impl Letters {
-    pub(crate) fn said(&mut self, id: String, body: &str, author: &Participant) {
-        let author = author.clone();
-        let letter = Letter { body: body.to_owned(), author, settled: None, orphaned: false };
+    pub(crate) fn said(&mut self, id: String, body: &str, (author, life): (&Participant, u64)) {
+        let (body_said, author) = (body.to_owned(), author.clone());
+        let letter = Letter { body: body_said, author, life, settled: None, orphaned: false };
         self.ids.insert(body.to_owned(), id.clone());
         self.said.insert(id, letter);
     }
@@ -117,16 +120,17 @@ impl Watch {
     }
 
     /// A device shows a message.
-    pub(crate) fn shown(&mut self, who: &Participant, id: &str, body: &str) {
+    pub(crate) fn shown(&mut self, (who, life): (&Participant, u64), id: &str, body: &str) {
         self.trace.line(&format!("{who} shows {body}"));
         self.counts.shown += 1;
         let known = self.letters.said.get(id).is_some_and(|letter| letter.body == body);
         self.check("i15", known, || format!("{who} shows {body}, which was not said under {id}"));
-        self.i15_no_message_is_shown_again(who, body);
+        self.i15_no_message_is_shown_again(who, life, body);
     }
 
-    fn i15_no_message_is_shown_again(&mut self, who: &Participant, body: &str) {
-        let times = self.letters.shown.entry((body.to_owned(), who.clone())).or_default();
+    fn i15_no_message_is_shown_again(&mut self, who: &Participant, life: u64, body: &str) {
+        let lives = self.letters.shown.entry((body.to_owned(), who.clone())).or_default();
+        let times = lives.entry(life).or_default();
         *times += 1;
         let times = *times;
         self.check("i15", times == 1, || format!("{who} shows {body} {times} times"));
@@ -136,9 +140,15 @@ impl Watch {
     pub(crate) fn i7_one_outcome_for_each_receiver(&mut self) {
         let passed = std::mem::take(&mut self.letters.passed);
         let mut sent = BTreeSet::new();
+        let mut lives: BTreeMap<(Participant, Generation), u64> = BTreeMap::new();
         for message in &passed {
+            if let Some(letter) = self.letters.said.get(&message.id) {
+                let key = (letter.author.clone(), message.generation);
+                let first = *lives.entry(key).or_insert(letter.life);
+                let check = if first < letter.life { "i19" } else { "i7" };
+                self.every_member_has_it(check, message);
+            }
             self.i16_a_message_sealed_again_is_passed_once(&message.id, &mut sent);
-            self.every_member_has_it(message);
         }
         for (id, letter) in std::mem::take(&mut self.letters.said) {
             let (body, settled) = (&letter.body, letter.settled);
@@ -158,7 +168,9 @@ impl Watch {
         self.check("i16", !again, || format!("{id} was passed on twice"));
     }
 
-    fn every_member_has_it(&mut self, message: &Passed) {
+    /// A generation of the keys that is used twice opens nowhere the second time. So what is lost of a device that has died
+    /// since it said something in the same epoch, and nothing else, is about I19.
+    fn every_member_has_it(&mut self, check: &str, message: &Passed) {
         let Some(letter) = self.letters.said.get(&message.id) else { return };
         let (body, settled) = (letter.body.clone(), letter.settled);
         for (seat, conn) in &message.receivers {
@@ -168,13 +180,13 @@ impl Watch {
                 continue;
             }
             self.counts.owed += 1;
-            let times = self.letters.shown.get(&(body.clone(), who.clone())).copied();
-            if times == Some(1) || settled == Some(false) {
+            let shown = self.letters.shown.contains_key(&(body.clone(), who.clone()));
+            if shown || settled == Some(false) {
                 continue;
             }
             let excused = self.letters.lines.get(conn).is_none_or(|line| line.excuses(message));
             self.counts.excused += usize::from(excused);
-            self.check("i7", excused, || format!("{who} never had {body}, on connection {conn}"));
+            self.check(check, excused, || format!("{who} never had {body}, on connection {conn}"));
         }
     }
 }

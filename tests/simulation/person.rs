@@ -1,5 +1,6 @@
 //! One device of one person: its keys, its dialog, and its session on a connection. What the session wants done is
 //! handed to the world, which has the network.
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -7,17 +8,19 @@ use client::session::{Output, Session, Setup, Ticket};
 use client::{Event, Level, Limits, Pins};
 use ids::SeatId;
 use mls::identity::{DeviceKey, Issuer, request};
-use mls::member::Keyring;
+use mls::member::{Keyring, Member};
+use mls::storage::{Octets, Records};
 use mls::wire::{GroupState, KeyPackageUpload};
 use mrfc::conference::Participant;
 use msrp::{Decoder, Item};
 use rand::rngs::StdRng;
 
 use super::clock::Clock;
+use super::faults::Fault;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 /// KeyPackages left at a start: few, so that the last resort has its turn.
-const PACKAGES: usize = 1;
+const PACKAGES: usize = 2;
 /// How long a call may ring.
 const CALL: Duration = Duration::from_secs(15);
 
@@ -51,6 +54,15 @@ pub(crate) struct Seat {
     bound_until: Option<Duration>,
 }
 
+/// When a device dies, about a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Dies {
+    /// Nothing of it is on the disk, and nothing was said.
+    Before,
+    /// All of it is on the disk, and nothing was said.
+    After,
+}
+
 /// What a device has to tell the world.
 #[derive(Debug)]
 #[expect(clippy::large_enum_variant, reason = "one lives at a time")]
@@ -74,6 +86,10 @@ pub(crate) struct Person {
     pub(crate) keyring: Keyring,
     key: Vec<u8>,
     certificate: Vec<u8>,
+    /// What it has written.
+    disk: BTreeMap<Vec<u8>, Octets>,
+    /// When it next changes what it has written, it dies.
+    pub(crate) dies: Option<Dies>,
     /// Whose keys it has seen: on disk, and there after a start.
     pins: Pins,
     pub(crate) stage: Stage,
@@ -97,12 +113,15 @@ impl Person {
         let from = clock.wall() - Duration::from_secs(60);
         let certificate = issuer.issue(&asked, &who.name(), from, 30 * DAY).unwrap();
         let kept = key.to_pkcs8().unwrap().to_vec();
-        let keyring = Keyring::new(key, &certificate, issuer.roots(), clock.wall()).unwrap();
+        let (roots, now, records) = (issuer.roots(), clock.wall(), Records::kept([]));
+        let keyring = Keyring::with_records(key, &certificate, roots, now, records).unwrap();
         Self {
             who,
             keyring,
             key: kept,
             certificate,
+            disk: BTreeMap::new(),
+            dies: None,
             pins: Pins::default(),
             stage: Stage::Out,
             wants: false,
@@ -130,11 +149,47 @@ impl Person {
         }
     }
 
-    /// It starts again, with the key and the certificate that it had.
+    /// What has changed is on the disk before anything that depends on it leaves. False: it has died of it.
+    pub(crate) fn keeps(&mut self, fault: Fault) -> bool {
+        let records = self.keyring.records();
+        let dies = self.dies.filter(|_| records.is_changed());
+        if dies != Some(Dies::Before) {
+            let changes = records.drain();
+            let torn = fault == Fault::TearsWrites && dies.is_some();
+            let until = if torn { changes.len() / 2 } else { changes.len() };
+            // A disk may take what was written last first.
+            for change in changes.into_iter().rev().take(until) {
+                match change.value {
+                    Some(value) => drop(self.disk.insert(change.key, value)),
+                    None => drop(self.disk.remove(&change.key)),
+                }
+            }
+        }
+        dies.is_none()
+    }
+
+    /// Whether what it had written is whole: its keys are there, and the group it was in.
+    pub(crate) fn is_whole(&self, clock: &Clock) -> bool {
+        let key = DeviceKey::from_pkcs8(&self.key).unwrap();
+        let (roots, records) = (self.keyring.roots(), Records::kept(self.disk.clone()));
+        let keyring =
+            Keyring::with_records(key, &self.certificate, roots, clock.wall(), records).unwrap();
+        Member::load(&keyring, &"room7".parse().unwrap()).is_ok()
+    }
+
+    /// Its disk is lost, but for what proves who it is.
+    pub(crate) fn wipe(&mut self) {
+        self.disk.clear();
+    }
+
+    /// It starts again, with what it had written.
     pub(crate) fn restart(&mut self, clock: &Clock) {
         let key = DeviceKey::from_pkcs8(&self.key).unwrap();
-        let roots = self.keyring.roots().clone();
-        self.keyring = Keyring::new(key, &self.certificate, &roots, clock.wall()).unwrap();
+        let (roots, now) = (self.keyring.roots().clone(), clock.wall());
+        let records = Records::kept(self.disk.clone());
+        let keyring = Keyring::with_records(key, &self.certificate, &roots, now, records);
+        self.keyring = keyring.unwrap();
+        self.dies = None;
         self.stage = Stage::Out;
         self.life += 1;
     }
@@ -262,7 +317,6 @@ impl Seat {
                         Event::Removed => self.inside = false,
                         _ => {}
                     }
-                    self.session.told(&event);
                     Some(Told::Event(event))
                 }
                 Output::Settled(ticket, outcome) => {

@@ -6,7 +6,7 @@ use mrfc::conference::Command;
 use rand::Rng as _;
 
 use super::faults::Fault;
-use super::person::Stage;
+use super::person::{Dies, Stage};
 use super::watch::Counts;
 use super::world::World;
 
@@ -34,14 +34,7 @@ pub(crate) fn run(seed: u64, fault: Fault) -> Report {
     trouble(&mut world);
     heal(&mut world);
     finish(&mut world);
-    let watch = world.watch;
-    Report {
-        violation: watch.violation,
-        digest: watch.trace.digest(),
-        lines: watch.trace.lines,
-        tail: watch.trace.tail(),
-        counts: watch.counts,
-    }
+    told(world)
 }
 
 /// The smallest run: two come, and talk.
@@ -50,6 +43,43 @@ pub(crate) fn smallest(seed: u64) -> Report {
     world.calm = true;
     heal(&mut world);
     finish(&mut world);
+    told(world)
+}
+
+/// All is well, but that alice's device dies about a write, again and again: as she speaks, as somebody comes, as
+/// somebody leaves. After each time everybody speaks.
+pub(crate) fn dying(seed: u64, fault: Fault) -> Report {
+    let mut world = World::new(seed, &[("alice", 1), ("bob", 2), ("carol", 3)], fault);
+    world.calm = true;
+    heal(&mut world);
+    for _round in 0..3 {
+        for dies in [Dies::Before, Dies::After] {
+            dies_about_a_write(&mut world, 0, dies);
+            talk(&mut world);
+            world.people[2].wants = false;
+            world.people[0].dies = Some(dies);
+            world.leaves_seat(2, "left", true);
+            talk(&mut world);
+            world.people[0].dies = Some(dies);
+            let carol = world.people[2].who.aor.clone();
+            invite(&mut world, &carol);
+            joins(&mut world, 2);
+            world.pass(Duration::from_secs(20));
+        }
+    }
+    finish(&mut world);
+    told(world)
+}
+
+fn talk(world: &mut World) {
+    for _time in 0..2 {
+        world.pass(Duration::from_secs(20));
+        (0..world.people.len()).for_each(|index| world.says(index));
+    }
+    world.pass(Duration::from_secs(20));
+}
+
+fn told(world: World) -> Report {
     let watch = world.watch;
     Report {
         violation: watch.violation,
@@ -107,7 +137,13 @@ fn act(world: &mut World) {
         }
         62..69 => kick(world, who),
         69..77 => world.line_breaks(who),
-        77..82 => world.person_dies(who),
+        77..79 => {
+            world.people[who].wipe();
+            world.person_dies(who);
+        }
+        79..80 => world.person_dies(who),
+        80..81 => dies_about_a_write(world, who, Dies::Before),
+        81..82 => dies_about_a_write(world, who, Dies::After),
         82..85 => world.focus_dies(),
         85..87 => {
             if let Some(focus) = world.focus.as_mut() {
@@ -131,6 +167,12 @@ fn moderator(world: &World) -> ids::Aor {
     };
     let mut all = world.people.iter().map(|person| &person.who.aor);
     all.clone().find(may).or_else(|| all.next()).unwrap().clone()
+}
+
+/// What it says next may be what it writes for.
+fn dies_about_a_write(world: &mut World, who: usize, dies: Dies) {
+    world.people[who].dies = Some(dies);
+    world.says(who);
 }
 
 fn invite(world: &mut World, who: &ids::Aor) {
@@ -188,6 +230,7 @@ fn heal(world: &mut World) {
     }
     for person in &mut world.people {
         person.slow = false;
+        person.dies = None;
     }
     // Until whoever is down is up again.
     world.pass(HEALING / 4);

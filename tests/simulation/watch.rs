@@ -17,6 +17,7 @@
 //! | i16 | a message that was refused for its epoch and sealed again is shown once |
 //! | i17 | a KeyPackage is used once, but for the last resort |
 //! | i18 | a Welcome goes out if and only if its commit won |
+//! | i19 | a device that dies about a write uses no generation of its keys again, and what it kept is whole |
 //! | i22 | the conference is never stuck |
 //! | i25 | nothing that is said goes over a wire in the clear, whatever goes wrong |
 use std::collections::{BTreeMap, BTreeSet};

@@ -129,12 +129,13 @@ impl World {
             aor: format!("sip:{name}@example.net").parse().unwrap(),
             device: format!("urn:uuid:00000000-0000-4000-8000-{number:012}").parse().unwrap(),
         };
-        let people: Vec<Person> =
+        let mut people: Vec<Person> =
             people.iter().map(|one| Person::new(named(one), &issuer, &clock, &mut rng)).collect();
         let creator = people.first().unwrap().who.aor.clone();
         let mut disk = Disk::default();
-        for person in &people {
+        for person in &mut people {
             disk.publish(&person.who, person.packages(&clock));
+            person.keeps(Fault::None);
         }
         let mut world = Self {
             clock,

@@ -27,6 +27,20 @@ impl World {
         let (conn, told) = (seat.conn, seat.told());
         let octets = seat.writes(clock, rng);
         let quiet = told.is_empty() && octets.is_none();
+        let first = octets.clone().filter(|_| self.watch.fault == Fault::SendsBeforeWriting);
+        if !quiet && !person.keeps(self.watch.fault) {
+            first.into_iter().for_each(|octets| self.happens(Happening::ToRelay(conn, octets)));
+            self.person_dies(index);
+            return true;
+        }
+        let Some(seat) = self.people.get_mut(index).and_then(|person| person.seat()) else {
+            return true;
+        };
+        for told in &told {
+            if let Told::Event(event) = told {
+                seat.session.told(event);
+            }
+        }
         if !quiet && seat.inside {
             let standing = seat.session.standing();
             self.watch.stands(&who, &standing);
@@ -52,7 +66,8 @@ impl World {
             Told::Event(Event::Message(message)) => {
                 let body = String::from_utf8_lossy(&message.body).into_owned();
                 let times = if self.watch.fault == Fault::ShowsTwice { 2 } else { 1 };
-                (0..times).for_each(|_| self.watch.shown(who, &message.id, &body));
+                let life = self.people.get(index).map_or(0, |person| person.life);
+                (0..times).for_each(|_| self.watch.shown((who, life), &message.id, &body));
             }
             Told::Event(Event::Entered { era, epoch, by }) => {
                 self.line(&format!("{who} entered {era}/{epoch} {by:?}"));
@@ -185,12 +200,12 @@ impl World {
     pub(crate) fn says(&mut self, index: usize) {
         let Self { people, rng, clock, watch, said, .. } = self;
         let Some(person) = people.get_mut(index) else { return };
-        let who = person.who.clone();
+        let (who, life) = (person.who.clone(), person.life);
         let Some(seat) = person.seat() else { return };
         *said += 1;
         let body = format!("m{said}");
         let id = seat.say(clock, rng, &body);
-        watch.letters.said(id, &body, &who);
+        watch.letters.said(id, &body, (&who, life));
         watch.trace.line(&format!("{who} says {body}"));
         let (conn, is_out) = (seat.conn, seat.session.standing().members == 0);
         if watch.fault == Fault::SpeaksInTheClear && is_out {

@@ -115,10 +115,16 @@ impl World {
     pub(super) fn person_starts(&mut self, index: usize) {
         let clock = self.clock;
         let Some(person) = self.people.get_mut(index) else { return };
+        let whole = person.is_whole(&clock);
         person.restart(&clock);
-        let packages = person.packages(&clock);
         let who = person.who.clone();
-        self.disk.publish(&who, packages);
+        // Of what it left in the directory it may have the keys no more.
+        if person.keyring.records().key_packages() == 0 {
+            let packages = person.packages(&clock);
+            person.keeps(Fault::None);
+            self.disk.publish(&who, packages);
+        }
+        self.watch.check("i19", whole, || format!("what {who} kept is torn"));
         self.line(&format!("{who} starts"));
         self.calls(index);
     }

@@ -49,6 +49,8 @@ pub(super) struct Group {
     known: Option<Generation>,
     /// The bundle we wait for: sent again when the focus asks again, which costs nothing if it has it.
     pending: Option<Bundle>,
+    /// We could not follow a change of the group: we may have been removed by it.
+    lost: bool,
     /// The member was there when the device was started, and nobody has been told so.
     kept: bool,
     /// How old the leaf of this device is.
@@ -71,9 +73,20 @@ impl Group {
         let known = member.as_ref().map(|member| (member.era(), member.epoch()));
         let bundle = keyring.records().noted(&bundle_name(&conference));
         let pending = bundle.filter(|_| kept).and_then(|bundle| Bundle::from_bytes(&bundle).ok());
-        let (founding, entering) = (None, None);
+        let (founding, entering, lost) = (None, None, false);
         let freshness = Freshness::kept(keyring.records(), &conference);
-        Self { keyring, conference, founding, member, entering, known, pending, kept, freshness }
+        Self {
+            keyring,
+            conference,
+            founding,
+            member,
+            entering,
+            known,
+            pending,
+            lost,
+            kept,
+            freshness,
+        }
     }
 
     /// What was reserved and not used is given back.
@@ -161,6 +174,7 @@ impl Group {
                 // A message that does not open is lost alone; without a handshake everything after it is. Whether it is
                 // our fault the focus learns from the others: it tells us to enter anew, or all of us to begin anew.
                 let report = member.report_unusable();
+                self.lost |= is_handshake(sealed);
                 let lost = is_handshake(sealed).then_some(Follows::Report(report));
                 std::iter::once(unreadable).chain(lost).collect()
             }
@@ -169,6 +183,7 @@ impl Group {
 
     fn committed(&mut self, committed: Committed) -> Vec<Follows> {
         let kept = std::mem::take(&mut self.kept);
+        self.lost = false;
         self.unpend();
         if committed.removed_self {
             (self.member, self.known) = (None, None);
@@ -207,8 +222,8 @@ impl Group {
     pub(super) fn welcomed(&mut self, delivery: &[u8], now: SystemTime) -> Vec<Follows> {
         let delivery = WelcomeDelivery::from_bytes(delivery).map_err(MemberError::from);
         let is_in = |era| self.member.as_ref().is_some_and(|member| member.era() >= era);
-        // Who is welcomed is no member any more, whatever was kept.
-        if !self.kept && delivery.as_ref().is_ok_and(|delivery| is_in(delivery.era)) {
+        // Who is welcomed is no member any more, whatever was kept, or whatever we could not follow.
+        if !self.kept && !self.lost && delivery.as_ref().is_ok_and(|delivery| is_in(delivery.era)) {
             return Vec::new();
         }
         let joined = delivery
@@ -278,7 +293,7 @@ impl Group {
 
     /// The keys of an era that is over are of no use to anybody but a thief: they go as these are kept.
     fn become_member(&mut self, member: Member) {
-        self.kept = false;
+        (self.kept, self.lost) = (false, false);
         member.keep();
         self.known = Some((member.era(), member.epoch()));
         (self.member, self.entering) = (Some(member), None);

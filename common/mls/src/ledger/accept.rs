@@ -44,7 +44,7 @@ pub(super) fn check(
     welcomes::check(&staged, &bundle.welcomes)?;
     let accepted = |next: &State| effects(ledger, bundle, &change, next);
     let signer = signer(ledger, &change, &staged)?;
-    let next = next_state(ledger, bundle, staged, signer)?;
+    let next = next_state(ledger, bundle, &change, (staged, signer))?;
     let accepted = accepted(&next);
     let fixed = Arc::clone(&ledger.fixed);
     let base = ledger.state.revision;
@@ -131,15 +131,18 @@ fn signer(
 fn next_state(
     ledger: &Ledger,
     bundle: &Bundle,
-    staged: StagedCommit,
-    signer: LeafNodeIndex,
+    change: &Change,
+    (staged, signer): (StagedCommit, LeafNodeIndex),
 ) -> Result<State, Refusal> {
     let mut next = ledger.state.copy()?;
     let hash = Sha256::digest(&bundle.commit).into();
     next.merge(staged, hash, bundle.group_info.clone())?;
     group_info::check(&bundle.group_info, &next.group, signer)?;
     // Only an external commit leaves Removes over (RFC 9420, 12.4.3.2): issue them again, in the new epoch.
-    for pending in &ledger.state.pending {
+    // Whoever entered has left its old leaf: the new one is often in the same place and has the same key, and nobody has
+    // asked for it to go.
+    let removed = change.removed_names(&ledger.state.leaves);
+    for pending in ledger.state.pending.iter().filter(|pending| !removed.contains(&pending.name)) {
         if let Some(leaf) = next.leaves.get(&pending.leaf).cloned().filter(|l| l.key == pending.key)
         {
             removal::propose(&mut next, &ledger.fixed.focus, pending.leaf, leaf)?;

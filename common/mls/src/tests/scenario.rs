@@ -124,6 +124,26 @@ fn an_external_commit_during_a_removal_leaves_it_pending_and_the_entrant_complet
 }
 
 #[test]
+fn who_enters_anew_in_the_place_of_a_leaf_that_has_to_go_stays() {
+    let mut room = Room::with(8, &[("bob", 1), ("dave", 1), ("dave", 2)]);
+    room.kick("dave");
+    let index = room.index(&name("dave", 1));
+    let dave = room.members.remove(index).keyring();
+    // Let in again before anybody has removed the old leaves.
+    room.banned.clear();
+
+    let accepted = room.enter(&dave);
+
+    assert_eq!(accepted.removed, [name("dave", 1)]);
+    assert_eq!(room.ledger.pending().collect::<Vec<_>>(), [&name("dave", 2)]);
+    assert_eq!(accepted.proposals.len(), 1);
+    let bundle = room.members[1].commit_pending(room.realm.now).unwrap();
+    let accepted = room.submit(&name("bob", 1), &bundle, &[]);
+    assert_eq!(accepted.removed, [name("dave", 2)]);
+    assert!(room.ledger.is_member(&name("dave", 1)));
+}
+
+#[test]
 fn a_device_can_be_removed_and_come_back_under_a_new_key() {
     let mut room = Room::with(9, &[("bob", 1), ("carol", 1)]);
     let device = name("carol", 1);

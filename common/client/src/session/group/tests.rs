@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use ids::{DeviceId, Era};
 use mls::identity::{DeviceKey, Issuer, request};
-use mls::ledger::{Accepted, Ledger, Policy, Verdict};
+use mls::ledger::{Accepted, Ledger, Policy, Verdict, Whom};
 use mls::wire::{ClaimedKeyPackage, Finding};
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
@@ -148,6 +148,31 @@ fn three() -> (Room, Group, Group, Group) {
     room.found(&mut alice, Era(1));
     room.add(&mut alice, &mut bob);
     (room, alice, bob, carol)
+}
+
+#[test]
+fn i22_who_cannot_follow_the_change_that_removed_it_is_welcomed_again() {
+    let mut room = Room::new();
+    let [mut alice, mut bob] = ["alice", "bob"].map(|name| room.device(name));
+    room.found(&mut alice, Era(1));
+    room.add(&mut alice, &mut bob);
+    let name = bob.keyring.device().clone();
+    let removal = room.ledger.as_ref().unwrap().check_removal(Whom::Device(&name)).unwrap();
+    for proposal in room.ledger.as_mut().unwrap().apply_removal(removal).unwrap() {
+        alice.process(&proposal, room.now);
+        bob.process(&proposal, room.now);
+    }
+    let bundle = sent(room.ask(&mut alice, Reason::Remove, Vec::new()));
+    let commit = room.accept(&alice, &bundle).commit.unwrap();
+    alice.process(&commit, room.now);
+
+    let follows = bob.process(&spoilt(&commit), room.now);
+    assert!(matches!(follows[..], [_, Follows::Report(_)]), "{follows:?}");
+    room.add(&mut alice, &mut bob);
+
+    assert_eq!(bob.generation(), alice.generation());
+    let said = alice.seal("said", b"welcome back").unwrap().bytes;
+    assert!(matches!(&bob.process(&said, room.now)[..], [Follows::Show(_)]));
 }
 
 #[test]
