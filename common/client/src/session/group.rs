@@ -51,6 +51,8 @@ pub(super) struct Group {
     pending: Option<Bundle>,
     /// We could not follow a change of the group: we may have been removed by it.
     lost: bool,
+    /// An entry of ours was refused, and we have entered nothing since.
+    refused: bool,
     /// The member was there when the device was started, and nobody has been told so.
     kept: bool,
     /// How old the leaf of this device is.
@@ -73,7 +75,8 @@ impl Group {
         let known = member.as_ref().map(|member| (member.era(), member.epoch()));
         let bundle = keyring.records().noted(&bundle_name(&conference));
         let pending = bundle.filter(|_| kept).and_then(|bundle| Bundle::from_bytes(&bundle).ok());
-        let (founding, entering, lost) = (None, None, false);
+        let (founding, entering) = (None, None);
+        let (lost, refused) = (false, false);
         let freshness = Freshness::kept(keyring.records(), &conference);
         Self {
             keyring,
@@ -84,6 +87,7 @@ impl Group {
             known,
             pending,
             lost,
+            refused,
             kept,
             freshness,
         }
@@ -183,7 +187,7 @@ impl Group {
 
     fn committed(&mut self, committed: Committed) -> Vec<Follows> {
         let kept = std::mem::take(&mut self.kept);
-        self.lost = false;
+        (self.lost, self.refused) = (false, false);
         self.unpend();
         if committed.removed_self {
             (self.member, self.known) = (None, None);
@@ -275,6 +279,12 @@ impl Group {
                     bundle
                 })
             }
+            // What we hold is of an era that is over, or the one we began was lost with a seat.
+            Reason::Add | Reason::Remove
+                if self.member.as_ref().is_some_and(|member| member.era() < request.era) =>
+            {
+                return vec![Follows::FetchGroup];
+            }
             Reason::Add | Reason::Remove => match self.member.as_mut() {
                 Some(member) => member.answer(&request, now),
                 None => return Vec::new(),
@@ -293,7 +303,7 @@ impl Group {
 
     /// The keys of an era that is over are of no use to anybody but a thief: they go as these are kept.
     fn become_member(&mut self, member: Member) {
-        (self.kept, self.lost) = (false, false);
+        (self.kept, self.lost, self.refused) = (false, false, false);
         member.keep();
         self.known = Some((member.era(), member.epoch()));
         (self.member, self.entering) = (Some(member), None);
@@ -358,6 +368,12 @@ impl Group {
         let mut follows = vec![Follows::Event(Event::Refused { why: why.to_owned() })];
         if self.entering.is_some() {
             self.forget_entry();
+            // Perhaps it was another one that was refused, on a slow line: then nobody asks us to enter. Once, or whoever
+            // may not enter would go on for ever.
+            let again =
+                (!std::mem::replace(&mut self.refused, true)).then_some(Follows::FetchGroup);
+            let unreadable = Follows::Event(Event::Unreadable { why });
+            return std::iter::once(unreadable).chain(again).collect();
         } else if let Some(member) = self.member.as_mut()
             && let Err(error) = member.abandon()
         {

@@ -150,6 +150,50 @@ fn three() -> (Room, Group, Group, Group) {
     (room, alice, bob, carol)
 }
 
+fn fetches(follows: &[Follows]) -> bool {
+    follows.iter().any(|next| matches!(next, Follows::FetchGroup))
+}
+
+#[test]
+fn i22_who_is_asked_to_change_a_group_of_a_later_era_enters_it() {
+    let mut room = Room::new();
+    let mut alice = room.device("alice");
+    room.found(&mut alice, Era(1));
+    let former = alice.keyring.clone();
+    room.found(&mut alice, Era(2));
+    // The seat it was begun on is gone, and the answer with it.
+    let mut alice = Group::new(former, Room::id());
+    room.found(&mut alice, Era(1));
+    let mut other = room.device("bob");
+    room.found(&mut other, Era(2));
+
+    let follows = room.ask(&mut alice, Reason::Add, Vec::new());
+
+    assert!(matches!(follows[..], [Follows::FetchGroup]), "{follows:?}");
+}
+
+#[test]
+fn i22_a_refusal_of_something_else_leaves_nobody_outside_and_one_of_the_entry_ends_it() {
+    let mut room = Room::new();
+    let [mut alice, mut bob] = ["alice", "bob"].map(|name| room.device(name));
+    room.found(&mut alice, Era(1));
+    let state = room.ledger.as_ref().unwrap().group_state();
+    let refused = CommitResult::Refused { why: "no".to_owned() }.to_bytes();
+
+    sent(bob.enter(&state, room.now));
+    assert!(fetches(&bob.decided(&refused)));
+    sent(bob.enter(&state, room.now));
+    assert!(!fetches(&bob.decided(&refused)));
+
+    let (commit, _) = room.enter(&mut bob);
+    alice.process(&commit, room.now);
+    let mut carol = room.device("carol");
+    room.add(&mut alice, &mut carol);
+    let state = room.ledger.as_ref().unwrap().group_state();
+    sent(bob.enter(&state, room.now));
+    assert!(fetches(&bob.decided(&refused)));
+}
+
 #[test]
 fn i22_who_cannot_follow_the_change_that_removed_it_is_welcomed_again() {
     let mut room = Room::new();

@@ -76,7 +76,7 @@ fn a_commit_that_brings_new_keys_anyway_counts() {
     let (mut room, mut alice, mut bob, _) = three();
     looked(&mut alice, room.now);
     let bob_name = bob.keyring.device().clone();
-    let whom = mls::ledger::Whom::Device(&bob_name);
+    let whom = Whom::Device(&bob_name);
     let ledger = room.ledger.as_mut().unwrap();
     let checked = ledger.check_removal(whom).unwrap();
     room.now += 5 * DAY;
