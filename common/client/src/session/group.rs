@@ -370,10 +370,8 @@ impl Group {
             self.forget_entry();
             // Perhaps it was another one that was refused, on a slow line: then nobody asks us to enter. Once, or whoever
             // may not enter would go on for ever.
-            let again =
-                (!std::mem::replace(&mut self.refused, true)).then_some(Follows::FetchGroup);
-            let unreadable = Follows::Event(Event::Unreadable { why });
-            return std::iter::once(unreadable).chain(again).collect();
+            let again = !std::mem::replace(&mut self.refused, true);
+            follows.extend(again.then_some(Follows::FetchGroup));
         } else if let Some(member) = self.member.as_mut()
             && let Err(error) = member.abandon()
         {
