@@ -1,4 +1,4 @@
-//! What the MRFC keeps on disk: the journal of each conference, the circles and their log, the KeyPackage directory,
+//! What the MRFC keeps on disk: the journal of each conference, what was said in those that keep it, the circles and their log, the KeyPackage directory,
 //! counters, issued certificates, where people can be reached and who tried to register, what people keep here, what waits for them, and who did what
 //! over HTTPS, in tables that an operator can read: of one SQLite file, or of a PostgreSQL database ([`Location`]).
 //!
@@ -36,6 +36,7 @@ mod attempts;
 mod certificates;
 mod charging;
 mod circles;
+mod conference_log;
 mod counters;
 mod deeds;
 mod devices;
@@ -57,6 +58,7 @@ pub use attempts::Attempt;
 pub use certificates::Certificate;
 pub use charging::{ChargeRecord, NewCharge};
 pub use circles::{CircleChange, CircleRead, CircleRow, CircleStanding, NewCircle};
+pub use conference_log::{LogBounds, LogEntry, LogKind, LogPage, LogPageBounds};
 pub use deeds::Deed;
 pub use devices::{Device, LastResort};
 pub use documents::Document;
@@ -75,6 +77,7 @@ use writer::Writer;
 pub struct Store {
     writer: Writer,
     readers: Pool,
+    location: Location,
 }
 
 impl Store {
@@ -87,7 +90,7 @@ impl Store {
         let mut connection = location.writer().await?;
         location.engine().migrations().run(&mut connection).await?;
         let readers = location.readers().await?;
-        Ok(Self { writer: Writer::spawn(location, connection), readers })
+        Ok(Self { writer: Writer::spawn(location.clone(), connection), readers, location })
     }
 
     /// Waits until everything handed in before is on disk, and closes the database. Later calls fail.

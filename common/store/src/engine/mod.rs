@@ -110,6 +110,14 @@ impl Location {
         }
     }
 
+    /// What was deleted is in no file any more, where that is ours to do: a server vacuums by itself.
+    pub(crate) async fn scrub(&self) -> Result<(), crate::Error> {
+        if let Place::File(path) = &self.0 {
+            sqlite::scrub(path).await?;
+        }
+        Ok(())
+    }
+
     /// Connections that only read, each transaction from one state of the database.
     pub(crate) async fn readers(&self) -> Result<Pool, sqlx::Error> {
         sqlx::any::install_default_drivers();

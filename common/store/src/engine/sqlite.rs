@@ -12,7 +12,7 @@ pub(crate) const BEGIN: &str = "BEGIN IMMEDIATE";
 
 /// Another process (a backup, an operator's shell) may hold a lock for ten seconds.
 const WRITER: &str = "PRAGMA busy_timeout = 10000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
-                      PRAGMA foreign_keys = ON";
+                      PRAGMA foreign_keys = ON; PRAGMA secure_delete = ON";
 const READER: &str = "PRAGMA busy_timeout = 10000";
 
 pub(crate) async fn writer(path: &Path) -> Result<Connection, sqlx::Error> {
@@ -25,6 +25,15 @@ pub(crate) async fn reader(path: &Path) -> Result<Connection, sqlx::Error> {
     let mut connection = options(path, "ro")?.connect().await?;
     set_up_reader(&mut connection).await?;
     Ok(connection)
+}
+
+/// Writes what was deleted over: it lies in the write-ahead log until then. While somebody reads, the next time does it.
+pub(crate) async fn scrub(path: &Path) -> Result<(), sqlx::Error> {
+    let mut connection = writer(path).await?;
+    sqlx::raw_sql("PRAGMA busy_timeout = 1000; PRAGMA wal_checkpoint(TRUNCATE)")
+        .execute(&mut connection)
+        .await
+        .map(drop)
 }
 
 pub(crate) async fn set_up_reader(connection: &mut Connection) -> Result<(), sqlx::Error> {
