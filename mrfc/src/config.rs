@@ -19,7 +19,7 @@ use service::telemetry::Format;
 pub use admin::Admin;
 pub use check::BadConfig;
 pub use conferences::{
-    Anonymous, Conferences, Leaves, Level, SessionMatch, StandingConference, Watchers,
+    Acknowledge, Anonymous, Conferences, Leaves, Level, SessionMatch, StandingConference, Watchers,
 };
 pub use mailbox::Mailbox;
 pub use people::Numbers;

@@ -113,6 +113,7 @@ impl Legs {
             gate: None,
             message_octets_max: terms.message_octets_max,
             charge: terms.charge,
+            stored: None,
         };
         let orders = std::iter::once(RoomOrder::Open(room));
         for order in orders.chain(seats.into_iter().map(RoomOrder::Seat)) {

@@ -35,6 +35,13 @@
 //! (`server/standing.rs` makes those of the configuration). What has ended is remembered for a while (`desk/ended.rs`), and
 //! its journal is forgotten. `front/options.rs` says what a conference tells of itself, and to whom.
 //!
+//! # What is kept for who is away
+//!
+//! In a sealed conference a message counts when it is stored. `log.rs` hears the relays before the desks do: it stores
+//! what they deposit, many in one transaction, and says so; it moves the cursors of devices by what their answers say, and
+//! reads pages for seats that are behind. A seat of a member that comes back is ordered with its cursor (`perform.rs`). A new
+//! start of the relay or of this focus raises the room's term, so that no number is used twice.
+//!
 //! # Between two people
 //!
 //! An INVITE to a person goes to `front/pair_invite.rs`, which rings every device, and from its answer on to
@@ -74,6 +81,7 @@ pub mod filter;
 mod front;
 mod http;
 mod legs;
+mod log;
 mod mailbox;
 mod metrics;
 mod numbers;

@@ -7,6 +7,7 @@ use tracing::warn;
 use crate::charging::Ledger;
 use crate::conference::{Conference, Effect, Participant};
 use crate::desk::SipEffect;
+use crate::log::Logs;
 use crate::orders::{Keys, orders};
 use crate::relays::Relays;
 
@@ -17,6 +18,8 @@ pub(crate) struct Performer {
     pub(crate) sip: mpsc::Sender<SipEffect>,
     /// Where messages are charged, if they are.
     pub(crate) charging: Option<Ledger>,
+    /// Where it is kept what is said.
+    pub(crate) logs: Option<Logs>,
 }
 
 impl Performer {
@@ -43,6 +46,7 @@ impl Performer {
                 effect => {
                     for order in orders(conference, &mut keys, effect) {
                         let order = self.charged(conference, order).await;
+                        let order = self.placed(conference, order).await;
                         self.order(conference, relay, order).await;
                     }
                 }
@@ -72,6 +76,19 @@ impl Performer {
                 RoomOrder::Seat(seat)
             }
             other => other,
+        }
+    }
+
+    /// The order of a conference that keeps a log: whoever comes back is given what comes behind its cursor.
+    async fn placed(&self, conference: &Conference, order: RoomOrder) -> RoomOrder {
+        match (&self.logs, order) {
+            (Some(logs), RoomOrder::Seat(seat))
+                if conference.keeps_log() && conference.is_returning(seat.seat) =>
+            {
+                let after = logs.cursor(conference.id(), &seat.device).await;
+                RoomOrder::Seat(control::Seat { after, ..seat })
+            }
+            (_, order) => order,
         }
     }
 

@@ -34,6 +34,7 @@ use crate::devices::Devices;
 use crate::front::{self, Front, FrontParts, NoRandomness};
 use crate::http::Listening;
 use crate::legs::Legs;
+use crate::log::Logs;
 use crate::mailbox::{self, Mailbox};
 use crate::metrics::Metrics;
 use crate::people::Policies;
@@ -297,6 +298,8 @@ impl Server {
         let (relays, heard) = relays(&config, &identities, logins)?;
         let (sip, effects) = mpsc::channel(EFFECTS_MAX);
         let (legs, heard) = Legs::start(&config, (&store, &relays), heard, sip.clone());
+        let kept = (config.conferences.retention(), clock::wall as fn() -> std::time::SystemTime);
+        let (logs, heard) = Logs::start((&store, &relays), kept, heard);
         let desks = Desks::open(DeskParts {
             store: store.clone(),
             relays: relays.clone(),
@@ -309,6 +312,7 @@ impl Server {
             limits: desk_limits(&config),
             nicknames: config.conferences.nickname_policy()?,
             charging: config.conferences.charge.then(|| legs.ledger().clone()),
+            logs: Some(logs),
         })
         .await?;
         standing::make(&desks, &config.conferences).await?;
@@ -470,6 +474,7 @@ fn desk_limits(config: &Config) -> DeskLimits {
             message_octets_max: limits.message_bytes_max,
             entries_per_day_max: limits.entries_per_day_max,
             life: config.conferences.life(),
+            acknowledge: config.conferences.acknowledge.into(),
             ..defaults.conference
         },
         circles: crate::circles::Bounds {

@@ -88,6 +88,7 @@ fn room(now: Instant) -> Room {
         gate: Some(Gate { era: Era(0), epoch: Epoch(1), shut: false, grace: false }),
         message_octets_max: 1 << 20,
         charge: false,
+        stored: None,
     };
     let mut room = Room::new("room7".parse().expect("an id"), &order, now);
     let device = "urn:uuid:00000000-0000-4000-8000-000000000000".parse().expect("a device");

@@ -3,6 +3,7 @@
 mod answers;
 mod attention;
 mod goodbye;
+mod kept;
 mod login;
 pub(crate) mod onward;
 mod outgoing;
@@ -105,6 +106,17 @@ pub(crate) struct Connection {
     holds: Cell<usize>,
     /// Both ends may be agreed now.
     agreement: Notify,
+}
+
+/// What became of a chunk for a receiver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Offered {
+    /// It waits for the socket.
+    Taken,
+    /// Nobody wants it.
+    Left,
+    /// There is no room for it.
+    Full,
 }
 
 /// The opened octets that are not decoded yet.
@@ -379,31 +391,28 @@ impl Connection {
     }
 
     /// Queues a chunk. False: the receiver does not want it, or is too slow and its connection ends.
-    pub(crate) fn push(
+    pub(crate) fn offer(
         self: &Rc<Self>,
         (lane, part): (Lane, Part),
         frame: Frame,
         shard: &Shard,
-    ) -> bool {
+    ) -> Offered {
         if self.ending.get().is_some() {
-            return false;
+            return Offered::Left;
         }
         match self.writer.push(lane, part, frame, &shard.plane) {
             Ok(Pushed::Queued(_)) => {}
             Ok(Pushed::Unwanted) => {
                 shard.plane.metrics.dropped_chunks.with_label_values(&["unwanted"]).inc();
-                return false;
+                return Offered::Left;
             }
-            Err(Full) => {
-                self.too_slow(shard, "full");
-                return false;
-            }
+            Err(Full) => return Offered::Full,
         }
         if self.writer.is_laden() {
             self.flush(shard);
         }
         self.mark_dirty(shard);
-        true
+        Offered::Taken
     }
 
     /// A name for another session of this connection.
@@ -423,7 +432,7 @@ impl Connection {
     }
 
     /// Ends a connection that reads too slowly: its outbox or the process is full, or its socket blocked.
-    fn too_slow(&self, shard: &Shard, reason: &str) {
+    pub(crate) fn too_slow(&self, shard: &Shard, reason: &str) {
         tracing::debug!(self.number, reason, "it reads too slowly");
         shard.plane.metrics.slow_disconnects.with_label_values(&[reason]).inc();
         shard.plane.metrics.dropped_chunks.with_label_values(&["slow"]).inc();

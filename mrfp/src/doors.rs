@@ -6,13 +6,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use control::{AuthAnswer, Transport};
-use ids::{ConferenceId, SeatId};
+use ids::{ConferenceId, Number, SeatId};
 use msrp::{Flag, Frame, MessageId, Payload};
 use tokio::sync::Notify;
 
 use crate::connection::{Passing, Returning};
 use crate::forward::Failure;
-use crate::outbox::{Part, Tag};
+use crate::outbox::{Part, Place as Placed, Tag};
 use crate::pair::Origin;
 use crate::pair::legs::Onward;
 use crate::places::Place;
@@ -31,7 +31,9 @@ pub(crate) enum Errand {
     /// A chunk for whoever of its audience is here.
     Relay(Arc<Parcel>),
     /// A seat of a connection of this shard gets chunks from now on.
-    Bound { room: RoomId, seat: SeatId, connection: u64, roster: Arc<Roster> },
+    Bound { room: RoomId, seat: SeatId, connection: u64, roster: Arc<Roster>, behind: bool },
+    /// What concerns the log of a room.
+    Log { room: RoomId, what: LogErrand },
     /// The room's people changed.
     Roster { room: RoomId, roster: Arc<Roster> },
     /// A seat ended, by order.
@@ -60,6 +62,21 @@ pub(crate) enum Errand {
     Nickname { room: RoomId, seat: SeatId, request: u64, status: u16 },
 }
 
+/// Something to do in a room that keeps a log.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum LogErrand {
+    /// The seat gets what comes from now on, if it has not fallen behind meanwhile.
+    Live { seat: SeatId, fall: u32 },
+    /// The relay waits until the seat has answered what it was given.
+    Drain { seat: SeatId, fall: u32 },
+    /// The seat is on hold from this place on.
+    Hold { seat: SeatId, position: Number },
+    /// Everything up to there is stored.
+    Stored(Number),
+    /// This one is not, and will not be.
+    Unstored(Number),
+}
+
 /// An accepted socket, with its places: among the connections of its address, and among those without a seat.
 #[derive(Debug)]
 pub(crate) struct Newcomer {
@@ -82,6 +99,10 @@ pub(crate) struct Parcel {
     pub(crate) deaf: Option<Arc<[SeatId]>>,
     pub(crate) payload: Payload,
     pub(crate) stream: Option<Stream>,
+    /// Its place in a room that keeps a log.
+    pub(crate) number: Option<Number>,
+    /// It is given again: to a seat that has fallen behind this often.
+    pub(crate) fall: Option<u32>,
     /// When the relay had all of it.
     pub(crate) ready: Instant,
 }
@@ -106,8 +127,14 @@ impl Stream {
 impl Parcel {
     /// What it is to each receiver.
     pub(crate) fn part(&self) -> Part {
-        let piece = |stream: Stream| Part::Piece { stream: Tag::of(stream.id), flag: stream.flag };
-        self.stream.map_or(Part::Whole, piece)
+        let last = self.stream.is_none_or(|stream| stream.flag == Flag::End);
+        let place = self.number.filter(|_| last).and_then(Placed::of);
+        let stream = self.stream.map(|stream| (Tag::of(stream.id), stream.flag));
+        match (place, stream) {
+            (Some(place), stream) => Part::Placed { stream: stream.map(|(tag, _)| tag), place },
+            (None, Some((stream, flag))) => Part::Piece { stream, flag },
+            (None, None) => Part::Whole,
+        }
     }
 }
 

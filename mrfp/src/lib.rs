@@ -30,6 +30,17 @@
 //!    is the one copy for each receiver.
 //! 9. `reports` words the 200 and the REPORT for the sender, which leave in the same write as everything else for it.
 //!
+//! # A room that keeps a log
+//!
+//! Where the order of a room says what is stored, its messages and the focus's broadcasts are deposited with the focus
+//! under the room's lock (`relay/log`), and live delivery waits for nothing. A sender's 200 waits (`connection/kept`) until
+//! the focus says that the disk has it. `room/log` keeps the last messages in a ring, and who is behind: whoever took a seat
+//! and was here before, was on hold, or had no room for a chunk (`shard/behind`). A seat that is behind is given pages of the
+//! focus's log, each when the one before is answered, until the next place is in the ring; then the rest of the ring is
+//! pushed to its shard under the room's lock, and behind it that the seat is live: what comes after that place in the order
+//! comes by itself. So there is no gap and nothing twice. Receivers' answers move the cursors of their devices, which the
+//! focus is told twice a second and when a seat ends.
+//!
 //! # From leg to leg
 //!
 //! A one-to-one session has no room's order and no switch: what one leg sends goes to the other as it is. [`pair`] has its
@@ -63,7 +74,8 @@
 //! What left is remembered until it is answered (`outbox/unanswered`): a session whose receiver is silent for
 //! `limits.answer_secs` ends, and a receiver that refuses a stream is sent no more of it (`connection/answers`).
 //!
-//! A receiver that does not read fills its own outbox and loses its own connection. A sender is paused by its own socket
+//! A receiver that does not read fills its own outbox and loses its own connection, or falls behind where there is a log.
+//! A sender is paused by its own socket
 //! only, while the other leg of its one-to-one session has too much to read (`brake`), or while the machine as a whole
 //! cannot keep up (`doors`). A gathered message waits for its own last chunk, or
 //! some seconds for its epoch. Nothing waits for the focus but handshakes and nicknames;

@@ -24,6 +24,7 @@ pub(crate) struct Metrics {
     pub(crate) writes: IntCounter,
     pub(crate) queued_octets: IntGauge,
     pub(crate) slow_consumers: IntGauge,
+    pub(crate) fallen_behind: IntCounter,
     pub(crate) slow_disconnects: IntCounterVec,
     pub(crate) dropped_chunks: IntCounterVec,
     pub(crate) refusals: IntCounterVec,
@@ -100,6 +101,10 @@ impl Metrics {
             writes: r.counter("mrfp_writes_total", "Writes to sockets."),
             queued_octets: r.gauge("mrfp_write_queue_bytes", "Octets that wait in outboxes."),
             slow_consumers: r.gauge("mrfp_slow_consumers", "Connections that are behind."),
+            fallen_behind: r.counter(
+                "mrfp_fallen_behind_total",
+                "Times that a seat went over to the log because it read too slowly or was on hold.",
+            ),
             slow_disconnects: r.counters(
                 "mrfp_slow_consumer_disconnects_total",
                 "Connections closed because they read too slowly, by the bound they met.",

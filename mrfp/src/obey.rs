@@ -198,6 +198,7 @@ impl Link {
 
     fn tick(&mut self) {
         self.carrier.end_overdue(clock::now());
+        self.carrier.tend_logs(clock::now(), &mut self.rng);
         if self.plane.focus.take_overrun() {
             tracing::error!("the focus has been away too long; every session ends");
             self.carrier.start_anew();

@@ -10,6 +10,7 @@ mod verdict;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use ids::{Number, Term};
 use msrp::{Flag, Frame, MessageId, TransactionId};
 
 use lanes::Lanes;
@@ -55,6 +56,50 @@ impl Tag {
     pub fn of(id: MessageId) -> Self {
         Self(fold(id.as_bytes()))
     }
+
+    /// No stream, but a place.
+    const fn placed(place: Place) -> Self {
+        Self(place.0 + FIRST_PLACE)
+    }
+
+    const fn place(self) -> Option<Place> {
+        if self.is_stream() || self.0 < FIRST_PLACE {
+            return None;
+        }
+        Some(Place(self.0 - FIRST_PLACE))
+    }
+
+    const fn is_stream(self) -> bool {
+        self.0 >> 63 == 1
+    }
+}
+
+/// Tags below this mean something else.
+const FIRST_PLACE: u64 = 2;
+
+/// A place in a room's order, in one word: what a receiver answered is remembered by it. The order of places is that of
+/// the numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place(u64);
+
+/// Bits of a number within its term: as many messages as a room has in some thousand years.
+const NUMBER_BITS: u32 = 38;
+const TERMS: u32 = 1 << 24;
+
+impl Place {
+    /// Of a number; none for one that no room comes to.
+    pub const fn of(number: Number) -> Option<Self> {
+        if number.term.0 >= TERMS || number.n >> NUMBER_BITS != 0 {
+            return None;
+        }
+        Some(Self(((number.term.0 as u64) << NUMBER_BITS) | number.n))
+    }
+
+    /// The number.
+    pub fn number(self) -> Number {
+        let term = u32::try_from(self.0 >> NUMBER_BITS).unwrap_or(u32::MAX);
+        Number { term: Term(term), n: self.0 & ((1 << NUMBER_BITS) - 1) }
+    }
 }
 
 /// 63 bits of a random id; the highest bit is set, so that it is none of the small numbers that mean something else.
@@ -71,6 +116,13 @@ fn fold(id: &[u8]) -> u64 {
 pub enum Part {
     /// A message, all of it.
     Whole,
+    /// All of a message that has a place, or its last piece.
+    Placed {
+        /// Which message, if it came in pieces.
+        stream: Option<Tag>,
+        /// Its place.
+        place: Place,
+    },
     /// A piece of a streamed message.
     Piece {
         /// Which message.
@@ -180,8 +232,18 @@ impl Outbox {
     /// A response came. None: no chunk waits for it.
     pub fn answered(&mut self, transaction: TransactionId) -> Option<Answered> {
         let (lane, tag) = self.lanes.answered(transaction)?;
-        let stream = Some(tag).filter(|tag| ![Tag::NONE, Tag::ABORT].contains(tag));
+        let stream = Some(tag).filter(|tag| tag.is_stream());
         Some(Answered { lane, stream })
+    }
+
+    /// The last place up to which a session has answered everything.
+    pub fn reached(&self, lane: Lane) -> Option<Place> {
+        self.lanes.reached(lane)
+    }
+
+    /// Whether a session has answered everything it was sent, and nothing waits for it.
+    pub fn is_done(&self, lane: Lane) -> bool {
+        self.lanes.is_done(lane)
     }
 
     /// Sessions that have not answered for `wait`. To be asked now and then; no other call needs a clock.

@@ -1,13 +1,13 @@
 //! The one door into a room's order. Each function locks the room, lets [`Room`] decide, and pushes what follows to the
 //! shards before it unlocks: so every shard sees one order of messages, commits, comings and goings. No body is
 //! touched here, and nothing is awaited; the locks are taken in the order room, then focus or door.
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use bytes::Bytes;
 use control::{Cause, Gate, Level, Notice, Overfull, RoomNotice};
-use ids::{ConferenceId, Key, SeatId};
+use ids::{ConferenceId, Key, Number, SeatId};
 use msrp::{Body, Flag, MessageId, SendRequest};
 use rand::RngCore;
 
@@ -42,6 +42,8 @@ pub(crate) struct Relay {
     tabs: Mutex<charge::Tabs>,
     /// Of a one-to-one session only.
     legs: Option<Mutex<Legs>>,
+    /// Its room keeps a log: once so, always so.
+    keeps_log: AtomicBool,
 }
 
 /// What a session needs of its room.
@@ -62,8 +64,9 @@ impl Relay {
         let (doors, focus, metrics) = (Arc::clone(doors), Arc::clone(focus), Arc::clone(metrics));
         let pair = room.roster().level == Level::Pair;
         let legs = pair.then(|| Mutex::new(Legs::new(limits.pair_marks())));
-        let (id, room) = (RoomId::fresh(), Mutex::new(room));
-        Self { id, room, doors, focus, metrics, limits: *limits, tabs: Mutex::default(), legs }
+        let keeps_log = AtomicBool::new(room.keeps_log());
+        let (id, room, tabs) = (RoomId::fresh(), Mutex::new(room), Mutex::default());
+        Self { id, room, doors, focus, metrics, limits: *limits, tabs, legs, keeps_log }
     }
 
     /// The room, for one decision. Never held across an await.
@@ -80,8 +83,8 @@ impl Relay {
     ) -> Result<Binding, Refusal> {
         let mut room = self.lock();
         let seen = room.bind(seat, shard)?;
-        let roster = Arc::clone(room.roster());
-        self.doors.push(shard, Errand::Bound { room: self.id, seat, connection, roster });
+        let (roster, behind) = (Arc::clone(room.roster()), room.keeps_log());
+        self.doors.push(shard, Errand::Bound { room: self.id, seat, connection, roster, behind });
         self.tell_roster(&room);
         self.focus.tell(&room, RoomNotice::Bound { seat });
         Ok(Binding { seen, roster: Arc::clone(room.roster()) })
@@ -98,6 +101,7 @@ impl Relay {
     pub(crate) fn seat(&self, seat: &control::Seat, until: Instant) -> bool {
         let mut room = self.lock();
         let new = room.seat(seat, until);
+        self.hold(&mut room, seat);
         self.add_leg(seat.seat);
         if !new {
             self.tell_roster(&room);
@@ -151,6 +155,7 @@ impl Relay {
         }
         let before = room.gate(now);
         room.open(order, now);
+        self.keeps_log.store(room.keeps_log(), Ordering::Relaxed);
         self.tell_roster(&room);
         if room.gate(now) != before {
             self.tell_gate(&room);
@@ -190,10 +195,17 @@ impl Relay {
     ) -> Result<Passage, Refusal> {
         let mut room = self.lock();
         let passage = room.pass(message, now)?;
-        if let Passage::Pass(shards, _) = passage {
+        if let Passage::Pass(_, Some(number)) = passage {
+            self.deposit_message(&mut room, number, message)?;
+        }
+        if let Passage::Pass(shards, number) = passage {
             let except = except(message.audience(), message.sender());
-            let deaf = if except.is_some() { room.held() } else { None };
-            let to = To { audience: message.audience(), except, deaf, shards, now };
+            // In a room that keeps a log those on hold are behind, and it waits for them there.
+            let held = if room.keeps_log() { None } else { room.held() };
+            let deaf = held.filter(|_| except.is_some());
+            let number = number.filter(|_| room.keeps_log());
+            let to =
+                To { audience: message.audience(), except, deaf, shards, number, fall: None, now };
             self.send(&to, message.body(), rng);
             self.metrics.messages_in.inc();
         }
@@ -314,6 +326,8 @@ impl Relay {
             except: except(piece.audience(), piece.sender()),
             deaf,
             payload: send.encode(rng),
+            number: None,
+            fall: None,
             stream: Some(Stream {
                 id: piece.stream(),
                 first: piece.is_first(),
@@ -335,8 +349,9 @@ impl Relay {
     ) {
         let mut room = self.lock();
         let number = room.number();
-        let to =
-            To { audience: &Audience::Room, except: None, deaf: None, shards: room.shards(), now };
+        self.deposit_broadcast(&mut room, number, &cpim);
+        let place = room.keeps_log().then_some(number);
+        let to = To { number: place, ..To::everybody(&Audience::Room, room.shards(), now) };
         self.send(&to, &Body::from(cpim), rng);
         if gate.is_some_and(|gate| room.move_gate(gate, now)) {
             self.tell_gate(&room);
@@ -346,10 +361,15 @@ impl Relay {
 
     /// A message of the focus for one seat.
     pub(crate) fn deliver(&self, seat: SeatId, cpim: Bytes, now: Instant, rng: &mut impl RngCore) {
-        let room = self.lock();
+        let mut room = self.lock();
+        let last = room.last();
+        let cpim = match room.log() {
+            Some(log) => log.aside(seat, last, cpim),
+            None => Some(cpim),
+        };
+        let Some(cpim) = cpim else { return };
         let audience = Audience::Seats(vec![seat]);
-        let shards = room.reach(&audience);
-        let to = To { audience: &audience, except: None, deaf: None, shards, now };
+        let to = To::everybody(&audience, room.reach(&audience), now);
         self.send(&to, &Body::from(cpim), rng);
     }
 
@@ -377,6 +397,8 @@ impl Relay {
                 deaf: to.deaf.clone(),
                 payload: chunk.encode(rng),
                 stream: (!whole).then_some(stream),
+                number: to.number,
+                fall: to.fall,
                 ready: to.now,
             });
             self.doors.push_all(to.shards, || Errand::Relay(Arc::clone(&parcel)));
@@ -402,13 +424,25 @@ impl Relay {
 
 mod charge;
 mod legs;
+mod log;
 
+#[derive(Clone)]
 struct To<'a> {
     audience: &'a Audience,
     except: Option<SeatId>,
     deaf: Option<Arc<[SeatId]>>,
     shards: Shards,
+    /// Its place, in a room that keeps a log.
+    number: Option<Number>,
+    /// It is given again, to a seat that has fallen behind this often.
+    fall: Option<u32>,
     now: Instant,
+}
+
+impl<'a> To<'a> {
+    fn everybody(audience: &'a Audience, shards: Shards, now: Instant) -> Self {
+        Self { audience, except: None, deaf: None, shards, number: None, fall: None, now }
+    }
 }
 
 /// Who gets no copy of a message to the room: the session it came from. A private message goes to every session of the

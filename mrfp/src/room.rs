@@ -8,6 +8,7 @@
 //!    └───────────────────────────────────────────┘
 //! ```
 mod crowd;
+pub mod log;
 mod roster;
 mod types;
 
@@ -20,6 +21,7 @@ use control::{Gate, Level};
 use ids::{ConferenceId, DeviceId, Number, SeatId};
 
 use crowd::Crowd;
+use log::Log;
 pub use roster::{Participant, Recipient, Roster};
 use types::Deaf;
 pub use types::Types;
@@ -72,6 +74,8 @@ pub struct Room {
     /// Devices of `seen` that left, the latest behind. Some may be here again.
     departed: VecDeque<DeviceId>,
     deaf: Deaf,
+    /// It keeps one, for all its life.
+    log: Option<Log>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,12 +102,14 @@ impl Room {
             roster,
             seats: BTreeMap::new(),
             crowd: Crowd::default(),
-            last: Number { term: room.term, n: 0 },
+            // Where a relay before this one had the same appointment, its places are taken.
+            last: Number { term: room.term, n: 0 }.max(room.stored.unwrap_or_default()),
             gate: None,
             grace_ends: None,
             seen: HashMap::new(),
             departed: VecDeque::new(),
             deaf: Deaf::default(),
+            log: None,
         };
         new.open(room, now);
         new
@@ -117,8 +123,36 @@ impl Room {
         let people = std::mem::take(&mut Arc::make_mut(&mut self.roster).people);
         let fresh = Roster::new(&room.uri, room.level, room.message_octets_max);
         self.roster = Arc::new(Roster { people, charge: room.charge, ..fresh });
+        if let Some(stored) = room.stored {
+            let last = self.last;
+            // What was said before, and not kept, nobody has to be given.
+            let log = self.log.get_or_insert_with(|| Log::new(last.max(stored), RING_OCTETS_MAX));
+            log.store(stored);
+        }
         if let Some(gate) = room.gate {
             self.move_gate(gate, now);
+        }
+    }
+
+    /// Its log, if it keeps one.
+    pub fn log(&mut self) -> Option<&mut Log> {
+        self.log.as_mut()
+    }
+
+    /// Whether it keeps a log.
+    pub fn keeps_log(&self) -> bool {
+        self.log.is_some()
+    }
+
+    /// The last place that was taken.
+    pub fn last(&self) -> Number {
+        self.last
+    }
+
+    /// What was completed is not: whoever sends it again is not told that it was.
+    pub fn forget_seen(&self, number: Number) {
+        for seen in self.seen.values() {
+            seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner).fail(number);
         }
     }
 
@@ -150,6 +184,9 @@ impl Room {
     /// Ends a seat. The shard it was on, if it was in use.
     pub fn unseat(&mut self, seat: SeatId) -> Option<Shards> {
         let place = self.seats.remove(&seat)?;
+        if let Some(log) = &mut self.log {
+            log.leave(seat);
+        }
         if let Some(person) = self.people().remove(&seat) {
             self.note_departed(&person.device);
         }
@@ -187,7 +224,10 @@ impl Room {
         self.crowd.come(shard);
         let person = Arc::make_mut(self.people().get_mut(&seat).ok_or(Refusal::NoSession)?);
         person.bound = true;
-        let device = person.device.clone();
+        let (device, after) = (person.device.clone(), person.after);
+        if let Some(log) = &mut self.log {
+            log.sit(seat, &device, after, self.last);
+        }
         Ok(Arc::clone(self.seen.entry(device).or_default()))
     }
 
@@ -334,6 +374,10 @@ impl Room {
 /// How many devices that left are remembered. A whole room comes back when a load balancer breaks; the cost is 2 KiB
 /// for each.
 const DEPARTED_MAX: usize = 1024;
+
+/// Octets of the last messages of a room that keeps a log: 1 MiB, some thousand of what people type. Whoever was away for
+/// no longer than that needs nothing of the focus.
+const RING_OCTETS_MAX: usize = 1024 * 1024;
 
 /// How long the epoch before is accepted.
 const GRACE: Duration = gate::GRACE;

@@ -1,6 +1,7 @@
 //! One thread's part of the relay: its connections, the routes of its rooms, and the errands at its door. A chunk is
 //! handed in once and fanned out here, without a lock and without waking a task for each receiver; then everything
 //! that was queued leaves, one write for each connection. What a room allows is for `room`.
+mod behind;
 mod local;
 #[cfg(feature = "planted-faults")]
 mod plant;
@@ -21,7 +22,7 @@ use service::{clock, shutdown::Shutdown};
 
 pub(crate) use local::{LocalRoom, Route};
 
-use crate::connection::{self, Connection, onward};
+use crate::connection::{self, Connection, Offered, onward};
 use crate::dial::{self, Pool};
 use crate::doors::{Door, Errand, Parcel};
 use crate::metrics::{ByTransport, Metrics, Traffic};
@@ -218,9 +219,10 @@ impl Shard {
             Errand::Serve(newcomer) => connection::serve(self, newcomer, now),
             Errand::Displaced { connection } => self.with(connection, |it| it.displaced()),
             Errand::Relay(parcel) => self.fan_out(&parcel),
-            Errand::Bound { room, seat, connection, roster } => {
-                self.add_route((room, roster), seat, connection);
+            Errand::Bound { room, seat, connection, roster, behind } => {
+                self.add_route((room, roster), (seat, behind), connection);
             }
+            Errand::Log { room, what } => self.tend_log(room, what, now),
             Errand::Roster { room, roster } => {
                 if let Some(local) = self.rooms.borrow_mut().get_mut(&room) {
                     local.roster = roster;
@@ -286,7 +288,7 @@ impl Shard {
     }
 
     /// Gives one chunk to everybody of its audience who is here.
-    fn fan_out(&self, parcel: &Parcel) {
+    fn fan_out(self: &Rc<Self>, parcel: &Parcel) {
         let routes = match self.rooms.borrow_mut().get_mut(&parcel.room) {
             Some(local) => local.receivers(parcel),
             None => return,
@@ -299,6 +301,9 @@ impl Shard {
             if Some(route.seat) == parcel.except || !parcel.is_for(route.seat) || route.is_gone() {
                 continue;
             }
+            if parcel.passes_over(&route.standing) {
+                continue;
+            }
             #[cfg(feature = "planted-faults")]
             if plant::befalls() {
                 continue;
@@ -309,14 +314,23 @@ impl Shard {
             } else {
                 payload.to(&route.address)
             };
-            if route.connection.push((route.lane, part), frame, self) {
-                count(&self.tally.traffic.of(route.connection.transport).chunks_out);
+            match route.connection.offer((route.lane, part), frame, self) {
+                Offered::Taken => {
+                    count(&self.tally.traffic.of(route.connection.transport).chunks_out);
+                }
+                Offered::Left => {}
+                Offered::Full => self.too_slow(parcel, route),
             }
         }
         self.round.borrow_mut().push(parcel.ready);
     }
 
-    fn add_route(&self, (room, roster): (RoomId, Arc<Roster>), seat: SeatId, connection: u64) {
+    fn add_route(
+        &self,
+        (room, roster): (RoomId, Arc<Roster>),
+        (seat, behind): (SeatId, bool),
+        connection: u64,
+    ) {
         let connection = self.connection(connection);
         if let Some(connection) = connection
             && let Some(way) = connection.way_to(room, seat)
@@ -324,7 +338,7 @@ impl Shard {
             // The room may have lost its last route here since the seat was taken, and with it its entry.
             let mut rooms = self.rooms.borrow_mut();
             let local = rooms.entry(room).or_insert_with(|| LocalRoom::new(roster));
-            local.add(Route::new(seat, way, connection));
+            local.add(Route::new(seat, way, connection, behind));
         }
     }
 

@@ -8,7 +8,7 @@ use control::Transport;
 use msrp::{Frame, TransactionId};
 use tokio::net::tcp::OwnedWriteHalf;
 
-use crate::outbox::{Answered, Bounds, Full, Lane, Outbox, Part, Pushed, Tag, Way};
+use crate::outbox::{Answered, Bounds, Full, Lane, Outbox, Part, Place, Pushed, Tag, Way};
 use crate::plane::Plane;
 use crate::shard::Tally;
 use crate::wire::{Wire, Written};
@@ -31,6 +31,8 @@ pub(crate) struct Writer {
     counted: Cell<usize>,
     /// Times that the socket has taken something.
     writes: Cell<u64>,
+    /// Somebody wants to know when all is answered.
+    awaits_done: Cell<bool>,
 }
 
 /// Room that all connections of a shard use in turn.
@@ -61,6 +63,7 @@ impl Writer {
             behind: Cell::new(false),
             counted: Cell::new(0),
             writes: Cell::new(0),
+            awaits_done: Cell::new(false),
         }
     }
 
@@ -100,6 +103,16 @@ impl Writer {
         Ok(())
     }
 
+    /// Whether somebody wants to know when a session has answered everything.
+    pub(crate) fn awaits_done(&self) -> bool {
+        self.awaits_done.get()
+    }
+
+    /// Somebody does, or nobody any more.
+    pub(crate) fn await_done(&self, awaits: bool) {
+        self.awaits_done.set(awaits);
+    }
+
     /// Octets that wait.
     pub(crate) fn queued(&self) -> usize {
         self.outbox.borrow().octets()
@@ -128,6 +141,16 @@ impl Writer {
     /// Whether nothing waits for the socket or for an answer.
     pub(crate) fn is_empty(&self) -> bool {
         self.outbox.borrow().is_empty()
+    }
+
+    /// The last place up to which a session has answered everything.
+    pub(crate) fn reached(&self, lane: Lane) -> Option<Place> {
+        self.outbox.borrow().reached(lane)
+    }
+
+    /// Whether nothing waits for a session, and it has answered everything.
+    pub(crate) fn is_done(&self, lane: Lane) -> bool {
+        self.outbox.borrow().is_done(lane)
     }
 
     /// Sessions that have not answered for `wait`.

@@ -1,6 +1,8 @@
 //! A sealed room over real sockets: two types, one gate, one order.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 mod common;
+#[path = "sealed_room/log.rs"]
+mod log;
 
 use bytes::Bytes;
 use common::{Got, ROOM, Stage, aor, cpim, gate, message, mls, sealed, seat, text};

@@ -138,7 +138,11 @@ impl Relay {
         }
         let Some(room) = self.room.as_mut() else { return };
         match order {
-            RoomOrder::Open(_) | RoomOrder::NicknameAnswer { .. } => {}
+            RoomOrder::Open(_)
+            | RoomOrder::NicknameAnswer { .. }
+            | RoomOrder::Stored(_)
+            | RoomOrder::Unstored(_)
+            | RoomOrder::Page(_) => {}
             RoomOrder::Close { .. } => self.close(),
             RoomOrder::Seat(seat) => self.seat(&seat, around),
             RoomOrder::Unseat { seat, reason } => {

@@ -3,11 +3,12 @@
 use std::fmt;
 
 use bytes::Bytes;
-use ids::{ConferenceId, Key, Number, SeatId, Term};
+use ids::{ConferenceId, DeviceId, Key, Number, SeatId, Term};
 
 use crate::auth::AuthAsked;
 use crate::bad::BadFrame;
 use crate::charge::Charge;
+use crate::log::{self, Deposit, ReplayAsked};
 use crate::proto;
 
 /// One notice.
@@ -87,6 +88,12 @@ pub enum RoomNotice {
     },
     /// A message of a charged room has ended. Each message is told by exactly one notice.
     Charged(Charge),
+    /// Something took its place in a room that keeps a log.
+    Deposit(Deposit),
+    /// Devices have answered everything up to there.
+    Reached(Vec<(DeviceId, Number)>),
+    /// A device has to be given again what it missed.
+    ReplayAsked(ReplayAsked),
 }
 
 impl fmt::Debug for RoomNotice {
@@ -104,6 +111,9 @@ impl fmt::Debug for RoomNotice {
                 write!(f, "NicknameAsked({seat}, {request})")
             }
             Self::Charged(charge) => write!(f, "{charge:?}"),
+            Self::Deposit(deposit) => write!(f, "{deposit:?}"),
+            Self::Reached(places) => write!(f, "Reached({} devices)", places.len()),
+            Self::ReplayAsked(asked) => write!(f, "{asked:?}"),
         }
     }
 }
@@ -153,6 +163,9 @@ impl From<Notice> for proto::Notice {
                 Kind::NicknameAsked(proto::NicknameAsked { seat: seat.0, request, nickname })
             }
             RoomNotice::Charged(charge) => Kind::Charged(charge.into()),
+            RoomNotice::Deposit(deposit) => Kind::Deposit(deposit.into()),
+            RoomNotice::Reached(places) => Kind::Reached(log::reached(places)),
+            RoomNotice::ReplayAsked(asked) => Kind::ReplayAsked(asked.into()),
         };
         Self { conference, kind: Some(kind) }
     }
@@ -198,6 +211,9 @@ impl TryFrom<proto::Notice> for Notice {
                 nickname: asked.nickname,
             },
             Kind::Charged(charged) => RoomNotice::Charged(charged.try_into()?),
+            Kind::Deposit(deposit) => RoomNotice::Deposit(deposit.try_into()?),
+            Kind::Reached(reached) => RoomNotice::Reached(log::checked(reached)?),
+            Kind::ReplayAsked(asked) => RoomNotice::ReplayAsked(asked.try_into()?),
             Kind::Draining(_) | Kind::AuthAsked(_) => {
                 return Err(BadFrame::field("notice.kind", "names no room"));
             }

@@ -4,10 +4,11 @@ use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
-use ids::{Aor, ConferenceId, DeviceId, Epoch, Era, Key, SeatId, Term};
+use ids::{Aor, ConferenceId, DeviceId, Epoch, Era, Key, Number, SeatId, Term};
 
 use crate::auth::AuthAnswer;
 use crate::bad::BadFrame;
+use crate::log::{self, Page};
 use crate::proto;
 use crate::reach::{Fields, Reach};
 
@@ -77,6 +78,12 @@ pub enum RoomOrder {
         /// The message, headers and all.
         cpim: Bytes,
     },
+    /// Every deposit up to there is on disk: its sender may be told. What should be, like the room.
+    Stored(Number),
+    /// This deposit could not be stored.
+    Unstored(Number),
+    /// Answers a [`ReplayAsked`](crate::ReplayAsked). It is lost where the link breaks, and asked for again.
+    Page(Page),
     /// Answers a [`NicknameAsked`](crate::RoomNotice::NicknameAsked).
     NicknameAnswer {
         /// Who asked.
@@ -104,6 +111,9 @@ pub struct Room {
     /// Each message is told by [`RoomNotice::Charged`](crate::RoomNotice::Charged). While the focus is away for so long
     /// that no more can be kept for it, new messages are refused.
     pub charge: bool,
+    /// Messages are acknowledged when they are stored, and everything up to this place is. None: the room keeps no log,
+    /// and a message is acknowledged when it is relayed.
+    pub stored: Option<Number>,
 }
 
 /// What content a room takes.
@@ -154,6 +164,8 @@ pub struct Seat {
     pub matching: Match,
     /// How its participant is reached.
     pub reach: Reach,
+    /// In a room that keeps a log: its device has everything up to there. None: it is new, and begins with what comes.
+    pub after: Option<Number>,
     /// It is on hold (RFC 3264, 8.4): messages of others are not sent to it. What the focus itself says is.
     pub held: bool,
 }
@@ -183,6 +195,7 @@ impl Seat {
             matching: Match::Strict,
             reach: Reach::new(),
             held: false,
+            after: None,
         }
     }
 }
@@ -202,6 +215,9 @@ impl fmt::Debug for RoomOrder {
             Self::Deliver { key, seat, cpim } => {
                 write!(f, "Deliver({key}, {seat}, {} octets)", cpim.len())
             }
+            Self::Stored(number) => write!(f, "Stored({number})"),
+            Self::Unstored(number) => write!(f, "Unstored({number})"),
+            Self::Page(page) => write!(f, "{page:?}"),
             Self::NicknameAnswer { seat, request, status } => {
                 write!(f, "NicknameAnswer({seat}, {request}, {status})")
             }
@@ -248,6 +264,9 @@ impl From<Order> for proto::Order {
             RoomOrder::Deliver { key, seat, cpim } => {
                 Kind::Deliver(proto::Deliver { key: key.0, seat: seat.0, cpim })
             }
+            RoomOrder::Stored(number) => Kind::Stored(log::place(number)),
+            RoomOrder::Unstored(number) => Kind::Unstored(log::place(number)),
+            RoomOrder::Page(page) => Kind::Page(page.into()),
             RoomOrder::NicknameAnswer { seat, request, status } => {
                 let status = u32::from(status);
                 Kind::NicknameAnswer(proto::NicknameAnswer { seat: seat.0, request, status })
@@ -285,6 +304,9 @@ impl TryFrom<proto::Order> for Order {
             Kind::Deliver(proto::Deliver { key, seat, cpim }) => {
                 RoomOrder::Deliver { key: Key(key), seat: SeatId(seat), cpim }
             }
+            Kind::Stored(place) => RoomOrder::Stored(log::number(place)),
+            Kind::Unstored(place) => RoomOrder::Unstored(log::number(place)),
+            Kind::Page(page) => RoomOrder::Page(page.try_into()?),
             Kind::NicknameAnswer(answer) => RoomOrder::NicknameAnswer {
                 seat: SeatId(answer.seat),
                 request: answer.request,
@@ -320,6 +342,7 @@ impl From<Room> for proto::Open {
             gate: room.gate.map(Into::into),
             message_octets_max: room.message_octets_max,
             charge: room.charge,
+            stored: room.stored.map(log::place),
         }
     }
 }
@@ -347,6 +370,7 @@ impl TryFrom<proto::Open> for Room {
             gate: open.gate.map(Into::into),
             message_octets_max: open.message_octets_max,
             charge: open.charge,
+            stored: open.stored.map(log::number),
         })
     }
 }
@@ -385,6 +409,7 @@ impl From<Seat> for proto::Seat {
             transport,
             connect_to,
             held: seat.held,
+            after: seat.after.map(log::place),
         }
     }
 }
@@ -411,6 +436,7 @@ impl TryFrom<proto::Seat> for Seat {
             matching,
             reach,
             held: seat.held,
+            after: seat.after.map(log::number),
             ..Self::new(SeatId(seat.seat), aor, device)
         })
     }

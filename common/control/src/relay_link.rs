@@ -7,6 +7,7 @@ use ids::{ConferenceId, Key, SeatId};
 
 use crate::bad::{Misbehaved, Overfull};
 use crate::codec::FRAME_OCTETS_MAX;
+use crate::log::Logged;
 use crate::notice::{Notice, RoomNotice};
 use crate::order::{Order, RoomOrder};
 use crate::wanted::Limits;
@@ -230,7 +231,12 @@ impl RelayLink {
                 room.last_key = room.last_key.max(*key);
                 new
             }
-            RoomOrder::Open(_) | RoomOrder::Gate(_) | RoomOrder::NicknameAnswer { .. } => true,
+            RoomOrder::Open(_)
+            | RoomOrder::Gate(_)
+            | RoomOrder::Stored(_)
+            | RoomOrder::Unstored(_)
+            | RoomOrder::Page(_)
+            | RoomOrder::NicknameAnswer { .. } => true,
         }
     }
 
@@ -288,6 +294,11 @@ impl RelayLink {
                 (0, usize::MAX)
             }
             Notice::Room { notice: RoomNotice::Handshake { body, .. }, .. } => (body.len(), 1),
+            Notice::Room { notice: RoomNotice::Deposit(deposit), .. } => {
+                // A broadcast has its place already, and nobody could be told that it failed.
+                let share = if deposit.kind == Logged::Commit { 2 } else { 1 };
+                (deposit.cpim.len(), share)
+            }
             Notice::Room { notice: RoomNotice::NicknameAsked { nickname, .. }, .. } => {
                 (nickname.len(), 1)
             }
@@ -298,7 +309,8 @@ impl RelayLink {
             return Err(Overfull::Frame);
         }
         let full = self.notices.len() >= self.limits.waiting_max.saturating_mul(share)
-            || self.notice_octets + octets > self.limits.waiting_octets_max;
+            || self.notice_octets + octets
+                > self.limits.waiting_octets_max.saturating_mul(share.min(2));
         if full {
             return Err(Overfull::Notices);
         }

@@ -71,9 +71,12 @@ impl Wanted {
             RoomOrder::Gate(gate) | RoomOrder::Broadcast { gate: Some(gate), .. } => {
                 wanted.room.gate = Some(*gate);
             }
+            RoomOrder::Stored(number) => wanted.room.stored = wanted.room.stored.max(Some(*number)),
             RoomOrder::Open(_)
             | RoomOrder::Broadcast { gate: None, .. }
             | RoomOrder::Deliver { .. }
+            | RoomOrder::Unstored(_)
+            | RoomOrder::Page(_)
             | RoomOrder::NicknameAnswer { .. } => {}
         }
         Ok(())
@@ -81,7 +84,13 @@ impl Wanted {
 
     fn open(&mut self, conference: &ConferenceId, room: &Room) {
         match self.rooms.get_mut(conference) {
-            Some(wanted) => wanted.room = room.clone(),
+            Some(wanted) => {
+                // What is stored stays so, whoever repeats how the room began.
+                let stored = room
+                    .stored
+                    .map(|stored| wanted.room.stored.map_or(stored, |was| was.max(stored)));
+                wanted.room = Room { stored, ..room.clone() };
+            }
             None => {
                 let wanted = WantedRoom { room: room.clone(), seats: BTreeMap::new() };
                 self.rooms.insert(conference.clone(), wanted);

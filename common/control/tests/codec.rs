@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use control::{
-    AuthAnswer, AuthAsked, BadFrame, Cause, Charge, Codec, Dial, Ending, FRAME_OCTETS_MAX, Gate,
-    Hello, Level, Match, Notice, Order, Reach, Room, RoomNotice, RoomOrder, Seat, ToFocus, ToRelay,
-    Transport, Welcome,
+    AuthAnswer, AuthAsked, BadFrame, Cause, Charge, Codec, Deposit, Dial, Ending, FRAME_OCTETS_MAX,
+    Gate, Hello, Level, Logged, Match, Notice, Order, Page, Reach, ReplayAsked, Room, RoomNotice,
+    RoomOrder, Seat, ToFocus, ToRelay, Transport, Welcome,
 };
 use ids::{Aor, ConferenceId, DeviceId, Epoch, Era, Key, Number, SeatId, Term};
 use proptest::prelude::*;
@@ -67,17 +67,38 @@ fn seat() -> impl Strategy<Value = Seat> {
     )
 }
 
+fn number() -> impl Strategy<Value = Number> {
+    (any::<u32>(), any::<u64>()).prop_map(|(term, n)| Number { term: Term(term), n })
+}
+
+fn page() -> impl Strategy<Value = Page> {
+    let entries = prop::collection::btree_map(number(), body(), 1..5);
+    (any::<u64>(), entries, any::<bool>()).prop_map(|(seat, entries, complete)| {
+        let mut entries = entries.into_iter();
+        let after = entries.next().map(|(first, _)| first).unwrap_or_default();
+        Page { seat: SeatId(seat), after, entries: entries.collect(), complete }
+    })
+}
+
+fn deposit() -> impl Strategy<Value = Deposit> {
+    let device = "urn:uuid:00000000-0000-4000-8000-000000000001";
+    let kinds = vec![Logged::Commit, Logged::Message(device.parse().unwrap())];
+    (number(), prop::sample::select(kinds), any::<u64>(), body())
+        .prop_map(|(number, kind, at_ms, cpim)| Deposit { number, kind, at_ms, cpim })
+}
+
 fn room_order() -> impl Strategy<Value = RoomOrder> {
     let level = prop::sample::select(vec![Level::Sealed, Level::Open, Level::Pair]);
-    let octets = (any::<u64>(), any::<bool>());
+    let octets = (any::<u64>(), any::<bool>(), prop::option::of(number()));
     let room = (any::<u32>(), level, prop::option::of(gate()), octets).prop_map(
-        |(term, level, gate, (message_octets_max, charge))| Room {
+        |(term, level, gate, (message_octets_max, charge, stored))| Room {
             uri: "sip:room7@example.net".into(),
             term: Term(term),
             level,
             gate,
             message_octets_max,
             charge,
+            stored,
         },
     );
     prop_oneof![
@@ -97,6 +118,9 @@ fn room_order() -> impl Strategy<Value = RoomOrder> {
         (any::<u64>(), any::<u64>(), 100_u16..1000).prop_map(|(seat, request, status)| {
             RoomOrder::NicknameAnswer { seat: SeatId(seat), request, status }
         }),
+        number().prop_map(RoomOrder::Stored),
+        number().prop_map(RoomOrder::Unstored),
+        page().prop_map(RoomOrder::Page),
     ]
 }
 
@@ -161,6 +185,15 @@ fn room_notice() -> impl Strategy<Value = RoomNotice> {
             RoomNotice::NicknameAsked { seat, request, nickname }
         }),
         charge().prop_map(RoomNotice::Charged),
+        deposit().prop_map(RoomNotice::Deposit),
+        number().prop_map(|number| {
+            let device = "urn:uuid:00000000-0000-4000-8000-000000000002".parse().unwrap();
+            RoomNotice::Reached(vec![(device, number)])
+        }),
+        (any::<u64>(), number()).prop_map(|(seat, after)| {
+            let device = "urn:uuid:00000000-0000-4000-8000-000000000003".parse().unwrap();
+            RoomNotice::ReplayAsked(ReplayAsked { seat: SeatId(seat), device, after })
+        }),
     ]
 }
 

@@ -106,6 +106,7 @@ impl Desk {
             gate: None,
             message_octets_max: MESSAGE_OCTETS_MAX,
             charge: false,
+            stored: None,
         };
         self.order(RoomOrder::Open(room)).await?;
         let scheme = if transport == Transport::Tcp { "msrp" } else { "msrps" };

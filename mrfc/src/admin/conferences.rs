@@ -82,6 +82,22 @@ pub(super) async fn close(
     closed.map(|()| StatusCode::NO_CONTENT).map_err(|refusal| problem(&refusal))
 }
 
+/// Deletes what is kept of a conference for members that are away. They hear that they missed something.
+#[utoipa::path(delete, path = "/v1/conferences/{name}/log", params(("name" = String, Path)),
+    responses((status = 204), (status = 404, body = super::document::ProblemBody)))]
+pub(super) async fn purge(
+    State(admin): State<Admin>,
+    Path(name): Path<String>,
+) -> Result<StatusCode, Problem> {
+    let id: ConferenceId = named(&name)?;
+    admin.desks.overview(&id).await.map_err(|refusal| problem(&refusal))?;
+    let purged = admin.store.purge_log(&id).await;
+    purged.map(|()| StatusCode::NO_CONTENT).map_err(|error| {
+        tracing::warn!(conference = %id, %error, "a log could not be purged");
+        problem(&desk::Refusal::StoreFailed)
+    })
+}
+
 fn conference(id: &ConferenceId, overview: Overview) -> Conference {
     let Overview { uri, creator, level, relay, created, rules, group, people, barred, standing } =
         overview;

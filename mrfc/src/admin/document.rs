@@ -21,6 +21,7 @@ use crate::http::document;
         conferences::create,
         conferences::show,
         conferences::close,
+        conferences::purge,
         members::list,
         members::call,
         members::kick,

@@ -132,6 +132,7 @@ fn router(admin: Admin) -> Router {
         .route("/v1/audit/registrations", get(status::attempts))
         .route("/v1/conferences", get(conferences::list).post(conferences::create))
         .route("/v1/conferences/{name}", get(conferences::show).delete(conferences::close))
+        .route("/v1/conferences/{name}/log", delete(conferences::purge))
         .route("/v1/conferences/{name}/members", get(members::list))
         .route("/v1/conferences/{name}/members/{person}", put(members::call).delete(members::kick))
         .route("/v1/conferences/{name}/banned/{person}", put(members::ban).delete(members::unban))

@@ -329,9 +329,14 @@ impl Conference {
     /// The room begins anew elsewhere: no path of the old relay is good any more.
     fn moved(&mut self, relay: &str, term: Term, at: At) -> Vec<Effect> {
         self.term = term;
+        let mut stays = false;
         if let Some(about) = &mut self.about {
-            about.relay = Some(relay.to_owned());
+            let former = about.relay.replace(relay.to_owned());
+            stays = former.as_deref() == Some(relay);
             about.term = term;
+        }
+        if stays {
+            return vec![Effect::Open];
         }
         let seats: Vec<SeatId> = self.roster.seats().collect();
         self.seats_over(seats.iter().copied(), at);

@@ -140,6 +140,9 @@ pub enum Command {
         /// Which.
         relay: String,
     },
+    /// The relay that carries the room, or this focus, begins anew: what it numbers from now on must not be taken for what
+    /// was numbered before.
+    Reappoint,
     /// Somebody comes to a conference that rests: this relay is to carry its room.
     Wake {
         /// Which.

@@ -135,6 +135,10 @@ impl Conference {
             Command::Wake { relay } | Command::Move { relay } => {
                 What::Moved { relay: relay.clone(), term: self.term.next() }
             }
+            Command::Reappoint => match &about.relay {
+                Some(relay) => What::Moved { relay: relay.clone(), term: self.term.next() },
+                None => return Err(Refusal::NothingNew),
+            },
             Command::Adopt => What::Adopted,
             Command::Restored => self.begun_anew(),
             Command::Tick => return self.tick(now),

@@ -61,7 +61,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use ids::{Aor, ConferenceId, SeatId, Seq, Term};
+use ids::{Aor, ConferenceId, Number, SeatId, Seq, Term};
 use mls::identity::{FocusKey, Roots};
 use mls::ledger::Ledger;
 
@@ -122,6 +122,19 @@ pub struct Bounds {
     pub life: Life,
     /// How long the group's changes are waited for.
     pub patience: Patience,
+    /// Whether a message of a sealed conference counts when it is stored, so that who is away gets it. Of an open one it
+    /// counts when it is relayed.
+    pub acknowledge: Acknowledge,
+}
+
+/// When a message counts, and its sender is told so.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Acknowledge {
+    /// When it is passed on to whoever is there.
+    #[default]
+    Relayed,
+    /// When it is on disk for those who are not.
+    Stored,
 }
 
 impl Default for Bounds {
@@ -133,6 +146,7 @@ impl Default for Bounds {
             empty: Duration::from_secs(60),
             life: Life::default(),
             patience: Patience::default(),
+            acknowledge: Acknowledge::Relayed,
         }
     }
 }
@@ -363,6 +377,20 @@ impl Conference {
             gate: self.gate(),
             message_octets_max: self.terms.bounds.message_octets_max,
             charge: false,
+            stored: self.keeps_log().then_some(Number { term: about.term, n: 0 }),
+        })
+    }
+
+    /// Whether what is said is kept for devices that are away.
+    pub fn keeps_log(&self) -> bool {
+        self.level() == Some(Level::Sealed) && self.terms.bounds.acknowledge == Acknowledge::Stored
+    }
+
+    /// Whether the device at a seat is to be given what it missed: it has been a member, and stays one.
+    pub fn is_returning(&self, seat: SeatId) -> bool {
+        let facts = self.group.facts.as_ref();
+        self.roster.at(seat).is_some_and(|(who, _)| {
+            facts.is_some_and(|it| it.members.contains(who) && !it.pending.contains(who))
         })
     }
 

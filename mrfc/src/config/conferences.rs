@@ -6,7 +6,8 @@ use ids::Aor;
 use serde::Deserialize;
 
 use super::{BadConfig, Consent};
-use crate::conference::{CreatorLeaves, Life, Nickname, NicknamePolicy};
+use crate::conference::{self, CreatorLeaves, Life, Nickname, NicknamePolicy};
+use crate::log::Retention;
 
 /// How conferences come to be.
 #[derive(Clone, Debug, Deserialize)]
@@ -47,6 +48,17 @@ pub struct Conferences {
     /// Whether each message of every conference is charged: one record, with to how many it went. Records are where those of
     /// sessions are (`sessions.charge_file`, and the store). Default false.
     pub charge: bool,
+    /// When a message of a sealed conference is acknowledged: when it is `stored`, and then every member gets it, also who is
+    /// away, too slow, or loses the relay; or when it is `relayed` to those who are there. Default `relayed`. In open
+    /// conferences it is always when it is relayed.
+    pub acknowledge: Acknowledge,
+    /// Seconds for which messages are kept for members that are away. 2 592 000, 30 days: by then their certificates have
+    /// ended. What every member has is kept no longer.
+    pub log_secs: u64,
+    /// Octets of messages kept for members of one conference that are away. 256 MiB; the oldest go first.
+    pub log_bytes_max: u64,
+    /// Messages kept so. 100 000.
+    pub log_messages_max: u32,
     /// What becomes of a conference when its creator leaves it for good: it goes on (`stay`), ends (`end`), or whoever
     /// moderates longest takes the creator's place (`hand-on`). Default `stay`.
     pub creator_leaves: Leaves,
@@ -94,6 +106,25 @@ pub enum Leaves {
     End,
     /// It gets another creator.
     HandOn,
+}
+
+/// When a message counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Acknowledge {
+    /// When it is on disk.
+    Stored,
+    /// When it is passed on.
+    Relayed,
+}
+
+impl From<Acknowledge> for conference::Acknowledge {
+    fn from(acknowledge: Acknowledge) -> Self {
+        match acknowledge {
+            Acknowledge::Stored => Self::Stored,
+            Acknowledge::Relayed => Self::Relayed,
+        }
+    }
 }
 
 /// Who may be anonymous.
@@ -156,6 +187,10 @@ impl Default for Conferences {
             list_recipients_max: 100,
             list_consent: Consent::Domain,
             charge: false,
+            acknowledge: Acknowledge::Relayed,
+            log_secs: 30 * 24 * 3600,
+            log_bytes_max: 256 << 20,
+            log_messages_max: 100_000,
             creator_leaves: Leaves::Stay,
             lifetime_secs: 0,
             idle_secs: 30 * 24 * 3600,
@@ -178,6 +213,15 @@ impl Conferences {
         let reserved = words.map(|word| Nickname::parse(word).map_err(|_| bad(word)));
         let reserved = reserved.collect::<Result<Vec<_>, _>>()?;
         Ok(NicknamePolicy::new(self.nicknames, quarantine, reserved))
+    }
+
+    /// How much is kept for members that are away.
+    pub(crate) fn retention(&self) -> Retention {
+        Retention {
+            age: Duration::from_secs(self.log_secs),
+            octets_max: self.log_bytes_max,
+            messages_max: self.log_messages_max,
+        }
     }
 
     /// When a conference ends by itself.

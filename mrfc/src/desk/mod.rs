@@ -43,6 +43,7 @@ use crate::charging::Ledger;
 use crate::circles::Circles;
 use crate::conference::{self, Bounds, NicknamePolicy, Participant, Terms};
 use crate::config::Level;
+use crate::log::Logs;
 use crate::relays::{Heard, Relays};
 use ask::{Ask, Made};
 use registry::{DeskHandle, Registry};
@@ -86,6 +87,8 @@ pub struct DeskParts {
     pub nicknames: NicknamePolicy,
     /// Where each message of every conference is charged, if it is.
     pub(crate) charging: Option<Ledger>,
+    /// Where it is kept what is said, for those who are away.
+    pub(crate) logs: Option<Logs>,
 }
 
 impl fmt::Debug for DeskParts {
@@ -178,6 +181,7 @@ struct Shared {
     limits: DeskLimits,
     nicknames: NicknamePolicy,
     charging: Option<Ledger>,
+    logs: Option<Logs>,
     circles: Circles,
     registry: Registry,
     counting: figures::Counting,
@@ -194,6 +198,7 @@ impl Desks {
     pub async fn open(parts: DeskParts) -> Result<Self, OpenError> {
         let DeskParts { store, relays, heard, roots, focus, domain, sip, wall, .. } = parts;
         let (limits, nicknames, charging) = (parts.limits, parts.nicknames, parts.charging);
+        let logs = parts.logs;
         let keys = (roots.clone(), focus.clone());
         let shared = Shared {
             circles: Circles::new(store.clone(), keys, wall, limits.circles),
@@ -207,6 +212,7 @@ impl Desks {
             limits,
             nicknames,
             charging,
+            logs,
             registry: Registry::new(limits.remembered, limits.conferences_max),
             counting: figures::Counting::default(),
             seats: Mutex::new(0..0),
@@ -431,6 +437,11 @@ impl Shared {
     async fn forget(&self, id: &ConferenceId, over: Seq) {
         if let Err(error) = self.store.forget(id, over).await {
             tracing::warn!(conference = %id, %error, "a journal that is over stays");
+        }
+        if self.logs.is_some()
+            && let Err(error) = self.store.forget_log(id).await
+        {
+            tracing::warn!(conference = %id, %error, "a log that is over stays for now");
         }
     }
 

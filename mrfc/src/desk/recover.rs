@@ -54,6 +54,10 @@ async fn one(shared: Arc<Shared>, id: ConferenceId) -> Result<(), OpenError> {
         let relay = shared.relays.place().ok_or_else(|| adopt(super::Refusal::NoRelay))?;
         desk.run(&Command::Move { relay }).await.map_err(adopt)?;
     }
+    if desk.conference.keeps_log() && !desk.relay().is_empty() {
+        // Its relay may have begun anew while nobody heard of it.
+        desk.run(&Command::Reappoint).await.map_err(adopt)?;
+    }
     desk.restate().await;
     shared.registry.desk(&id, &creator, |asks, notices| desk.spawn(asks, notices));
     shared.registry.opened(&id, level);

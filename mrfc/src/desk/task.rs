@@ -84,6 +84,7 @@ impl Desk {
             relays: shared.relays.clone(),
             sip: shared.sip.clone(),
             charging: shared.charging.clone(),
+            logs: shared.logs.clone(),
         };
         let answers = Keys::of_answers(conference.seq());
         let (tail, rest) = (Vec::new(), None);
@@ -288,6 +289,9 @@ impl Desk {
                         self.gone(seat, Why::RelayLost).await;
                     }
                 }
+                if self.conference.keeps_log() {
+                    self.tried(&Command::Reappoint).await;
+                }
             }
             FromRelay::Notice { notice, done } => {
                 self.notice(notice).await;
@@ -327,6 +331,10 @@ impl Desk {
                 let answer = control::RoomOrder::NicknameAnswer { seat, request, status };
                 let relay = self.relay();
                 self.performer.order(&self.conference, &relay, answer).await;
+            }
+            // The logs take these before the desks hear of anything.
+            RoomNotice::Deposit(_) | RoomNotice::Reached(_) | RoomNotice::ReplayAsked(_) => {
+                debug!(conference = %self.conference.id(), "a log nobody keeps");
             }
             // The ledger takes charges before the desks hear of anything.
             RoomNotice::Charged(charge) => {

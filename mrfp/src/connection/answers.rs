@@ -32,6 +32,7 @@ impl Connection {
         if !status.is_success() {
             self.follow(shard, answered.lane, answered.stream, status);
         }
+        self.look_if_drained(shard, self.heard.get());
         // More may leave now that this one is answered.
         if !self.writer.is_empty() {
             self.mark_dirty(shard);
@@ -97,6 +98,7 @@ impl Connection {
         }
         let Some(mut seated) = sessions.remove(&id) else { return };
         drop(shard.remove_route(seated.relay.id, seated.seat()));
+        self.note_reached_last(&seated);
         self.writer.end_session(lane);
         super::goodbye::lose(&mut seated, shard, cause);
     }

@@ -30,6 +30,7 @@ pub(crate) async fn say(
     let sessions = connection.sessions.take();
     let seats: Vec<_> = sessions.values().map(|seated| (seated.relay.id, seated.seat())).collect();
     for (_, mut seated) in sessions {
+        connection.note_reached_last(&seated);
         lose(&mut seated, shard, cause);
     }
     connection.lose_onward(shard);

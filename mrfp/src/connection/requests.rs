@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use control::Match;
-use ids::SeatId;
+use ids::{Number, SeatId};
 use msrp::{Address, Chunk, Flag, Head, MessageId, Method, Path, Status, Uri};
 
 use super::Connection;
@@ -27,13 +27,15 @@ enum Outcome {
     Completed(Complete),
     /// It was completed before.
     Repeated(Complete),
+    /// The answer comes when everything up to this place is stored.
+    Unstored(Number, Complete),
     /// The answer comes when the epoch does.
     Later,
 }
 
 /// What is reported of a complete message.
-struct Complete {
-    octets: u64,
+pub(super) struct Complete {
+    pub(super) octets: u64,
     /// The From and To of a private one.
     wrapper: Option<Bytes>,
 }
@@ -68,7 +70,7 @@ impl Connection {
         }
     }
 
-    fn refuse(self: &Rc<Self>, shard: &Shard, head: &Head, refusal: &Refusal) {
+    pub(super) fn refuse(self: &Rc<Self>, shard: &Shard, head: &Head, refusal: &Refusal) {
         shard.plane.metrics.refusals.with_label_values(&[refusal.label()]).inc();
         tracing::debug!(self.number, reason = refusal.label(), "refused");
         self.refused.update(|refused| refused + 1);
@@ -110,6 +112,9 @@ impl Connection {
             Outcome::Accepted => self.reply(reports::accepted(&head), shard),
             Outcome::Completed(of) => self.complete(shard, seated, &head, &of),
             Outcome::Repeated(of) => self.acknowledge(shard, seated, &head, &of),
+            Outcome::Unstored(number, of) => {
+                self.wait_stored(shard, seated, &head, (number, of));
+            }
             Outcome::Later => {}
         }
         Ok(())
@@ -123,7 +128,13 @@ impl Connection {
         self.acknowledge(shard, seated, head, of);
     }
 
-    fn acknowledge(self: &Rc<Self>, shard: &Shard, seated: &Seated, head: &Head, of: &Complete) {
+    pub(super) fn acknowledge(
+        self: &Rc<Self>,
+        shard: &Shard,
+        seated: &Seated,
+        head: &Head,
+        of: &Complete,
+    ) {
         self.reply(reports::accepted(head), shard);
         let rng = &mut *shard.rng.borrow_mut();
         let report = reports::success(head, of.octets, &seated.own, of.wrapper.as_ref(), rng);
@@ -198,6 +209,9 @@ impl Connection {
         (back, own): (Path, Uri),
     ) -> Result<Seated, Refusal> {
         let binding = ticket.relay.bind(ticket.seat, shard.index, self.number)?;
+        let now = service::clock::now();
+        ticket.relay.catch_up(ticket.seat, now, &mut *shard.rng.borrow_mut());
+        let device = binding.roster.participant(ticket.seat).map(|it| it.device.clone());
         drop(self.half_open.take());
         shard.plane.metrics.sessions_opened.of(self.transport).inc();
         shard.plane.metrics.sessions.of(self.transport).inc();
@@ -207,6 +221,10 @@ impl Connection {
             transport: self.transport,
             session: Session::new(ticket.seat),
             seen: binding.seen,
+            device,
+            reached: None,
+            drains: false,
+            unstored: std::collections::VecDeque::new(),
             address: Address::new(&back, &Path::from(own.clone())),
             own,
             matching: ticket.matching,
@@ -229,6 +247,7 @@ impl Connection {
         let found = sessions.iter().find(|(_, seated)| seated.is(room, seat));
         let Some(id) = found.map(|(id, _)| id.clone()) else { return };
         let Some(mut seated) = sessions.remove(&id) else { return };
+        self.note_reached_last(&seated);
         seated.close(shard, "unseated");
         drop(sessions);
         if self.is_idle() {
@@ -289,6 +308,9 @@ impl Connection {
             None => Err(Refusal::NoSession),
         };
         match passage {
+            Ok(Passage::Pass(_, Some(number))) if seated.relay.keeps_log() => {
+                self.wait_stored(shard, seated, &head, (number, Complete::of(&message)));
+            }
             Ok(Passage::Pass(..)) => self.complete(shard, seated, &head, &Complete::of(&message)),
             Ok(Passage::Wait) => seated.session.wait(message, head, until),
             Err(refusal) => self.refuse(shard, &head, &refusal),
@@ -398,7 +420,12 @@ fn carry(
         Admitted::Nothing | Admitted::Kept | Admitted::Duplicate(None) => Ok(Outcome::Accepted),
         Admitted::Duplicate(Some(octets)) => {
             let wrapper = session::wrapper_again(chunk, &roster);
-            Ok(Outcome::Repeated(Complete { octets, wrapper }))
+            let of = Complete { octets, wrapper };
+            let place = chunk.head.message_id().and_then(|id| seated.seen().place_of(id));
+            Ok(match place.filter(|place| !relay.is_stored(*place)) {
+                Some(place) => Outcome::Unstored(place, of),
+                None => Outcome::Repeated(of),
+            })
         }
         Admitted::Last(piece) => {
             let closing = piece.closing();
@@ -438,6 +465,9 @@ fn whole(
     }
     let id = head.message_id().ok_or(Refusal::NoSession)?;
     match seated.relay.charged_message(id, &message, now, rng)? {
+        Passage::Pass(_, Some(number)) if seated.relay.keeps_log() => {
+            Ok(Outcome::Unstored(number, complete))
+        }
         Passage::Pass(..) => Ok(Outcome::Completed(complete)),
         Passage::Wait => {
             let until = now + shard.plane.session_limits.wait;

@@ -4,11 +4,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use control::{Match, Transport};
-use ids::{ConferenceId, SeatId};
+use ids::{ConferenceId, DeviceId, SeatId};
 use msrp::{Address, Chunk, Head, TransactionId, Uri};
 use service::clock;
 
-use crate::outbox::Lane;
+use super::kept::Unstored;
+use crate::outbox::{Lane, Place};
 use crate::pair::Origin;
 use crate::pair::leg::Leg;
 use crate::relay::{Relay, RoomId};
@@ -24,6 +25,14 @@ pub(super) struct Seated {
     /// Of a one-to-one session: what it sends is passed on, and `session` stays empty.
     pub(super) leg: Option<Leg<Origin>>,
     pub(super) seen: Arc<Mutex<Seen>>,
+    /// Whose cursor its answers move, in a room that keeps a log.
+    pub(super) device: Option<DeviceId>,
+    /// Up to where that is told.
+    pub(super) reached: Option<Place>,
+    /// The room waits until it has answered all that it was given.
+    pub(super) drains: bool,
+    /// Its messages that are answered when they are stored.
+    pub(super) unstored: VecDeque<Unstored>,
     /// The URI we handed out.
     pub(super) own: Uri,
     /// The last URI of the participant's path: who it is.

@@ -25,6 +25,8 @@ impl Connection {
             self.end(Cause::Silent);
             return;
         }
+        self.note_reached();
+        self.look_if_drained(shard, now);
         self.end_silent(shard, now);
         self.expire(shard, now);
         self.expire_onward(shard, now);

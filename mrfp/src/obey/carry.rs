@@ -88,6 +88,9 @@ impl Carrier {
                 relay.broadcast((key, cpim, gate), now, rng);
             }
             RoomOrder::Deliver { seat, cpim, .. } => relay.deliver(seat, cpim, now, rng),
+            RoomOrder::Stored(number) => relay.stored(number),
+            RoomOrder::Unstored(number) => relay.unstored(number),
+            RoomOrder::Page(page) => relay.page(page, now, rng),
             RoomOrder::NicknameAnswer { seat, request, status } => {
                 relay.nickname_answered(seat, request, status);
             }
@@ -228,6 +231,11 @@ impl Carrier {
                 self.plane.metrics.sessions_closed.with_label_values(&["never_bound"]).inc();
             }
         }
+    }
+
+    /// What rooms with a log tell now and then.
+    pub(crate) fn tend_logs(&self, now: Instant, rng: &mut impl RngCore) {
+        self.plane.registry.rooms().iter().for_each(|relay| relay.tend_log(now, rng));
     }
 
     /// Brings the gauges up to date.

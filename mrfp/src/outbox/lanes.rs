@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use msrp::{Flag, Frame, TransactionId};
 
 use super::unanswered::Unanswered;
-use super::{Lane, Part, Pushed, Tag, Way};
+use super::{Lane, Part, Place, Pushed, Tag, Way};
 
 /// How far whole messages get ahead of streams before those have a turn: one piece of the usual size.
 const HEAD_START: u64 = 64 * 1024;
@@ -59,6 +59,8 @@ struct Waiting {
     /// The stream, if it is a piece of one.
     tag: Tag,
     kind: Kind,
+    /// Its place, if it completes a message that has one.
+    placed: Tag,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,12 +105,12 @@ impl Lanes {
             [only] => Some(only).filter(ready),
             many => many.iter_mut().filter(ready).min_by_key(|session| session.served),
         }?;
-        let Waiting { frame, tag, kind } = session.next()?;
+        let Waiting { frame, tag, kind, placed } = session.next()?;
         // Whoever was quiet or held joins in where the others are.
         self.turn = self.turn.max(session.served);
         session.served = self.turn + octets(&frame);
         let of = match kind {
-            Kind::Last => Tag::NONE,
+            Kind::Last => placed,
             Kind::More => tag,
             Kind::Abort => Tag::ABORT,
         };
@@ -126,6 +128,20 @@ impl Lanes {
         };
         let found = self.sessions.iter_mut().find_map(in_turn);
         found.or_else(|| self.sessions.iter_mut().find_map(out_of_turn))
+    }
+
+    /// The last place up to which a session has answered everything.
+    pub(super) fn reached(&self, lane: Lane) -> Option<Place> {
+        self.find(lane)?.unanswered.reached()
+    }
+
+    /// Whether a session has nothing that waits, for the socket or for an answer.
+    pub(super) fn is_done(&self, lane: Lane) -> bool {
+        self.find(lane).is_none_or(|it| it.is_empty() && it.unanswered.len() == 0)
+    }
+
+    fn find(&self, lane: Lane) -> Option<&Session> {
+        self.sessions.iter().find(|session| session.lane == lane)
     }
 
     /// Sessions whose receiver has not answered for `wait`.
@@ -183,9 +199,14 @@ impl Session {
     }
 
     fn push(&mut self, part: Part, frame: Frame) -> Pushed {
-        let Part::Piece { stream: tag, flag } = part else {
+        let (stream, flag, placed) = match part {
+            Part::Whole => (None, Flag::End, Tag::NONE),
+            Part::Piece { stream, flag } => (Some(stream), flag, Tag::NONE),
+            Part::Placed { stream, place } => (stream, Flag::End, Tag::placed(place)),
+        };
+        let Some(tag) = stream else {
             let octets = frame.len();
-            self.push_ordered(Waiting { frame, tag: Tag::NONE, kind: Kind::Last });
+            self.push_ordered(Waiting { frame, tag: Tag::NONE, kind: Kind::Last, placed });
             return Pushed::Queued(octets);
         };
         let Some((frame, flag)) = self.unless_stopped(tag, frame, flag) else {
@@ -193,15 +214,15 @@ impl Session {
         };
         let octets = frame.len();
         match flag {
-            Flag::More => self.push_bulk(Waiting { frame, tag, kind: Kind::More }),
-            Flag::Abort => self.push_bulk(Waiting { frame, tag, kind: Kind::Abort }),
+            Flag::More => self.push_bulk(Waiting { frame, tag, kind: Kind::More, placed }),
+            Flag::Abort => self.push_bulk(Waiting { frame, tag, kind: Kind::Abort, placed }),
             Flag::End => {
                 // From here on the message has its place in the order of completion.
                 if let Some(at) = self.streams.iter().position(|bulk| bulk.tag == tag) {
                     let rest = self.streams.swap_remove(at).pieces;
                     rest.into_iter().for_each(|piece| self.push_ordered(piece));
                 }
-                self.push_ordered(Waiting { frame, tag, kind: Kind::Last });
+                self.push_ordered(Waiting { frame, tag, kind: Kind::Last, placed });
             }
         }
         Pushed::Queued(octets)

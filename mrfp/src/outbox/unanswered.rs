@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use msrp::TransactionId;
 
-use super::Tag;
+use super::{Place, Tag};
 
 /// A ring, in the order of the wire. Answers usually come in that order, too.
 #[derive(Debug, Default)]
@@ -31,6 +31,8 @@ pub(super) struct Unanswered {
     /// Entries that were looked at or made on behalf of answers out of turn.
     #[cfg(test)]
     steps: usize,
+    /// The newest place of those that left the front: everything before it is answered, too.
+    reached: Option<Place>,
     /// Since when the oldest has been with the operating system, as far as anybody has looked.
     since: Option<Instant>,
 }
@@ -91,7 +93,13 @@ impl Unanswered {
         if let Some(index) = &mut self.index {
             index.remove(&sent.digest);
         }
+        self.reached = sent.of.place().or(self.reached);
         Some(sent.of)
+    }
+
+    /// The last place up to which everything is answered.
+    pub(super) fn reached(&self) -> Option<Place> {
+        self.reached
     }
 
     /// Another chunk is the oldest now.

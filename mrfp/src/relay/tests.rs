@@ -36,6 +36,7 @@ fn scene() -> Scene {
         gate: Some(gate),
         message_octets_max: 1_000_000,
         charge: false,
+        stored: None,
     };
     let doors = Arc::new(Doors::new(2, usize::MAX));
     let focus = Arc::new(Focus::new(name, 16_384, &mut rng));

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use control::{Level, Seat};
-use ids::{Aor, DeviceId, SeatId};
+use ids::{Aor, DeviceId, Number, SeatId};
 
 use super::types::Types;
 
@@ -38,6 +38,8 @@ pub struct Participant {
     pub held: bool,
     /// What it takes inside of message/cpim.
     pub types: Types,
+    /// Up to where its device has what was said in a room that keeps a log; none: it is new.
+    pub after: Option<Number>,
     /// It is connected.
     pub bound: bool,
 }
@@ -102,6 +104,7 @@ impl Participant {
             muted: seat.muted,
             private_messages: seat.private_messages && !seat.held,
             held: seat.held,
+            after: seat.after,
             types: Types::new(seat.accept_wrapped_types.iter().map(String::as_str)),
             bound,
         }

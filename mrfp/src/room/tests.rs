@@ -14,6 +14,7 @@ fn order(gate: Option<Gate>) -> control::Room {
         gate,
         message_octets_max: 1_000_000,
         charge: false,
+        stored: None,
     }
 }
 

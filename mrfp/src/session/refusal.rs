@@ -56,6 +56,8 @@ pub enum Refusal {
     NotMls,
     /// The focus is away and cannot take another message.
     FocusAway,
+    /// The message could not be stored.
+    NotStored,
     /// The focus has not taken the sender's last handshakes yet.
     HandshakesWait,
     /// The relay ends: what it has taken leaves, and it takes nothing more.
@@ -89,6 +91,7 @@ impl Refusal {
             | Self::StaleEpoch(..)
             | Self::NoGroup
             | Self::FocusAway
+            | Self::NotStored
             | Self::HandshakesWait
             | Self::Ending => Status::STOP_SENDING,
             Self::NoWrapper | Self::ContentType | Self::RecipientType | Self::NotMls => {
@@ -129,6 +132,7 @@ impl Refusal {
             Self::NoGroup => "The group has no key yet",
             Self::NotMls => "Not an MLS message of this conference",
             Self::FocusAway => "The focus is away",
+            Self::NotStored => "The message could not be stored",
             Self::HandshakesWait => "The focus is still busy with your handshakes",
             Self::Ending => "The relay ends",
             Self::BadNickname => "Malformed nickname",
@@ -164,6 +168,7 @@ impl Refusal {
             Self::NoGroup => "no_group",
             Self::NotMls => "not_mls",
             Self::FocusAway => "focus_away",
+            Self::NotStored => "not_stored",
             Self::HandshakesWait => "handshakes_wait",
             Self::Ending => "ending",
             Self::BadNickname => "bad_nickname",

@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
+use ids::Number;
 use msrp::{ByteRange, MessageId};
 
 /// How many Message-IDs are remembered for a device. A sender repeats what was unanswered when its connection broke,
@@ -22,21 +23,38 @@ struct Completed {
     octets: u64,
     /// Its receiver has said that all of it arrived.
     reported: bool,
+    /// It counts only when the room's log holds everything up to there.
+    place: Option<Number>,
 }
 
 impl Seen {
     /// Remembers a completed message of `octets`.
     pub fn note(&mut self, id: MessageId, octets: u64) {
+        self.note_placed(id, octets, None);
+    }
+
+    /// The same for one that counts only when the room's log holds everything up to its place.
+    pub fn note_placed(&mut self, id: MessageId, octets: u64, place: Option<Number>) {
         if self.completed.len() == REMEMBERED_MAX {
             self.completed.pop_front();
         }
-        self.completed.push_back(Completed { digest: digest(id), octets, reported: false });
+        self.completed.push_back(Completed { digest: digest(id), octets, reported: false, place });
     }
 
     /// The message was not completed after all.
     pub fn forget(&mut self, id: MessageId) {
         let gone = digest(id);
         self.completed.retain(|seen| seen.digest != gone);
+    }
+
+    /// What took this place was not stored: it was not completed.
+    pub fn fail(&mut self, place: Number) {
+        self.completed.retain(|seen| seen.place != Some(place));
+    }
+
+    /// What the log has to hold before the message counts.
+    pub fn place_of(&self, id: MessageId) -> Option<Number> {
+        self.find(id).and_then(|seen| seen.place)
     }
 
     fn find(&self, id: MessageId) -> Option<&Completed> {

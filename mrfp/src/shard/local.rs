@@ -1,10 +1,11 @@
 //! A room's receivers on one shard: a ready list that is rebuilt when membership changes, and the frozen lists of the
 //! messages that are passing through.
-use std::collections::{BTreeMap, HashMap};
+use std::cell::Cell;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use ids::SeatId;
+use ids::{Number, SeatId};
 use msrp::{Address, MessageId};
 
 use crate::connection::Connection;
@@ -25,7 +26,18 @@ pub(crate) struct Route {
     /// Another seat of the room is on the same connection, so this one needs transaction ids of its own.
     pub(crate) shares_connection: bool,
     /// Whether the seat ended; frozen lists ask.
-    gone: Rc<std::cell::Cell<bool>>,
+    gone: Rc<Cell<bool>>,
+    /// Where it stands in the log of a room that keeps one.
+    pub(crate) standing: Rc<Standing>,
+}
+
+/// Whether a seat gets what comes.
+#[derive(Default)]
+pub(crate) struct Standing {
+    /// It does not: it is given what it misses.
+    pub(crate) behind: Cell<bool>,
+    /// How often it fell behind.
+    pub(crate) fall: Cell<u32>,
 }
 
 impl Route {
@@ -33,9 +45,18 @@ impl Route {
         seat: SeatId,
         (address, lane): (Address, Lane),
         connection: Rc<Connection>,
+        behind: bool,
     ) -> Self {
-        let gone = Rc::default();
-        Self { seat, address, connection, lane, shares_connection: false, gone }
+        let standing = Rc::new(Standing { behind: Cell::new(behind), fall: Cell::new(0) });
+        Self {
+            seat,
+            address,
+            connection,
+            lane,
+            shares_connection: false,
+            gone: Rc::default(),
+            standing,
+        }
     }
 
     pub(crate) fn is_gone(&self) -> bool {
@@ -50,11 +71,19 @@ pub(crate) struct LocalRoom {
     /// None after a change, until somebody asks.
     ready: Option<Rc<[Route]>>,
     streams: HashMap<MessageId, Rc<[Route]>>,
+    /// Whose messages are not stored yet: by place, the connection and the seat.
+    unstored: BTreeSet<(Number, u64, SeatId)>,
 }
 
 impl LocalRoom {
     pub(crate) fn new(roster: Arc<Roster>) -> Self {
-        Self { roster, routes: BTreeMap::new(), ready: None, streams: HashMap::new() }
+        Self {
+            roster,
+            routes: BTreeMap::new(),
+            ready: None,
+            streams: HashMap::new(),
+            unstored: BTreeSet::new(),
+        }
     }
 
     pub(crate) fn add(&mut self, mut route: Route) {
@@ -69,6 +98,25 @@ impl LocalRoom {
         route.gone.set(true);
         self.ready = None;
         Some(route)
+    }
+
+    pub(crate) fn route(&self, seat: SeatId) -> Option<&Route> {
+        self.routes.get(&seat)
+    }
+
+    /// A sender waits until its message is stored.
+    pub(crate) fn note_unstored(&mut self, number: Number, connection: u64, seat: SeatId) {
+        self.unstored.insert((number, connection, seat));
+    }
+
+    /// Those who wait for what is stored up to there.
+    pub(crate) fn take_stored(&mut self, upto: Number) -> Vec<(Number, u64, SeatId)> {
+        self.unstored.extract_if(.., |(number, ..)| *number <= upto).collect()
+    }
+
+    /// Those who wait for this one.
+    pub(crate) fn take_unstored(&mut self, number: Number) -> Vec<(Number, u64, SeatId)> {
+        self.unstored.extract_if(.., |(waits, ..)| *waits == number).collect()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -89,7 +137,7 @@ impl LocalRoom {
         };
         let routes = match self.streams.remove(&stream.id) {
             Some(frozen) => frozen,
-            None if stream.first => self.audience(parcel),
+            None if stream.first => self.present(parcel),
             // None of those who were here at the first chunk was on this shard.
             None => return Rc::new([]),
         };
@@ -97,6 +145,16 @@ impl LocalRoom {
             self.streams.insert(stream.id, Rc::clone(&routes));
         }
         routes
+    }
+
+    /// The audience of a stream. What is not in the log is for those who get what comes.
+    fn present(&mut self, parcel: &Parcel) -> Rc<[Route]> {
+        let routes = self.audience(parcel);
+        let behind = |route: &Route| route.standing.behind.get();
+        if parcel.number.is_some() || parcel.fall.is_some() || !routes.iter().any(behind) {
+            return routes;
+        }
+        routes.iter().filter(|route| !behind(route)).cloned().collect()
     }
 
     fn audience(&mut self, parcel: &Parcel) -> Rc<[Route]> {
@@ -128,6 +186,14 @@ impl LocalRoom {
 }
 
 impl Parcel {
+    /// Whether it is not for a seat that stands like this in the log.
+    pub(crate) fn passes_over(&self, standing: &Standing) -> bool {
+        match self.fall {
+            Some(fall) => standing.fall.get() != fall,
+            None => self.number.is_some() && standing.behind.get(),
+        }
+    }
+
     /// Whether a seat is of the audience.
     pub(crate) fn is_for(&self, seat: SeatId) -> bool {
         match &self.audience {

@@ -75,6 +75,7 @@ fn order() -> control::Room {
         gate: None,
         message_octets_max: 1_000_000,
         charge: false,
+        stored: None,
     }
 }
 

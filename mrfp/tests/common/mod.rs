@@ -113,6 +113,7 @@ impl Stage {
             gate,
             message_octets_max: 100 * 1024 * 1024,
             charge: false,
+            stored: None,
         };
         self.order(RoomOrder::Open(room)).await;
     }

@@ -276,5 +276,6 @@ fn room(level: Level) -> RoomOrder {
         gate: Some(crate::common::gate(1)),
         message_octets_max: 1_000_000,
         charge: true,
+        stored: None,
     })
 }

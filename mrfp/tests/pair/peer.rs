@@ -46,6 +46,7 @@ pub(crate) fn pair(charge: bool) -> RoomOrder {
         gate: None,
         message_octets_max: 100 * 1024 * 1024,
         charge,
+        stored: None,
     })
 }
 

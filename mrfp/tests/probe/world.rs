@@ -62,6 +62,7 @@ fn order(level: Level, term: u32) -> control::Room {
         gate: None,
         message_octets_max: MESSAGE_OCTETS_MAX,
         charge: false,
+        stored: None,
     }
 }
 

@@ -24,6 +24,7 @@ pub(crate) fn open(name: u8) -> Order {
         gate: Some(gate(0)),
         message_octets_max: 65_536,
         charge: false,
+        stored: None,
     };
     Order::room(room(name), RoomOrder::Open(open))
 }
@@ -82,7 +83,12 @@ impl Rooms {
                 known.0 = gate.or(known.0);
                 self.broadcasts.push((conference, key));
             }
-            RoomOrder::Open(_) | RoomOrder::Deliver { .. } | RoomOrder::NicknameAnswer { .. } => {}
+            RoomOrder::Open(_)
+            | RoomOrder::Deliver { .. }
+            | RoomOrder::NicknameAnswer { .. }
+            | RoomOrder::Stored(_)
+            | RoomOrder::Unstored(_)
+            | RoomOrder::Page(_) => {}
         }
     }
 }

@@ -367,6 +367,7 @@ async fn open(
         limits,
         nicknames: NicknamePolicy::new(true, Duration::from_secs(600), Nickname::parse("admin")),
         charging: None,
+        logs: None,
     };
     (Desks::open(parts).await.unwrap(), effects)
 }

@@ -1,0 +1,300 @@
+//! A room that keeps a log: its focus stores what is deposited, and gives it back to who was away or too slow.
+use std::collections::{BTreeMap, VecDeque};
+
+use bytes::Bytes;
+use control::{
+    Deposit, Level, Logged, Notice, Order, Page, ReplayAsked, Room, RoomNotice, RoomOrder, Seat,
+};
+use ids::{DeviceId, Key, Number, SeatId, Term};
+use msrp::{Body, SendRequest};
+use tokio::sync::mpsc;
+
+use crate::common::{Got, Person, ROOM, Stage, conference, gate, id, message, sealed, seat, soon};
+
+/// What the focus keeps.
+#[derive(Default)]
+struct Shelf {
+    entries: BTreeMap<Number, (Logged, Bytes)>,
+    cursors: BTreeMap<DeviceId, Number>,
+    /// Deposits that wait to be stored, while nothing is.
+    waiting: Vec<Deposit>,
+    stores: bool,
+    /// Pages that are lost on their way.
+    lost: usize,
+    asked: usize,
+    page_max: usize,
+}
+
+impl Shelf {
+    fn new() -> Self {
+        Self { stores: true, page_max: 5, ..Self::default() }
+    }
+
+    /// Waits for something that is for the log, and does it.
+    async fn step(&mut self, stage: &mut Stage) {
+        let wanted = |notice: &Notice| match notice {
+            Notice::Room { notice, .. } => match notice {
+                RoomNotice::Deposit(_) | RoomNotice::Reached(_) | RoomNotice::ReplayAsked(_) => {
+                    Some(notice.clone())
+                }
+                _ => None,
+            },
+            _ => None,
+        };
+        match stage.focus.notice(wanted).await {
+            RoomNotice::Deposit(deposit) => {
+                self.waiting.push(deposit);
+                if self.stores {
+                    self.store(stage).await;
+                }
+            }
+            RoomNotice::Reached(places) => self.cursors.extend(places),
+            RoomNotice::ReplayAsked(asked) => self.give(stage, asked).await,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn store(&mut self, stage: &mut Stage) {
+        for Deposit { number, kind, cpim, .. } in self.waiting.drain(..) {
+            assert_eq!(self.entries.insert(number, (kind, cpim)), None, "{number} is used twice");
+            stage.order(RoomOrder::Stored(number)).await;
+        }
+    }
+
+    async fn give(&mut self, stage: &mut Stage, asked: ReplayAsked) {
+        self.asked += 1;
+        if self.lost > 0 {
+            self.lost -= 1;
+            return;
+        }
+        let ReplayAsked { seat, device, after } = asked;
+        let behind = self
+            .entries
+            .iter()
+            .filter(|(number, (kind, _))| **number > after && kind.author() != Some(&device));
+        let all: Vec<_> = behind.map(|(number, (_, cpim))| (*number, cpim.clone())).collect();
+        let complete = all.len() <= self.page_max;
+        let entries = all.into_iter().take(self.page_max).collect();
+        stage.order(RoomOrder::Page(Page { seat, after, entries, complete })).await;
+    }
+
+    /// A seat for a device that was here before.
+    fn seat_again(&self, n: u64, device: u64) -> Seat {
+        let known = seat(device);
+        Seat { seat: SeatId(n), after: self.cursors.get(&known.device).copied(), ..known }
+    }
+}
+
+async fn room() -> (Stage, Shelf) {
+    let limits = |config: &mut mrfp::Config| {
+        config.limits.outbox_octets_max = 256 * 1024;
+        (config.limits.answer_secs, config.limits.blocked_secs) = (600, 0);
+    };
+    let mut stage = Stage::with(limits).await;
+    open(&mut stage, 1).await;
+    (stage, Shelf::new())
+}
+
+async fn open(stage: &mut Stage, term: u32) {
+    let room = Room {
+        uri: ROOM.into(),
+        term: Term(term),
+        level: Level::Sealed,
+        gate: Some(gate(4)),
+        message_octets_max: 1 << 20,
+        charge: false,
+        stored: Some(Number { term: Term(term), n: 0 }),
+    };
+    stage.focus.tell(Order::room(conference(), RoomOrder::Open(room))).await;
+}
+
+/// Reads what a participant is sent, in a task of its own.
+fn listening(mut person: Person) -> mpsc::UnboundedReceiver<Body> {
+    let (tell, heard) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        loop {
+            match person.next().await {
+                Got::Chunk(chunk) => {
+                    if let Some(body) = person.gather(&chunk)
+                        && tell.send(body).is_err()
+                    {
+                        return;
+                    }
+                }
+                Got::End => return,
+                Got::Response(..) | Got::Report(..) => {}
+            }
+        }
+    });
+    heard
+}
+
+async fn hear(
+    heard: &mut mpsc::UnboundedReceiver<Body>,
+    (stage, shelf): (&mut Stage, &mut Shelf),
+) -> Body {
+    let hearing = async {
+        loop {
+            tokio::select! {
+                body = heard.recv() => return body.expect("the connection ended"),
+                () = shelf.step(stage) => {}
+            }
+        }
+    };
+    soon("a message", hearing).await
+}
+
+/// Says something and waits until it counts.
+async fn say(person: &mut Person, (stage, shelf): (&mut Stage, &mut Shelf), what: &SendRequest) {
+    let transaction = person.send(what).await;
+    let answered = async {
+        loop {
+            tokio::select! {
+                answer = person.answer(transaction) => return answer,
+                () = shelf.step(stage) => {}
+            }
+        }
+    };
+    assert_eq!(soon("an answer", answered).await.0, 200);
+}
+
+/// Some 40 KiB, so that a few of them are more than the ring has room for.
+fn large(n: usize) -> Body {
+    sealed(1, 4, &format!("{n:>40960}"))
+}
+
+#[tokio::test]
+async fn a_message_is_passed_on_at_once_and_acknowledged_when_it_is_stored() {
+    let (mut stage, mut shelf) = room().await;
+    let (mut alice, mut bob) = (stage.join(1).await, stage.join(2).await);
+    shelf.stores = false;
+
+    let transaction = alice.send(&message("hello1", sealed(1, 4, "hello"))).await;
+    assert_eq!(bob.message().await, sealed(1, 4, "hello"));
+    while shelf.waiting.is_empty() {
+        shelf.step(&mut stage).await;
+    }
+    // Its repetition waits as well, and goes to nobody.
+    let again = alice.send(&message("hello1", sealed(1, 4, "hello"))).await;
+    // Whatever had been answered would have been answered before this.
+    assert_eq!(alice.ask(&SendRequest::bodiless(id("alive1"))).await.0, 200);
+
+    shelf.store(&mut stage).await;
+
+    assert_eq!(alice.answer(transaction).await.0, 200);
+    assert_eq!(alice.answer(again).await.0, 200);
+    assert_eq!(shelf.entries.len(), 1);
+}
+
+#[tokio::test]
+async fn a_message_that_could_not_be_stored_fails_and_may_be_said_again() {
+    let (mut stage, mut shelf) = room().await;
+    let (mut alice, bob) = (stage.join(1).await, stage.join(2).await);
+    let mut bob = listening(bob);
+    shelf.stores = false;
+
+    let transaction = alice.send(&message("hello1", sealed(1, 4, "hello"))).await;
+    while shelf.waiting.is_empty() {
+        shelf.step(&mut stage).await;
+    }
+    let Deposit { number, .. } = shelf.waiting.remove(0);
+    stage.order(RoomOrder::Unstored(number)).await;
+    stage.order(RoomOrder::Stored(number)).await;
+
+    assert_eq!(alice.answer(transaction).await, (413, "The message could not be stored".into()));
+    shelf.stores = true;
+    let again = message("hello1", sealed(1, 4, "hello"));
+    say(&mut alice, (&mut stage, &mut shelf), &again).await;
+    assert_eq!(hear(&mut bob, (&mut stage, &mut shelf)).await, sealed(1, 4, "hello"));
+    assert_eq!(hear(&mut bob, (&mut stage, &mut shelf)).await, sealed(1, 4, "hello"));
+}
+
+#[tokio::test]
+async fn who_was_away_gets_messages_and_commits_in_one_order_while_others_go_on_talking() {
+    let (mut stage, mut shelf) = room().await;
+    let (mut alice, bob) = (stage.join(1).await, stage.join(2).await);
+    let mut first = listening(bob);
+    let all = 90;
+    for n in 0..10 {
+        let what = message(&format!("said{n}"), large(n));
+        say(&mut alice, (&mut stage, &mut shelf), &what).await;
+        assert_eq!(hear(&mut first, (&mut stage, &mut shelf)).await, large(n));
+    }
+    let bob = seat(2).device;
+    let reached = |shelf: &Shelf| shelf.cursors.get(&bob).map(|place| place.n) == Some(10);
+    while !reached(&shelf) {
+        soon("the cursor", shelf.step(&mut stage)).await;
+    }
+    drop(first);
+    stage.order(RoomOrder::Unseat { seat: SeatId(2), reason: "away".into() }).await;
+    stage.focus.settled().await;
+
+    for n in 10..60 {
+        let what = message(&format!("said{n}"), large(n));
+        say(&mut alice, (&mut stage, &mut shelf), &what).await;
+    }
+    let commit = crate::from_focus("commit");
+    stage.order(RoomOrder::Broadcast { key: Key(1), cpim: commit.clone(), gate: None }).await;
+    shelf.lost = 1;
+    let again = stage.join_as(shelf.seat_again(3, 2)).await;
+    let welcome = crate::from_focus("for bob alone, behind the commit");
+    let deliver = RoomOrder::Deliver { key: Key(2), seat: SeatId(3), cpim: welcome.clone() };
+    stage.order(deliver).await;
+    let mut again = listening(again);
+    for n in 60..all {
+        let what = message(&format!("said{n}"), large(n));
+        say(&mut alice, (&mut stage, &mut shelf), &what).await;
+    }
+
+    let mut expected: VecDeque<Body> = (10..60).map(large).collect();
+    expected.extend([Body::from(commit), Body::from(welcome)]);
+    expected.extend((60..all).map(large));
+    for body in expected {
+        assert_eq!(hear(&mut again, (&mut stage, &mut shelf)).await, body);
+    }
+    assert!(shelf.asked > 5, "{} pages", shelf.asked);
+}
+
+#[tokio::test]
+async fn who_reads_too_slowly_falls_behind_and_gets_everything_once() {
+    let (mut stage, mut shelf) = room().await;
+    let (mut alice, bob) = (stage.join(1).await, stage.join(2).await);
+    // More than the sockets between them take.
+    let all = 400;
+
+    for n in 0..all {
+        let what = message(&format!("said{n}"), large(n));
+        say(&mut alice, (&mut stage, &mut shelf), &what).await;
+    }
+    assert!(stage.metric("mrfp_fallen_behind_total").await > 0.0);
+    let mut bob = listening(bob);
+
+    for n in 0..all {
+        assert_eq!(hear(&mut bob, (&mut stage, &mut shelf)).await, large(n));
+    }
+    assert!(stage.metric("mrfp_slow_consumer_disconnects_total").await < 1.0);
+    // It is live again.
+    say(&mut alice, (&mut stage, &mut shelf), &message("live", large(all))).await;
+    assert_eq!(hear(&mut bob, (&mut stage, &mut shelf)).await, large(all));
+}
+
+#[tokio::test]
+async fn r3264_8_4_who_was_on_hold_gets_what_was_said_meanwhile() {
+    let (mut stage, mut shelf) = room().await;
+    let (mut alice, bob) = (stage.join(1).await, stage.join(2).await);
+    let mut bob = listening(bob);
+
+    stage.seat(Seat { held: true, ..seat(2) }).await;
+    for n in 0..3 {
+        let what = message(&format!("said{n}"), large(n));
+        say(&mut alice, (&mut stage, &mut shelf), &what).await;
+    }
+    let commit = crate::from_focus("commit");
+    stage.order(RoomOrder::Broadcast { key: Key(1), cpim: commit.clone(), gate: None }).await;
+    stage.seat(seat(2)).await;
+
+    for n in 0..3 {
+        assert_eq!(hear(&mut bob, (&mut stage, &mut shelf)).await, large(n));
+    }
+    assert_eq!(hear(&mut bob, (&mut stage, &mut shelf)).await.gather(), commit);
+}
