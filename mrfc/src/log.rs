@@ -45,16 +45,21 @@ pub(crate) struct Logs {
     store: Store,
     relays: Relays,
     reads: Arc<Semaphore>,
-    deposits: mpsc::UnboundedSender<Deposited>,
+    kept: mpsc::UnboundedSender<Kept>,
 }
 
-/// A deposit on its way. Unbounded, because bounded at its source: a relay holds its notices back until earlier ones are
-/// done.
-struct Deposited {
+/// What a relay says is to be kept, on its way. Unbounded, because bounded at its source: a relay holds its notices back
+/// until earlier ones are done.
+struct Kept {
     relay: Arc<str>,
     conference: ConferenceId,
-    deposit: Deposit,
+    what: What,
     done: Done,
+}
+
+enum What {
+    Deposit(Deposit),
+    Reached(Vec<(DeviceId, Number)>),
 }
 
 impl Logs {
@@ -65,11 +70,11 @@ impl Logs {
         heard: mpsc::UnboundedReceiver<Heard>,
     ) -> (Self, mpsc::UnboundedReceiver<Heard>) {
         let (desks, rest) = mpsc::unbounded_channel();
-        let (deposits, deposited) = mpsc::unbounded_channel();
+        let (kept, keeping) = mpsc::unbounded_channel();
         let (store, relays) = (store.clone(), relays.clone());
         let reads = Arc::new(Semaphore::new(READS_MAX));
-        let logs = Self { store, relays, reads, deposits };
-        drop(tokio::spawn(keep(logs.store.clone(), logs.relays.clone(), deposited)));
+        let logs = Self { store, relays, reads, kept };
+        drop(tokio::spawn(keep(logs.store.clone(), logs.relays.clone(), keeping)));
         drop(tokio::spawn(logs.clone().listen(heard, desks, (retention, wall))));
         (logs, rest)
     }
@@ -105,10 +110,12 @@ impl Logs {
             let Some(heard) = heard else { return };
             match heard {
                 Heard::Notice { relay, conference, notice: RoomNotice::Deposit(deposit), done } => {
-                    self.deposits.send(Deposited { relay, conference, deposit, done }).ok();
+                    let what = What::Deposit(deposit);
+                    self.kept.send(Kept { relay, conference, what, done }).ok();
                 }
-                Heard::Notice { conference, notice: RoomNotice::Reached(places), done, .. } => {
-                    drop(tokio::spawn(move_cursors(self.store.clone(), conference, places, done)));
+                Heard::Notice { relay, conference, notice: RoomNotice::Reached(places), done } => {
+                    let what = What::Reached(places);
+                    self.kept.send(Kept { relay, conference, what, done }).ok();
                 }
                 Heard::Notice {
                     relay,
@@ -143,60 +150,77 @@ impl Logs {
     }
 }
 
-async fn move_cursors(
-    store: Store,
-    conference: ConferenceId,
-    places: Vec<(DeviceId, Number)>,
-    done: Done,
-) {
-    let places =
-        places.into_iter().map(|(device, number)| (conference.clone(), device, number)).collect();
-    // A cursor that stays behind gives a device what it knows.
-    if let Err(error) = store.move_cursors(places).await {
-        warn!(%conference, %error, "cursors could not be kept");
-    }
-    drop(done);
-}
-
-async fn keep(store: Store, relays: Relays, mut deposited: mpsc::UnboundedReceiver<Deposited>) {
+async fn keep(store: Store, relays: Relays, mut keeping: mpsc::UnboundedReceiver<Kept>) {
     let mut batch = Vec::new();
-    while deposited.recv_many(&mut batch, TOGETHER).await > 0 {
-        let entries = batch.iter().map(entry).collect();
-        let there = store.append_log(entries).await.unwrap_or_else(|error| {
-            warn!(%error, "messages could not be stored");
-            vec![false; batch.len()]
-        });
+    while keeping.recv_many(&mut batch, TOGETHER).await > 0 {
+        let (mut places, mut entries) = (Vec::new(), Vec::new());
+        for Kept { conference, what, .. } in &batch {
+            match what {
+                What::Deposit(deposit) => entries.push((conference.clone(), entry(deposit))),
+                What::Reached(reached) => {
+                    let place = |(device, number): &(DeviceId, Number)| {
+                        (conference.clone(), device.clone(), *number)
+                    };
+                    places.extend(reached.iter().map(place));
+                }
+            }
+        }
+        // Cursors first, mostly in the same transaction: nothing is kept of which a new device has no cursor before it.
+        let ((), there) = tokio::join!(move_cursors(&store, places), append(&store, entries));
         let mut upto: BTreeMap<(Arc<str>, ConferenceId), Number> = BTreeMap::new();
-        for (deposited, there) in batch.iter().zip(there) {
-            let Deposited { relay, conference, deposit, .. } = deposited;
+        let deposits = batch.iter().filter_map(|Kept { relay, conference, what, .. }| match what {
+            What::Deposit(deposit) => Some((relay, conference, deposit.number)),
+            What::Reached(_) => None,
+        });
+        for ((relay, conference, number), there) in deposits.zip(there) {
             if !there {
-                let unstored = RoomOrder::Unstored(deposit.number);
+                let unstored = RoomOrder::Unstored(number);
                 relays.order(relay, conference, unstored).await.ok();
             }
-            upto.insert((Arc::clone(relay), conference.clone()), deposit.number);
+            upto.insert((Arc::clone(relay), conference.clone()), number);
         }
         for ((relay, conference), number) in upto {
             relays.order(&relay, &conference, RoomOrder::Stored(number)).await.ok();
         }
         // The relay forgets them now, in this order: what it is told comes before.
-        batch.drain(..).for_each(|deposited| drop(deposited.done));
+        batch.drain(..).for_each(|kept| drop(kept.done));
     }
 }
 
-fn entry(deposited: &Deposited) -> (ConferenceId, LogEntry) {
-    let Deposited { conference, deposit, .. } = deposited;
+async fn move_cursors(store: &Store, places: Vec<(ConferenceId, DeviceId, Number)>) {
+    if places.is_empty() {
+        return;
+    }
+    // A cursor that stays behind gives a device what it knows.
+    if let Err(error) = store.move_cursors(places).await {
+        warn!(%error, "cursors could not be kept");
+    }
+}
+
+/// Of each entry, whether it is there.
+async fn append(store: &Store, entries: Vec<(ConferenceId, LogEntry)>) -> Vec<bool> {
+    if entries.is_empty() {
+        return Vec::new();
+    }
+    let count = entries.len();
+    store.append_log(entries).await.unwrap_or_else(|error| {
+        warn!(%error, "messages could not be stored");
+        vec![false; count]
+    })
+}
+
+fn entry(deposit: &Deposit) -> LogEntry {
     let kind = match deposit.kind {
         Logged::Message(_) => LogKind::Message,
         Logged::Commit => LogKind::Commit,
     };
-    let entry = LogEntry {
+    LogEntry {
         number: deposit.number,
         kind,
         author: deposit.kind.author().cloned(),
         accepted: SystemTime::UNIX_EPOCH + Duration::from_millis(deposit.at_ms),
         cpim: deposit.cpim.clone(),
-    };
-    (conference.clone(), entry)
+    }
 }
 
 /// Lets go what everybody has, what is too much, and what is left of conferences that are over.

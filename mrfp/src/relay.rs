@@ -87,6 +87,8 @@ impl Relay {
         self.doors.push(shard, Errand::Bound { room: self.id, seat, connection, roster, behind });
         self.tell_roster(&room);
         self.focus.tell(&room, RoomNotice::Bound { seat });
+        // A new device has its cursor before anything is said that it has to be given.
+        self.tell_reached(&mut room);
         Ok(Binding { seen, roster: Arc::clone(room.roster()) })
     }
 

@@ -125,9 +125,9 @@ impl Room {
         self.roster = Arc::new(Roster { people, charge: room.charge, ..fresh });
         if let Some(stored) = room.stored {
             let last = self.last;
-            // What was said before, and not kept, nobody has to be given.
-            let log = self.log.get_or_insert_with(|| Log::new(last.max(stored), RING_OCTETS_MAX));
-            log.store(stored);
+            // What was said before, and not kept, nobody has to be given. What a log that is there holds and the focus
+            // does not, the focus will be told once more: the order says nothing of that.
+            self.log.get_or_insert_with(|| Log::new(last.max(stored), RING_OCTETS_MAX));
         }
         if let Some(gate) = room.gate {
             self.move_gate(gate, now);

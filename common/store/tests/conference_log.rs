@@ -1,8 +1,11 @@
 //! The log of a conference: each place once, read back in order, kept for who is away, and gone without a trace.
 #![expect(clippy::unwrap_used, reason = "a store that does not answer should fail its test")]
+mod engines;
+
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
+use engines::Database;
 use ids::{ConferenceId, DeviceId, Number, Term};
 use store::{LogBounds, LogEntry, LogKind, LogPageBounds, Store};
 
@@ -36,12 +39,6 @@ fn entry(term: u32, n: u64, by: Option<u8>) -> LogEntry {
     }
 }
 
-async fn open() -> (tempfile::TempDir, Store) {
-    let folder = tempfile::tempdir().unwrap();
-    let store = Store::open(&folder.path().join("mrfc.sqlite")).await.unwrap();
-    (folder, store)
-}
-
 async fn append(store: &Store, entries: impl IntoIterator<Item = LogEntry>) -> Vec<bool> {
     let entries = entries.into_iter().map(|entry| (room(), entry)).collect();
     store.append_log(entries).await.unwrap()
@@ -63,9 +60,10 @@ async fn read(store: &Store, after: Number, by: u8) -> Vec<Number> {
     }
 }
 
-#[tokio::test]
-async fn what_is_appended_is_read_back_in_order_octet_for_octet_without_ones_own() {
-    let (_folder, store) = open().await;
+async fn what_is_appended_is_read_back_in_order_octet_for_octet_without_ones_own(
+    database: Database,
+) {
+    let store = database.open().await;
     let entries = (1..=100).map(|n| entry(1, n, (n % 10 != 0).then_some(1 + (n % 2) as u8)));
     assert!(append(&store, entries).await.iter().all(|there| *there));
     append(&store, [entry(2, 1, None), entry(2, 2, Some(2))]).await;
@@ -79,9 +77,8 @@ async fn what_is_appended_is_read_back_in_order_octet_for_octet_without_ones_own
     assert_eq!(read(&store, place(2, 2), 1).await, []);
 }
 
-#[tokio::test]
-async fn a_place_is_taken_once_and_the_same_again_is_there_already() {
-    let (_folder, store) = open().await;
+async fn a_place_is_taken_once_and_the_same_again_is_there_already(database: Database) {
+    let store = database.open().await;
     assert_eq!(append(&store, [entry(1, 1, Some(1)), entry(1, 2, Some(1))]).await, [true, true]);
 
     let other = LogEntry { cpim: Bytes::from_static(b"something else"), ..entry(1, 2, Some(1)) };
@@ -91,9 +88,8 @@ async fn a_place_is_taken_once_and_the_same_again_is_there_already() {
     assert_eq!(read(&store, place(0, 0), 9).await, [place(1, 1), place(1, 2), place(1, 3)]);
 }
 
-#[tokio::test]
-async fn a_cursor_never_goes_back() {
-    let (_folder, store) = open().await;
+async fn a_cursor_never_goes_back(database: Database) {
+    let store = database.open().await;
     assert_eq!(store.cursor(&room(), &device(1)).await.unwrap(), None);
 
     for number in [place(1, 9), place(1, 3), place(2, 1), place(1, 100)] {
@@ -103,9 +99,8 @@ async fn a_cursor_never_goes_back() {
     assert_eq!(store.cursor(&room(), &device(1)).await.unwrap(), Some(place(2, 1)));
 }
 
-#[tokio::test]
-async fn what_everybody_has_goes_and_a_commit_stays_while_a_message_needs_it() {
-    let (_folder, store) = open().await;
+async fn what_everybody_has_goes_and_a_commit_stays_while_a_message_needs_it(database: Database) {
+    let store = database.open().await;
     let commits = [1, 3, 6, 10];
     let by = |n| (!commits.contains(&n)).then_some(1);
     append(&store, (1..=10).map(|n| entry(1, n, by(n)))).await;
@@ -127,9 +122,8 @@ async fn what_everybody_has_goes_and_a_commit_stays_while_a_message_needs_it() {
     assert_eq!(read(&store, place(0, 0), 9).await, places(&[10]));
 }
 
-#[tokio::test]
-async fn purged_it_is_gone_from_the_files_and_not_only_from_the_tables() {
-    let (folder, store) = open().await;
+async fn purged_it_is_gone_from_the_files_and_not_only_from_the_tables(database: Database) {
+    let store = database.open().await;
     append(&store, (1..=50).map(|n| entry(1, n, Some(1)))).await;
     append(&store, [entry(1, 51, None)]).await;
     store.move_cursors(vec![(room(), device(2), place(1, 2))]).await.unwrap();
@@ -138,10 +132,21 @@ async fn purged_it_is_gone_from_the_files_and_not_only_from_the_tables() {
 
     store.purge_log(&room()).await.unwrap();
 
-    assert_eq!(store.logged_conferences().await.unwrap(), [other]);
+    assert_eq!(read(&store, place(0, 0), 9).await, []);
+    assert_eq!(store.cursor(&room(), &device(2)).await.unwrap(), Some(place(1, 2)));
+    let page = store.read_log(&other, (place(0, 0), &device(9)), PAGE).await.unwrap();
+    assert_eq!(page.entries.len(), 1, "what others said stays");
     let needle = b"what was said at 1.3";
-    for file in std::fs::read_dir(folder.path()).unwrap() {
+    for file in std::fs::read_dir(database.folder.path()).unwrap() {
         let octets = std::fs::read(file.unwrap().path()).unwrap();
         assert!(!octets.windows(needle.len()).any(|part| part == needle));
     }
 }
+
+on_both![
+    what_is_appended_is_read_back_in_order_octet_for_octet_without_ones_own,
+    a_place_is_taken_once_and_the_same_again_is_there_already,
+    a_cursor_never_goes_back,
+    what_everybody_has_goes_and_a_commit_stays_while_a_message_needs_it,
+    purged_it_is_gone_from_the_files_and_not_only_from_the_tables,
+];

@@ -201,7 +201,7 @@ impl Relay {
         self.tell_reached(&mut room);
     }
 
-    fn tell_reached(&self, room: &mut Room) {
+    pub(super) fn tell_reached(&self, room: &mut Room) {
         let moved = room.log().map(crate::room::log::Log::take_moved).unwrap_or_default();
         if !moved.is_empty() {
             self.focus.tell(room, RoomNotice::Reached(moved));

@@ -167,6 +167,7 @@ async fn m4975_53_a_message_that_grows_over_the_rooms_limit_ends_with_413_and_an
         gate: None,
         message_octets_max: 8000,
         charge: false,
+        stored: None,
     };
     stage.order(RoomOrder::Open(room)).await;
     let (mut alice, mut bob) = (stage.join(1).await, stage.join(2).await);

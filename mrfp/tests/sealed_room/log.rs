@@ -240,6 +240,7 @@ async fn who_was_away_gets_messages_and_commits_in_one_order_while_others_go_on_
     let welcome = crate::from_focus("for bob alone, behind the commit");
     let deliver = RoomOrder::Deliver { key: Key(2), seat: SeatId(3), cpim: welcome.clone() };
     stage.order(deliver).await;
+    stage.focus.settled().await;
     let mut again = listening(again);
     for n in 60..all {
         let what = message(&format!("said{n}"), large(n));
@@ -249,8 +250,8 @@ async fn who_was_away_gets_messages_and_commits_in_one_order_while_others_go_on_
     let mut expected: VecDeque<Body> = (10..60).map(large).collect();
     expected.extend([Body::from(commit), Body::from(welcome)]);
     expected.extend((60..all).map(large));
-    for body in expected {
-        assert_eq!(hear(&mut again, (&mut stage, &mut shelf)).await, body);
+    for (at, body) in expected.into_iter().enumerate() {
+        assert_eq!(hear(&mut again, (&mut stage, &mut shelf)).await, body, "{at}");
     }
     assert!(shelf.asked > 5, "{} pages", shelf.asked);
 }

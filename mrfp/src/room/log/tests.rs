@@ -253,7 +253,7 @@ impl World {
                 }
                 self.answer(who);
             }
-            self.page(false);
+            (0..self.asks.len()).for_each(|_| self.page(false));
             self.pass();
             let done = |one: &Receiver| one.live && one.queue.is_empty();
             if self.receivers.iter().all(done) {
