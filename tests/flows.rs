@@ -4,6 +4,8 @@
 #![expect(clippy::unwrap_used, reason = "a test whose system does not start should fail")]
 #[path = "flows/anonymous.rs"]
 mod anonymous;
+#[path = "flows/away.rs"]
+mod away;
 #[path = "flows/calling.rs"]
 mod calling;
 #[path = "../src/canary.rs"]
