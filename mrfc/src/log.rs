@@ -13,10 +13,12 @@ use std::time::{Duration, SystemTime};
 
 use control::{Deposit, Logged, Page, ReplayAsked, RoomNotice, RoomOrder};
 use ids::{ConferenceId, DeviceId, Number};
+use service::clock;
 use store::{LogBounds, LogEntry, LogKind, LogPageBounds, Store};
 use tokio::sync::{Semaphore, mpsc};
 use tracing::{debug, warn};
 
+use crate::config::Conferences;
 use crate::relays::{Done, Heard, Relays};
 
 /// Deposits stored in one transaction: what comes together while the one before is on its way to the disk.
@@ -66,7 +68,7 @@ impl Logs {
     /// Hears what the relays say before the desks do, who hear the rest of it. It ends with the relays' links.
     pub(crate) fn start(
         (store, relays): (&Store, &Relays),
-        (retention, wall): (Retention, fn() -> SystemTime),
+        config: &Conferences,
         heard: mpsc::UnboundedReceiver<Heard>,
     ) -> (Self, mpsc::UnboundedReceiver<Heard>) {
         let (desks, rest) = mpsc::unbounded_channel();
@@ -75,7 +77,7 @@ impl Logs {
         let reads = Arc::new(Semaphore::new(READS_MAX));
         let logs = Self { store, relays, reads, kept };
         drop(tokio::spawn(keep(logs.store.clone(), logs.relays.clone(), keeping)));
-        drop(tokio::spawn(logs.clone().listen(heard, desks, (retention, wall))));
+        drop(tokio::spawn(logs.clone().listen(heard, desks, config.retention())));
         (logs, rest)
     }
 
@@ -95,15 +97,17 @@ impl Logs {
         self,
         mut heard: mpsc::UnboundedReceiver<Heard>,
         desks: mpsc::UnboundedSender<Heard>,
-        (retention, wall): (Retention, fn() -> SystemTime),
+        retention: Retention,
     ) {
         let mut tend = tokio::time::interval(TEND);
         tend.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             let heard = tokio::select! {
                 heard = heard.recv() => heard,
+                // A task that outlived the desks would hold the relays, and hear what is for the next focus.
+                () = desks.closed() => None,
                 _ = tend.tick() => {
-                    drop(tokio::spawn(let_go(self.store.clone(), retention, wall())));
+                    drop(tokio::spawn(let_go(self.store.clone(), retention, clock::wall())));
                     continue;
                 }
             };

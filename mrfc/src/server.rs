@@ -298,8 +298,7 @@ impl Server {
         let (relays, heard) = relays(&config, &identities, logins)?;
         let (sip, effects) = mpsc::channel(EFFECTS_MAX);
         let (legs, heard) = Legs::start(&config, (&store, &relays), heard, sip.clone());
-        let kept = (config.conferences.retention(), clock::wall as fn() -> std::time::SystemTime);
-        let (logs, heard) = Logs::start((&store, &relays), kept, heard);
+        let (logs, heard) = Logs::start((&store, &relays), &config.conferences, heard);
         let desks = Desks::open(DeskParts {
             store: store.clone(),
             relays: relays.clone(),
