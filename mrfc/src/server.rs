@@ -1,6 +1,7 @@
 //! Puts the MRFC together from its configuration and runs it: files, store, links to the relays, desks, listeners,
 //! front. It decides nothing.
 mod identities;
+mod limits;
 mod listeners;
 mod standing;
 
@@ -9,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use edge::{Edge, EdgeLimits};
+use edge::Edge;
 use mls::identity::{BadCredential, Issuer};
 use rand::RngCore as _;
 use rustls::pki_types::pem::PemObject as _;
@@ -26,10 +27,9 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::admin;
-use crate::conference::Bounds;
-use crate::config::{BadConfig, Config, Limits};
+use crate::config::{BadConfig, Config};
 use crate::database::{self, Leading};
-use crate::desk::{DeskLimits, DeskParts, Desks, OpenError};
+use crate::desk::{DeskParts, Desks, OpenError};
 use crate::devices::Devices;
 use crate::front::{self, Front, FrontParts, NoRandomness};
 use crate::http::Listening;
@@ -41,6 +41,7 @@ use crate::people::Policies;
 use crate::relays::{Logins, PAUSES, RelayAt, RelayParts, Relays};
 use crate::users::{BadUsers, Users};
 use identities::Identities;
+use limits::{desk_limits, edge_limits};
 pub(crate) use listeners::listen;
 use listeners::{SipAddresses, Works};
 
@@ -461,44 +462,4 @@ fn relays(
         pauses: PAUSES,
         logins,
     }))
-}
-
-fn desk_limits(config: &Config) -> DeskLimits {
-    let (defaults, limits) = (DeskLimits::default(), &config.limits);
-    DeskLimits {
-        conferences_max: limits.conferences_max,
-        conferences_per_person_max: limits.conferences_per_person_max,
-        conference: Bounds {
-            participants_max: limits.participants_max,
-            message_octets_max: limits.message_bytes_max,
-            entries_per_day_max: limits.entries_per_day_max,
-            life: config.conferences.life(),
-            acknowledge: config.conferences.acknowledge.into(),
-            ..defaults.conference
-        },
-        circles: crate::circles::Bounds {
-            log: Duration::from_secs(u64::from(limits.circle_log_days) * 24 * 3600),
-            log_entries_max: limits.circle_log_entries_max,
-            per_person_max: limits.circles_per_person_max,
-        },
-        remembered: Duration::from_secs(config.conferences.gone_secs),
-        ..defaults
-    }
-}
-
-fn edge_limits(limits: &Limits) -> EdgeLimits {
-    let defaults = EdgeLimits::default();
-    EdgeLimits {
-        connections_max: limits.sip_connections_max,
-        half_open_max: defaults.half_open_max.min(limits.sip_connections_max),
-        handshake: Duration::from_secs(limits.sip_handshake_secs),
-        idle: Duration::from_secs(limits.sip_idle_secs),
-        queue_bytes_max: limits.sip_queue_bytes_max,
-        message_limits: sip::Limits {
-            head_bytes_max: limits.sip_head_bytes_max,
-            body_bytes_max: limits.sip_body_bytes_max,
-            ..defaults.message_limits
-        },
-        ..defaults
-    }
 }
