@@ -225,13 +225,15 @@ impl Circles {
         id: &ConferenceId,
         after: u64,
     ) -> Result<CircleLog, Refusal> {
-        let row = self.of_person(id, &device.aor).await?;
+        let known = self.0.store.circle_people(id).await.map_err(|why| unavailable(&why))?;
+        let known = known.filter(|(people, _)| people.contains(&device.aor));
+        let (people, CircleStanding { era, epoch, .. }) = known.ok_or(Refusal::NoSuchCircle)?;
+        // Read behind the standing, the log leads to it at least; whoever is told of more than it leads to enters anew.
         let ask = (&device.aor, &device.device);
         let max = u32::try_from(LOG_ENTRIES_MAX).unwrap_or(u32::MAX);
         let read = self.0.store.circle_log(id, ask, after, max).await;
         let read = read.map_err(|why| unavailable(&why))?;
-        let CircleStanding { era, epoch, .. } = self.standing(id, &device.aor).await?;
-        let people = Circle::of(row.people).map_err(|_| Refusal::NoSuchCircle)?;
+        let people = Circle::of(people).map_err(|_| Refusal::NoSuchCircle)?;
         let era = Era(era);
         let entry = |read: store::CircleRead| CircleEntry {
             seq: read.seq,

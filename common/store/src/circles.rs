@@ -93,6 +93,27 @@ impl Store {
         Ok(Some(CircleRow { revision, people, state: blob(&row, "state")? }))
     }
 
+    /// The people of a circle, in the order of their addresses, and where its group is, if it has begun.
+    ///
+    /// # Errors
+    /// The database failed, or holds a name or a number that is none.
+    pub async fn circle_people(
+        &self,
+        id: &ConferenceId,
+    ) -> Result<Option<(Vec<Aor>, CircleStanding)>, Error> {
+        let rows = sqlx::query(
+            "SELECT c.era, c.epoch, c.paused, p.aor FROM circles c \
+             JOIN circle_people p ON p.circle = c.circle WHERE c.circle = $1 ORDER BY p.aor",
+        )
+        .bind(id.as_str())
+        .fetch_all(&self.readers)
+        .await?;
+        let Some(first) = rows.first() else { return Ok(None) };
+        let standing = standing(first)?;
+        let people = rows.iter().map(|row| address(row.try_get("aor")?)).collect::<Result<_, _>>();
+        Ok(Some((people?, standing)))
+    }
+
     /// Where a circle's group is, if it has begun and is this person's.
     ///
     /// # Errors
@@ -110,12 +131,7 @@ impl Store {
         .bind(person.as_str())
         .fetch_optional(&self.readers)
         .await?;
-        let Some(row) = row else { return Ok(None) };
-        let era = u32::try_from(row.try_get::<i64, _>("era")?);
-        let era = era.map_err(|_| Error::Foreign { what: "an era" })?;
-        let epoch = number(row.try_get("epoch")?)?;
-        let paused = row.try_get::<i64, _>("paused")? != 0;
-        Ok(Some(CircleStanding { era, epoch, paused }))
+        row.as_ref().map(standing).transpose()
     }
 
     /// The people of each circle that this person belongs to, at most so many circles.
@@ -318,6 +334,14 @@ async fn prune(
     .execute(&mut *connection)
     .await?;
     Ok(())
+}
+
+fn standing(row: &Row) -> Result<CircleStanding, Error> {
+    let era = u32::try_from(row.try_get::<i64, _>("era")?);
+    let era = era.map_err(|_| Error::Foreign { what: "an era" })?;
+    let epoch = number(row.try_get("epoch")?)?;
+    let paused = row.try_get::<i64, _>("paused")? != 0;
+    Ok(CircleStanding { era, epoch, paused })
 }
 
 fn address(text: &str) -> Result<Aor, Error> {

@@ -68,6 +68,9 @@ async fn i3_of_two_changes_made_on_one_revision_the_second_is_not_kept(database:
     let standing = CircleStanding { era: 1, epoch: 2, paused: true };
     assert_eq!(store.circle_standing(&id, &aor("bob")).await.unwrap(), Some(standing));
     assert_eq!(store.circle_standing(&id, &aor("eve")).await.unwrap(), None);
+    let people = vec![aor("alice"), aor("bob")];
+    assert_eq!(store.circle_people(&id).await.unwrap(), Some((people, standing)));
+    assert_eq!(store.circle_people(&"circle-2".parse().unwrap()).await.unwrap(), None);
 }
 
 async fn a_device_reads_the_changes_that_are_for_it_and_its_own_welcome(database: Database) {
