@@ -270,7 +270,7 @@ impl Group {
             }
             // A slow answer is asked for again. Made twice, the group accepted would not be the one we hold.
             Reason::Create if self.founds(request.era) => {
-                return self.pending.clone().map(Follows::Send).into_iter().collect();
+                return self.resend();
             }
             Reason::Create => {
                 let made = Member::create(&self.keyring, &self.conference, request.era, now);
@@ -294,9 +294,7 @@ impl Group {
             Ok(bundle) => self.offer(bundle),
             Err(MemberError::NothingToDo) => Vec::new(),
             // Our last bundle, or its answer, may be lost: the focus knows a bundle it has seen.
-            Err(MemberError::Committing | MemberError::Entering) => {
-                self.pending.clone().map(Follows::Send).into_iter().collect()
-            }
+            Err(MemberError::Committing | MemberError::Entering) => self.resend(),
             Err(error) => vec![Follows::Event(Event::Unreadable { why: error.to_string() })],
         }
     }
@@ -313,6 +311,11 @@ impl Group {
         self.keyring.records().note(&bundle_name(&self.conference), bundle.to_bytes());
         self.pending = Some(bundle.clone());
         vec![Follows::Send(bundle)]
+    }
+
+    /// The bundle we wait for once more, if there is one.
+    fn resend(&self) -> Vec<Follows> {
+        self.pending.clone().map(Follows::Send).into_iter().collect()
     }
 
     /// Replaces the leaf of this device where it has been there for long enough, has sealed enough, or carries a
@@ -392,9 +395,9 @@ impl Group {
         // Told so again while our entry is under way.
         if self.entering == Some(state.epoch)
             && self.member.as_ref().is_some_and(|member| member.era() == state.era)
-            && let Some(bundle) = &self.pending
+            && self.pending.is_some()
         {
-            return vec![Follows::Send(bundle.clone())];
+            return self.resend();
         }
         match Member::join_externally(&self.keyring, &self.conference, state, self.known, now) {
             Ok((member, bundle)) => {
