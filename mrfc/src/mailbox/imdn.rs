@@ -1,12 +1,10 @@
 //! What a sender is told of a message that waits (RFC 5438): that it is stored, that a device does not take it, that its
 //! time is over. That it was delivered is for the device to say (12.2), and never for us. Pure.
 use bytes::Bytes;
+use msrp::cpim::imdn::{Notification, Status};
 use msrp::cpim::{self, Address, Builder};
 
 use super::letter::Letter;
-
-/// What is not an element of RFC 5438 stands beside one that is.
-const OURS: &str = "urn:conclave:mailbox";
 
 /// What became of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,18 +26,11 @@ impl Fate {
         }
     }
 
-    fn element(self) -> String {
+    const fn status(self) -> Status {
         match self {
-            Self::Stored => String::from(
-                "<processing-notification><status><stored/></status></processing-notification>",
-            ),
-            Self::Refused => String::from(
-                "<delivery-notification><status><failed/></status></delivery-notification>",
-            ),
-            Self::Expired => format!(
-                "<delivery-notification><status><failed/><expired xmlns=\"{OURS}\"/></status>\
-                 </delivery-notification>"
-            ),
+            Self::Stored => Status::Stored,
+            Self::Refused => Status::Failed,
+            Self::Expired => Status::Expired,
         }
     }
 }
@@ -59,33 +50,10 @@ pub(crate) fn about(
     let original = original.and_then(Address::parse).map(|address| address.uri.to_owned());
     let to = envelope.to().ok().and_then(|all| all.first().map(|to| to.uri.to_owned()));
     let original = original.or(to).unwrap_or_else(|| owner.to_owned());
-    let xml = format!(
-        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\r\n<imdn xmlns=\"urn:ietf:params:xml:ns:imdn\">\
-         <message-id>{}</message-id><datetime>{}</datetime><recipient-uri>{}</recipient-uri>\
-         <original-recipient-uri>{}</original-recipient-uri>{}</imdn>\r\n",
-        escaped(id),
-        escaped(written),
-        escaped(owner),
-        escaped(&original),
-        fate.element(),
-    );
-    let built = Builder::new(mailbox, letter.author.as_str()).date_time(now).imdn(own_id, &[]);
-    let mime = [("Content-Type", cpim::IMDN_TYPE), ("Content-Disposition", "notification")];
-    Some(built.mime(&mime, Bytes::from(xml)).gather())
-}
-
-fn escaped(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => safe.push_str("&amp;"),
-            '<' => safe.push_str("&lt;"),
-            '>' => safe.push_str("&gt;"),
-            c if c.is_control() => safe.push(' '),
-            c => safe.push(c),
-        }
-    }
-    safe
+    let recipients = Some((owner, original.as_str()));
+    let told = Notification { of: id, written, recipients, status: fate.status() };
+    let headers = Builder::new(mailbox, letter.author.as_str()).date_time(now).imdn(own_id, &[]);
+    Some(told.wrapped_in(headers).gather())
 }
 
 #[cfg(test)]

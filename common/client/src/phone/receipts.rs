@@ -2,6 +2,7 @@
 //! device that has it. Of a receipt nobody is told, nor of what is sealed: its receipt would have to be sealed too.
 use bytes::Bytes;
 use ids::Aor;
+use msrp::cpim::imdn::{Notification, Status};
 use msrp::cpim::{self, Builder, IMDN_TYPE};
 use sha2::{Digest as _, Sha256};
 use sip::{Headers, Request};
@@ -45,24 +46,11 @@ pub(super) fn receipt(
     // All devices of a person give it the same name, so that several are one to who keeps or shows them.
     let own_id = hex::encode(Sha256::digest(format!("delivered {us} {from} {id}")));
     let own_id = own_id.get(..32).unwrap_or_default();
-    let id = escaped(id);
-    let written = escaped(envelope.date_time().unwrap_or(now));
-    let xml = format!(
-        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\r\n<imdn xmlns=\"urn:ietf:params:xml:ns:imdn\">\
-         <message-id>{id}</message-id><datetime>{written}</datetime><recipient-uri>{us}</recipient-uri>\
-         <original-recipient-uri>{us}</original-recipient-uri>\
-         <delivery-notification><status><delivered/></status></delivery-notification></imdn>\r\n"
-    );
-    let built = Builder::new(us.as_str(), from.as_str()).date_time(now).imdn(own_id, &[]);
-    let mime = [("Content-Type", IMDN_TYPE), ("Content-Disposition", "notification")];
-    Some(built.mime(&mime, Bytes::from(xml)).gather())
-}
-
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
-        .replace(char::is_control, " ")
+    let recipients = Some((us.as_str(), us.as_str()));
+    let written = envelope.date_time().unwrap_or(now);
+    let told = Notification { of: id, written, recipients, status: Status::Delivered };
+    let headers = Builder::new(us.as_str(), from.as_str()).date_time(now).imdn(own_id, &[]);
+    Some(told.wrapped_in(headers).gather())
 }
 
 #[cfg(test)]

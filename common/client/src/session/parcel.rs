@@ -6,6 +6,7 @@ use ids::{Aor, ConferenceId, DeviceId};
 use mls::circle::{Circle, group_of, is_circle};
 use mls::member::Opened;
 use mls::wire::{self, Founding};
+use msrp::cpim::imdn::{self, Notification, Status};
 use msrp::cpim::{self, Builder, Envelope, IMDN_TYPE};
 use sip::multipart::{self, Part};
 use sip::{Headers, Name};
@@ -16,8 +17,6 @@ use crate::phone::Late;
 
 /// The namespace of our own CPIM headers.
 const CONCLAVE: &str = "urn:x-conclave:cpim";
-/// Longest receipt that is read.
-const RECEIPT_OCTETS_MAX: usize = 4096;
 
 /// A message that somebody wrote to a circle.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -127,24 +126,16 @@ impl Place<'_> {
 
     /// A receipt for a message.
     pub(crate) fn receipt(self, me: &Aor, (id, date_time): (&str, &str), of: &str) -> Wording {
-        let clean: String = of.chars().filter(|c| !matches!(c, '<' | '>' | '&')).collect();
-        let xml = format!(
-            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
-             <imdn xmlns=\"urn:ietf:params:xml:ns:imdn\"><message-id>{clean}</message-id>\
-             <datetime>{date_time}</datetime><delivery-notification><status><delivered/></status>\
-             </delivery-notification></imdn>\n"
-        );
+        let (recipients, status) = (None, Status::Delivered);
+        let told = Notification { of, written: date_time, recipients, status };
         let builder = self.address(me).date_time(date_time).imdn(id, &[]);
-        let inner = builder.content(IMDN_TYPE, Bytes::from(xml)).gather();
+        let inner = told.wrapped_in(builder).gather();
         Wording { id: id.to_owned(), class: Class::Receipt, inner }
     }
 
     fn address(self, me: &Aor) -> Builder {
-        let mut others = self.circle.others(me).into_iter();
-        let first = others.next().map_or_else(String::new, |aor| aor.to_string());
-        let builder = Builder::new(me.as_str(), &first);
-        let builder =
-            others.fold(builder, |builder, aor| builder.header("To", &format!("<{aor}>")));
+        let others = self.circle.others(me);
+        let builder = Builder::to_each(me.as_str(), others.iter().map(Aor::as_str));
         match self.room {
             Some(room) => {
                 builder.namespace("conclave", CONCLAVE).header("conclave.Room", room.as_str())
@@ -177,7 +168,7 @@ impl Place<'_> {
             return Err("it is not what it says it is");
         }
         if is_receipt {
-            let of = receipt_of(&message.body).ok_or("a receipt that says nothing")?;
+            let of = imdn::delivered(&message.body).ok_or("a receipt that says nothing")?;
             return Ok(Inside::Receipt(Receipt { of, by, device }));
         }
         message.private = self.room.is_some();
@@ -195,12 +186,7 @@ impl Wording {
         founding: Option<&Founding>,
         sealed: Bytes,
     ) -> Vec<Part> {
-        let mut addresses = to.iter();
-        let first = addresses.next().map_or("", |aor| aor.as_str());
-        let mut builder = Builder::new(me.as_str(), first);
-        for aor in addresses {
-            builder = builder.header("To", &format!("<{aor}>"));
-        }
+        let builder = Builder::to_each(me.as_str(), to.iter().map(Aor::as_str));
         let mut builder = builder.imdn(&self.id, &[]);
         if self.class == Class::Receipt {
             builder = builder.namespace("conclave", CONCLAVE).header("conclave.Class", "receipt");
@@ -217,14 +203,6 @@ impl Wording {
 /// RFC 2045, 6: the parts are octets as they are.
 fn binary() -> Name {
     Name::parse(b"Content-Transfer-Encoding").unwrap_or(Name::ContentDisposition)
-}
-
-/// The message that a receipt says was delivered.
-fn receipt_of(body: &[u8]) -> Option<String> {
-    let text = std::str::from_utf8(body).ok().filter(|text| text.len() <= RECEIPT_OCTETS_MAX)?;
-    let of = text.split_once("<message-id>")?.1.split_once("</message-id>")?.0.trim();
-    let delivered = text.contains("<delivered/>") || text.contains("<delivered />");
-    (delivered && !of.is_empty()).then(|| of.to_owned())
 }
 
 #[cfg(test)]

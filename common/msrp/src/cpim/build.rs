@@ -25,6 +25,14 @@ impl Builder {
         empty.header("From", &from).header("To", &Address::write(None, to_uri))
     }
 
+    /// A message from one sender to several recipients.
+    pub fn to_each<'a>(from_uri: &str, to_uris: impl IntoIterator<Item = &'a str>) -> Self {
+        let from = Address::write(None, from_uri);
+        let empty = Self { text: String::with_capacity(256) };
+        let to = |builder: Self, to| builder.header("To", &Address::write(None, to));
+        to_uris.into_iter().fold(empty.header("From", &from), to)
+    }
+
     /// Adds a header. Control characters in it become spaces.
     #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> Self {

@@ -5,6 +5,7 @@ mod address;
 mod build;
 mod envelope;
 mod gather;
+pub mod imdn;
 
 pub use address::Address;
 pub use build::Builder;
