@@ -18,6 +18,7 @@ pub(crate) async fn told(event: &Event, table: &Table<'_>) -> String {
         return format!("{}; {place}", line_of(event));
     }
     if let Event::Announced(file) = event {
+        files::pictured(table, &file.name, file.picture());
         table.files().announced(file.clone());
     }
     line_of(event)

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use client::{Announced, FileOffer, FileRequest, Folder, SealedFile};
+use client::{Announced, FileOffer, FileRequest, Folder, Icon, SealedFile};
 use ids::Aor;
 
 use super::{Table, mail};
@@ -90,6 +90,22 @@ fn name_of(offer: &FileOffer) -> String {
 pub(super) fn told(file: &Announced, verb: &str) -> String {
     let (from, name, octets) = (file.from.user(), shown(&file.name), file.octets);
     format!("* {from} {verb} {name} for you ({octets} octets), sealed: /get {name}")
+}
+
+/// Saves the small picture that came with word of a file, and shows where.
+pub(super) fn pictured(table: &Table<'_>, name: &str, picture: Option<Icon>) {
+    let Some(picture) = picture else { return };
+    let (folder, name) = (Folder::new(&table.downloads), name.to_owned());
+    let ending = if picture.media_type == "image/png" { "png" } else { "jpg" };
+    table.show_later(async move {
+        let (shown, called) = (shown(&name), format!("small-{name}.{ending}"));
+        let saving = move || folder.save(&called, &picture.content);
+        let saved = tokio::task::spawn_blocking(saving).await;
+        match saved.map_err(std::io::Error::other).flatten() {
+            Ok(path) => format!("* a small picture of {shown} is saved as {}", path.display()),
+            Err(error) => format!("! the small picture of {shown} is not saved: {error}"),
+        }
+    });
 }
 
 /// `/send USER PATH`

@@ -29,13 +29,18 @@ pub(super) fn arrived(arrival: Arrival, table: &Table<'_>) -> Option<String> {
     Some(match arrival {
         Arrival::Message(message) => line_of(&message),
         Arrival::Call(ring) => format!("* {} calls; a chat takes no calls", ring.from()),
-        Arrival::File(offer) => table.files().offered(offer),
+        Arrival::File(offer) => {
+            let name = offer.selector().name.clone().unwrap_or_default();
+            files::pictured(table, &name, offer.icon());
+            table.files().offered(offer)
+        }
         Arrival::Announced(file) => {
             // Another device of ours has told them.
             if file.from == *table.me {
                 return None;
             }
             let line = files::told(&file, "has");
+            files::pictured(table, &file.name, file.picture());
             table.files().announced(file);
             line
         }

@@ -65,7 +65,6 @@ pub(crate) enum Dies {
 
 /// What a device has to tell the world.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "one lives at a time")]
 pub(crate) enum Told {
     Event(Event),
     /// A message of its own is settled.

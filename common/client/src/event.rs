@@ -3,6 +3,8 @@ use bytes::Bytes;
 use ids::{Aor, ConferenceId, DeviceId, Epoch, Era};
 use mls::files::FileDescription;
 
+use crate::device::Icon;
+
 /// Protection of a room's content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
@@ -167,13 +169,20 @@ pub struct Announced {
     /// Its octets.
     pub octets: u64,
     /// How it is known, and its key.
-    pub(crate) description: FileDescription,
+    pub(crate) description: Box<FileDescription>,
 }
 
 impl Announced {
     pub(crate) fn new(from: Aor, description: FileDescription) -> Self {
         let (name, content_type) = (description.name.clone(), description.media_type.clone());
-        Self { from, name, content_type, octets: description.file.size, description }
+        let (octets, description) = (description.file.size, Box::new(description));
+        Self { from, name, content_type, octets, description }
+    }
+
+    /// A small picture of it, which came under the same seal.
+    pub fn picture(&self) -> Option<Icon> {
+        let picture = self.description.picture.clone()?;
+        Some(Icon { media_type: picture.media_type, content: picture.content })
     }
 }
 

@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use ids::Aor;
-use mls::files::{FileDescription, FileOpener, FileSealer};
+use mls::files::{FileDescription, FileOpener, FileSealer, Picture};
 use mls::wire;
 use sip::sdp::{FileHash, FileSelector};
 
 use crate::circles::{Manner, Writing};
-use crate::device::{Device, FileToSend};
+use crate::device::{Device, FileToSend, Icon};
 use crate::event::{Announced, Error};
 use crate::transfer::{FileTransfer, Folder};
 
@@ -28,7 +28,8 @@ pub struct SealedFile {
 }
 
 impl SealedFile {
-    /// Seals a file into this folder; it takes a while, and one segment of memory.
+    /// Seals a file into this folder; it takes a while, and one segment of memory. An image gets a small picture of it, which
+    /// goes with its key and nowhere else.
     ///
     /// # Errors
     /// It cannot be read, or its sealed octets cannot be written.
@@ -146,10 +147,13 @@ fn seal(path: &Path, media_type: &str, into: &Path) -> io::Result<SealedFile> {
     let described = sealer.finish(&mut out).map_err(io::Error::other)?;
     sealed.write_all(&out)?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    Ok(SealedFile {
-        description: described.describe(&name, media_type),
-        path: sealed.into_temp_path(),
-    })
+    let mut description = described.describe(&name, media_type);
+    if media_type.starts_with("image/") {
+        let picture = Icon::of_file(path);
+        description.picture =
+            picture.map(|Icon { media_type, content }| Picture { media_type, content });
+    }
+    Ok(SealedFile { description, path: sealed.into_temp_path() })
 }
 
 fn open(description: &FileDescription, fetched: &Path, into: &Folder) -> io::Result<PathBuf> {

@@ -19,7 +19,7 @@ mod open;
 mod seal;
 mod segment;
 
-pub use description::{FileDescription, FileKey};
+pub use description::{FileDescription, FileKey, PICTURE_OCTETS_MAX, Picture};
 pub use open::{FileOpener, open_segment};
 pub use seal::{FileSealer, SealedFile};
 pub use segment::{ciphertext_octets, segment_offset};

@@ -8,7 +8,11 @@ use super::{SealedFile, ciphertext_octets};
 use crate::codec::{Malformed, Reader, Writer};
 
 const VERSION: u8 = 1;
-const OCTETS_MAX: usize = 4096;
+/// With a picture behind it.
+const PICTURED: u8 = 2;
+const OCTETS_MAX: usize = 4096 + PICTURE_OCTETS_MAX;
+/// Octets of a picture: it goes with a message.
+pub const PICTURE_OCTETS_MAX: usize = 16 << 10;
 /// Longest file name.
 const NAME_OCTETS_MAX: usize = 255;
 /// Longest media type.
@@ -43,20 +47,42 @@ pub struct FileDescription {
     pub name: String,
     /// Its media type, as claimed by the sender.
     pub media_type: String,
+    /// A small picture of it.
+    pub picture: Option<Picture>,
     /// Sizes, hashes and key.
     pub file: SealedFile,
 }
 
+/// A small picture of an image. It is its author's: decode it with bounds.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Picture {
+    /// Its media type.
+    pub media_type: String,
+    /// The picture itself.
+    pub content: Bytes,
+}
+
+impl fmt::Debug for Picture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Picture({} octets)", self.content.len())
+    }
+}
+
 impl FileDescription {
-    /// The encoding. Names too long for it are cut.
+    /// The encoding. Names too long for it are cut, a picture too large for it is left out.
     pub fn to_bytes(&self) -> Bytes {
         let file = &self.file;
         let mut to = Writer::default();
-        to.u8(VERSION);
+        let small = |picture: &&Picture| picture.content.len() <= PICTURE_OCTETS_MAX;
+        let picture = self.picture.as_ref().filter(small);
+        to.u8(if picture.is_some() { PICTURED } else { VERSION });
         to.text(&clip(&self.name, NAME_OCTETS_MAX));
         to.text(&clip(&self.media_type, MEDIA_TYPE_OCTETS_MAX));
         to.u64(file.size).u64(file.ciphertext_size);
         to.raw(&file.plaintext_sha256).raw(&file.ciphertext_sha256).raw(file.key.as_bytes());
+        if let Some(picture) = picture {
+            to.text(&clip(&picture.media_type, MEDIA_TYPE_OCTETS_MAX)).blob(&picture.content);
+        }
         to.finish()
     }
 
@@ -64,7 +90,8 @@ impl FileDescription {
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, Malformed> {
         let what = "file description";
         let mut from = Reader::new(bytes, OCTETS_MAX, what)?;
-        if from.u8(what)? != VERSION {
+        let version = from.u8(what)?;
+        if ![VERSION, PICTURED].contains(&version) {
             return Err(Malformed(what));
         }
         let (name, media_type) = (from.text(what)?, from.text(what)?);
@@ -75,12 +102,19 @@ impl FileDescription {
             ciphertext_sha256: from.array(what)?,
             key: FileKey(Zeroizing::new(from.array(what)?)),
         };
+        let picture = match version {
+            PICTURED => {
+                let media_type = from.text(what)?;
+                Some(Picture { media_type, content: from.blob(PICTURE_OCTETS_MAX, what)? })
+            }
+            _ => None,
+        };
         from.end(what)?;
         let fits = name.len() <= NAME_OCTETS_MAX
             && media_type.len() <= MEDIA_TYPE_OCTETS_MAX
             && file.size <= u64::MAX / 2
             && ciphertext_octets(file.size) == file.ciphertext_size;
-        if fits { Ok(Self { name, media_type, file }) } else { Err(Malformed(what)) }
+        if fits { Ok(Self { name, media_type, picture, file }) } else { Err(Malformed(what)) }
     }
 }
 

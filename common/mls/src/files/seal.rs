@@ -39,7 +39,8 @@ impl SealedFile {
     /// With a name and a media type, what the group is told.
     #[must_use]
     pub fn describe(self, name: &str, media_type: &str) -> FileDescription {
-        FileDescription { name: name.to_owned(), media_type: media_type.to_owned(), file: self }
+        let (name, media_type) = (name.to_owned(), media_type.to_owned());
+        FileDescription { name, media_type, picture: None, file: self }
     }
 }
 

@@ -3,8 +3,8 @@ use rand::rngs::StdRng;
 use rand::{Rng as _, RngCore as _, SeedableRng as _};
 
 use crate::files::{
-    FileDescription, FileFault, FileOpener, FileSealer, HEADER_OCTETS, SEGMENT_OCTETS, TAG_OCTETS,
-    ciphertext_octets, open_segment, segment_offset,
+    FileDescription, FileFault, FileOpener, FileSealer, HEADER_OCTETS, PICTURE_OCTETS_MAX, Picture,
+    SEGMENT_OCTETS, TAG_OCTETS, ciphertext_octets, open_segment, segment_offset,
 };
 
 const SEALED: usize = SEGMENT_OCTETS + TAG_OCTETS;
@@ -213,6 +213,24 @@ fn a_description_comes_back_as_it_was_and_hides_its_key_in_logs() {
     for cut in 0..bytes.len() {
         assert!(FileDescription::from_bytes(&bytes[..cut]).is_err());
     }
+}
+
+#[test]
+fn a_picture_travels_in_the_description_and_one_that_is_too_large_does_not() {
+    let mut rng = StdRng::seed_from_u64(16);
+    let (_, mut description) = seal(&mut rng, b"content");
+    let without = description.to_bytes();
+    let picture =
+        |octets| Picture { media_type: "image/jpeg".to_owned(), content: vec![7; octets].into() };
+
+    for octets in [0, 1, PICTURE_OCTETS_MAX] {
+        description.picture = Some(picture(octets));
+        let bytes = description.to_bytes();
+        assert_eq!(FileDescription::from_bytes(&bytes), Ok(description.clone()), "{octets}");
+        assert!(FileDescription::from_bytes(&bytes[..bytes.len() - 1]).is_err());
+    }
+    description.picture = Some(picture(PICTURE_OCTETS_MAX + 1));
+    assert_eq!(description.to_bytes(), without);
 }
 
 #[test]
