@@ -4,8 +4,8 @@ use std::fs;
 
 use bytes::Bytes;
 use client::{
-    Arrival, Device, FileOffer, Folder, Immediate, Inbox, Letter, Manner, SealedFile, Taken, Vault,
-    VaultError, VaultKey,
+    Arrival, Device, FileOffer, Folder, Immediate, Inbox, Letter, Limits, Manner, SealedFile,
+    Taken, Vault, VaultError, VaultKey,
 };
 use ids::Aor;
 use sha2::{Digest as _, Sha256};
@@ -175,6 +175,109 @@ async fn f12_a_sealed_message_waits_as_it_was_sent_and_opens_wherever_its_device
     }
 }
 
+/// The epoch that a message which left was sealed in, as everybody can see.
+fn epoch_of(sent: &Immediate) -> ids::Epoch {
+    // An MLS PrivateMessage (RFC 9420, 6); behind it comes nothing, or the end of the multipart.
+    let at = sent.body.windows(4).position(|octets| octets == b"\0\x01\0\x02").unwrap();
+    let rest = sent.body.slice(at..);
+    let ends = (0..=rest.len()).rev();
+    ends.filter_map(|end| mls::circle::group_of(&rest.slice(..end))).next().unwrap().2
+}
+
+/// A leaf is replaced after so many messages, and who was away all the while reads each of them under the key of its epoch.
+#[tokio::test]
+async fn f12_an_authors_leaf_is_replaced_again_and_again_and_what_waited_is_read_all_the_same() {
+    let house = House::open();
+    let few = Limits { leaf_messages_max: 4, ..Limits::default() };
+    let alice = house.guest_with("alice", few).await;
+    let folder = tempfile::tempdir().unwrap();
+    let bob: Aor = "sip:bob@localhost".parse().unwrap();
+    let (device, vault) = opened(&house, &folder, "bob").await;
+    device.stop().await;
+    drop(vault);
+    let mut departures = alice.device.departures();
+    let texts: Vec<String> = (0..90).map(|number| format!("message {number}")).collect();
+
+    let to = std::slice::from_ref(&bob);
+    let mut epochs = Vec::new();
+    for text in &texts {
+        let manner = Manner { receipt: true, ..Manner::default() };
+        let body = Bytes::from(text.clone());
+        soon(alice.device.write(to, manner, "text/plain", body)).await.unwrap();
+        let sent = soon(departures.next()).await.unwrap();
+        epochs.push(epoch_of(&sent).0);
+    }
+
+    assert!(epochs.is_sorted() && epochs[0] == 1, "{epochs:?}");
+    // More than a member remembers behind it.
+    let last = *epochs.last().unwrap();
+    assert!(last > 20, "the leaf stays as it is: {epochs:?}");
+    let (device, _vault) = opened(&house, &folder, "bob").await;
+    let mut inbox = device.inbox();
+    for text in &texts {
+        reads(&mut inbox, &alice.aor, text).await;
+    }
+    let mut hers = alice.device.inbox();
+    write(&device, &alice.aor, "I have read them all").await;
+    reads(&mut hers, &bob, "I have read them all").await;
+}
+
+/// What is old has the same end: here every leaf is, as soon as somebody writes.
+#[tokio::test]
+async fn f11_a_leaf_whose_time_is_over_is_replaced_when_its_device_has_written() {
+    let house = House::open();
+    let short = Limits { leaf_life: std::time::Duration::ZERO, ..Limits::default() };
+    let (alice, bob) = (house.guest_with("alice", short).await, house.guest("bob").await);
+    let mut departures = alice.device.departures();
+    let (mut his, mut hers) = (bob.device.inbox(), alice.device.inbox());
+
+    for (text, epoch) in [("one", 1), ("two", 2), ("three", 3)] {
+        write(&alice.device, &bob.aor, text).await;
+        reads(&mut his, &alice.aor, text).await;
+        assert_eq!(epoch_of(&soon(departures.next()).await.unwrap()).0, epoch);
+        write(&bob.device, &alice.aor, "yes").await;
+        reads(&mut hers, &bob.aor, "yes").await;
+    }
+}
+
+/// The device that was lost is not in the epoch of what is written from then on, whatever bytes it gets.
+#[tokio::test]
+async fn f11_what_is_written_after_a_device_was_taken_back_it_cannot_open() {
+    let house = House::open();
+    let (alice, bob, lost) =
+        (house.guest("alice").await, house.guest("bob").await, house.guest("bob").await);
+    let (mut his, mut stolen) = (bob.device.inbox(), lost.device.inbox());
+    let mut departures = alice.device.departures();
+    write(&alice.device, &bob.aor, "before").await;
+    reads(&mut his, &alice.aor, "before").await;
+    reads(&mut stolen, &alice.aor, "before").await;
+    soon(departures.next()).await.unwrap();
+
+    soon(bob.device.take_back(lost.device.id())).await.unwrap();
+    write(&alice.device, &bob.aor, "after").await;
+
+    let letter = letter(&mut his).await;
+    assert_eq!(
+        (&letter.message.body[..], letter.message.epoch),
+        (&b"after"[..], Some(ids::Epoch(2)))
+    );
+    // What was passed on to him; what she had sealed before was sent back.
+    let copy = loop {
+        let left = soon(departures.next()).await.unwrap();
+        if epoch_of(&left).0 == 2 {
+            break left;
+        }
+    };
+    lost.device.take(copy).await;
+    loop {
+        match soon(stolen.next()).await.unwrap() {
+            Arrival::Letter(letter) => panic!("it reads on: {letter:?}"),
+            Arrival::Unreadable { .. } => return,
+            _ => {}
+        }
+    }
+}
+
 /// S3-08: the mailbox has taken what a device took too late to be believed, and brings it once more.
 #[tokio::test]
 async fn f12_what_comes_twice_under_one_name_is_shown_once() {
@@ -294,4 +397,35 @@ async fn f14_a_sealed_file_rings_until_its_key_is_there_and_somebody_elses_key_i
     .await;
 
     assert_eq!(received, b"for bob");
+}
+
+/// Four pixels by four, of one colour.
+const PNG: &str = "89504e470d0a1a0a0000000d49484452000000040000000408020000002693092900000010494441\
+                   54789c6338212707470cc47100b16310413b4b63820000000049454e44ae426082";
+
+/// RFC 5547, 8.8, under a seal: who may open an image sees what it is before they fetch it, and no server does.
+#[tokio::test]
+async fn f14_a_small_picture_of_a_sealed_image_comes_with_its_key_and_not_with_its_offer() {
+    let house = House::open();
+    let (alice, bob) = (house.guest("alice").await, house.guest("bob").await);
+    let temporary = tempfile::tempdir().unwrap();
+    let path = temporary.path().join("holiday.png");
+    fs::write(&path, hex::decode(PNG).unwrap()).unwrap();
+    let sealed = SealedFile::new(&path, "image/png", temporary.path()).await.unwrap();
+    let (mut inbox, mut departures) = (bob.device.inbox(), alice.device.departures());
+
+    let looking = async {
+        let offer = offer(&mut inbox).await;
+        let picture = offer.sealed().unwrap().picture().unwrap();
+        assert_eq!(picture.media_type, "image/jpeg");
+        assert!(picture.content.starts_with(b"\xff\xd8\xff"));
+        assert_eq!(offer.icon(), None, "servers see it");
+        let left = departures.next().await.unwrap();
+        assert!(!left.body.windows(3).any(|octets| octets == b"\xff\xd8\xff"));
+        offer.decline().await;
+    };
+    let sending = alice.device.send_sealed(&bob.aor, &sealed);
+    let (declined, ()) = soon(async { tokio::join!(sending, looking) }).await;
+
+    assert!(declined.is_err());
 }

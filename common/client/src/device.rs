@@ -156,13 +156,12 @@ impl Device {
         phone.register().await?;
         let identity = Identity::self_signed(service::clock::wall())
             .map_err(|error| Error::Group(error.to_string()))?;
-        let pins = profile.pins.clone();
         let circles = Circles::new(
             keyring.clone(),
             phone.clone(),
             Arc::clone(&directory),
             vault.clone(),
-            pins,
+            &profile,
         );
         let shared = Shared {
             profile,
@@ -179,7 +178,9 @@ impl Device {
         let shared = Arc::new(shared);
         let (to, invitations) = mpsc::channel(INVITATIONS_MAX);
         let listening = tokio::spawn(answer(Arc::clone(&shared), incoming, to)).abort_handle();
-        let caring = tokio::spawn(upkeep::look_after(Arc::downgrade(&shared))).abort_handle();
+        let (keys, circles) = (Arc::downgrade(&shared), Arc::downgrade(&shared));
+        let care = async { tokio::join!(upkeep::look_after(keys), upkeep::tend_circles(circles)) };
+        let caring = tokio::spawn(care).abort_handle();
         Ok((Self { shared, listening, caring }, Invitations(invitations)))
     }
 

@@ -196,6 +196,14 @@ impl CircleMember {
         self.member.commit_pending(now)
     }
 
+    /// Renews the leaf of this device: [`Member::refresh`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn refresh(&mut self) -> Result<Bundle, MemberError> {
+        self.member.refresh()
+    }
+
     /// Drops the own commit that the focus has refused.
     ///
     /// # Errors

@@ -9,11 +9,21 @@ use openmls::prelude::{
     WireFormatPolicy,
 };
 
+use crate::circle::is_circle;
+
 /// The one suite of this round. A group names its own, so that an era can change it.
 pub(crate) const SUITE: Ciphersuite = Ciphersuite::MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed25519;
 
+/// How many epochs back a member of a conference still opens application messages: what is on the way while it changes.
+const PAST_EPOCHS: usize = 2;
+/// The same in a circle, whose messages wait in a mailbox. Each key opens one message and is gone then, so what is kept are
+/// the keys of what never came; circles are small.
+const CIRCLE_PAST_EPOCHS: usize = 16;
+
 /// How many epochs back a member still opens application messages.
-pub(crate) const PAST_EPOCHS: usize = 2;
+pub(crate) fn past_epochs(conference: &ConferenceId) -> usize {
+    if is_circle(conference) { CIRCLE_PAST_EPOCHS } else { PAST_EPOCHS }
+}
 
 /// `conference#era`, readable in the clear prefix of every message of the group.
 pub(crate) fn group_id(conference: &ConferenceId, era: Era) -> GroupId {
@@ -51,11 +61,11 @@ pub(crate) fn context_extensions(
 const FOCUS: &[u8] = b"focus";
 
 /// Local settings. openmls does not take them over from the creator, so joiners set the same.
-pub(crate) fn settings(padding: usize) -> MlsGroupJoinConfig {
+pub(crate) fn settings(conference: &ConferenceId, padding: usize) -> MlsGroupJoinConfig {
     MlsGroupJoinConfig::builder()
         .wire_format_policy(POLICY)
         .padding_size(padding)
-        .max_past_epochs(PAST_EPOCHS)
+        .max_past_epochs(past_epochs(conference))
         .sender_ratchet_configuration(ratchet())
         .use_ratchet_tree_extension(false)
         .build()

@@ -39,6 +39,7 @@ pub use error::MemberError;
 pub use keyring::Keyring;
 pub use leaf::OwnLeaf;
 use sha2::{Digest as _, Sha256};
+use zeroize::Zeroizing;
 
 use crate::group::settings;
 use crate::roster::Roster;
@@ -179,7 +180,10 @@ impl Member {
     /// Pads sealed messages to a multiple of this many octets, to hide their length. 0: none.
     pub fn pad_to(&mut self, octets: usize) -> Result<(), MemberError> {
         self.group
-            .set_configuration(self.keyring.provider().storage(), &settings(octets))
+            .set_configuration(
+                self.keyring.provider().storage(),
+                &settings(&self.conference, octets),
+            )
             .map_err(|_| MemberError::Failed("settings"))
     }
 
@@ -206,6 +210,20 @@ impl Member {
     /// Proves that two members are in the same epoch of the same group (RFC 9420, 8.7). Secret from outsiders.
     pub fn authenticator(&self) -> [u8; 32] {
         self.group.epoch_authenticator().as_slice().try_into().unwrap_or_default()
+    }
+
+    /// A key of the present epoch for something else than messages, such as other media (RFC 9420, 8.5): all members who name
+    /// this label and context have the same, and nobody else; the next epoch has another one.
+    pub fn export(
+        &self,
+        label: &str,
+        context: &[u8],
+        octets: u16,
+    ) -> Result<Zeroizing<Vec<u8>>, MemberError> {
+        self.may_act()?;
+        let crypto = self.keyring.provider().crypto();
+        let key = self.group.export_secret(crypto, label, context, octets.into());
+        key.map(Zeroizing::new).map_err(|_| MemberError::Failed("a key for something else"))
     }
 
     /// Tells the focus that this member is in its epoch. The authenticator itself stays inside.

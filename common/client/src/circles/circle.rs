@@ -2,6 +2,7 @@
 //! of the circle has overtaken. How it comes by the keys is in `keys`, what it does with what arrives in `reading`.
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use ids::{Aor, ConferenceId};
@@ -12,12 +13,13 @@ use msrp::MessageId;
 use msrp::cpim::Envelope;
 use tokio::sync::mpsc;
 
-use super::keys::group;
+use super::keys::{Until, group};
 use super::reading::Recent;
 use super::writing::{Order, Reply};
 use super::{Manner, Sent, Tools, Unsealed};
 use crate::event::{Error, Event};
 use crate::phone::{Late, Protection, Taken};
+use crate::session::freshness::Freshness;
 use crate::session::parcel::{Parcel, Place, Wording};
 use crate::session::seen::Seen;
 use crate::session::untold::Untold;
@@ -45,6 +47,8 @@ pub(super) enum Command {
     Copy { words: Wording, tries: usize },
     /// Somebody was accepted, verified, or is not any more.
     Look,
+    /// Replace the own leaf if its time is over.
+    Tend,
     /// The number to compare with this person.
     Number { with: Aor, circle: Circle, reply: Reply<Pair> },
 }
@@ -56,6 +60,8 @@ pub(super) struct Task {
     /// Whose it is, once that is known.
     pub(super) circle: Option<Circle>,
     pub(super) member: Option<CircleMember>,
+    /// How old the leaf of this device is.
+    pub(super) freshness: Freshness,
     /// Goes along until a message has been taken: nobody can read one without it.
     pub(super) founding: Option<Founding>,
     /// Up to where its log is known.
@@ -63,6 +69,8 @@ pub(super) struct Task {
     pub(super) seen: Seen,
     pub(super) untold: Untold,
     pub(super) opened: Recent,
+    /// When something last came out of the mailbox.
+    pub(super) late_at: Option<Instant>,
     /// What waits until somebody's devices are accepted.
     pub(super) held: VecDeque<Order>,
     pub(super) own: mpsc::WeakSender<Command>,
@@ -73,8 +81,23 @@ impl Task {
         let seen = Seen::kept(tools.keyring.records(), &id);
         let (untold, _told_when_it_is_entered) = Untold::kept(tools.keyring.records(), &id);
         let (opened, held) = (Recent::default(), VecDeque::new());
+        let freshness = Freshness::kept(tools.keyring.records(), &id);
         let (circle, member, founding, cursor) = (None, None, None, 0);
-        Self { tools, id, circle, member, founding, cursor, seen, untold, opened, held, own }
+        Self {
+            tools,
+            id,
+            circle,
+            member,
+            freshness,
+            founding,
+            cursor,
+            seen,
+            untold,
+            opened,
+            late_at: None,
+            held,
+            own,
+        }
     }
 
     pub(super) async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
@@ -82,14 +105,13 @@ impl Task {
             match command {
                 Command::Enter(circle) => {
                     self.circle = Some(circle);
-                    if self.member.is_none()
-                        && let Err(error) = self.catch_up().await
-                    {
-                        tracing::warn!(%error, circle = %self.id, "a circle was not entered");
-                    }
+                    self.hold_keys().await;
                     self.tell_untold().await;
                 }
-                Command::Write(order) => self.take_on(order).await,
+                Command::Write(order) => {
+                    self.take_on(order).await;
+                    self.tend().await;
+                }
                 Command::Arrived { from, parcel, late } => self.arrived(from, *parcel, late).await,
                 Command::Said { room, outer, sealed, events } => {
                     if let Some(event) = self.said(&room, &outer, &sealed).await {
@@ -106,6 +128,7 @@ impl Task {
                     let _asked = reply.send(self.number(&with).await);
                 }
                 Command::Look => {}
+                Command::Tend => self.tend().await,
             }
             self.look().await;
         }
@@ -182,13 +205,14 @@ impl Task {
         let Some(member) = self.member.as_mut() else { return Ok(None) };
         match member.seal(&words.id, &words.inner) {
             Ok(sealed) => {
+                self.freshness.sealed(self.tools.keyring.records());
                 // A server gives every device of its author a copy too.
                 self.opened.note(&sealed);
                 self.tools.keep().await.map(|()| Some(sealed))
             }
             Err(MemberError::Paused) => self.cover().await.map(|()| None),
             Err(MemberError::Committing | MemberError::Entering) => {
-                self.catch_up().await.map(|_begun| None)
+                self.catch_up(Until::Now).await.map(|_begun| None)
             }
             Err(MemberError::Removed) => {
                 self.leave_behind();
@@ -217,7 +241,7 @@ impl Task {
                 self.ready().await?;
                 self.order_founding().await?;
                 self.founding = None;
-            } else if !self.catch_up().await? {
+            } else if !self.catch_up(Until::Now).await? {
                 self.leave_behind();
                 continue;
             }

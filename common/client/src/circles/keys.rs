@@ -1,5 +1,6 @@
 //! How a device comes by the keys of a circle, and keeps up: it founds the circle if nobody has, comes into it by Welcome or
 //! by itself, and follows its log. What is not in the log any more, or does not open, is left behind by entering anew.
+use ids::{Epoch, Era};
 use mls::circle::CircleMember;
 use mls::member::{MemberError, Processed};
 use mls::wire::{Bundle, CircleEntry, CommitResult};
@@ -7,12 +8,43 @@ use mls::wire::{Bundle, CircleEntry, CommitResult};
 use super::circle::{TRIES, Task};
 use crate::event::Error;
 
+/// How far the log is followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Until {
+    /// To its end.
+    Now,
+    /// Until this device holds keys.
+    Keys,
+    /// Until it is in this epoch.
+    Epoch(Era, Epoch),
+}
+
 impl Task {
     /// Somebody has to go before anybody may write: has it committed.
     pub(super) async fn cover(&mut self) -> Result<(), Error> {
         let now = service::clock::wall();
         let Some(member) = self.member.as_mut() else { return Ok(()) };
-        match member.commit_pending(now) {
+        let made = member.commit_pending(now);
+        self.change(made).await
+    }
+
+    /// Replaces the own leaf if its time is over. While anything else is under way its turn comes again.
+    pub(super) async fn tend(&mut self) {
+        let is_busy = self.founding.is_some() || self.is_reading();
+        let Some(member) = self.member.as_mut().filter(|_| !is_busy) else { return };
+        let (records, now) = (self.tools.keyring.records(), service::clock::wall());
+        if !self.freshness.is_due(records, member.group(), &self.tools.limits, now) {
+            return;
+        }
+        let made = member.refresh();
+        if let Err(error) = self.change(made).await {
+            tracing::warn!(%error, circle = %self.id, "the leaf in a circle was not replaced");
+        }
+    }
+
+    /// Has a change of ours ordered, and follows what became of it.
+    async fn change(&mut self, made: Result<Bundle, MemberError>) -> Result<(), Error> {
+        match made {
             Ok(bundle) => {
                 if let CommitResult::Refused { why } = self.submit(&bundle).await? {
                     if let Some(member) = self.member.as_mut() {
@@ -21,16 +53,29 @@ impl Task {
                     return Err(Error::Group(why));
                 }
             }
+            // What became of the one before is in the log.
+            Err(MemberError::Committing | MemberError::Entering) => {}
             Err(MemberError::Removed) => self.leave_behind(),
             Err(error) => return Err(group(&error)),
         }
-        self.catch_up().await.map(drop)
+        self.catch_up(Until::Now).await?;
+        self.tools.keep().await
+    }
+
+    /// Takes up the keys that were kept, or comes by some.
+    pub(super) async fn hold_keys(&mut self) {
+        self.resume();
+        if self.member.is_none()
+            && let Err(error) = self.catch_up(Until::Keys).await
+        {
+            tracing::warn!(%error, circle = %self.id, "a circle was not entered");
+        }
     }
 
     /// Holds keys: comes into the circle, or begins it.
     pub(super) async fn ready(&mut self) -> Result<(), Error> {
         self.resume();
-        if self.member.is_some() || self.catch_up().await? {
+        if self.member.is_some() || self.catch_up(Until::Now).await? {
             return Ok(());
         }
         self.found().await
@@ -91,14 +136,14 @@ impl Task {
     /// What we wrote was not taken: the circle is in another epoch, or begun otherwise.
     pub(super) async fn overtaken(&mut self) -> Result<(), Error> {
         self.order_founding().await?;
-        if !self.catch_up().await? {
+        if !self.catch_up(Until::Now).await? {
             self.leave_behind();
         }
         Ok(())
     }
 
-    /// Follows the log to its end, and enters where that does not lead there. Whether the circle has begun.
-    pub(super) async fn catch_up(&mut self) -> Result<bool, Error> {
+    /// Follows the log, and enters where it does not lead there. Whether the circle has begun.
+    pub(super) async fn catch_up(&mut self, until: Until) -> Result<bool, Error> {
         let device = self.tools.keyring.device().device.clone();
         loop {
             let log = self.tools.directory.circle_log(&self.id, &device, self.cursor).await?;
@@ -108,20 +153,44 @@ impl Task {
             self.circle = Some(log.people);
             self.resume();
             for entry in log.entries {
+                if self.is_there(until) {
+                    return Ok(true);
+                }
                 self.cursor = entry.seq;
                 self.follow(&entry);
+            }
+            if self.is_there(until) {
+                return Ok(true);
             }
             if log.more {
                 continue;
             }
-            let there = |member: &CircleMember| {
-                // What changed after the log was read is for the next time.
-                member.generation() >= (log.era, log.epoch) && !member.group().is_entering()
-            };
-            if !self.member.as_ref().is_some_and(there) {
+            // What changed after the log was read is for the next time.
+            if !self.is_there(Until::Epoch(log.era, log.epoch)) {
                 self.enter().await?;
             }
-            return Ok(true);
+            return self.settle((log.era, log.epoch)).map(|()| true);
+        }
+    }
+
+    fn is_there(&self, until: Until) -> bool {
+        let Some(member) = self.member.as_ref().filter(|it| !it.group().is_entering()) else {
+            return false;
+        };
+        match until {
+            Until::Now => false,
+            Until::Keys => true,
+            Until::Epoch(era, epoch) => member.generation() >= (era, epoch),
+        }
+    }
+
+    /// A change of ours that the log does not tell of, though it was read after whatever became of it, was not taken.
+    fn settle(&mut self, generation: (Era, Epoch)) -> Result<(), Error> {
+        match self.member.as_mut() {
+            Some(member) if member.group().is_committing() && member.generation() == generation => {
+                member.abandon().map_err(|error| group(&error))
+            }
+            _ => Ok(()),
         }
     }
 

@@ -23,6 +23,7 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 use crate::directory::Directory;
 use crate::event::{Error, Event};
 use crate::phone::{Arrived, Immediate, Late, Phone, Protection, Taken, name_of};
+use crate::profile::{Limits, Profile};
 use crate::session::parcel::Parcel;
 use crate::session::seen::Seen;
 use crate::session::{Pair, Pins};
@@ -98,6 +99,8 @@ struct Tools {
     departures: broadcast::Sender<Immediate>,
     /// What is known of others' devices.
     pins: Pins,
+    /// How long a leaf may stay as it is.
+    limits: Limits,
     /// What was to be told while nobody listened and must not be lost.
     untold: Mutex<Vec<Arrived>>,
     /// Where the keys are kept, if anywhere.
@@ -154,11 +157,13 @@ impl Circles {
         phone: Phone,
         directory: Arc<Directory>,
         vault: Option<Vault>,
-        pins: Pins,
+        profile: &Profile,
     ) -> Self {
         let (departures, _nobody) = broadcast::channel(TAP_MAX);
         let (inbox, untold) = (Mutex::default(), Mutex::default());
-        let tools = Tools { keyring, phone, directory, inbox, departures, pins, untold, vault };
+        let (pins, limits) = (profile.pins.clone(), profile.limits);
+        let tools =
+            Tools { keyring, phone, directory, inbox, departures, pins, limits, untold, vault };
         let seen = Arc::new(Mutex::new(Seen::kept_immediate(tools.keyring.records())));
         Self { tools: Arc::new(tools), tasks: Arc::default(), seen }
     }
@@ -224,10 +229,19 @@ impl Circles {
     /// What is known of somebody's devices has changed: what is held may go out.
     pub(crate) async fn look(&self) {
         self.tools.keep_pins();
+        self.ask_all(|| Command::Look).await;
+    }
+
+    /// Has the leaves replaced whose time is over.
+    pub(crate) async fn tend(&self) {
+        self.ask_all(|| Command::Tend).await;
+    }
+
+    async fn ask_all(&self, command: fn() -> Command) {
         let tasks: Vec<_> = self.tasks().values().cloned().collect();
         for task in tasks {
             // A task that has ended holds nothing.
-            let _asked = task.send(Command::Look).await;
+            let _asked = task.send(command()).await;
         }
     }
 

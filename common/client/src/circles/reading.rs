@@ -2,10 +2,11 @@
 //! seal if its author wants to know.
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use ids::{Aor, ConferenceId};
-use mls::circle::CircleMember;
+use mls::circle::{CircleMember, group_of};
 use mls::files::FileDescription;
 use mls::member::{Opened, Processed};
 use mls::wire;
@@ -13,6 +14,7 @@ use msrp::cpim::Envelope;
 use sha2::{Digest as _, Sha256};
 
 use super::circle::{Command, TRIES, Task, fresh_id};
+use super::keys::Until;
 use crate::event::{Announced, Error, Event};
 use crate::phone::{Arrived, Late};
 use crate::session::Pair;
@@ -21,6 +23,8 @@ use crate::session::untold::Untold;
 
 /// Sealed messages remembered as opened.
 const OPENED_MAX: usize = 4096;
+/// After this time without anything out of the mailbox it is empty.
+const QUIET: Duration = Duration::from_secs(2);
 /// What receipts are remembered as, by what they are about. No message has such a name.
 const RECEIPT_OF: &str = "receipt of ";
 
@@ -29,6 +33,7 @@ impl Task {
         if self.opened.has(&parcel.sealed) {
             return;
         }
+        self.late_at = late.map(|_| service::clock::now()).or(self.late_at);
         let inside = self.open_parcel(&from, &parcel).await;
         match inside {
             Ok(Some(Inside::Letter(letter, receipt))) => {
@@ -80,6 +85,9 @@ impl Task {
 
     /// Opens a sealed message, after following the circle to its epoch if that is ahead. None if it is our own.
     async fn open(&mut self, sealed: &Bytes) -> Result<Option<Opened>, String> {
+        let (_, era, epoch) = group_of(sealed).ok_or("it is no sealed message")?;
+        // What waits is read in its order, each in its own epoch: an epoch that is long over nobody goes back to.
+        let until = Until::Epoch(era, epoch);
         for behind in [true, false] {
             let now = service::clock::wall();
             match self.member.as_mut().map(|member| member.process(sealed, now)) {
@@ -90,7 +98,8 @@ impl Task {
                 }
                 Some(Ok(Processed::Own)) => return Ok(None),
                 None | Some(Ok(Processed::Future { .. })) if behind => {
-                    let caught_up = self.catch_up().await.map_err(|error| error.to_string())?;
+                    let caught_up = self.catch_up(until).await;
+                    let caught_up = caught_up.map_err(|error| error.to_string())?;
                     if !caught_up {
                         return Err("there is no such circle".to_owned());
                     }
@@ -104,6 +113,7 @@ impl Task {
 
     async fn show(&mut self, letter: Letter, receipt: bool) {
         let (author, id) = (letter.message.from.clone(), letter.message.id.clone());
+        let is_late = letter.late.is_some();
         if !self.seen.note(&author, &id) {
             return self.keep().await;
         }
@@ -114,9 +124,31 @@ impl Task {
             self.untold.told();
             // A person's own other device wrote it: they know that it has arrived.
             if receipt && author != *self.tools.me() {
-                self.acknowledge(author, id, 0).await;
+                match is_late {
+                    true => self.acknowledge_later(author, id, 1),
+                    false => self.acknowledge(author, id, 0).await,
+                }
             }
         }
+    }
+
+    /// Whether the mailbox may have more. What it has is read in its order, each under the key of its epoch, and who goes to
+    /// the present one before that has some of those keys no more.
+    pub(super) fn is_reading(&self) -> bool {
+        let now = service::clock::now();
+        self.late_at.is_some_and(|at| now.saturating_duration_since(at) < QUIET)
+    }
+
+    /// Tells the author when what has waited is read.
+    fn acknowledge_later(&self, author: Aor, of: String, tries: usize) {
+        let own = self.own.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(QUIET).await;
+            if let Some(own) = own.upgrade() {
+                // The task may have ended.
+                let _asked = own.send(Command::Acknowledge { author, of, tries }).await;
+            }
+        });
     }
 
     async fn keep(&self) {
@@ -152,8 +184,11 @@ impl Task {
     /// Tells the author that it has arrived, sealed, without waiting for them: they may be away.
     pub(super) async fn acknowledge(&mut self, author: Aor, of: String, tries: usize) {
         let Some(circle) = self.circle.clone().filter(|_| tries < TRIES) else { return };
+        if tries > 0 && self.is_reading() {
+            return self.acknowledge_later(author, of, tries);
+        }
         if tries > 0
-            && let Err(error) = self.catch_up().await
+            && let Err(error) = self.catch_up(Until::Now).await
         {
             tracing::debug!(%error, "a receipt was not sent");
             return;
@@ -192,7 +227,7 @@ impl Task {
     /// waits for it: they may be away.
     pub(super) async fn copy(&mut self, words: Wording, tries: usize) {
         if tries > 0
-            && let Err(error) = self.catch_up().await
+            && let Err(error) = self.catch_up(Until::Now).await
         {
             tracing::debug!(%error, "the own devices have no copy");
             return;
@@ -243,7 +278,7 @@ impl Task {
     /// The number to compare with somebody in this circle.
     pub(super) async fn number(&mut self, with: &Aor) -> Result<Pair, Error> {
         self.resume();
-        let begun = self.catch_up().await? || self.member.is_some();
+        let begun = self.catch_up(Until::Now).await? || self.member.is_some();
         let member = self.member.as_ref().filter(|_| begun);
         let member = member.ok_or_else(|| Error::NoKeys(with.clone()))?.group();
         let number = member.pair_number(with).ok_or_else(|| Error::NoKeys(with.clone()))?;

@@ -1,5 +1,5 @@
 //! What a device does by itself as long as it runs: it leaves new KeyPackages when few are left, replaces a last resort
-//! that somebody has got, and has its certificate renewed before it ends.
+//! that somebody has got, has its certificate renewed before it ends, and replaces its leaves in circles when their time is over.
 use std::sync::Weak;
 use std::time::{Duration, SystemTime};
 
@@ -14,6 +14,10 @@ use crate::own_device::LastResort;
 const EVERY: Duration = Duration::from_secs(6 * 3600);
 /// The least between two looks: whoever says that few are left is not believed more often.
 const PAUSE: Duration = Duration::from_secs(1);
+/// When a device first looks at its circles. What has waited for it has come by then, and is read in the epoch it is of.
+const SETTLED: Duration = Duration::from_secs(60);
+/// How often it looks at them then. A leaf lives for days.
+const EVERY_LEAF: Duration = Duration::from_secs(3600);
 /// When what failed is tried again.
 const AGAIN: Duration = Duration::from_secs(300);
 
@@ -40,6 +44,17 @@ pub(super) async fn look_after(device: Weak<Shared>) {
                 AGAIN
             }
         };
+    }
+}
+
+/// Looks at the leaves in the circles of a device until it is put away. Whoever writes to a circle looks by itself.
+pub(super) async fn tend_circles(device: Weak<Shared>) {
+    let mut wait = SETTLED;
+    loop {
+        tokio::time::sleep(wait).await;
+        let Some(shared) = device.upgrade() else { return };
+        shared.circles.tend().await;
+        wait = EVERY_LEAF;
     }
 }
 

@@ -2,11 +2,11 @@
 //! 16.6), so it goes after a time or a number of messages. Everybody follows every commit: a group in which all do it at
 //! once stands still, so each device has its own part of the time, from its name and the leaf.
 //!
-//! It counts and compares. Time is an argument; the commit is [`Group`](super::group::Group)'s.
+//! It counts and compares. Time is an argument; the commit is for whoever holds the group: a session, a circle's task.
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ids::ConferenceId;
-use mls::member::OwnLeaf;
+use mls::member::{Member, OwnLeaf};
 use mls::storage::Records;
 
 use crate::profile::Limits;
@@ -18,7 +18,7 @@ const NOTE_OCTETS: usize = 32 + 8 + 8 + 8;
 
 /// The leaf of this device in one group.
 #[derive(Debug)]
-pub(super) struct Freshness {
+pub(crate) struct Freshness {
     /// Where it is noted.
     name: Vec<u8>,
     leaf: Option<Leaf>,
@@ -37,14 +37,14 @@ struct Leaf {
 
 impl Freshness {
     /// As the device left it, if it keeps anything.
-    pub(super) fn kept(records: &Records, conference: &ConferenceId) -> Self {
+    pub(crate) fn kept(records: &Records, conference: &ConferenceId) -> Self {
         let name = format!("leaf/{conference}").into_bytes();
         let leaf = records.noted(&name).and_then(|note| Leaf::read(&note));
         Self { name, leaf }
     }
 
     /// The device has this leaf now.
-    pub(super) fn has(&mut self, records: &Records, leaf: OwnLeaf, now: SystemTime) {
+    fn has(&mut self, records: &Records, leaf: OwnLeaf, now: SystemTime) {
         if self.leaf.is_some_and(|known| known.id == leaf.id) {
             return;
         }
@@ -55,7 +55,7 @@ impl Freshness {
     }
 
     /// A message was sealed.
-    pub(super) fn sealed(&mut self, records: &Records) {
+    pub(crate) fn sealed(&mut self, records: &Records) {
         let Some(leaf) = &mut self.leaf else { return };
         leaf.sealed += 1;
         if leaf.sealed.is_multiple_of(NOTED_EVERY) {
@@ -63,8 +63,23 @@ impl Freshness {
         }
     }
 
+    /// Whether the leaf that this device has in the group now has to go, and may.
+    pub(crate) fn is_due(
+        &mut self,
+        records: &Records,
+        member: &Member,
+        limits: &Limits,
+        now: SystemTime,
+    ) -> bool {
+        if let Some(leaf) = member.own_leaf() {
+            self.has(records, leaf, now);
+        }
+        let is_due = member.is_outdated() || self.is_over(limits, now);
+        is_due && member.is_active() && !member.is_paused()
+    }
+
     /// Whether the leaf has to go.
-    pub(super) fn is_over(&self, limits: &Limits, now: SystemTime) -> bool {
+    fn is_over(&self, limits: &Limits, now: SystemTime) -> bool {
         let Some(leaf) = &self.leaf else { return false };
         // Between three quarters of the time and the whole of it. A crowd that came together with KeyPackages that are
         // all old has a quarter of it from when it came. What cannot be reckoned with is never.

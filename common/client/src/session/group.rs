@@ -323,11 +323,7 @@ impl Group {
     pub(super) fn refresh(&mut self, limits: &Limits, now: SystemTime) -> Vec<Follows> {
         let quiet = self.founding.is_none() && self.entering.is_none();
         let Some(member) = self.member.as_mut().filter(|_| quiet) else { return Vec::new() };
-        if let Some(leaf) = member.own_leaf() {
-            self.freshness.has(self.keyring.records(), leaf, now);
-        }
-        let is_due = member.is_outdated() || self.freshness.is_over(limits, now);
-        if !is_due || !member.is_active() || member.is_paused() {
+        if !self.freshness.is_due(self.keyring.records(), member, limits, now) {
             return Vec::new();
         }
         match member.refresh() {

@@ -10,7 +10,7 @@
 //! [`leg`] is one side of a one-to-one session, on the same parts but the group; [`transfer`] is one file in such a session.
 mod alive;
 mod files;
-mod freshness;
+pub(crate) mod freshness;
 mod group;
 mod keeping;
 pub mod leg;

@@ -16,7 +16,7 @@ use super::{Entering, Keyring, Member, MemberError};
 use crate::change::Fault;
 use crate::codec::Malformed;
 use crate::group::{
-    PAST_EPOCHS, POLICY, SUITE, capabilities, context_extensions, group_id, ratchet, settings,
+    POLICY, SUITE, capabilities, context_extensions, group_id, past_epochs, ratchet, settings,
 };
 use crate::identity::{BadCredential, Roots, past_leaf_identity};
 use crate::key_packages::LIFETIME_MAX;
@@ -41,7 +41,7 @@ impl Member {
             .ciphersuite(SUITE)
             .with_capabilities(capabilities())
             .with_wire_format_policy(POLICY)
-            .max_past_epochs(PAST_EPOCHS)
+            .max_past_epochs(past_epochs(conference))
             .sender_ratchet_configuration(ratchet())
             .use_ratchet_tree_extension(false)
             .with_group_context_extensions(extensions)
@@ -76,8 +76,9 @@ impl Member {
         if !keyring.use_welcome(&delivery.welcome) {
             return Err(MemberError::NotForUs);
         }
+        let settings = settings(conference, 0);
         // Lifetimes of leaves that joined long ago do not matter. Their certificates are checked below.
-        let staged = StagedWelcome::build_from_welcome(keyring.provider(), &settings(0), welcome)
+        let staged = StagedWelcome::build_from_welcome(keyring.provider(), &settings, welcome)
             .map_err(|_| MemberError::NotForUs)?
             .with_ratchet_tree(tree)
             .skip_lifetime_validation()
@@ -115,7 +116,7 @@ impl Member {
             let known = if era > state.era { Epoch(0) } else { epoch };
             return Err(MemberError::Rollback { known });
         }
-        let (group, bundle) = enter(keyring, state, info)?;
+        let (group, bundle) = enter(keyring, conference, state, info)?;
         let checked = check_leaves(group.members(), keyring, now);
         let roster = match checked {
             Ok(roster) => roster,
@@ -156,6 +157,7 @@ impl Member {
 
 fn enter(
     keyring: &Keyring,
+    conference: &ConferenceId,
     state: &GroupState,
     info: VerifiableGroupInfo,
 ) -> Result<(MlsGroup, Bundle), MemberError> {
@@ -165,7 +167,7 @@ fn enter(
     let id = info.group_context().group_id().clone();
     let builder = MlsGroup::external_commit_builder()
         .with_ratchet_tree(parse_tree(&state.tree)?)
-        .with_config(settings(0))
+        .with_config(settings(conference, 0))
         .skip_lifetime_validation()
         .build_group(provider, info, keyring.credential())
         .map_err(|_| MemberError::Fault(Fault::Invalid))?

@@ -12,7 +12,7 @@ use sha2::{Digest as _, Sha256};
 use super::{AAD_VERSION, Committed, Member, MemberError, Opened, Processed};
 use crate::change::{Change, Fault};
 use crate::codec::Malformed;
-use crate::group::{PAST_EPOCHS, group_id};
+use crate::group::{group_id, past_epochs};
 use crate::identity::leaf_name;
 use crate::roster::roster;
 
@@ -59,7 +59,7 @@ impl Member {
             return Some(Processed::Stale { epoch });
         }
         let kept = match content {
-            ContentType::Application => PAST_EPOCHS as u64,
+            ContentType::Application => past_epochs(&self.conference) as u64,
             _ => 0,
         };
         let stale = self.epoch().0 - epoch.0 > kept;
@@ -165,7 +165,8 @@ impl Member {
         let removed = change.removed_names(&self.roster);
         let epoch = self.epoch();
         self.roster = roster(self.group.members())?;
-        self.departed.retain(|_, gone| gone.0 + PAST_EPOCHS as u64 >= epoch.0);
+        let past = past_epochs(&self.conference) as u64;
+        self.departed.retain(|_, gone| gone.0 + past >= epoch.0);
         self.departed.extend(removed.iter().map(|name| (name.clone(), epoch)));
         if removed_self {
             self.unkeep();

@@ -53,7 +53,7 @@ fn enter_unchecked(room: &Room, device: &Keyring) -> Bundle {
     let provider = device.openmls();
     let (_, messages) = MlsGroup::external_commit_builder()
         .with_ratchet_tree(RatchetTreeIn::tls_deserialize_exact(&state.tree).unwrap())
-        .with_config(settings(0))
+        .with_config(settings(room.ledger.conference(), 0))
         .build_group(provider, info, device.credential_with_key())
         .unwrap()
         .leaf_node_parameters(
