@@ -24,6 +24,8 @@ mod ending;
 mod files;
 #[path = "flows/losing.rs"]
 mod losing;
+#[path = "flows/media.rs"]
+mod media;
 #[path = "flows/messages.rs"]
 mod messages;
 #[path = "flows/packages.rs"]

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use ids::{Aor, ConferenceId};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use zeroize::Zeroizing;
 
 use crate::circles::{Circles, Writing};
 use crate::directory::Directory;
@@ -312,6 +313,13 @@ impl Conference {
     pub async fn numbers(&self, other: Option<&Aor>) -> Option<Numbers> {
         let other = other.cloned();
         self.ask(|reply| Command::Numbers { other, reply }).await.ok().flatten()
+    }
+
+    /// A key for something else than messages, such as other media (RFC 9420, 8.5): all who hold the group key of this epoch and
+    /// name this label have the same, and nobody else. None while this device holds no key.
+    pub async fn export(&self, label: &str, octets: u16) -> Option<Zeroizing<Vec<u8>>> {
+        let label = label.to_owned();
+        self.ask(|reply| Command::Export { label, octets, reply }).await.ok().flatten()
     }
 
     /// Believes the devices a person has now, so that what is held goes out. Says whether any was not believed before.

@@ -13,6 +13,7 @@ use mls::wire::GroupState;
 use msrp::Item;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use zeroize::Zeroizing;
 
 use crate::circles::Circles;
 use crate::connection::Connection;
@@ -53,6 +54,8 @@ pub(crate) enum Command {
     Numbers { other: Option<Aor>, reply: oneshot::Sender<Option<Numbers>> },
     /// Believe the devices a person has now.
     Accept { who: Aor, reply: oneshot::Sender<bool> },
+    /// A key of the present epoch for something else.
+    Export { label: String, octets: u16, reply: oneshot::Sender<Option<Zeroizing<Vec<u8>>>> },
     /// Numbers were compared with a person, or that is taken back.
     Verify { who: Aor, verified: bool, reply: oneshot::Sender<()> },
     /// Hold sealed octets up to the keys.
@@ -284,6 +287,9 @@ impl Seat {
             // Askers may have gone here too.
             Command::Numbers { other, reply } => {
                 let _asked = reply.send(self.session.numbers(other.as_ref()));
+            }
+            Command::Export { label, octets, reply } => {
+                let _asked = reply.send(self.session.export(&label, octets));
             }
             Command::Accept { who, reply } => {
                 let _asked = reply.send(self.session.accept(&who));

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use ids::Aor;
+use zeroize::Zeroizing;
 
 use super::pins::{News, Pins, Sighting};
 use super::witness::Witness;
@@ -142,6 +143,13 @@ impl Session {
             Some(Pair { number, devices, verified: self.trust.pins.is_verified(other) })
         });
         Some(Numbers { epoch: member.epoch_number(), pair })
+    }
+}
+
+impl Session {
+    /// A key of the present epoch for something else than messages; none before this device holds the group key.
+    pub fn export(&self, label: &str, octets: u16) -> Option<Zeroizing<Vec<u8>>> {
+        self.group.member()?.export(label, b"", octets).ok()
     }
 }
 

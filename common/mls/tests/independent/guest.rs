@@ -285,6 +285,11 @@ impl<C: MlsConfig> Guest<C> {
         self.group.as_ref().unwrap().epoch_authenticator().unwrap().as_bytes().to_vec()
     }
 
+    pub(crate) fn export(&self, label: &str, context: &[u8], octets: usize) -> Vec<u8> {
+        let group = self.group.as_ref().unwrap();
+        group.export_secret(label.as_bytes(), context, octets).unwrap().as_bytes().to_vec()
+    }
+
     /// The devices it sees in the group, in the order of the leaves.
     pub(crate) fn roster(&self, realm: &Realm) -> Vec<DeviceName> {
         let authority = Authority { roots: realm.issuer.roots().clone(), now: realm.now };

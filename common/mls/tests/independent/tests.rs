@@ -27,6 +27,32 @@ fn a_guest_joins_by_welcome_and_talks_both_ways() {
     assert_eq!(room.ledger.members().count(), 3);
 }
 
+/// RFC 9420, 8.5.
+#[test]
+fn s3_17_a_guest_exports_the_same_key_for_other_media_and_each_epoch_has_another() {
+    let mut room = alice_bob_and_carol(17);
+    let keys = |room: &Room<_>| {
+        let exported = |label, context: &[u8], octets: u16| {
+            let ours = room.members[0].export(label, context, octets).unwrap();
+            assert_eq!(room.guests[0].export(label, context, octets.into()), *ours);
+            assert_eq!(ours.len(), usize::from(octets));
+            ours
+        };
+        let keys = [exported("audio", b"", 16), exported("audio", b"room", 16)];
+        assert_ne!(keys[0], keys[1]);
+        assert_ne!(keys[0], exported("video", b"", 16));
+        assert_eq!(exported("audio", b"", 255).len(), 255);
+        keys
+    };
+    let before = keys(&room);
+
+    let dave = [room.claim_of_ours("dave")];
+    let bundle = room.members[0].add(&dave, room.realm.now).unwrap();
+    room.submit(&name("alice"), &bundle);
+
+    assert_ne!(keys(&room), before);
+}
+
 #[test]
 fn a_guest_enters_by_external_commit_and_talks_both_ways() {
     let mut room = Room::new(2, guest);
