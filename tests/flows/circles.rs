@@ -403,7 +403,7 @@ async fn f14_a_sealed_file_rings_until_its_key_is_there_and_somebody_elses_key_i
 const PNG: &str = "89504e470d0a1a0a0000000d49484452000000040000000408020000002693092900000010494441\
                    54789c6338212707470cc47100b16310413b4b63820000000049454e44ae426082";
 
-/// RFC 5547, 8.8, under a seal: who may open an image sees what it is before they fetch it, and no server does.
+/// S3-18, RFC 5547, 8.8, under a seal: who may open an image sees what it is before they fetch it, and no server does.
 #[tokio::test]
 async fn f14_a_small_picture_of_a_sealed_image_comes_with_its_key_and_not_with_its_offer() {
     let house = House::open();

@@ -27,7 +27,7 @@ fn a_guest_joins_by_welcome_and_talks_both_ways() {
     assert_eq!(room.ledger.members().count(), 3);
 }
 
-/// RFC 9420, 8.5.
+/// S3-17, RFC 9420, 8.5.
 #[test]
 fn s3_17_a_guest_exports_the_same_key_for_other_media_and_each_epoch_has_another() {
     let mut room = alice_bob_and_carol(17);
