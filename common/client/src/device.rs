@@ -259,6 +259,10 @@ impl Device {
         self.listening.abort();
         self.caring.abort();
         self.shared.phone.unregister().await;
+        self.shared.circles.rest().await;
+        if let Some(vault) = &self.shared.vault {
+            vault.settle().await;
+        }
     }
 
     /// Ends without a word, as a device does that loses its power.

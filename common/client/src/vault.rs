@@ -118,6 +118,15 @@ impl Vault {
         })
     }
 
+    /// Takes also to the disk what would have waited for a change that matters: before a device stops.
+    pub(crate) async fn settle(&self) {
+        let vault = self.clone();
+        let written = tokio::task::spawn_blocking(move || vault.commit_now()).await;
+        if let Ok(Err(error)) = written {
+            tracing::warn!(%error, "what this device did last is not kept");
+        }
+    }
+
     /// Whether everything is on the disk. While somebody writes it is not: what we changed may be on its way with theirs.
     fn is_settled(&self) -> bool {
         let Ok(log) = self.inner.log.try_lock() else { return false };

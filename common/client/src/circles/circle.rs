@@ -11,7 +11,7 @@ use mls::member::MemberError;
 use mls::wire::Founding;
 use msrp::MessageId;
 use msrp::cpim::Envelope;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::keys::{Until, group};
 use super::reading::Recent;
@@ -49,6 +49,8 @@ pub(super) enum Command {
     Look,
     /// Replace the own leaf if its time is over.
     Tend,
+    /// Say when all that came before is done.
+    Rest(oneshot::Sender<()>),
     /// The number to compare with this person.
     Number { with: Aor, circle: Circle, reply: Reply<Pair> },
 }
@@ -129,6 +131,9 @@ impl Task {
                 }
                 Command::Look => {}
                 Command::Tend => self.tend().await,
+                Command::Rest(done) => {
+                    let _asked = done.send(());
+                }
             }
             self.look().await;
         }

@@ -12,6 +12,7 @@ mod writing;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use ids::{Aor, ConferenceId};
@@ -38,6 +39,8 @@ const TASKS_MAX: usize = 4096;
 const COMMANDS_MAX: usize = 64;
 /// New devices that wait for somebody to be told. Fewer than an inbox takes at once.
 const UNTOLD_MAX: usize = 32;
+/// How long a device that stops waits for its circles.
+const REST: Duration = Duration::from_secs(2);
 /// Sealed messages that wait for a listener on what leaves.
 const TAP_MAX: usize = 256;
 
@@ -235,6 +238,22 @@ impl Circles {
     /// Has the leaves replaced whose time is over.
     pub(crate) async fn tend(&self) {
         self.ask_all(|| Command::Tend).await;
+    }
+
+    /// Waits until what has come is told, so that it is not told again by the device that comes back; not for long, since
+    /// nobody may listen any more.
+    pub(crate) async fn rest(&self) {
+        let tasks: Vec<_> = self.tasks().values().cloned().collect();
+        let resting = async {
+            for task in tasks {
+                let (done, rests) = oneshot::channel();
+                if task.send(Command::Rest(done)).await.is_ok() {
+                    // A task that has ended rests, too.
+                    let _rests = rests.await;
+                }
+            }
+        };
+        let _in_time = tokio::time::timeout(REST, resting).await;
     }
 
     async fn ask_all(&self, command: fn() -> Command) {
