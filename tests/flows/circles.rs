@@ -240,44 +240,6 @@ async fn f11_a_leaf_whose_time_is_over_is_replaced_when_its_device_has_written()
     }
 }
 
-/// The device that was lost is not in the epoch of what is written from then on, whatever bytes it gets.
-#[tokio::test]
-async fn f11_what_is_written_after_a_device_was_taken_back_it_cannot_open() {
-    let house = House::open();
-    let (alice, bob, lost) =
-        (house.guest("alice").await, house.guest("bob").await, house.guest("bob").await);
-    let (mut his, mut stolen) = (bob.device.inbox(), lost.device.inbox());
-    let mut departures = alice.device.departures();
-    write(&alice.device, &bob.aor, "before").await;
-    reads(&mut his, &alice.aor, "before").await;
-    reads(&mut stolen, &alice.aor, "before").await;
-    soon(departures.next()).await.unwrap();
-
-    soon(bob.device.take_back(lost.device.id())).await.unwrap();
-    write(&alice.device, &bob.aor, "after").await;
-
-    let letter = letter(&mut his).await;
-    assert_eq!(
-        (&letter.message.body[..], letter.message.epoch),
-        (&b"after"[..], Some(ids::Epoch(2)))
-    );
-    // What was passed on to him; what she had sealed before was sent back.
-    let copy = loop {
-        let left = soon(departures.next()).await.unwrap();
-        if epoch_of(&left).0 == 2 {
-            break left;
-        }
-    };
-    lost.device.take(copy).await;
-    loop {
-        match soon(stolen.next()).await.unwrap() {
-            Arrival::Letter(letter) => panic!("it reads on: {letter:?}"),
-            Arrival::Unreadable { .. } => return,
-            _ => {}
-        }
-    }
-}
-
 /// S3-08: the mailbox has taken what a device took too late to be believed, and brings it once more.
 #[tokio::test]
 async fn f12_what_comes_twice_under_one_name_is_shown_once() {
