@@ -116,7 +116,7 @@ async fn a_kick_of_a_pseudonym_puts_every_device_of_that_person_out() {
 }
 
 #[tokio::test]
-async fn i21_a_person_has_another_name_device_and_key_in_each_conference_and_at_each_coming() {
+async fn i21_a_person_has_another_name_and_device_in_each_conference_and_at_each_coming() {
     let house = House::open();
     let (alice, bob) = (house.guest("alice").await, house.guest("bob").await);
     let mut first = alice.create().await;
@@ -139,7 +139,7 @@ async fn i21_a_person_has_another_name_device_and_key_in_each_conference_and_at_
         let mask = known_as(seat);
         room.added_number(&mask).await
     };
-    // The number of two people is made of their keys: the same two, with other keys.
+    // The number of two people is made of names and keys: the same two are others here and there.
     first.added(&known_as(&here)).await;
     second.added(&known_as(&there)).await;
     assert_ne!(numbers(&here, &first).await, numbers(&there, &second).await);
