@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use mls::member::Member;
 use mls::wire::{CommitRequest, Reason, WelcomeDelivery};
+use sha2::{Digest as _, Sha256};
 
 use super::world::{World, device};
 use crate::conference::*;
@@ -25,11 +26,35 @@ struct Crowd {
     /// The bundle that is under way to the focus.
     up: Option<(SeatId, Bytes)>,
     most: usize,
+    trees: Trees,
     /// How many commits each has made.
     made: BTreeMap<Participant, usize>,
 }
 
+/// What the trees beside the Welcomes come to.
+#[derive(Default)]
+struct Trees {
+    /// Octets on the way to the relay, one tree for each who is welcomed.
+    octets: usize,
+    /// The CPU time the focus spends on them.
+    spent: Duration,
+    /// How many differ, and how large the largest is.
+    different: BTreeSet<[u8; 32]>,
+    largest: usize,
+}
+
 impl Crowd {
+    /// The tree that goes with a Welcome.
+    fn tree(&mut self) -> Bytes {
+        let from = cpu();
+        let tree = self.world.conference.tree();
+        self.trees.spent += cpu() - from;
+        self.trees.octets += tree.len();
+        self.trees.different.insert(Sha256::digest(&tree).into());
+        self.trees.largest = self.trees.largest.max(tree.len());
+        tree
+    }
+
     fn carry_out(&mut self, effects: Vec<Effect>) {
         for effect in effects {
             match effect {
@@ -66,7 +91,8 @@ impl Crowd {
     fn tell(&mut self, seat: SeatId, told: Told) {
         let Some((who, _)) = self.world.conference.roster().at(seat) else { return };
         let who = who.clone();
-        let (now, tree) = (self.world.now, self.world.conference.tree());
+        let now = self.world.now;
+        let tree = if let Told::Welcome(_) = told { self.tree() } else { Bytes::new() };
         let real = self.real.iter_mut().find(|(it, _, _)| *it == who);
         match told {
             Told::Welcome(welcome) => {
@@ -126,7 +152,7 @@ const CROWD: u16 = if cfg!(debug_assertions) { 300 } else { 1000 };
 const TURNS: u16 = 20;
 
 #[test]
-fn a_crowd_that_comes_within_ten_seconds_is_let_in_by_twenty_commits_of_members_in_turn() {
+fn joining_at_scale_a_crowd_of_ten_seconds_costs_everybody_twenty_commits_of_members_in_turn() {
     let mut world = World::room(&[]);
     let start = world.now;
     let founder = world.devices.get_mut(&device("alice", 1)).unwrap().member.take();
@@ -137,6 +163,7 @@ fn a_crowd_that_comes_within_ten_seconds_is_let_in_by_twenty_commits_of_members_
         commits: 0,
         up: None,
         most: 0,
+        trees: Trees::default(),
         made: BTreeMap::new(),
     };
     // Those who come first have the first turns.
@@ -166,6 +193,9 @@ fn a_crowd_that_comes_within_ten_seconds_is_let_in_by_twenty_commits_of_members_
     assert_eq!(crowd.world.conference.members(), usize::from(CROWD) + 1);
     let spent: Vec<Duration> = crowd.real.iter().map(|(_, _, spent)| *spent).collect();
     println!("{CROWD}: {} commits of at most {}, CPU {spent:?}", crowd.commits, crowd.most);
+    let Trees { octets, spent, different, largest } = &crowd.trees;
+    println!("trees: {octets} octets, {} different, largest {largest}, {spent:?}", different.len());
+    assert!(different.len() <= crowd.commits, "one tree for all whom one commit lets in");
     assert!(crowd.commits <= usize::from(TURNS), "{} commits", crowd.commits);
     // All but the founder, who began the group, have one turn.
     assert!(crowd.made.values().all(|made| *made == 1), "{:?}", crowd.made);
