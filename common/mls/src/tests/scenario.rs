@@ -14,7 +14,7 @@ fn three_people_with_two_devices_each_read_each_other() {
 
 /// S3-16.
 #[test]
-fn a_newcomer_reads_nothing_sent_before_it_joined() {
+fn i2_a_newcomer_reads_nothing_sent_before_it_joined() {
     let mut room = Room::with(2, &[("bob", 1)]);
     let before = room.members[0].seal("before", b"a secret").unwrap();
     let erin = room.realm.device("erin", 1);
