@@ -40,6 +40,7 @@
 //!     gate: None,
 //!     message_octets_max: 65_536,
 //!     charge: false,
+//!     stored: None,
 //! };
 //! focus.order(Order::room("room7".parse()?, RoomOrder::Open(room)))?;
 //!
