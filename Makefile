@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
-.PHONY: help demo test setup lint doc wasm chart unit counts fuzz load soak bench-peers joining
+.PHONY: help demo test setup lint doc wasm chart unit counts fuzz load soak bench-peers joining kill-test
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -42,6 +42,9 @@ unit: ## the tests; the runner's own summary comes last
 
 large-files: ## two gibioctets sealed, opened and sent, in less than 32 MiB of memory
 	cargo test --release -p client --test large_files -- --ignored --test-threads=1
+
+kill-test: ## kills servers and devices ROUNDS (100) times while people talk: what was acknowledged reaches everybody once
+	cargo test -p conclave --test flows -- --ignored --exact --nocapture killing::what_was_acknowledged_reaches_everybody_once_in_a_hundred_killings
 
 joining: ## what a thousand who come within ten seconds cost each member: commits, CPU, trees
 	cargo test --release -p mrfc --lib joining_at_scale -- --nocapture

@@ -22,6 +22,8 @@ mod devices;
 mod ending;
 #[path = "flows/files.rs"]
 mod files;
+#[path = "flows/killing.rs"]
+mod killing;
 #[path = "flows/losing.rs"]
 mod losing;
 #[path = "flows/media.rs"]

@@ -1,0 +1,419 @@
+//! Promise 8: servers and devices are killed (`SIGKILL`) in the middle of the talk, again and again. What was acknowledged
+//! reaches every member once, and no epoch is used twice. Each device is a process of its own: this test, started once
+//! more. `SEED=n` repeats the order of the killings; when exactly one strikes is chance.
+use std::collections::{BTreeMap, HashMap};
+use std::fmt::Display;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use bytes::Bytes;
+use client::{Conference, Device, Event, Events, Level, Vault, VaultKey};
+use conclave::system::Directions;
+use rand::rngs::StdRng;
+use rand::seq::IndexedMutRandom as _;
+use rand::seq::IndexedRandom as _;
+use rand::{Rng, SeedableRng};
+
+use crate::common::{CONCLAVE, Talk};
+
+const PEOPLE: [&str; 3] = ["alice", "bob", "carol"];
+/// The longest that nothing may happen.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// Between two looks.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// A server that can be killed.
+struct Server {
+    name: &'static str,
+    config: PathBuf,
+    /// Where it listened the first time, so that the others find it again.
+    settings: Vec<(&'static str, String)>,
+    child: Option<Child>,
+}
+
+impl Server {
+    fn start(&mut self) {
+        let until = service::clock::now() + PATIENCE;
+        while service::clock::now() < until {
+            let mut child = Command::new(CONCLAVE)
+                .args([self.name, "serve", "--exit-with-parent", "--config"])
+                .arg(&self.config)
+                .envs(self.settings.iter().map(|(name, value)| (name, value)))
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .stderr(Stdio::null())
+                .spawn()
+                .unwrap();
+            let mut line = String::new();
+            BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+            if !line.is_empty() {
+                self.child = Some(child);
+                return;
+            }
+            // Whoever had its ports before has not quite ended.
+            child.wait().unwrap();
+            std::thread::sleep(LOOK);
+        }
+        panic!("{} does not start", self.name);
+    }
+
+    fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// What everybody has said and heard.
+#[derive(Default)]
+struct Record {
+    /// By id: who said it.
+    acknowledged: BTreeMap<String, &'static str>,
+    /// By person: the ids, each with its text.
+    heard: HashMap<&'static str, BTreeMap<String, String>>,
+    /// What the members of an epoch have in common.
+    epochs: BTreeMap<String, String>,
+    /// What devices ran into, for whoever looks for a fault.
+    trouble: Vec<String>,
+    wrong: Vec<String>,
+    over: bool,
+}
+
+/// What a device's process is told of itself.
+const PERSON: &str = "KILLING_PERSON";
+const FOLDER: &str = "KILLING_FOLDER";
+/// While there is a file of this name, nobody says anything new.
+const QUIET: &str = "quiet";
+const ROOM: &str = "killing";
+/// What the lines of a device begin with; the test runner writes others between them.
+const MARK: &str = "\u{1}";
+
+fn lock(record: &Mutex<Record>) -> MutexGuard<'_, Record> {
+    // Whoever failed has said so; the others end in order.
+    record.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Tells the test something, in one write: what is not whole was not told.
+fn tell(words: impl Display) {
+    let line = format!("\n{MARK}{words}\n");
+    let mut out = std::io::stdout().lock();
+    out.write_all(line.as_bytes()).unwrap();
+    out.flush().unwrap();
+}
+
+/// One life of a device, in a process of its own.
+#[test]
+#[ignore = "a device of the test beside it, which starts it"]
+fn a_device_that_is_killed() {
+    let (Ok(name), Ok(folder)) = (std::env::var(PERSON), std::env::var(FOLDER)) else { return };
+    service::tls::install_provider();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let why = runtime.block_on(live(&name, Path::new(&folder)));
+    tell(format_args!("over {why}"));
+}
+
+/// Until the seat ends.
+async fn live(name: &str, folder: &Path) -> String {
+    let key = VaultKey::KeyFile(folder.join("device.key"));
+    let vault = match Vault::open(&folder.join(name), &key) {
+        Ok(vault) => vault,
+        Err(error) => return format!("vault: {error}"),
+    };
+    let profile = Directions::read(&folder.join("dev")).unwrap().profile(name).unwrap();
+    let (device, _invitations) = match Device::open(profile, vault).await {
+        Ok(opened) => opened,
+        Err(error) => return format!("device: {error}"),
+    };
+    let (conference, events) = match device.join(&ROOM.parse().unwrap(), Level::Sealed).await {
+        Ok(joined) => joined,
+        Err(error) => return format!("join: {error}"),
+    };
+    tokio::select! {
+        why = listen(&conference, events) => why,
+        why = talk(&conference, name, folder) => why,
+    }
+}
+
+async fn listen(conference: &Conference, mut events: Events) -> String {
+    while let Some(event) = events.next().await {
+        let standing = conference.status();
+        if standing.members > 0 {
+            let group = standing.authenticator.iter().map(|octet| format!("{octet:02x}"));
+            let group = group.collect::<String>();
+            tell(format_args!("epoch {}/{} {group}", standing.era.0, standing.epoch.0));
+        }
+        match event {
+            Event::Message(message) => {
+                let text = String::from_utf8_lossy(&message.body).into_owned();
+                tell(format_args!("heard {} {text}", message.id));
+            }
+            Event::Unreadable { why } => tell(format_args!("unreadable {why}")),
+            Event::Missed { since, until } => tell(format_args!("missed {since:?} {until:?}")),
+            Event::Ended { reason, .. } => return format!("ended: {reason}"),
+            _ => {}
+        }
+    }
+    "no more events".to_owned()
+}
+
+async fn talk(conference: &Conference, name: &str, folder: &Path) -> String {
+    let mut rng = StdRng::seed_from_u64(rand::random());
+    loop {
+        tokio::time::sleep(Duration::from_millis(rng.random_range(20..200))).await;
+        if folder.join(QUIET).exists() {
+            continue;
+        }
+        let text = format!("{name}-{:016x}", rng.random::<u64>());
+        match conference.send("text/plain", Bytes::from(text)).await {
+            Ok(id) => tell(format_args!("said {id}")),
+            Err(error) => tell(format_args!("unsaid {error}")),
+        }
+    }
+}
+
+/// Somebody, in one process after the other.
+struct Person {
+    name: &'static str,
+    folder: PathBuf,
+    record: Arc<Mutex<Record>>,
+    child: Arc<Mutex<Option<Child>>>,
+}
+
+impl Person {
+    fn live(self) {
+        while !lock(&self.record).over {
+            let mut child = Command::new(std::env::current_exe().unwrap())
+                .args(["--exact", "killing::a_device_that_is_killed", "--ignored", "--nocapture"])
+                .env(PERSON, self.name)
+                .env(FOLDER, &self.folder)
+                .stdin(Stdio::null())
+                .stdout(Stdio::piped())
+                .stderr(Stdio::null())
+                .spawn()
+                .unwrap();
+            let out = BufReader::new(child.stdout.take().unwrap());
+            *self.child.lock().unwrap() = Some(child);
+            for line in out.lines() {
+                let line = line.unwrap_or_default();
+                if let Some(words) = line.strip_prefix(MARK) {
+                    self.note(words);
+                }
+            }
+            let child = self.child.lock().unwrap().take();
+            if let Some(mut child) = child {
+                // It ended by itself, or was killed by whoever took it.
+                child.kill().ok();
+                child.wait().unwrap();
+            }
+            std::thread::sleep(LOOK);
+        }
+    }
+
+    fn note(&self, words: &str) {
+        let mut record = lock(&self.record);
+        let (what, rest) = words.split_once(' ').unwrap_or((words, ""));
+        match what {
+            "said" => {
+                record.acknowledged.insert(rest.to_owned(), self.name);
+            }
+            "heard" => {
+                let (id, text) = rest.split_once(' ').unwrap();
+                // Around a crash a message may be told twice; by its id it is one.
+                let heard = record.heard.entry(self.name).or_default();
+                heard.insert(id.to_owned(), text.to_owned());
+            }
+            "epoch" => {
+                let (place, group) = rest.split_once(' ').unwrap();
+                let before = record.epochs.insert(place.to_owned(), group.to_owned());
+                if before.is_some_and(|before| before != group) {
+                    record.wrong.push(format!("epoch {place} was used twice"));
+                }
+            }
+            _ => {
+                record.trouble.push(format!("{} {words}", self.name));
+            }
+        }
+    }
+}
+
+struct World {
+    servers: [Server; 2],
+    record: Arc<Mutex<Record>>,
+    devices: Vec<Arc<Mutex<Option<Child>>>>,
+    people: Vec<JoinHandle<()>>,
+    folder: tempfile::TempDir,
+}
+
+/// Where a system listens, with everything it needs lying in its folder.
+fn settle(folder: &Path) -> [Server; 2] {
+    let arguments = ["dev", "--sip", "127.0.0.1:0", "--folder", &folder.display().to_string()];
+    let mut dev = Talk::start(&arguments);
+    dev.until("ready in");
+    let directions = Directions::read(folder).unwrap();
+    let sigterm = Command::new("kill").arg(dev.child.id().to_string()).status().unwrap();
+    assert!(sigterm.success() && dev.child.wait().unwrap().success());
+    let config = folder.join("mrfc.toml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    let control: SocketAddr = text
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("control = \""))
+        .find_map(|rest| rest.trim_end_matches('"').parse().ok())
+        .unwrap();
+    let focus = vec![
+        ("MRFC_SIP__LISTEN", directions.sip.to_string()),
+        ("MRFC_HTTPS__LISTEN", directions.https.to_string()),
+        ("MRFC_CONFERENCES__ACKNOWLEDGE", "stored".to_owned()),
+    ];
+    let relay = vec![("MRFP_CONTROL__LISTEN", control.to_string())];
+    let server = |name, file: &str, settings| Server {
+        name,
+        config: folder.join(file),
+        settings,
+        child: None,
+    };
+    [server("mrfp", "mrfp.toml", relay), server("mrfc", "mrfc.toml", focus)]
+}
+
+impl World {
+    fn new() -> Self {
+        service::tls::install_provider();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("dev");
+        let mut servers = settle(&path);
+        servers.iter_mut().for_each(Server::start);
+        let record = Arc::<Mutex<Record>>::default();
+        let mut devices = Vec::new();
+        let mut people = Vec::new();
+        for name in PEOPLE {
+            let child = Arc::<Mutex<Option<Child>>>::default();
+            devices.push(Arc::clone(&child));
+            let person = Person {
+                name,
+                folder: folder.path().to_owned(),
+                record: Arc::clone(&record),
+                child,
+            };
+            people.push(std::thread::spawn(move || person.live()));
+        }
+        Self { servers, record, devices, people, folder }
+    }
+
+    fn until(&self, what: &str, fits: impl Fn(&Record) -> bool) {
+        let until = service::clock::now() + PATIENCE;
+        while !fits(&lock(&self.record)) {
+            let record = lock(&self.record);
+            let newest = record.trouble.len().saturating_sub(20);
+            let told = record.trouble.get(newest..).unwrap_or_default().join("\n");
+            assert!(
+                service::clock::now() < until,
+                "{what}: it takes too long; not heard: {:?}; the last trouble:\n{told}",
+                missing(&record)
+            );
+            assert_eq!(record.wrong, Vec::<String>::new());
+            drop(record);
+            assert!(self.people.iter().all(|person| !person.is_finished()), "somebody is gone");
+            std::thread::sleep(LOOK);
+        }
+    }
+
+    fn strike(&mut self, rng: &mut StdRng) {
+        match rng.random_range(0..4) {
+            0 | 1 => {
+                let server = self.servers.choose_mut(rng).unwrap();
+                server.kill();
+                server.start();
+            }
+            2 => {
+                // Both at once: nobody is left who knows what is not on the disk.
+                self.servers.iter_mut().for_each(Server::kill);
+                self.servers.iter_mut().for_each(Server::start);
+            }
+            _ => kill(self.devices.choose(rng).unwrap()),
+        }
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        lock(&self.record).over = true;
+        while self.people.iter().any(|person| !person.is_finished()) {
+            self.devices.iter().for_each(|device| kill(device));
+            std::thread::sleep(LOOK);
+        }
+    }
+}
+
+/// Whoever starts it starts it again.
+fn kill(device: &Mutex<Option<Child>>) {
+    if let Some(child) = device.lock().unwrap().as_mut() {
+        child.kill().unwrap();
+    }
+}
+
+/// Who has not heard what of whom.
+fn missing(record: &Record) -> Vec<(&'static str, &'static str, &str)> {
+    let heard = |person: &str, id: &String| {
+        record.heard.get(person).is_some_and(|heard| heard.contains_key(id))
+    };
+    let all = PEOPLE
+        .iter()
+        .flat_map(|person| record.acknowledged.iter().map(move |(id, by)| (*person, *by, id)));
+    let missing = all.filter(|(person, by, id)| person != by && !heard(person, id));
+    missing.map(|(person, by, id)| (person, by, id.as_str())).collect()
+}
+
+fn kill_again_and_again(rounds: u32, seed: u64) {
+    let mut world = World::new();
+    let mut rng = StdRng::seed_from_u64(seed);
+    // All of them are members before anything is to be missed.
+    world.until("the beginning", |record| {
+        record.heard.len() == PEOPLE.len() && record.acknowledged.len() > 5
+    });
+    let before = lock(&world.record).acknowledged.clone();
+    for round in 0..rounds {
+        let said = lock(&world.record).acknowledged.len() + rng.random_range(1..20);
+        world.until(&format!("round {round}"), |record| record.acknowledged.len() >= said);
+        world.strike(&mut rng);
+    }
+    std::fs::write(world.folder.path().join(QUIET), "").unwrap();
+    lock(&world.record).acknowledged.retain(|id, _| !before.contains_key(id));
+    world.until("the end", |record| missing(record).is_empty());
+
+    let record = lock(&world.record);
+    for (person, heard) in &record.heard {
+        let mut texts: Vec<&String> = heard.values().collect();
+        texts.sort();
+        let all = texts.len();
+        texts.dedup();
+        assert_eq!(texts.len(), all, "{person} heard something twice");
+    }
+    assert_eq!(record.wrong, Vec::<String>::new());
+    drop(record);
+}
+
+#[expect(clippy::print_stderr, reason = "whoever repeats a failure needs it")]
+fn seed() -> u64 {
+    let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok());
+    let seed = seed.unwrap_or_else(rand::random);
+    eprintln!("SEED={seed}");
+    seed
+}
+
+#[test]
+#[ignore = "minutes: make kill-test"]
+fn what_was_acknowledged_reaches_everybody_once_in_a_hundred_killings() {
+    let rounds = std::env::var("ROUNDS").ok().and_then(|rounds| rounds.parse().ok());
+    kill_again_and_again(rounds.unwrap_or(100), seed());
+}
