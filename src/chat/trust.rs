@@ -1,7 +1,7 @@
 //! Whose devices these are: numbers to compare, and what is said of devices that were not there before.
 use std::collections::BTreeSet;
 
-use client::DeviceNews;
+use client::{DeviceNews, Pair};
 use ids::{Aor, DeviceId};
 
 use super::Table;
@@ -67,21 +67,27 @@ impl Trust {
 
 async fn compare(who: &Aor, table: &Table<'_>) -> Result<String, String> {
     let numbers = table.room.numbers(Some(who)).await.ok_or("you do not hold the group key yet")?;
-    let pair = match numbers.pair {
-        Some(pair) => pair,
-        // They are not in this room; what is written to them has a key of its own.
-        None => {
-            let number = table.device.number(who).await;
-            number.map_err(|_none| "they are not here, and you never wrote to each other")?
+    // What is written to them outside of this room has a key of its own, and may reach devices that are not here.
+    let outside = table.device.number(who).await.ok();
+    let name = who.user();
+    let (pair, outside) = match (numbers.pair, outside) {
+        (Some(pair), Some(outside)) if outside.number != pair.number => (pair, Some(outside)),
+        (Some(pair), _) | (None, Some(pair)) => (pair, None),
+        (None, None) => {
+            return Err("they are not here, and you never wrote to each other".to_owned());
         }
     };
-    let name = who.user();
-    let next = match pair.verified {
-        true => String::from("verified before"),
-        false => format!("if {name} sees the same: /verified {name}"),
+    let line = |pair: &Pair| match pair.devices {
+        1 => format!("(1 device): {}", pair.number),
+        devices => format!("({devices} devices): {}", pair.number),
     };
-    let devices = if pair.devices == 1 { "1 device" } else { &format!("{} devices", pair.devices) };
-    Ok(format!("* you and {name} ({devices}): {}\n  {next}", pair.number))
+    let mut lines = vec![format!("* you and {name} {}", line(&pair))];
+    lines.extend(outside.map(|outside| format!("  outside of this room {}", line(&outside))));
+    lines.push(match pair.verified {
+        true => String::from("  verified before"),
+        false => format!("  if {name} sees the same: /verified {name}"),
+    });
+    Ok(lines.join("\n"))
 }
 
 async fn everybody(table: &Table<'_>) -> Result<String, String> {

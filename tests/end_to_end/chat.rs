@@ -146,6 +146,28 @@ fn who_is_verified_gets_nothing_while_they_have_a_device_that_nobody_accepted() 
     alice.until("  verified before");
 }
 
+#[test]
+fn a_device_that_is_met_only_outside_of_the_room_is_in_a_number_to_compare() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_dev, chat) = system(folder.path());
+    let [mut alice, _bob] = ["alice", "bob"].map(|name| enter(&chat, name));
+    alice.until("sip:bob@localhost joined");
+    alice.say("/verified bob");
+    alice.until("* bob is verified");
+    let mut second = chat("hall", "bob");
+    second.until("you hold the group key");
+
+    second.say("/tell alice it is me");
+    alice.until("! bob has a new device");
+
+    alice.say("/verify bob");
+    alice.until("* you and bob (1 device): ");
+    let number = |line: String| line.rsplit(": ").next().unwrap().to_owned();
+    let hers = number(alice.until("  outside of this room (2 devices): "));
+    second.say("/verify alice");
+    assert_eq!(number(second.until("* you and alice (1 device): ")), hers);
+}
+
 /// S4-16.
 #[test]
 fn f12_what_is_told_to_somebody_who_is_not_there_waits_and_shows_its_times() {
