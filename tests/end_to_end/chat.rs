@@ -147,6 +147,31 @@ fn who_is_verified_gets_nothing_while_they_have_a_device_that_nobody_accepted() 
 }
 
 #[test]
+fn a_folder_that_keeps_a_device_of_somebody_else_is_refused_and_left_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_dev, chat) = system(folder.path());
+    let mut alice = enter(&chat, "alice");
+    alice.say("/quit");
+    assert!(alice.child.wait().unwrap().success());
+    let [hers, his] = ["alice", "bob"].map(|name| folder.path().join(format!("dev/state-{name}")));
+    let keys = [&hers, &his].map(|state| state.with_extension("key"));
+    std::fs::rename(&hers, &his).unwrap();
+    std::fs::rename(&keys[0], &keys[1]).unwrap();
+
+    let mut bob = chat("lobby", "bob");
+    assert!(!bob.child.wait().unwrap().success());
+
+    std::fs::rename(&his, &hers).unwrap();
+    std::fs::rename(&keys[1], &keys[0]).unwrap();
+    let mut alice = chat("lobby", "alice");
+    alice.until("you hold the group key");
+    alice.say("/devices");
+    alice.until("(this one): certificate ends in ");
+    alice.say("/quit");
+    assert!(alice.child.wait().unwrap().success());
+}
+
+#[test]
 fn a_device_that_is_met_only_outside_of_the_room_is_in_a_number_to_compare() {
     let folder = tempfile::tempdir().unwrap();
     let (_dev, chat) = system(folder.path());

@@ -115,8 +115,11 @@ impl Device {
     /// `profile.device` says, and goes on in its groups where it was.
     ///
     /// # Errors
-    /// As for [`Device::start`]; also if the vault does not take what has to be kept.
+    /// As for [`Device::start`]; also if the vault keeps a device of somebody else, or does not take what has to be kept.
     pub async fn open(mut profile: Profile, vault: Vault) -> Result<(Self, Invitations), Error> {
+        if let Some(owner) = kept::somebody_else(vault.records(), &profile) {
+            return Err(Error::SomebodyElses(owner));
+        }
         let known = kept::read(vault.records(), &profile);
         if known.is_none() {
             kept::begin_anew(vault.records());

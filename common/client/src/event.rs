@@ -235,6 +235,9 @@ pub enum Error {
     /// What the device keeps cannot be read or written.
     #[error(transparent)]
     Vault(#[from] crate::vault::VaultError),
+    /// The folder keeps a device of somebody else, and is left as it is.
+    #[error("this folder keeps a device of {0}; name another folder")]
+    SomebodyElses(String),
     /// These verified people have devices that nobody has accepted, and no more can be held for them. Nothing was sent.
     #[error("{} has a device that you have not accepted", names(.0))]
     Held(Vec<Aor>),

@@ -31,6 +31,13 @@ pub(super) fn read(records: &Records, profile: &Profile) -> Option<(DeviceId, Cr
     Some((device, Credential { key: Zeroizing::new(key.to_vec()), certificate }))
 }
 
+/// The person whose device is kept here, if that is another one.
+pub(super) fn somebody_else(records: &Records, profile: &Profile) -> Option<String> {
+    let names = records.noted(NAMES)?;
+    let owner = std::str::from_utf8(&names).ok()?.split('\n').nth(1)?;
+    (owner != profile.aor.as_str()).then(|| owner.to_owned())
+}
+
 /// Whose device it is, and of which system: another authority knows nothing of its groups.
 fn system_of(profile: &Profile) -> String {
     format!("{}\n{}", profile.aor, hex::encode(Sha256::digest(&profile.system.issuer)))
