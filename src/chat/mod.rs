@@ -35,6 +35,9 @@ use line::{HELP, Line, understand};
 const FILE_OCTETS_MAX: u64 = 256 * 1024 * 1024;
 /// Lines that wait to be shown, of what has taken a while.
 const LATER_MAX: usize = 64;
+/// What goes to a person outside of the room has a name on it.
+const UNDER_YOUR_NAME: &str = "you are here under a pseudonym, and this would go out under your name; nothing was sent. \
+                               Without --anonymous it can be";
 
 /// Whether the conversation goes on after a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,6 +106,11 @@ pub(crate) async fn carry_out(
             }
         }
         Line::Invite(user) => about(user, domain, async |who| room.invite(&who).await).await,
+        Line::Tell(..) | Line::Page(..) | Line::Send(..) | Line::Get(..)
+            if table.room.shown_as().is_some() =>
+        {
+            Err(UNDER_YOUR_NAME.to_owned())
+        }
         Line::Tell(users, text) => mail::tell(table, users, text).await.map(Some),
         Line::Page(user, text) => mail::page(table, user, text).await.map(Some),
         Line::Private(nick, text) => mail::private(table, nick, text).await.map(Some),

@@ -172,6 +172,26 @@ fn a_folder_that_keeps_a_device_of_somebody_else_is_refused_and_left_as_it_is() 
 }
 
 #[test]
+fn i21_who_hides_in_a_room_tells_nobody_their_name_by_writing_to_them_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_dev, chat) = system(folder.path());
+    let mut alice = enter(&chat, "alice");
+    let dev = folder.path().join("dev").display().to_string();
+    let words = ["chat", "lobby", "--as", "bob", "--anonymous", "--plain", "--folder", &dev];
+    let mut bob = Talk::start(&words);
+    bob.until("you hold the group key");
+
+    for line in ["/tell alice it is me", "/page alice it is me", "/send alice x.txt", "/get x.txt"]
+    {
+        bob.say(line);
+        let refused = bob.until(&format!("! {}", line.split(' ').next().unwrap()));
+        assert!(refused.contains("would go out under your name"), "{refused}");
+    }
+    bob.say("guess who");
+    assert!(alice.until("guess who").contains("<anonymous-1>"));
+}
+
+#[test]
 fn a_device_that_is_met_only_outside_of_the_room_is_in_a_number_to_compare() {
     let folder = tempfile::tempdir().unwrap();
     let (_dev, chat) = system(folder.path());
