@@ -170,13 +170,14 @@ async fn nobody_writes_in_an_epoch_that_is_over_and_a_late_commit_loses() {
     let world = World::start().await;
     let (mut alice, mine) = person(&world, "alice").await;
     let (mut bob, his) = person(&world, "bob").await;
-    let now = clock::wall();
     let (mut member, founding) = found(&mine, &[&his]);
     let founded = ask(&world, "alice", "POST", "/v1/circles", &founding.to_bytes()).await;
     assert_eq!(founded.status, 200);
 
     // Two new devices of Bob's enter at once.
     let (one, two) = (keys(&world, "bob", 2).await, keys(&world, "bob", 3).await);
+    // After their certificates were made: none is good before that.
+    let now = clock::wall();
     let before = state(&world, "bob").await;
     let (_, first) = CircleMember::enter(&one, &pair(), &before, None, now).unwrap();
     let (_, second) = CircleMember::enter(&two, &pair(), &before, None, now).unwrap();
