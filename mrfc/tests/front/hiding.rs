@@ -61,7 +61,7 @@ async fn join(phone: &mut Phone, uri: &str, privacy: &str) -> Result<Talk, Respo
     accepted(phone, request).await
 }
 
-async fn accepted(phone: &Phone, request: Request) -> Result<Talk, Response> {
+pub(crate) async fn accepted(phone: &Phone, request: Request) -> Result<Talk, Response> {
     let response = phone.send(request.clone()).await;
     if !response.status.is_success() {
         return Err(response);

@@ -11,6 +11,7 @@ use service::clock;
 use sip::header::Name;
 use sip::{Method, Request, Response, Status};
 
+use crate::hiding::accepted;
 use crate::operator::{admin, get};
 use crate::phone::{Phone, Talk, good_offer};
 use crate::referring::made;
@@ -53,17 +54,11 @@ fn invite(phone: &mut Phone, uri: &str) -> Request {
 /// Joins without a name: the dialog, and what the device is known by.
 async fn hide(phone: &mut Phone, uri: &str) -> Result<(Talk, DeviceName), Response> {
     let request = invite(phone, uri);
-    let response = phone.send(request.clone()).await;
-    if !response.status.is_success() {
-        return Err(response);
-    }
-    let dialog = sip::dialog::Dialog::uac(&request, &response).unwrap();
-    let number = request.headers.cseq().unwrap().number;
-    phone.sip.acknowledge(phone.flow, dialog.acknowledgement(number)).await;
+    let talk = accepted(phone, request).await?;
     let name = Name::parse(b"Conclave-Shown-As").unwrap();
-    let shown = response.headers.addresses(name).unwrap().remove(0);
+    let shown = talk.response.headers.addresses(name).unwrap().remove(0);
     let mask = DeviceName { aor: shown.uri.aor().unwrap(), device: shown.instance().unwrap() };
-    Ok((Talk { dialog, response }, mask))
+    Ok((talk, mask))
 }
 
 fn request_of(name: &DeviceName) -> (DeviceKey, Vec<u8>) {

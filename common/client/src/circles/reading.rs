@@ -12,6 +12,8 @@ use mls::member::{Opened, Processed};
 use mls::wire;
 use msrp::cpim::Envelope;
 use sha2::{Digest as _, Sha256};
+use sip::multipart::Part;
+use tokio::sync::mpsc;
 
 use super::circle::{Command, TRIES, Task, fresh_id};
 use super::keys::Until;
@@ -144,10 +146,7 @@ impl Task {
         let own = self.own.clone();
         tokio::spawn(async move {
             tokio::time::sleep(QUIET).await;
-            if let Some(own) = own.upgrade() {
-                // The task may have ended.
-                let _asked = own.send(Command::Acknowledge { author, of, tries }).await;
-            }
+            ask(&own, Command::Acknowledge { author, of, tries }).await;
         });
     }
 
@@ -205,22 +204,8 @@ impl Task {
         };
         let to = [author];
         let parts = words.parts((&me, &to), None, sealed);
-        let (tools, own) = (Arc::clone(&self.tools), self.own.clone());
-        tokio::spawn(async move {
-            let sent = tools.phone.parcel(&to, parts, &tools.departures).await;
-            let [author] = to;
-            match sent {
-                Err(Error::Refused { status: 412, .. }) => {
-                    if let Some(own) = own.upgrade() {
-                        let again = Command::Acknowledge { author, of, tries: tries + 1 };
-                        // The task may have ended.
-                        let _asked = own.send(again).await;
-                    }
-                }
-                Err(error) => tracing::debug!(%error, "a receipt was not sent"),
-                Ok(_taken) => {}
-            }
-        });
+        let [author] = to.clone();
+        self.post((to, parts), Command::Acknowledge { author, of, tries: tries + 1 });
     }
 
     /// Lets the own other devices read what was written, sealed once more where the circle has changed meanwhile. Nobody
@@ -243,28 +228,25 @@ impl Task {
             Err(_) => return,
         };
         let parts = words.parts((&me, &to), None, sealed);
+        self.post(([me], parts), Command::Copy { words, tries: tries + 1 });
+    }
+
+    /// Sends to one person what nobody waits for; `again` where the circle has changed meanwhile.
+    fn post(&self, (to, parts): ([Aor; 1], Vec<Part>), again: Command) {
         let (tools, own) = (Arc::clone(&self.tools), self.own.clone());
         tokio::spawn(async move {
-            let sent = tools.phone.parcel(&[me], parts, &tools.departures).await;
-            match (sent, own.upgrade()) {
-                (Err(Error::Refused { status: 412, .. }), Some(own)) => {
-                    // The task may have ended.
-                    let _asked = own.send(Command::Copy { words, tries: tries + 1 }).await;
-                }
-                (Err(error), _) => tracing::debug!(%error, "the own devices have no copy"),
-                (Ok(_taken), _) => {}
+            match tools.phone.parcel(&to, parts, &tools.departures).await {
+                Err(Error::Refused { status: 412, .. }) => ask(&own, again).await,
+                Err(error) => tracing::debug!(%error, "a receipt or a copy was not sent"),
+                Ok(_taken) => {}
             }
         });
     }
 
     /// Does this behind what waits already.
     fn again(&self, command: Command) {
-        if let Some(own) = self.own.upgrade() {
-            tokio::spawn(async move {
-                // The task may have ended.
-                let _asked = own.send(command).await;
-            });
-        }
+        let own = self.own.clone();
+        tokio::spawn(async move { ask(&own, command).await });
     }
 
     fn is_on_other_devices(&self) -> bool {
@@ -311,6 +293,13 @@ impl Task {
             Ok(Inside::Receipt(_)) => None,
             Err(why) => Some(Event::Unreadable { why: why.to_owned() }),
         }
+    }
+}
+
+/// Has a circle's task do this, unless it has ended.
+async fn ask(task: &mpsc::WeakSender<Command>, command: Command) {
+    if let Some(task) = task.upgrade() {
+        let _asked = task.send(command).await;
     }
 }
 

@@ -1,7 +1,7 @@
 //! Taking part without a name (RFC 3323). In an open conference the servers replace it. In a sealed one members see the
 //! certificate of each leaf, so there the device has another one: of a pseudonym, for this conference, with a key of its own.
 //! Nothing of it is kept: a device that comes anew is another one to the others.
-use std::sync::PoisonError;
+use std::sync::{MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use ids::{Aor, ConferenceId};
@@ -87,7 +87,7 @@ impl Shared {
         }
         let upload = keyring.key_packages(KEY_PACKAGES, false, now, LIVE).map_err(group)?;
         self.directory.publish_in(id, &upload).await?;
-        let mut masks = self.masks.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut masks = self.masks();
         masks.retain(|(known, _)| known != id);
         if masks.len() >= MASKS_MAX {
             masks.remove(0);
@@ -96,12 +96,14 @@ impl Shared {
         Ok(keyring)
     }
 
+    fn masks(&self) -> MutexGuard<'_, Vec<(ConferenceId, Keyring)>> {
+        self.masks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Has the certificates of pseudonyms renewed that end soon. One that the focus knows no more is left to end.
     pub(super) async fn renew_masks(&self, now: SystemTime) {
-        let due: Vec<(ConferenceId, Keyring)> = {
-            let masks = self.masks.lock().unwrap_or_else(PoisonError::into_inner);
-            masks.iter().filter(|(_, keyring)| keyring.renew_at() <= now).cloned().collect()
-        };
+        let due: Vec<(ConferenceId, Keyring)> =
+            self.masks().iter().filter(|(_, keyring)| keyring.renew_at() <= now).cloned().collect();
         for (id, keyring) in due {
             let Ok(asked) = keyring.request() else { continue };
             let renewed = match self.directory.certify_in(&id, asked).await {
@@ -111,8 +113,7 @@ impl Shared {
             if let Err(error) = renewed {
                 tracing::debug!(%id, %error, "the certificate of a pseudonym was not renewed");
                 if matches!(error, Error::Refused { .. }) {
-                    let mut masks = self.masks.lock().unwrap_or_else(PoisonError::into_inner);
-                    masks.retain(|(known, _)| *known != id);
+                    self.masks().retain(|(known, _)| *known != id);
                 }
             }
         }
