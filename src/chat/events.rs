@@ -7,24 +7,6 @@ use crate::terminal;
 
 /// An event as a line for a person. A file is in the folder for files before it is told of.
 pub(crate) async fn told(event: &Event, table: &Table<'_>) -> String {
-    if let Event::File(file) = event {
-        let (folder, name) = (Folder::new(&table.downloads), file.name.clone());
-        let content = file.content.clone();
-        let saved = tokio::task::spawn_blocking(move || folder.save(&name, &content)).await;
-        let place = match saved.map_err(std::io::Error::other).flatten() {
-            Ok(path) => format!("saved as {}", path.display()),
-            Err(error) => format!("not saved: {error}"),
-        };
-        return format!("{}; {place}", line_of(event));
-    }
-    if let Event::Announced(file) = event {
-        files::pictured(table, &file.name, file.picture());
-        table.files().announced(file.clone());
-    }
-    line_of(event)
-}
-
-fn line_of(event: &Event) -> String {
     match event {
         Event::Entered { epoch, by: Entry::Kept, .. } => {
             format!("* you hold the group key as before (epoch {epoch})")
@@ -43,9 +25,15 @@ fn line_of(event: &Event) -> String {
         }
         Event::File(file) => {
             let (name, octets) = (terminal::plain(&file.name), file.content.len());
-            format!("* {} shared {name} ({octets} octets)", file.from.user())
+            let folder = Folder::new(&table.downloads);
+            let saved = files::saved(folder, file.name.clone(), file.content.clone()).await;
+            let place = match saved {
+                Ok(path) => format!("saved as {}", path.display()),
+                Err(error) => format!("not saved: {error}"),
+            };
+            format!("* {} shared {name} ({octets} octets); {place}", file.from.user())
         }
-        Event::Announced(file) => files::told(file, "has"),
+        Event::Announced(file) => files::announced(table, file),
         Event::Refused { why } => format!("* the focus refused our change of the group: {why}"),
         Event::Unreadable { why } => format!("* something unreadable came by: {why}"),
         Event::Device { who, device, news, held } => trust::told(who, device, *news, *held),

@@ -1,8 +1,11 @@
 //! Files between two people, beside the conference: `/send` seals one for a person, who is told of it and fetches it from
 //! here; `/get` takes what somebody has for us. A file that came without a seal is called so.
 use std::collections::VecDeque;
+use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use client::{Announced, FileOffer, FileRequest, Folder, Icon, SealedFile};
 use ids::Aor;
 
@@ -87,9 +90,22 @@ fn name_of(offer: &FileOffer) -> String {
 }
 
 /// What is said of a sealed file.
-pub(super) fn told(file: &Announced, verb: &str) -> String {
+fn told(file: &Announced, verb: &str) -> String {
     let (from, name, octets) = (file.from.user(), shown(&file.name), file.octets);
     format!("* {from} {verb} {name} for you ({octets} octets), sealed: /get {name}")
+}
+
+/// Saves what has come whole; where.
+pub(super) async fn saved(folder: Folder, name: String, content: Bytes) -> io::Result<PathBuf> {
+    let saving = tokio::task::spawn_blocking(move || folder.save(&name, &content));
+    saving.await.map_err(io::Error::other).flatten()
+}
+
+/// Somebody has a file for us, and its key is here; how it is told.
+pub(super) fn announced(table: &Table<'_>, file: &Announced) -> String {
+    pictured(table, &file.name, file.picture());
+    table.files().announced(file.clone());
+    told(file, "has")
 }
 
 /// Saves the small picture that came with word of a file, and shows where.
@@ -99,9 +115,7 @@ pub(super) fn pictured(table: &Table<'_>, name: &str, picture: Option<Icon>) {
     let ending = if picture.media_type == "image/png" { "png" } else { "jpg" };
     table.show_later(async move {
         let (shown, called) = (shown(&name), format!("small-{name}.{ending}"));
-        let saving = move || folder.save(&called, &picture.content);
-        let saved = tokio::task::spawn_blocking(saving).await;
-        match saved.map_err(std::io::Error::other).flatten() {
+        match saved(folder, called, picture.content).await {
             Ok(path) => format!("* a small picture of {shown} is saved as {}", path.display()),
             Err(error) => format!("! the small picture of {shown} is not saved: {error}"),
         }
@@ -134,14 +148,13 @@ pub(super) async fn get(table: &Table<'_>, name: &str) -> Result<String, String>
     }
     let folder = Folder::new(&table.downloads);
     let offer = table.files().take_offer(name);
-    let key = match &offer {
-        Some(offer) => offer.sealed().cloned(),
-        None => Some(table.files().find(name).ok_or("nobody has a file of that name for you")?),
-    };
-    let transfer = match (offer, &key) {
-        (Some(offer), _) => offer.accept(&folder).await,
-        (None, Some(key)) => table.device.fetch_announced(key, &folder).await,
-        (None, None) => return Err("nobody has a file of that name for you".to_owned()),
+    let (key, transfer) = match offer {
+        Some(offer) => (offer.sealed().cloned(), offer.accept(&folder).await),
+        None => {
+            let key = table.files().find(name).ok_or("nobody has a file of that name for you")?;
+            let transfer = table.device.fetch_announced(&key, &folder).await;
+            (Some(key), transfer)
+        }
     };
     let mut transfer = transfer.map_err(|error| error.to_string())?;
     let (from, name) = (transfer.peer().user().to_owned(), name.to_owned());

@@ -39,10 +39,7 @@ pub(super) fn arrived(arrival: Arrival, table: &Table<'_>) -> Option<String> {
             if file.from == *table.me {
                 return None;
             }
-            let line = files::told(&file, "has");
-            files::pictured(table, &file.name, file.picture());
-            table.files().announced(file);
-            line
+            files::announced(table, &file)
         }
         Arrival::Wanted(request) => {
             files::serve(table, request);

@@ -259,10 +259,8 @@ fn lies_in(folder: &Path, octets: &[u8]) -> bool {
 fn f11_what_is_told_is_sealed_waits_for_who_is_away_and_is_opened_when_they_are_back() {
     let folder = tempfile::tempdir().unwrap();
     let (_dev, chat) = system(folder.path());
-    let mut alice = chat("lobby", "alice");
-    alice.until("you hold the group key");
-    let mut bob = chat("lobby", "bob");
-    bob.until("you hold the group key");
+    let mut alice = enter(&chat, "alice");
+    let bob = enter(&chat, "bob");
     assert!(bob.end());
 
     alice.say("/tell bob the heron lands at nine");
@@ -283,8 +281,7 @@ fn f11_what_is_told_is_sealed_waits_for_who_is_away_and_is_opened_when_they_are_
     bob.until("* alice has opened it");
 
     // A second device of his reads along, also what he writes, and so does the first.
-    let mut tablet = chat("lobby", "bob");
-    tablet.until("you hold the group key");
+    let mut tablet = enter(&chat, "bob");
     tablet.say("/tell alice from my tablet");
     alice.until("<bob to you, sealed> from my tablet");
     bob.until("<you to alice, sealed> from my tablet");

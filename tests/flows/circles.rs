@@ -131,6 +131,13 @@ async fn opened(house: &House, folder: &tempfile::TempDir, user: &str) -> (Devic
     (device, vault)
 }
 
+/// Somebody whose device has keys in the directory, and is not there.
+async fn was_here(house: &House, folder: &tempfile::TempDir, user: &str) {
+    let (device, vault) = opened(house, folder, user).await;
+    device.stop().await;
+    drop(vault);
+}
+
 /// S3-04, S3-05, S3-07, S3-08, S3-30, S4-09, S4-14: to a person and not to where they are.
 #[tokio::test]
 async fn f12_a_sealed_message_waits_as_it_was_sent_and_opens_wherever_its_device_comes_back() {
@@ -138,9 +145,7 @@ async fn f12_a_sealed_message_waits_as_it_was_sent_and_opens_wherever_its_device
     let alice = house.guest("alice").await;
     let folder = tempfile::tempdir().unwrap();
     let bob: Aor = "sip:bob@localhost".parse().unwrap();
-    let (device, vault) = opened(&house, &folder, "bob").await;
-    device.stop().await;
-    drop(vault);
+    was_here(&house, &folder, "bob").await;
     let mut departures = alice.device.departures();
     let config = house._folder.path().join("dev/mrfc.toml");
 
@@ -192,9 +197,7 @@ async fn f12_an_authors_leaf_is_replaced_again_and_again_and_what_waited_is_read
     let alice = house.guest_with("alice", few).await;
     let folder = tempfile::tempdir().unwrap();
     let bob: Aor = "sip:bob@localhost".parse().unwrap();
-    let (device, vault) = opened(&house, &folder, "bob").await;
-    device.stop().await;
-    drop(vault);
+    was_here(&house, &folder, "bob").await;
     let mut departures = alice.device.departures();
     let texts: Vec<String> = (0..90).map(|number| format!("message {number}")).collect();
 
