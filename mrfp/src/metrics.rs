@@ -20,6 +20,7 @@ pub(crate) struct Metrics {
     pub(crate) rate_limited: IntCounterVec,
     pub(crate) traffic: ByTransport<Traffic<IntCounter>>,
     pub(crate) messages_in: IntCounter,
+    pub(crate) repeated: IntCounter,
     pub(crate) relay_seconds: Histogram,
     pub(crate) writes: IntCounter,
     pub(crate) queued_octets: IntGauge,
@@ -98,6 +99,10 @@ impl Metrics {
                     SECONDS,
                 )
                 .with_label_values(&["client"]),
+            repeated: r.counter(
+                "mrfp_repeated_messages_total",
+                "Messages that came again under their id: acknowledged, and given to nobody twice.",
+            ),
             writes: r.counter("mrfp_writes_total", "Writes to sockets."),
             queued_octets: r.gauge("mrfp_write_queue_bytes", "Octets that wait in outboxes."),
             slow_consumers: r.gauge("mrfp_slow_consumers", "Connections that are behind."),

@@ -246,6 +246,7 @@ async fn s5_4_a_repeated_message_id_is_acknowledged_and_relayed_once_even_on_a_n
 
     assert_eq!(bob.message().await, text(1, "once"));
     assert_eq!(bob.message().await, text(1, "twice"));
+    assert_eq!(stage.metric("mrfp_repeated_messages_total").await, 2.0);
 }
 
 #[tokio::test]

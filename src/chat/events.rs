@@ -2,7 +2,7 @@
 use client::{Entry, Event, Folder};
 use ids::Aor;
 
-use super::{Table, files, trust};
+use super::{Table, files, times, trust};
 use crate::terminal;
 
 /// An event as a line for a person. A file is in the folder for files before it is told of.
@@ -21,7 +21,8 @@ pub(crate) async fn told(event: &Event, table: &Table<'_>) -> String {
         Event::Message(message) => {
             let shown = terminal::content(&message.content_type, &message.body);
             let alone = if message.private { " to you alone, sealed" } else { "" };
-            format!("<{}{alone}> {shown}", message.from.user())
+            let times = times::written(message.written, service::clock::wall());
+            format!("<{}{alone}{times}> {shown}", message.from.user())
         }
         Event::File(file) => {
             let (name, octets) = (terminal::plain(&file.name), file.content.len());

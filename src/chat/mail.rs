@@ -1,16 +1,10 @@
 //! Messages for one person, or a few, beside the conference: sealed by `/tell`, in the clear by `/page` and by nothing else,
 //! and `/private` inside of the room. What comes says whether it was sealed; what has waited in the mailbox, since when.
-use std::time::SystemTime;
-
 use bytes::Bytes;
-use client::{
-    Arrival, Error, Immediate, Inbox, Late, Letter, Manner, Protection, Sent, Taken, Writing,
-};
+use client::{Arrival, Error, Immediate, Inbox, Letter, Manner, Protection, Sent, Taken, Writing};
 use ids::Aor;
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
-use super::{Table, files, trust};
+use super::{Table, files, times, trust};
 use crate::terminal::{self, address};
 
 /// What is typed is text.
@@ -149,7 +143,8 @@ fn names(people: &[Aor]) -> String {
 /// A sealed message; one's own were written on another device.
 fn letter_of(letter: &Letter, me: &Aor) -> String {
     let text = terminal::content(&letter.message.content_type, &letter.message.body);
-    let (from, times) = (&letter.message.from, letter.late.map(times).unwrap_or_default());
+    let (from, written) = (&letter.message.from, letter.message.written);
+    let times = letter.late.map(|late| times::late(late, written)).unwrap_or_default();
     let others: Vec<Aor> =
         letter.people.iter().filter(|person| *person != from && *person != me).cloned().collect();
     if from == me {
@@ -161,27 +156,17 @@ fn letter_of(letter: &Letter, me: &Aor) -> String {
 
 fn line_of(message: &Immediate) -> String {
     let text = terminal::content(&message.content_type, &message.body);
-    let times = message.late.map(times).unwrap_or_default();
+    let times = message.late.map(|late| times::late(late, None)).unwrap_or_default();
     // What was sealed by other means than ours is shown as octets, and its type says what it is.
     let open = if message.protection == Some(Protection::EndToEnd) { "" } else { ", not sealed" };
     format!("<{} to you{open}{times}> {text}", message.from.user())
 }
 
-fn times(late: Late) -> String {
-    let sent = late.sent.map(|sent| format!(", sent {}", shown(sent))).unwrap_or_default();
-    let doubt = if late.skewed { " by a clock that is wrong" } else { "" };
-    format!("{sent}{doubt}, kept since {}", shown(late.accepted))
-}
-
-fn shown(time: SystemTime) -> String {
-    let time = OffsetDateTime::from(time);
-    time.replace_nanosecond(0).unwrap_or(time).format(&Rfc3339).unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
+    use client::Late;
+    use std::time::{Duration, SystemTime};
 
     #[test]
     fn s4_16_a_late_message_shows_when_it_was_sent_and_since_when_it_was_kept() {
@@ -209,6 +194,7 @@ mod tests {
             from: aor("alice"),
             device: None,
             id: "m1".to_owned(),
+            written: None,
             content_type: "text/plain".to_owned(),
             body: Bytes::from_static(b"hi\x1b"),
             epoch: None,

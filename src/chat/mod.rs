@@ -11,6 +11,7 @@ mod own;
 mod plain;
 mod roster;
 mod screen;
+mod times;
 mod trust;
 
 use std::path::{Path, PathBuf};

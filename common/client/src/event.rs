@@ -1,4 +1,6 @@
 //! What a conference tells the person who is in it, and how what they ask for can fail.
+use std::time::SystemTime;
+
 use bytes::Bytes;
 use ids::{Aor, ConferenceId, DeviceId, Epoch, Era};
 use mls::files::FileDescription;
@@ -134,6 +136,8 @@ pub struct Message {
     pub device: Option<DeviceId>,
     /// Its `imdn.Message-ID`, the same at every receiver (RFC 5438, 6.3).
     pub id: String,
+    /// When it was written, if it says so: by its author's clock, which may be wrong.
+    pub written: Option<SystemTime>,
     /// The MIME type of the content.
     pub content_type: String,
     /// The content, byte for byte as sent.

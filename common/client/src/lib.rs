@@ -79,9 +79,36 @@ pub use sip::sdp::{FileHash, FileSelector};
 pub use transfer::{Arrived, Broken, FileTransfer, Folder, Incomplete, Progress};
 pub use vault::{Vault, VaultError, VaultKey};
 
-/// A time of day in the form of RFC 3339, as in a CPIM DateTime.
+/// A time in the form of RFC 3339, as in a CPIM DateTime.
 pub(crate) fn date_time(at: std::time::SystemTime) -> String {
     let at = time::OffsetDateTime::from(at);
     // The format has no part that a date of this era could lack.
     at.format(&time::format_description::well_known::Rfc3339).unwrap_or_default()
+}
+
+/// The time that a text in the form of RFC 3339 names, if [`date_time`] has a name for it, too: beside an offset, the
+/// form reaches hours past its own last year.
+pub(crate) fn time_of(text: &str) -> Option<std::time::SystemTime> {
+    let form = &time::format_description::well_known::Rfc3339;
+    let at = time::OffsetDateTime::parse(text, form).ok()?;
+    at.checked_to_offset(time::UtcOffset::UTC).map(std::time::SystemTime::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_that_is_read_can_be_written_again_and_what_cannot_is_not_read() {
+        for (text, again) in [
+            ("2026-11-21T12:00:05Z", Some("2026-11-21T12:00:05Z")),
+            ("2026-11-21T13:00:05.25+01:00", Some("2026-11-21T12:00:05.25Z")),
+            ("9999-12-31T23:59:59Z", Some("9999-12-31T23:59:59Z")),
+            ("9999-12-31T23:59:59-01:00", None),
+            ("0000-01-01T00:00:00Z", Some("0000-01-01T00:00:00Z")),
+            ("tomorrow", None),
+        ] {
+            assert_eq!(time_of(text).map(date_time).as_deref(), again, "{text}");
+        }
+    }
 }

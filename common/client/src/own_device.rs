@@ -3,8 +3,6 @@ use std::time::SystemTime;
 
 use ids::DeviceId;
 use serde_json::Value;
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 /// A device of the user.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,10 +47,9 @@ pub(crate) fn read_waiting(octets: &[u8]) -> Option<Vec<(DeviceId, [u8; 32])>> {
 }
 
 fn device(of: &Value) -> Option<OwnDevice> {
-    let time = |text: &str| OffsetDateTime::parse(text, &Rfc3339).ok().map(SystemTime::from);
     Some(OwnDevice {
         device: of.get("device")?.as_str()?.parse().ok()?,
-        certificate_ends: of.get("certificate_ends")?.as_str().and_then(time),
+        certificate_ends: of.get("certificate_ends")?.as_str().and_then(crate::time_of),
         key_packages: of.get("key_packages")?.as_u64()?,
         last_resort: match of.get("last_resort")?.as_str()? {
             "fresh" => LastResort::Fresh,

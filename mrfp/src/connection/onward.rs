@@ -82,7 +82,12 @@ impl Connection {
         seated.end_messages(shard, now);
         let (source, complete) = match admitted? {
             Admitted::Nothing => return Ok(None),
-            Admitted::Duplicate => return Ok(seated.reported(chunk)),
+            Admitted::Duplicate => {
+                if chunk.end == Some(Flag::End) {
+                    shard.plane.metrics.repeated.inc();
+                }
+                return Ok(seated.reported(chunk));
+            }
             Admitted::Pass(source) => (source, None),
             Admitted::Last(source, octets) => (source, Some(octets)),
         };

@@ -419,6 +419,7 @@ fn carry(
     match admitted? {
         Admitted::Nothing | Admitted::Kept | Admitted::Duplicate(None) => Ok(Outcome::Accepted),
         Admitted::Duplicate(Some(octets)) => {
+            shard.plane.metrics.repeated.inc();
             let wrapper = session::wrapper_again(chunk, &roster);
             let of = Complete { octets, wrapper };
             let place = chunk.head.message_id().and_then(|id| seated.seen().place_of(id));

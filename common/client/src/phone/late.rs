@@ -4,7 +4,9 @@ use std::time::SystemTime;
 use sip::header::Name;
 use sip::{Headers, Response};
 use time::OffsetDateTime;
-use time::format_description::well_known::{Rfc2822, Rfc3339};
+use time::format_description::well_known::Rfc2822;
+
+use crate::time_of;
 
 /// Says that a mailbox has, or had, a message.
 const MAILBOX: &str = "Conclave-Mailbox";
@@ -30,7 +32,7 @@ pub(super) fn late(headers: &Headers, body: &bytes::Bytes) -> Option<Late> {
     let (mut accepted, mut skewed) = (None, false);
     for part in parts {
         match part.split_once('=') {
-            Some(("accepted", time)) => accepted = rfc3339(time.trim_matches('"')),
+            Some(("accepted", time)) => accepted = time_of(time.trim_matches('"')),
             None if part == "skewed" => skewed = true,
             _ => {}
         }
@@ -38,7 +40,7 @@ pub(super) fn late(headers: &Headers, body: &bytes::Bytes) -> Option<Late> {
     let kind = headers.content_type().ok().flatten();
     let envelope = kind.filter(|kind| kind.is(msrp::cpim::MEDIA_TYPE));
     let envelope = envelope.and_then(|_| msrp::cpim::parse(body).ok().flatten());
-    let sent = envelope.and_then(|envelope| rfc3339(envelope.date_time()?));
+    let sent = envelope.and_then(|envelope| time_of(envelope.date_time()?));
     let dated = || {
         let date = headers.text(&Name::Date)?;
         OffsetDateTime::parse(&date, &Rfc2822).ok().map(SystemTime::from)
@@ -54,10 +56,6 @@ pub(super) fn is_stored(response: &Response) -> bool {
 fn said(headers: &Headers) -> Option<String> {
     let name: Name = MAILBOX.parse().ok()?;
     headers.text(&name).map(std::borrow::Cow::into_owned)
-}
-
-fn rfc3339(text: &str) -> Option<SystemTime> {
-    OffsetDateTime::parse(text, &Rfc3339).ok().map(SystemTime::from)
 }
 
 #[cfg(test)]
@@ -77,8 +75,8 @@ mod tests {
 
         let read = late(&said, &bytes::Bytes::new()).unwrap();
 
-        assert_eq!(Some(read.accepted), rfc3339("2026-11-21T12:00:05Z"));
-        assert_eq!(read.sent, rfc3339("2026-11-21T12:00:00Z"));
+        assert_eq!(Some(read.accepted), time_of("2026-11-21T12:00:05Z"));
+        assert_eq!(read.sent, time_of("2026-11-21T12:00:00Z"));
         assert!(read.skewed);
         for other in ["stored;until=\"2026-11-21T12:00:05Z\"", "deferred", "deferred;accepted=soon"]
         {

@@ -111,6 +111,7 @@ pub(super) fn plain(letter: &msrp::cpim::Message) -> Option<Message> {
         from: sender(&letter.envelope)?,
         device: None,
         id: letter.envelope.imdn_message_id().unwrap_or_default().to_owned(),
+        written: letter.envelope.date_time().and_then(crate::time_of),
         content_type: String::from_utf8_lossy(content_type).into_owned(),
         body: letter.content.gather(),
         epoch: None,

@@ -63,13 +63,14 @@ fn write(message: &Message) -> Vec<u8> {
     let epoch = message.epoch.map(|epoch| epoch.0.to_string()).unwrap_or_default();
     let names = [message.from.as_str(), &device, &epoch, &message.id, &message.content_type];
     let private = if message.private { "private" } else { "" };
-    let mut octets = (names.join("\n") + "\n" + private + "\n").into_bytes();
+    let written = message.written.map(crate::date_time).unwrap_or_default();
+    let mut octets = format!("{}\n{private}\n{written}\n", names.join("\n")).into_bytes();
     octets.extend_from_slice(&message.body);
     octets
 }
 
 fn read(octets: &[u8]) -> Option<Message> {
-    let mut parts = octets.splitn(7, |octet| *octet == b'\n');
+    let mut parts = octets.splitn(8, |octet| *octet == b'\n');
     let mut line = || std::str::from_utf8(parts.next()?).ok();
     let (from, device, epoch) = (line()?.parse().ok()?, line()?, line()?);
     let (id, content_type, private) = (line()?.to_owned(), line()?.to_owned(), line()?);
@@ -80,12 +81,15 @@ fn read(octets: &[u8]) -> Option<Message> {
         id,
         content_type,
         private: !private.is_empty(),
+        written: crate::time_of(line()?),
         body: Bytes::copy_from_slice(parts.next()?),
     })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, UNIX_EPOCH};
+
     use super::*;
 
     #[test]
@@ -100,6 +104,7 @@ mod tests {
             body: Bytes::from_static(body),
             epoch: device.map(|_| Epoch(7)),
             private: device.is_none(),
+            written: device.map(|_| UNIX_EPOCH + Duration::from_nanos(1_800_000_000_123_456_789)),
         };
         let device = "urn:uuid:00000000-0000-4000-8000-000000000001";
         let sealed = message(b"two\nlines\n\nand \xff", Some(device));
