@@ -2,6 +2,8 @@
 //!
 //! The issuer checks that the requester holds the key and asks for nothing but its own names. Whether the
 //! requester *is* that person was settled before, by whoever calls [`Issuer::issue`].
+//!
+//! Every certificate is dated back by five minutes: who uses it first may have a clock that is behind ours.
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
@@ -28,6 +30,8 @@ use super::names::{device, ed25519, extension, key_of, time};
 use super::{BadCredential, BadKey, CERTIFICATE_OCTETS_MAX, DeviceKey, FocusKey, Roots};
 use crate::wire::DeviceName;
 
+/// How far a certificate is dated back: for devices whose clock is behind. Never by more than it lives.
+const BACKDATED: Duration = Duration::from_secs(300);
 /// Largest certificate request looked at.
 const REQUEST_OCTETS_MAX: usize = 4096;
 
@@ -79,7 +83,7 @@ impl fmt::Debug for Issuer {
 }
 
 impl Issuer {
-    /// A new authority with a certificate of its own.
+    /// A new authority with a certificate of its own, which ends a lifetime from now.
     pub fn generate(
         rng: &mut impl rand::CryptoRng,
         common_name: &str,
@@ -133,7 +137,7 @@ impl Issuer {
         FocusKey::new(self.key.clone())
     }
 
-    /// A certificate for the device that signed this request, if the request names `expected`.
+    /// A certificate for the device that signed this request, if the request names `expected`. It ends a lifetime from now.
     pub fn issue(
         &self,
         request: &[u8],
@@ -249,7 +253,8 @@ fn tbs(
     subject: Name,
     extensions: Vec<Extension>,
 ) -> der::Result<TbsCertificate> {
-    let validity = Validity { not_before: time(now)?, not_after: time(now + lifetime)? };
+    let since = now.checked_sub(BACKDATED.min(lifetime)).unwrap_or(now);
+    let validity = Validity { not_before: time(since)?, not_after: time(now + lifetime)? };
     Ok(TbsCertificate {
         version: Version::V3,
         serial_number: serial(key, &validity)?,

@@ -1,12 +1,14 @@
 //! Certificates: who gets one, and which are believed.
 use std::time::Duration;
 
-use super::support::{DAY, Realm, name};
+use ids::Era;
+
+use super::support::{DAY, Realm, name, room7};
 use crate::identity::{
     BadCredential, BadRequest, CERTIFICATE_OCTETS_MAX, DeviceKey, Issuer, Roots, request,
     requested_device,
 };
-use crate::member::Keyring;
+use crate::member::{Keyring, Member};
 use crate::wire::DeviceName;
 
 #[test]
@@ -95,10 +97,36 @@ fn a_certificate_is_believed_only_within_its_time() {
     let certificate = realm.certificate(&key, &name("alice", 1));
     let check = |at| realm.issuer.roots().check(&certificate, at).map(|_| ());
 
-    assert_eq!(check(realm.now - Duration::from_secs(120)), Err(BadCredential::NotYetValid));
-    assert_eq!(check(realm.now), Ok(()));
+    // Issued a minute ago, and dated back by five.
+    assert_eq!(check(realm.now - Duration::from_secs(362)), Err(BadCredential::NotYetValid));
+    assert_eq!(check(realm.now - Duration::from_secs(358)), Ok(()));
     assert_eq!(check(realm.now + 29 * DAY), Ok(()));
     assert_eq!(check(realm.now + 30 * DAY), Err(BadCredential::Expired));
+}
+
+#[test]
+fn a_device_whose_clock_is_a_minute_behind_uses_what_was_issued_this_moment() {
+    let mut realm = Realm::new(71);
+    let (now, year) = (realm.now, 365 * DAY);
+    let behind = now - Duration::from_secs(60);
+    // The authority is as young.
+    let issuer = Issuer::generate(&mut realm.rng, "young devices", now, 2 * year).unwrap();
+    let (key, alice) = (realm.key(), name("alice", 1));
+    let csr = request(&key, &alice).unwrap();
+    let certificate = issuer.issue(&csr, &alice, now, year).unwrap();
+
+    let identity = issuer.roots().check(&certificate, behind).unwrap();
+    let keys = Keyring::new(key, &certificate, issuer.roots(), behind).unwrap();
+
+    let whole = Duration::from_secs(1);
+    assert!(identity.not_after <= now + year && identity.not_after + whole > now + year);
+    assert!(keys.key_packages(1, true, behind, DAY).is_ok());
+    assert!(Member::create(&keys, &room7(), Era(1), behind).is_ok());
+    // One that lives for less than the five minutes is not due before it is used.
+    let brief = Duration::from_secs(60);
+    let short = issuer.issue(&csr, &alice, now, brief).unwrap();
+    keys.renew(&short, now).unwrap();
+    assert!(keys.renew_at() > now);
 }
 
 #[test]
