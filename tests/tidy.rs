@@ -16,9 +16,13 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("common/service", &["ids"]),
     ("common/edge", &["ids", "sip", "service"]),
     ("common/store", &["ids", "service"]),
+    ("common/blobs", &[]),
     ("common/client", &["ids", "msrp", "sip", "mls", "edge", "service"]),
     ("mrfp", &["ids", "msrp", "control", "record", "service"]),
-    ("mrfc", &["ids", "msrp", "sip", "mls", "control", "service", "edge", "store"]),
+    (
+        "mrfc",
+        &["ids", "msrp", "sip", "mls", "control", "service", "edge", "store", "blobs"],
+    ),
     ("loadtest", &["ids", "msrp", "sip", "mls", "control", "service", "client", "conclave"]),
     (".", &["ids", "sip", "mls", "service", "client", "mrfc", "mrfp"]),
 ];
