@@ -28,10 +28,10 @@ use crate::event::{Error, Level, Shown};
 use crate::own_device::OwnDevice;
 use crate::phone::{Call, Incoming, Phone};
 use crate::profile::Profile;
-use crate::session::leg::ends::path;
 use crate::session::{Session, Setup};
 use crate::vault::Vault;
 pub use calling::{Arrival, Inbox, Ring};
+use endpoint::ends::path;
 pub use filing::{Disposition, FileOffer, FileRequest, FileToSend, Icon};
 
 /// The port of an end that does the connecting itself (RFC 4145, 4.1).

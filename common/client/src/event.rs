@@ -264,6 +264,23 @@ pub enum Error {
     },
 }
 
+impl From<endpoint::NotBound> for Error {
+    fn from(why: endpoint::NotBound) -> Self {
+        match why {
+            endpoint::NotBound::Refused { status, reason } => {
+                Self::Refused { what: "the session", status, reason }
+            }
+            endpoint::NotBound::Ended(why) => Self::Ended(why),
+        }
+    }
+}
+
+impl From<endpoint::ends::BadPath> for Error {
+    fn from(endpoint::ends::BadPath(why): endpoint::ends::BadPath) -> Self {
+        Self::Answer { what: "an MSRP path", why }
+    }
+}
+
 fn names(people: &[Aor]) -> String {
     people.iter().map(Aor::as_str).collect::<Vec<_>>().join(", ")
 }

@@ -18,7 +18,7 @@
 //! | `transfer` | a file on its way: the handle, the task behind it, and the folder for what comes |
 //! | `sealed_file` | files of any size for a sealed conference |
 //! | `preview` | a small picture of an image that is offered |
-//! | `session` | the pure part: MSRP, CPIM and the group, told bytes and time; `session::leg` without a group, `session::transfer` one file |
+//! | `session` | the pure part: MSRP, CPIM and the group, told bytes and time; `session::leg` without a group. What any end of a session has is in the crate `endpoint` |
 //!
 //! ```no_run
 //! # async fn example(profile: client::Profile) -> Result<(), client::Error> {

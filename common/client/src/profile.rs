@@ -119,6 +119,18 @@ pub struct Limits {
     pub confirm: Duration,
 }
 
+impl Limits {
+    /// Those of one end of a session.
+    pub(crate) const fn of_an_end(&self) -> endpoint::Limits {
+        endpoint::Limits {
+            chunk_octets: self.chunk_octets,
+            transaction: self.transaction,
+            message: self.message,
+            keep_alive: self.keep_alive,
+        }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {

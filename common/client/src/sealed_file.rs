@@ -179,7 +179,7 @@ fn unsealed(
     sealed: &mut std::fs::File,
     part: &crate::transfer::Unfinished,
 ) -> io::Result<()> {
-    use crate::session::transfer::Sink as _;
+    use endpoint::transfer::Sink as _;
     let (mut opener, mut sink) = (FileOpener::new(description), part.sink()?);
     let (mut piece, mut out, mut at) = (vec![0; PIECE_OCTETS], Vec::new(), 0);
     loop {

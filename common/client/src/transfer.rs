@@ -1,5 +1,5 @@
 //! A file on its way: the handle a person holds. The task behind it is in `task`, the folder for what comes in `folder`;
-//! what is sent and taken is decided by the pure `session::transfer`.
+//! what is sent and taken is decided by the pure `endpoint::transfer`.
 mod folder;
 mod task;
 
@@ -12,8 +12,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::connection::Connection;
 use crate::event::Error;
 use crate::phone::Call;
-pub(crate) use crate::session::transfer::Finished;
-pub use crate::session::transfer::{Broken, Progress};
+pub(crate) use endpoint::transfer::Finished;
+pub use endpoint::transfer::{Broken, Progress};
 pub use folder::Folder;
 pub(crate) use folder::{Disk, Unfinished};
 use task::Task;
@@ -68,7 +68,7 @@ pub(crate) struct Parts {
     pub(crate) peer: Aor,
     pub(crate) call: Call,
     pub(crate) connection: Connection,
-    pub(crate) session: crate::session::transfer::Transfer,
+    pub(crate) session: endpoint::transfer::Transfer,
     /// Where the part begins.
     pub(crate) start: u64,
     /// None where we are the sender.

@@ -9,11 +9,11 @@ use std::io::{Read as _, Seek as _, Write as _};
 use std::sync::{Arc, Mutex};
 
 use bytes::{Bytes, BytesMut};
+use client::Broken;
 use client::session::Now;
-use client::session::leg::ends::{Place, path};
-use client::session::leg::{First, Setup};
-use client::session::transfer::{Hashes, Output, Part, Sink, Source, Transfer};
-use client::{Broken, Limits};
+use endpoint::ends::{Place, path};
+use endpoint::transfer::{Hashes, Output, Part, Sink, Source, Transfer};
+use endpoint::{First, Limits, Setup};
 use mls::files::{FileOpener, FileSealer};
 use msrp::Decoder;
 use rand::SeedableRng;

@@ -21,9 +21,9 @@ use crate::leg::{self, Leg, LegEvents};
 use crate::phone::{Arrived, Call, Immediate, Protection, Ringing, Taken};
 use crate::profile::Limits;
 use crate::session::Pair;
-use crate::session::leg::ends::{self, Place, path};
-use crate::session::leg::{First, Setup as Ends};
 use crate::session::parcel::{Letter, Parcel, Receipt};
+use endpoint::ends::{self, Place, path};
+use endpoint::{First, Setup as Ends};
 
 /// Calls and messages that wait to be looked at.
 const INBOX_MAX: usize = 64;
@@ -376,7 +376,7 @@ impl Shared {
     async fn meet(&self, agreed: Agreed) -> Result<(Leg, LegEvents), Error> {
         let (call, ends, connection) = self.connected(agreed).await?;
         let peer = ends.peer.clone();
-        let session = crate::session::leg::Leg::new(ends, &mut rand::rng());
+        let session = crate::session::leg::Leg::new(ends, &self.profile.limits, &mut rand::rng());
         let Limits { unanswered_max: unsettled_max, request: patience, .. } = self.profile.limits;
         let parts = leg::Parts { peer, call, session, connection, unsettled_max, patience };
         Leg::start(parts).await
@@ -404,7 +404,7 @@ impl Shared {
             theirs,
             first,
             by_session_id: terms.anchored,
-            limits: self.profile.limits,
+            limits: self.profile.limits.of_an_end(),
         };
         Ok((call, ends, connection))
     }

@@ -17,10 +17,10 @@ use super::{Device, Shared, origin};
 use crate::conference::now;
 use crate::event::{Announced, Error};
 use crate::phone::Ringing;
-use crate::session::leg::ends;
-use crate::session::transfer::{Hashes, Part, Transfer};
 use crate::transfer::{Disk, FileTransfer, Folder, Landing, Parts};
 use describing::{answered_file, joined, key_of, known, part_of, with_icon};
+use endpoint::ends;
+use endpoint::transfer::{Hashes, Part, Transfer};
 
 /// Octets around a file in its message: the wrapper.
 const AROUND_OCTETS: u64 = 64 << 10;

@@ -1,75 +1,23 @@
 //! One side of a one-to-one session (RFC 4975), without sockets: decoded MSRP comes in, frames and events come out. It
 //! says what it takes and sends only what its peer takes, reports what has arrived whole, and knows what has become of
-//! what it sent. Who connects to whom is in [`ends`]; SIP and TLS are somebody else's.
-mod binding;
-mod delivery;
-pub mod ends;
-
+//! what it sent. Who connects to whom is in [`endpoint::ends`]; SIP and TLS are somebody else's.
 use std::collections::VecDeque;
 use std::time::Instant;
 
 use bytes::Bytes;
-use ids::Aor;
 use msrp::cpim;
 use msrp::{
-    Address, Body, ByteRange, Chunk, Frame, Head, Item, MessageId, Method, Outcome, Path, Quota,
-    Reassembly, Report, Status, SuccessReport, TransactionId, Uri, Whole,
+    Address, Body, ByteRange, Chunk, Frame, Head, Item, MessageId, Method, Outcome, Quota,
+    Reassembly, Report, Status, SuccessReport, TransactionId, Whole,
 };
 use rand::CryptoRng;
-use sip::sdp::MsrpMedia;
 
-use super::alive::{Alive, Pulse};
+use super::Ticket;
 use super::outgoing::{Content, Outgoing, Sealing, Settled};
 use super::seen::Seen;
-use super::{Now, Ticket};
 use crate::event::Error;
 use crate::profile::Limits;
-pub(super) use binding::Binding;
-pub(super) use delivery::Deliveries;
-
-/// Who speaks first on the connection (RFC 4975, 5.4).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum First {
-    /// We connected, so our first request says which session it is for.
-    Us,
-    /// The peer did.
-    Peer,
-}
-
-/// What a session is made of, once both sides have described their ends.
-#[derive(Clone, Debug)]
-pub struct Setup {
-    /// Who we are, as in CPIM From.
-    pub me: Aor,
-    /// Whom we talk to.
-    pub peer: Aor,
-    /// Our own path.
-    pub own: Path,
-    /// The peer's path.
-    pub to: Path,
-    /// What we said of our end.
-    pub ours: MsrpMedia,
-    /// What the peer said of theirs.
-    pub theirs: MsrpMedia,
-    /// Who speaks first.
-    pub first: First,
-    /// Somebody between us has changed the addresses (RFC 6714): only the session-ids of URIs are compared.
-    pub by_session_id: bool,
-    /// Bounds.
-    pub limits: Limits,
-}
-
-impl Setup {
-    /// RFC 4975, 6.1 and 7.3: the last URIs are those of the two descriptions.
-    pub(super) fn is_for_us(&self, head: &Head) -> bool {
-        let same = |one: &Uri, other: &Uri| match self.by_session_id {
-            true => one.session_id().is_some() && one.session_id() == other.session_id(),
-            false => one == other,
-        };
-        same(head.to_path().last(), self.own.last())
-            && same(head.from_path().last(), self.to.last())
-    }
-}
+use endpoint::{Alive, Binding, Deliveries, Now, Pulse, Setup};
 
 /// What happens in a one-to-one session.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -142,9 +90,8 @@ pub struct Leg {
 
 impl Leg {
     /// A session on its connection. If we speak first, our first frame binds it.
-    pub fn new(setup: Setup, rng: &mut impl CryptoRng) -> Self {
+    pub fn new(setup: Setup, limits: &Limits, rng: &mut impl CryptoRng) -> Self {
         let address = Address::new(&setup.to, &setup.own);
-        let limits = setup.limits;
         let quota = Quota {
             message_octets_max: limits.message_octets_max as u64,
             messages_max: limits.incoming_max,
@@ -153,10 +100,10 @@ impl Leg {
         let (binding, bind) = Binding::new(&setup, &address, rng);
         Self {
             incoming: Reassembly::new(quota),
-            outgoing: Outgoing::new(address.clone(), &limits),
+            outgoing: Outgoing::new(address.clone(), limits),
             deliveries: Deliveries::default(),
             seen: Seen::default(),
-            alive: Alive::new(address, limits),
+            alive: Alive::new(address, setup.limits),
             binding,
             replies: VecDeque::from_iter(bind),
             outputs: VecDeque::new(),
@@ -234,7 +181,7 @@ impl Leg {
         self.alive.heard(now.instant);
         match item {
             Item::Response(head) if self.binding.awaits(head) => {
-                self.outputs.extend(self.binding.answered(head).map(Output::Bound));
+                self.outputs.extend(self.binding.answered(head).map(bound));
             }
             Item::Response(head) => {
                 let mut settled = Vec::new();
@@ -251,7 +198,7 @@ impl Leg {
         }
         let before = self.replies.len();
         let status = if self.setup.is_for_us(&chunk.head) {
-            self.outputs.extend(self.binding.requested().map(Output::Bound));
+            self.outputs.extend(self.binding.requested().map(bound));
             self.take(now, rng, chunk)
         } else {
             // RFC 4975, 7.3: also when it comes from somebody else than it should.
@@ -380,7 +327,7 @@ impl Leg {
         let mut settled = Vec::new();
         self.outgoing.end(reason, &mut settled);
         self.settle(settled);
-        self.outputs.extend(self.binding.end(reason).map(Output::Bound));
+        self.outputs.extend(self.binding.end(reason).map(bound));
         let event = LegEvent::Ended { reason: reason.to_owned() };
         self.outputs.push_back(Output::Event(event));
     }
@@ -391,5 +338,9 @@ impl Leg {
     }
 }
 
+fn bound(told: Result<(), endpoint::NotBound>) -> Output {
+    Output::Bound(told.map_err(Error::from))
+}
+
 #[cfg(test)]
-pub(super) mod tests;
+mod tests;

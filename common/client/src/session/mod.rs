@@ -7,8 +7,7 @@
 //! say, share ──► outgoing (chunks, 200s, sealing again) ──► poll_frame
 //! ```
 //!
-//! [`leg`] is one side of a one-to-one session, on the same parts but the group; [`transfer`] is one file in such a session.
-mod alive;
+//! [`leg`] is one side of a one-to-one session, on the same parts but the group.
 mod files;
 pub(crate) mod freshness;
 mod group;
@@ -21,7 +20,6 @@ pub(crate) mod pins;
 mod renames;
 pub(crate) mod seen;
 mod setup;
-pub mod transfer;
 mod trust;
 pub(crate) mod untold;
 mod whisper;
@@ -43,7 +41,8 @@ use rand::CryptoRng;
 
 use crate::event::{Error, Event, Level, Message};
 use crate::profile::Limits;
-use alive::{Alive, Pulse};
+pub use endpoint::Now;
+use endpoint::{Alive, Pulse};
 use files::Files;
 use group::{Follows, Group};
 use letter::Addresses;
@@ -52,7 +51,7 @@ use outgoing::{Content, Outgoing, Sealing, Settled};
 pub use pins::{BadPins, Keep, Pins};
 use renames::Renames;
 use seen::Seen;
-pub use setup::{Now, Setup, Standing};
+pub use setup::{Setup, Standing};
 use trust::Trust;
 pub use trust::{Numbers, Pair};
 use untold::Untold;
@@ -138,7 +137,7 @@ impl Session {
             // The seal and the headers around a file take less than a sixteenth.
             file_octets_max: limits.message_octets_max - limits.message_octets_max / 16,
             binding,
-            alive: Alive::new(address, limits),
+            alive: Alive::new(address, limits.of_an_end()),
             renames: Renames::new(
                 setup.to_path.clone(),
                 setup.from_path.clone(),

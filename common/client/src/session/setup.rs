@@ -1,6 +1,4 @@
 //! What a session is made of, and where it stands.
-use std::time::{Instant, SystemTime};
-
 use ids::{Aor, ConferenceId, Epoch, Era};
 use mls::wire::DeviceName;
 use msrp::Path;
@@ -8,15 +6,6 @@ use msrp::Path;
 use super::pins::Pins;
 use crate::event::Level;
 use crate::profile::Limits;
-
-/// The time, by both clocks.
-#[derive(Clone, Copy, Debug)]
-pub struct Now {
-    /// For waiting.
-    pub instant: Instant,
-    /// For dates and certificates.
-    pub wall: SystemTime,
-}
 
 /// What a session is about.
 #[derive(Clone, Debug)]

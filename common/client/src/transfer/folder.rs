@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 
-use crate::session::transfer::{Sink, Source};
+use endpoint::transfer::{Sink, Source};
 
 /// Octets of a name: less than any file system takes, with room for a number.
 const NAME_OCTETS_MAX: usize = 200;

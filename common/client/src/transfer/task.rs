@@ -12,7 +12,7 @@ use super::{Arrived, Broken, Finished, Incomplete, Landing};
 use crate::conference::{now, sleep_until, write};
 use crate::connection::Connection;
 use crate::phone::{Call, Hangup};
-use crate::session::transfer::{Output, Progress, Transfer};
+use endpoint::transfer::{Output, Progress, Transfer};
 
 /// Octets encoded ahead of the socket.
 const WRITE_OCTETS: usize = 256 * 1024;
@@ -26,7 +26,7 @@ pub(super) struct Task {
     pub(super) call: Arc<Call>,
     pub(super) aborted: mpsc::Receiver<()>,
     pub(super) progress: watch::Sender<Progress>,
-    pub(super) bound: Option<oneshot::Sender<Result<(), crate::event::Error>>>,
+    pub(super) bound: Option<oneshot::Sender<Result<(), endpoint::NotBound>>>,
     pub(super) done: Option<oneshot::Sender<Result<Arrived, Incomplete>>>,
     pub(super) start: u64,
     pub(super) landing: Option<Landing>,

@@ -10,7 +10,7 @@ use sip::sdp::{self, BadSdp, FileHash, FileMedia, FileRange, FileSelector, MsrpM
 use super::{Disposition, FileToSend, Icon, refused};
 use crate::device::calling::unsafe_session;
 use crate::event::Error;
-use crate::session::transfer::{Hashes, Hashing, Part};
+use endpoint::transfer::{Hashes, Hashing, Part};
 
 /// Octets that are hashed at a time.
 const READ_OCTETS: usize = 256 << 10;

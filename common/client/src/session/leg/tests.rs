@@ -1,11 +1,12 @@
 //! Two sides of a session, without a network between them.
 use bytes::BytesMut;
-use msrp::{Decoder, FailureReport, Reply, SendRequest};
+use endpoint::First;
+use endpoint::ends::{Place, path};
+use msrp::{Decoder, FailureReport, Path, Reply, SendRequest, Uri};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use sip::sdp::Setup as Side;
+use sip::sdp::{MsrpMedia, Setup as Side};
 
-use super::ends::{Place, path};
 use super::*;
 
 struct Two {
@@ -16,7 +17,7 @@ struct Two {
 }
 
 /// What a side says of its end.
-pub(in crate::session) fn media(session: &str, side: Side) -> MsrpMedia {
+fn media(session: &str, side: Side) -> MsrpMedia {
     let fingerprint = format!("SHA-256 {}", ["AB"; 32].join(":"));
     let place = Place {
         address: "127.0.0.1",
@@ -28,15 +29,14 @@ pub(in crate::session) fn media(session: &str, side: Side) -> MsrpMedia {
     place.media(side, true).unwrap()
 }
 
+fn limits() -> Limits {
+    Limits { chunk_octets: 2048, ..Limits::default() }
+}
+
 /// What a session is made of, between these two.
-pub(in crate::session) fn setup(
-    names: [&str; 2],
-    ours: MsrpMedia,
-    theirs: MsrpMedia,
-    first: First,
-) -> Setup {
+fn setup(names: [&str; 2], ours: MsrpMedia, theirs: MsrpMedia, first: First) -> Setup {
     let [me, peer] = names.map(|name| format!("sip:{name}@x").parse().unwrap());
-    let limits = Limits { chunk_octets: 2048, ..Limits::default() };
+    let limits = limits().of_an_end();
     let (own, to) = (path(&ours).unwrap(), path(&theirs).unwrap());
     Setup { me, peer, own, to, ours, theirs, first, by_session_id: false, limits }
 }
@@ -54,7 +54,8 @@ impl Two {
         let caller = setup(["alice", "bob"], alice.clone(), bob.clone(), First::Peer);
         let callee = setup(["bob", "alice"], bob, alice, First::Us);
         let now = Now { instant: service::clock::now(), wall: service::clock::wall() };
-        let (caller, callee) = (Leg::new(caller, &mut rng), Leg::new(callee, &mut rng));
+        let (caller, callee) =
+            (Leg::new(caller, &limits(), &mut rng), Leg::new(callee, &limits(), &mut rng));
         Self { rng, now, caller, callee }
     }
 

@@ -3,12 +3,11 @@
 use msrp::{Address, Chunk, Frame, Head, MessageId, Reply, SendRequest, Status, TransactionId};
 use rand::CryptoRng;
 
-use super::{First, Setup};
-use crate::event::Error;
+use super::{First, NotBound, Setup};
 
 /// A session's hold on its connection.
 #[derive(Debug)]
-pub(in crate::session) struct Binding {
+pub struct Binding {
     first: First,
     /// The transaction of our first request, until it is answered.
     asked: Option<TransactionId>,
@@ -19,7 +18,7 @@ pub(in crate::session) struct Binding {
 
 impl Binding {
     /// A session on its connection; and if we speak first, the frame that binds it.
-    pub(in crate::session) fn new(
+    pub fn new(
         setup: &Setup,
         address: &Address,
         rng: &mut impl CryptoRng,
@@ -32,24 +31,23 @@ impl Binding {
     }
 
     /// Nothing is sent before: the peer would not know what it is for.
-    pub(in crate::session) fn is_bound(&self) -> bool {
+    pub fn is_bound(&self) -> bool {
         self.bound
     }
 
     /// Whether this answers our first request.
-    pub(in crate::session) fn awaits(&self, response: &Head) -> bool {
+    pub fn awaits(&self, response: &Head) -> bool {
         self.asked == Some(response.transaction())
     }
 
     /// Our first request was answered: what is to be told of it.
-    pub(in crate::session) fn answered(&mut self, response: &Head) -> Option<Result<(), Error>> {
+    pub fn answered(&mut self, response: &Head) -> Option<Result<(), NotBound>> {
         self.asked = None;
         let refused = response.status().filter(|status| !status.is_success());
         if std::mem::replace(&mut self.bound, refused.is_none()) {
             return None;
         }
-        let refused = refused.map(|status| Error::Refused {
-            what: "the session",
+        let refused = refused.map(|status| NotBound::Refused {
             status: status.code(),
             reason: response.comment().unwrap_or_default().to_owned(),
         });
@@ -57,19 +55,19 @@ impl Binding {
     }
 
     /// The peer asks for something: what is to be told if that binds the session.
-    pub(in crate::session) fn requested(&mut self) -> Option<Result<(), Error>> {
+    pub fn requested(&mut self) -> Option<Result<(), NotBound>> {
         let binds = !self.bound && self.first == First::Peer;
         self.bound |= binds;
         binds.then_some(Ok(()))
     }
 
     /// Whether this is more of a request that was refused.
-    pub(in crate::session) fn has_refused(&self, chunk: &Chunk) -> bool {
+    pub fn has_refused(&self, chunk: &Chunk) -> bool {
         self.refused == Some(chunk.head.transaction())
     }
 
     /// The answer to a request. A long chunk comes in pieces and is answered once: at its end, or where it is refused.
-    pub(in crate::session) fn reply(&mut self, chunk: &Chunk, status: Status) -> Option<Frame> {
+    pub fn reply(&mut self, chunk: &Chunk, status: Status) -> Option<Frame> {
         let (refused, ended) = (!status.is_success(), chunk.end.is_some());
         self.refused = (refused && !ended).then(|| chunk.head.transaction());
         let reply = Reply::new(&chunk.head, status).filter(|_| ended || refused);
@@ -77,8 +75,8 @@ impl Binding {
     }
 
     /// The session is over: what is to be told if it was never bound.
-    pub(in crate::session) fn end(&mut self, reason: &str) -> Option<Result<(), Error>> {
-        let over = || Err(Error::Ended(reason.to_owned()));
+    pub fn end(&mut self, reason: &str) -> Option<Result<(), NotBound>> {
+        let over = || Err(NotBound::Ended(reason.to_owned()));
         (!std::mem::replace(&mut self.bound, true)).then(over)
     }
 }

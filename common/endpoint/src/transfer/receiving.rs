@@ -9,7 +9,7 @@ use msrp::{
 use rand::CryptoRng;
 
 use super::{Broken, Finished, Hashes, Hashing, Out, Part, Progress, Sink};
-use crate::profile::Limits;
+use crate::Limits;
 
 /// Separate runs of octets, which only chunks out of order make.
 const RUNS_MAX: usize = 2048;

@@ -12,7 +12,7 @@ use msrp::{
 use rand::CryptoRng;
 
 use super::{Broken, Finished, Out, Part, Progress, Source};
-use crate::session::leg::{Deliveries, Setup};
+use crate::{Deliveries, Setup};
 
 /// Octets that may be unanswered.
 const WINDOW_OCTETS: u64 = 1 << 20;

@@ -11,7 +11,7 @@ const PARTS_MAX: usize = 4096;
 
 /// Messages that are not known to have arrived.
 #[derive(Debug, Default)]
-pub(in crate::session) struct Deliveries {
+pub struct Deliveries {
     waiting: HashMap<MessageId, Waiting>,
     order: VecDeque<MessageId>,
 }
@@ -25,7 +25,7 @@ struct Waiting {
 
 impl Deliveries {
     /// A message of so many octets has left.
-    pub(in crate::session) fn wait_for(&mut self, id: MessageId, octets: u64) {
+    pub fn wait_for(&mut self, id: MessageId, octets: u64) {
         self.waiting.insert(id, Waiting { octets, parts: Vec::new() });
         self.order.push_back(id);
         while self.order.len() > WAITING_MAX {
@@ -36,7 +36,7 @@ impl Deliveries {
     }
 
     /// A part has arrived; whether now all of it has.
-    pub(in crate::session) fn confirmed(&mut self, id: MessageId, range: ByteRange) -> bool {
+    pub fn confirmed(&mut self, id: MessageId, range: ByteRange) -> bool {
         let Some(waiting) = self.waiting.get_mut(&id) else { return false };
         let last = range.end.unwrap_or(waiting.octets).min(waiting.octets);
         waiting.cover(range.start, last);
@@ -48,7 +48,7 @@ impl Deliveries {
     }
 
     /// Nothing more is to be reported of it; whether anything was.
-    pub(in crate::session) fn failed(&mut self, id: MessageId) -> bool {
+    pub fn failed(&mut self, id: MessageId) -> bool {
         if self.waiting.remove(&id).is_none() {
             return false;
         }

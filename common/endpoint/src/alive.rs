@@ -1,15 +1,15 @@
-//! Whether the relay is still there. A session that hears nothing for a while asks with a SEND without a body, which
+//! Whether the peer is still there, a relay or another end. A session that hears nothing for a while asks with a SEND without a body, which
 //! also keeps the paths of address translators open; no answer to that is the end.
 use std::time::{Duration, Instant};
 
 use msrp::{Address, Frame, MessageId, SendRequest};
 use rand::RngCore;
 
-use crate::profile::Limits;
+use super::Limits;
 
 /// What a silence calls for.
 #[derive(Debug)]
-pub(super) enum Pulse {
+pub enum Pulse {
     /// Send this and see.
     Ask(Box<Frame>),
     /// Nobody answered.
@@ -18,7 +18,7 @@ pub(super) enum Pulse {
 
 /// The relay's signs of life.
 #[derive(Debug)]
-pub(super) struct Alive {
+pub struct Alive {
     address: Address,
     silence: Duration,
     patience: Duration,
@@ -28,24 +28,25 @@ pub(super) struct Alive {
 }
 
 impl Alive {
-    pub(super) fn new(address: Address, limits: Limits) -> Self {
+    /// Nothing was heard yet.
+    pub fn new(address: Address, limits: Limits) -> Self {
         let (silence, patience) = (limits.keep_alive, limits.transaction);
         Self { address, silence, patience, due: None, asked: false }
     }
 
     /// Anything came.
-    pub(super) fn heard(&mut self, now: Instant) {
+    pub fn heard(&mut self, now: Instant) {
         self.due = Some(now + self.silence);
         self.asked = false;
     }
 
     /// When the next step is due.
-    pub(super) fn due(&self) -> Option<Instant> {
+    pub fn due(&self) -> Option<Instant> {
         self.due
     }
 
     /// Takes the step that is due.
-    pub(super) fn timeout(&mut self, now: Instant, rng: &mut impl RngCore) -> Option<Pulse> {
+    pub fn timeout(&mut self, now: Instant, rng: &mut impl RngCore) -> Option<Pulse> {
         self.due.filter(|due| *due <= now)?;
         if self.asked {
             self.due = None;

@@ -17,15 +17,11 @@ use bytes::Bytes;
 use msrp::{Address, Chunk, Frame, Item, MessageId, Method, Status};
 use rand::CryptoRng;
 
-pub use hashing::Hashes;
-pub(crate) use hashing::Hashing;
+pub use hashing::{Hashes, Hashing};
 use receiving::Receiving;
 use sending::Sending;
 
-use super::Now;
-use super::alive::{Alive, Pulse};
-use super::leg::{Binding, Setup};
-use crate::event::Error;
+use super::{Alive, Binding, NotBound, Now, Pulse, Setup};
 
 /// Where the octets of a file come from.
 pub trait Source: Send {
@@ -127,7 +123,7 @@ pub enum Broken {
 #[derive(Debug)]
 pub enum Output {
     /// The session is bound to its connection, or refused.
-    Bound(Result<(), Error>),
+    Bound(Result<(), NotBound>),
     /// It is over. Told once.
     Over(Result<Finished, Broken>),
 }

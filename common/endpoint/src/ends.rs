@@ -7,8 +7,6 @@ use sip::sdp::{
     host_and_port, offer_terms,
 };
 
-use crate::event::Error;
-
 /// The port of a side that does not listen (RFC 4145, 4.1).
 const DISCARD: u16 = 9;
 /// What may be sent to us: anything, and plain text rather than other things.
@@ -97,12 +95,17 @@ fn line(media: &MsrpMedia) -> String {
     format!("{host}:{}", media.port)
 }
 
+/// A path that is none, in words.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("an MSRP path: {0}")]
+pub struct BadPath(pub String);
+
 /// The path of a description.
 ///
 /// # Errors
 /// It is empty, or holds something else than MSRP URIs.
-pub fn path(media: &MsrpMedia) -> Result<Path, Error> {
-    let bad = |why: String| Error::Answer { what: "an MSRP path", why };
+pub fn path(media: &MsrpMedia) -> Result<Path, BadPath> {
+    let bad = BadPath;
     let uris: Result<Vec<Uri>, _> =
         media.path.iter().map(|uri| Uri::parse(uri.clone().into_bytes().into())).collect();
     let mut uris = uris.map_err(|error| bad(error.to_string()))?.into_iter();

@@ -11,8 +11,29 @@ use rand::rngs::StdRng;
 use sip::sdp::{MsrpMedia, Setup as Way};
 
 use super::*;
-use crate::session::leg::First;
-use crate::session::leg::tests::{media, setup};
+use crate::ends::{Place, path};
+use crate::{First, Limits};
+
+/// What a side says of its end.
+fn media(session: &str, side: Way) -> MsrpMedia {
+    let fingerprint = format!("SHA-256 {}", ["AB"; 32].join(":"));
+    let place = Place {
+        address: "127.0.0.1",
+        port: Some(7394),
+        session,
+        fingerprint: &fingerprint,
+        message_octets_max: 1 << 20,
+    };
+    place.media(side, true).unwrap()
+}
+
+/// What a session is made of, between these two.
+fn setup(names: [&str; 2], ours: MsrpMedia, theirs: MsrpMedia, first: First) -> Setup {
+    let [me, peer] = names.map(|name| format!("sip:{name}@x").parse().unwrap());
+    let limits = Limits { chunk_octets: 2048, ..Limits::default() };
+    let (own, to) = (path(&ours).unwrap(), path(&theirs).unwrap());
+    Setup { me, peer, own, to, ours, theirs, first, by_session_id: false, limits }
+}
 
 /// A file in memory, which can fail.
 #[derive(Clone, Default)]

@@ -36,7 +36,7 @@ impl Hashes {
 
 /// The hashes of octets that come in order.
 #[derive(Clone, Default)]
-pub(crate) struct Hashing {
+pub struct Hashing {
     sha1: Sha1,
     sha256: Sha256,
     octets: u64,
@@ -44,19 +44,19 @@ pub(crate) struct Hashing {
 
 impl Hashing {
     /// The next octets.
-    pub(crate) fn update(&mut self, octets: &[u8]) {
+    pub fn update(&mut self, octets: &[u8]) {
         self.sha1.update(octets);
         self.sha256.update(octets);
         self.octets += octets.len() as u64;
     }
 
     /// How many there were.
-    pub(crate) fn octets(&self) -> u64 {
+    pub fn octets(&self) -> u64 {
         self.octets
     }
 
     /// The hashes of all of them.
-    pub(crate) fn finish(self) -> Hashes {
+    pub fn finish(self) -> Hashes {
         Hashes {
             sha1: Some(self.sha1.finalize().into()),
             sha256: Some(self.sha256.finalize().into()),
