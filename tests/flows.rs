@@ -61,7 +61,7 @@ struct House {
     directions: Directions,
     /// Where the relay shows its figures.
     relay: SocketAddr,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl House {
@@ -79,7 +79,15 @@ impl House {
         let line = dev.until("mrfp    metrics http://");
         let relay = line.split('/').nth(2).unwrap().parse().unwrap();
         dev.until("ready in");
-        Self { _dev: dev, directions: Directions::read(&path).unwrap(), relay, _folder: folder }
+        Self { _dev: dev, directions: Directions::read(&path).unwrap(), relay, folder }
+    }
+
+    /// What an operator types; it has to work.
+    fn operate(&self, words: &[&str]) {
+        let profile = self.folder.path().join("dev/operator.toml");
+        let mut command = std::process::Command::new(common::CONCLAVE);
+        let output = command.args(words).arg("--profile").arg(profile).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 
     /// A figure of the relay; 0 before there was anything to count.

@@ -142,6 +142,11 @@ pub(crate) enum Room {
         /// Its name
         room: String,
     },
+    /// Delete what is kept of it for members that are away: they hear that they missed something
+    Purge {
+        /// Its name
+        room: String,
+    },
     /// Let nobody new in, unless a moderator calls them
     Lock {
         /// Its name

@@ -40,6 +40,12 @@ pub(super) async fn room(line: &Line, command: Room) -> Result<Said, Failure> {
             line.change(Method::DELETE, &path, NO_ROOM).await?;
             Ok(Said::done(json!({ "closed": room }), format!("closed {room}")))
         }
+        Room::Purge { room } => {
+            let path = format!("/v1/conferences/{}/log", segment(&room));
+            line.change(Method::DELETE, &path, NO_ROOM).await?;
+            let text = format!("nothing of what was said in {room} is kept");
+            Ok(Said::done(json!({ "purged": room }), text))
+        }
         Room::Lock { room } => {
             switched(line, &room, "lock", Switch::On).await?;
             let text = format!("{room} is locked: nobody new is let in unless called");
@@ -66,18 +72,20 @@ pub(super) async fn room(line: &Line, command: Room) -> Result<Said, Failure> {
                 format!("there are {} in {room}", if on { "nicknames" } else { "no nicknames" });
             Ok(Said::done(json!({ "room": room, "nicknames": on }), text))
         }
-        Room::Subject { room, subject } => {
-            let path = format!("/v1/conferences/{}/subject", segment(&room));
-            let about = Subject { subject };
-            line.change_to(Method::PUT, &path, &about, NO_ROOM).await?;
-            let Subject { subject } = about;
-            let text = match subject.is_empty() {
-                true => format!("{room} has no subject"),
-                false => format!("{room} is about {subject}"),
-            };
-            Ok(Said::done(json!({ "room": room, "subject": subject }), text))
-        }
+        Room::Subject { room, subject } => about(line, room, subject).await,
     }
+}
+
+async fn about(line: &Line, room: String, subject: String) -> Result<Said, Failure> {
+    let path = format!("/v1/conferences/{}/subject", segment(&room));
+    let about = Subject { subject };
+    line.change_to(Method::PUT, &path, &about, NO_ROOM).await?;
+    let Subject { subject } = about;
+    let text = match subject.is_empty() {
+        true => format!("{room} has no subject"),
+        false => format!("{room} is about {subject}"),
+    };
+    Ok(Said::done(json!({ "room": room, "subject": subject }), text))
 }
 
 /// Pulls a lever of a conference.

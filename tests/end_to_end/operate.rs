@@ -114,6 +114,7 @@ fn every_failure_says_what_where_and_how_to_mend_it_and_its_kind_is_the_exit_cod
         ("registration drop carol", 3, ["nobody of this name", "conclave registration list"]),
         ("relay drain mrfp-7", 3, ["no such relay", "conclave relay list"]),
         ("member kick nowhere alice", 3, ["there is no such conference", "conclave member list"]),
+        ("room purge nowhere", 3, ["there is no such conference", "conclave room list"]),
         ("room lock nowhere", 3, ["there is no such conference", "conclave room list"]),
         ("member mute nowhere bob", 3, ["there is no such conference", "conclave member list"]),
         ("room create No! --creator bob", 1, ["a conference id is", "name, https://"]),

@@ -84,3 +84,35 @@ async fn f12_who_was_away_when_everybody_changed_their_keys_follows_them_in_orde
         }
     }
 }
+
+#[tokio::test]
+async fn f12_who_comes_back_to_a_log_that_was_purged_hears_of_the_gap_and_enters_anew() {
+    let house = House::with(&[STORED]);
+    let (alice, mut chair, bob, mut seat) = two(&house).await;
+    let carol = house.guest("carol").await;
+    say(&chair, "before").await;
+    seat.hears(&alice.aor, "before").await;
+    soon(seat.conference.away()).await;
+    say(&chair, "of this nothing is left").await;
+    // The key changes, and nothing is left of how.
+    let mut third = carol.join(&chair.conference).await;
+    chair.added(&carol.aor).await;
+    say(&chair, "nor of this").await;
+    third.hears(&alice.aor, "nor of this").await;
+    let before = chair.conference.status().epoch;
+    house.operate(&["room", "purge", chair.conference.id().as_str()]);
+
+    let mut seat = back(&bob, &chair).await;
+
+    let missed = seat.until(|event| match event {
+        Event::Missed { until, .. } => Some(until),
+        Event::Message(message) => panic!("it was purged: {:?}", message.body),
+        _ => None,
+    });
+    assert_eq!(missed.await.1, before.next(), "its own commit is the next one");
+    say(&chair, "after").await;
+    seat.hears(&alice.aor, "after").await;
+    say(&seat, "I am back").await;
+    third.hears(&alice.aor, "after").await;
+    third.hears(&bob.aor, "I am back").await;
+}

@@ -147,7 +147,7 @@ async fn f12_a_sealed_message_waits_as_it_was_sent_and_opens_wherever_its_device
     let bob: Aor = "sip:bob@localhost".parse().unwrap();
     was_here(&house, &folder, "bob").await;
     let mut departures = alice.device.departures();
-    let config = house._folder.path().join("dev/mrfc.toml");
+    let config = house.folder.path().join("dev/mrfc.toml");
 
     for text in ["the heron lands at nine", "another day"] {
         assert_eq!(write(&alice.device, &bob, text).await, Taken::Stored);

@@ -142,6 +142,7 @@ impl Relay {
             | RoomOrder::NicknameAnswer { .. }
             | RoomOrder::Stored(_)
             | RoomOrder::Unstored(_)
+            | RoomOrder::Purge
             | RoomOrder::Page(_) => {}
             RoomOrder::Close { .. } => self.close(),
             RoomOrder::Seat(seat) => self.seat(&seat, around),

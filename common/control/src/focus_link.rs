@@ -332,7 +332,7 @@ fn happens_once(order: &Order) -> Option<usize> {
     match order {
         Order::Room { order, .. } => match order {
             RoomOrder::Broadcast { cpim, .. } | RoomOrder::Deliver { cpim, .. } => Some(cpim.len()),
-            RoomOrder::NicknameAnswer { .. } | RoomOrder::Unstored(_) => Some(0),
+            RoomOrder::NicknameAnswer { .. } | RoomOrder::Unstored(_) | RoomOrder::Purge => Some(0),
             _ => None,
         },
         Order::Auth(_) => Some(0),

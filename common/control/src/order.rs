@@ -82,6 +82,8 @@ pub enum RoomOrder {
     Stored(Number),
     /// This deposit could not be stored.
     Unstored(Number),
+    /// What is stored of the room's log is deleted there; the relay forgets it, too.
+    Purge,
     /// Answers a [`ReplayAsked`](crate::ReplayAsked). It is lost where the link breaks, and asked for again.
     Page(Page),
     /// Answers a [`NicknameAsked`](crate::RoomNotice::NicknameAsked).
@@ -217,6 +219,7 @@ impl fmt::Debug for RoomOrder {
             }
             Self::Stored(number) => write!(f, "Stored({number})"),
             Self::Unstored(number) => write!(f, "Unstored({number})"),
+            Self::Purge => f.write_str("Purge"),
             Self::Page(page) => write!(f, "{page:?}"),
             Self::NicknameAnswer { seat, request, status } => {
                 write!(f, "NicknameAnswer({seat}, {request}, {status})")
@@ -266,6 +269,7 @@ impl From<Order> for proto::Order {
             }
             RoomOrder::Stored(number) => Kind::Stored(log::place(number)),
             RoomOrder::Unstored(number) => Kind::Unstored(log::place(number)),
+            RoomOrder::Purge => Kind::Purge(proto::Purge {}),
             RoomOrder::Page(page) => Kind::Page(page.into()),
             RoomOrder::NicknameAnswer { seat, request, status } => {
                 let status = u32::from(status);
@@ -306,6 +310,7 @@ impl TryFrom<proto::Order> for Order {
             }
             Kind::Stored(place) => RoomOrder::Stored(log::number(place)),
             Kind::Unstored(place) => RoomOrder::Unstored(log::number(place)),
+            Kind::Purge(proto::Purge {}) => RoomOrder::Purge,
             Kind::Page(page) => RoomOrder::Page(page.try_into()?),
             Kind::NicknameAnswer(answer) => RoomOrder::NicknameAnswer {
                 seat: SeatId(answer.seat),

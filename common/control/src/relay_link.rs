@@ -235,6 +235,7 @@ impl RelayLink {
             | RoomOrder::Gate(_)
             | RoomOrder::Stored(_)
             | RoomOrder::Unstored(_)
+            | RoomOrder::Purge
             | RoomOrder::Page(_)
             | RoomOrder::NicknameAnswer { .. } => true,
         }

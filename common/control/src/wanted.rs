@@ -76,6 +76,7 @@ impl Wanted {
             | RoomOrder::Broadcast { gate: None, .. }
             | RoomOrder::Deliver { .. }
             | RoomOrder::Unstored(_)
+            | RoomOrder::Purge
             | RoomOrder::Page(_)
             | RoomOrder::NicknameAnswer { .. } => {}
         }

@@ -2,6 +2,7 @@
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
+use control::RoomOrder;
 use ids::{Aor, ConferenceId};
 
 use super::refusal::problem;
@@ -90,12 +91,18 @@ pub(super) async fn purge(
     Path(name): Path<String>,
 ) -> Result<StatusCode, Problem> {
     let id: ConferenceId = named(&name)?;
-    admin.desks.overview(&id).await.map_err(|refusal| problem(&refusal))?;
-    let purged = admin.store.purge_log(&id).await;
-    purged.map(|()| StatusCode::NO_CONTENT).map_err(|error| {
+    let overview = admin.desks.overview(&id).await.map_err(|refusal| problem(&refusal))?;
+    admin.store.purge_log(&id).await.map_err(|error| {
         tracing::warn!(conference = %id, %error, "a log could not be purged");
         problem(&desk::Refusal::StoreFailed)
-    })
+    })?;
+    // The relay has the end of it. Where there is none, the room rests and nothing is in memory.
+    if admin.relays.order(&overview.relay, &id, RoomOrder::Purge).await.is_ok()
+        && let Ok(receipt) = admin.relays.receipt(&overview.relay, &id).await
+    {
+        receipt.await.ok();
+    }
+    Ok(StatusCode::NO_CONTENT)
 }
 
 fn conference(id: &ConferenceId, overview: Overview) -> Conference {

@@ -90,6 +90,7 @@ impl Carrier {
             RoomOrder::Deliver { seat, cpim, .. } => relay.deliver(seat, cpim, now, rng),
             RoomOrder::Stored(number) => relay.stored(number),
             RoomOrder::Unstored(number) => relay.unstored(number),
+            RoomOrder::Purge => relay.purge(),
             RoomOrder::Page(page) => relay.page(page, now, rng),
             RoomOrder::NicknameAnswer { seat, request, status } => {
                 relay.nickname_answered(seat, request, status);

@@ -164,6 +164,13 @@ impl Relay {
         self.tell_log(&room, LogErrand::Stored(number));
     }
 
+    /// What is on disk is deleted there.
+    pub(crate) fn purge(&self) {
+        if let Some(log) = self.lock().log() {
+            log.purge();
+        }
+    }
+
     /// This one could not be stored.
     pub(crate) fn unstored(&self, number: Number) {
         let mut room = self.lock();

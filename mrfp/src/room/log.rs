@@ -145,6 +145,14 @@ impl Log {
         }
     }
 
+    /// The focus has deleted what it had: so does the ring. Who was behind misses it.
+    pub fn purge(&mut self) {
+        while let Some(oldest) = self.ring.pop_front_if(|oldest| oldest.number <= self.stored) {
+            self.octets -= octets(&oldest.content);
+            self.since = oldest.number;
+        }
+    }
+
     /// Whether everything up to there is with the focus.
     pub fn is_stored(&self, number: Number) -> bool {
         number <= self.stored

@@ -88,6 +88,7 @@ impl Rooms {
             | RoomOrder::NicknameAnswer { .. }
             | RoomOrder::Stored(_)
             | RoomOrder::Unstored(_)
+            | RoomOrder::Purge
             | RoomOrder::Page(_) => {}
         }
     }

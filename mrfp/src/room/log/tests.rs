@@ -342,3 +342,23 @@ fn what_is_not_stored_stays_in_the_ring_however_large_it_grows() {
     log.store(number(1, 100));
     assert_eq!((log.ring.len(), log.since), (2, number(1, 98)));
 }
+
+#[test]
+fn what_the_focus_has_deleted_nobody_is_given_and_what_it_has_not_got_yet_everybody_is() {
+    let mut log = Log::new(number(1, 0), 10_000);
+    let (bob, now) = (device(1), service::clock::now());
+    log.sit(SeatId(1), &bob, Some(number(1, 0)), number(1, 0));
+    for n in 1..=4 {
+        let content = content(number(1, n));
+        log.append(Entry { number: number(1, n), author: None, content: Body::from(content) });
+    }
+    log.store(number(1, 3));
+
+    log.purge();
+
+    let Next::Ask(after, _) = log.go_on(SeatId(1), now) else { panic!("it was given something") };
+    assert_eq!(after, number(1, 0));
+    let next = log.page(SeatId(1), after, Vec::new(), true, now);
+    let last = Given::Entry(number(1, 4), Body::from(content(number(1, 4))));
+    assert_eq!(next, Next::Give { items: vec![last], live: true, fall: 0 });
+}
