@@ -141,6 +141,17 @@ fn i19_a_device_that_dies_about_a_write_uses_no_key_again_and_what_it_kept_is_wh
     }
 }
 
+#[test]
+fn i19_devices_that_die_after_a_few_words_eighty_times_still_read_each_other() {
+    for seed in 0..3 {
+        let report = plan::many_lives(seed, 80);
+        holds(seed, &report);
+        let Counts { crashes, shown, owed, excused, .. } = report.counts;
+        assert!(crashes >= 160 && shown >= 80, "{crashes} crashes, {shown} shown");
+        assert!(excused * 5 < owed, "{excused} of {owed} are excused");
+    }
+}
+
 /// So that nightly runs see stories that nobody has seen yet, or those from `FROM` on.
 #[test]
 #[ignore = "runs as many seeds as SEEDS says"]

@@ -71,6 +71,28 @@ pub(crate) fn dying(seed: u64, fault: Fault) -> Report {
     told(world)
 }
 
+/// All is well, but that both devices die after a few words, again and again, and nothing changes their group: what a life
+/// forgets of the keys adds up.
+pub(crate) fn many_lives(seed: u64, lives: usize) -> Report {
+    let mut world = World::new(seed, &[("alice", 1), ("bob", 2)], Fault::None);
+    world.calm = true;
+    heal(&mut world);
+    for _life in 0..lives {
+        // Who speaks first in a life, and who only listens, is for the seed.
+        let first = world.rng.random_range(0..2);
+        world.says(first);
+        world.pass(Duration::from_secs(5));
+        if world.rng.random_bool(0.7) {
+            world.says(0);
+            world.pass(Duration::from_secs(5));
+        }
+        (0..2).for_each(|index| world.person_dies(index));
+        world.pass(Duration::from_secs(30));
+    }
+    finish(&mut world);
+    told(world)
+}
+
 fn talk(world: &mut World) {
     for _time in 0..2 {
         world.pass(Duration::from_secs(20));

@@ -45,6 +45,22 @@ pub enum MemberError {
     /// The message cannot be opened, or its signature is wrong.
     #[error("the message cannot be opened")]
     Unreadable,
+    /// The key of the message is used up, or was given up when much later ones of its author came.
+    #[error(
+        "the key of a message of epoch {epoch} is gone: it was opened before, or is far too late"
+    )]
+    Used {
+        /// Its epoch.
+        epoch: Epoch,
+    },
+    /// So many messages of its author are missing before this one that its key cannot be reached.
+    #[error(
+        "the key of a message of epoch {epoch} is out of reach: too much of its author is missing"
+    )]
+    OutOfReach {
+        /// Its epoch.
+        epoch: Epoch,
+    },
     /// Written in an old epoch by a device that has been removed since.
     #[error("{0} has been removed since")]
     RemovedSender(DeviceName),

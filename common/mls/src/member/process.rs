@@ -2,10 +2,12 @@
 use std::time::SystemTime;
 
 use ids::Epoch;
+use openmls::framing::errors::{MessageDecryptionError, SecretTreeError};
 use openmls::prelude::tls_codec::Deserialize as _;
 use openmls::prelude::{
-    ContentType, MlsMessageIn, OpenMlsProvider as _, ProcessedMessage, ProcessedMessageContent,
-    Proposal, ProtocolMessage, QueuedProposal, Sender, StagedCommit,
+    ContentType, MlsMessageIn, OpenMlsProvider as _, ProcessMessageError, ProcessedMessage,
+    ProcessedMessageContent, Proposal, ProtocolMessage, QueuedProposal, Sender, StagedCommit,
+    ValidationError,
 };
 use sha2::{Digest as _, Sha256};
 
@@ -32,11 +34,21 @@ impl Member {
         if let Some(early) = self.out_of_time(&message, bytes) {
             return Ok(early);
         }
-        let records = self.keyring.records();
+        let epoch = Epoch(message.epoch().as_u64());
+        let keyring = self.keyring.clone();
+        let records = keyring.records();
         records.opening(self.group.group_id());
         let processed = self.group.process_message(self.keyring.provider(), message);
         records.done(self.group.group_id());
-        self.take(processed.map_err(|_| MemberError::Unreadable)?, now)
+        let processed = processed.map_err(|error| unopened(&error, epoch))?;
+        if let (ProcessedMessageContent::ApplicationMessage(_), Sender::Member(author)) =
+            (processed.content(), processed.sender())
+            && records.opened_of(self.group.group_id(), author.u32())
+        {
+            // If it cannot be written now, the next one is as good a time.
+            let _settled = self.settle();
+        }
+        self.take(processed, now)
     }
 
     /// What needs no keys: messages of other epochs, and the fate of the own external commit.
@@ -199,5 +211,22 @@ impl Member {
             .store_pending_proposal(self.keyring.provider().storage(), queued)
             .map_err(|_| MemberError::Failed("a proposal"))?;
         Ok(Processed::Remove(name))
+    }
+}
+
+/// Why a message was not opened, as far as it says something about keys. What is wrong with it otherwise says nothing.
+fn unopened<E>(error: &ProcessMessageError<E>, epoch: Epoch) -> MemberError {
+    let ProcessMessageError::ValidationError(ValidationError::UnableToDecrypt(
+        MessageDecryptionError::SecretTreeError(error),
+    )) = error
+    else {
+        return MemberError::Unreadable;
+    };
+    match error {
+        SecretTreeError::SecretReuseError | SecretTreeError::TooDistantInThePast => {
+            MemberError::Used { epoch }
+        }
+        SecretTreeError::TooDistantInTheFuture => MemberError::OutOfReach { epoch },
+        _ => MemberError::Unreadable,
     }
 }

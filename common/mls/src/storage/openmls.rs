@@ -123,6 +123,11 @@ impl Records {
         }
     }
 
+    /// A message of this author was opened. True: the secrets of the group are to be written.
+    pub(crate) fn opened_of(&self, group: &impl Serialize, author: u32) -> bool {
+        group_part(group).is_ok_and(|group| self.state().opened_of(&group, author))
+    }
+
     /// A reserved generation of this group is about to be burnt.
     pub(crate) fn skipping(&self, group: &impl Serialize) {
         if let Ok(group) = group_part(group) {

@@ -120,7 +120,10 @@ fn i15_a_message_of_a_circle_is_opened_once_and_its_welcome_used_once() {
     let mut bob = first.join(&first.devices[0]).unwrap();
     read(&mut bob, &first.sealed, &first.realm);
 
-    assert_eq!(bob.process(&first.sealed, first.realm.now), Err(MemberError::Unreadable));
+    assert_eq!(
+        bob.process(&first.sealed, first.realm.now),
+        Err(MemberError::Used { epoch: Epoch(1) })
+    );
     assert_eq!(first.join(&first.devices[0]).unwrap_err(), MemberError::NotForUs);
 }
 

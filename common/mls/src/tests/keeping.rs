@@ -33,6 +33,13 @@ impl Disk {
         device.restarted(Records::kept(self.0.clone()))
     }
 
+    /// Generations that are burnt when the device comes back.
+    fn reserved(&self) -> u32 {
+        let mut all = self.0.iter();
+        let found = all.find(|(key, _)| key.first() == Some(&b'g') && key.last() == Some(&b'R'));
+        found.map_or(0, |(_key, value)| u32::from_be_bytes(value.as_slice().try_into().unwrap()))
+    }
+
     fn has(&self, needle: &[u8]) -> bool {
         self.0.iter().any(|(key, value)| {
             let found = |octets: &[u8]| octets.windows(needle.len()).any(|part| part == needle);
@@ -221,6 +228,81 @@ fn a_device_that_stops_while_it_enters_is_in_when_its_commit_comes_back() {
     assert_eq!(room.say(2, "m", b"here I am").len(), 2);
 }
 
+/// alice and bob, of whom both keep their state, and their disks.
+fn room_of_two_disks(seed: u64) -> (Room, [(Keyring, Disk); 2]) {
+    let mut realm = Realm::new(seed);
+    let alice = keeping(&mut realm, "alice");
+    let mut room = Room::founded(realm, &alice);
+    let bob = keeping(&mut room.realm, "bob");
+    room.add(0, std::slice::from_ref(&bob));
+    let on_disk = |device: Keyring| {
+        let mut disk = Disk::default();
+        disk.take(device.records());
+        (device, disk)
+    };
+    room.members[0].keep();
+    (room, [on_disk(alice), on_disk(bob)])
+}
+
+/// In each life both stop without a word: alice has said a little, bob has read it, and perhaps written before that.
+fn lives(seed: u64, lives: u32, bob_writes_first: impl Fn(u32) -> bool) {
+    let (mut room, [(mut alice, mut hers), (mut bob, mut his)]) = room_of_two_disks(seed);
+    for life in 0..lives {
+        if bob_writes_first(life) {
+            room.say(1, &format!("bob-{life}"), b"hello");
+        }
+        for n in 0..2 {
+            let sealed = room.members[0].seal(&format!("{life}-{n}"), b"a word").unwrap();
+            hers.take(alice.records());
+            let opened = room.members[1].process(&sealed, room.realm.now);
+            assert!(matches!(opened, Ok(Processed::Message(_))), "life {life}: {opened:?}");
+            his.take(bob.records());
+        }
+        alice = restart(&mut room, 0, &alice, &hers);
+        bob = restart(&mut room, 1, &bob, &his);
+    }
+}
+
+#[test]
+fn i19_who_only_reads_and_dies_often_keeps_every_author_in_reach() {
+    lives(83, 80, |_life| false);
+}
+
+#[test]
+fn i19_a_record_written_before_an_author_was_heard_of_does_not_lose_that_author() {
+    lives(84, 80, |_life| true);
+    lives(85, 80, |life| life % 3 == 0);
+}
+
+#[test]
+fn i19_what_a_life_burns_is_no_more_than_what_it_sealed() {
+    let (mut room, mut bob, mut disk) = room_with_bob(86);
+    let mut last = 0;
+    for life in 0..50 {
+        room.say(1, &format!("{life}"), b"one word");
+        disk.take(bob.records());
+        bob = restart(&mut room, 1, &bob, &disk);
+        let reserved = disk.reserved();
+        assert!(reserved - last <= 1, "life {life}: {reserved} after {last}");
+        last = reserved;
+    }
+}
+
+#[test]
+fn what_cannot_be_opened_says_whether_its_key_is_used_or_out_of_reach() {
+    let (mut room, _bob, _disk) = room_with_bob(87);
+    let (epoch, now) = (room.members[0].epoch(), room.realm.now);
+    let sealed: Vec<_> =
+        (0..2102).map(|n| room.members[0].seal(&n.to_string(), b"a word").unwrap()).collect();
+    let mut bob = |at: usize| room.members[1].process(&sealed[at], now);
+
+    assert_eq!(bob(2101), Err(MemberError::OutOfReach { epoch }));
+    assert!(matches!(bob(1500), Ok(Processed::Message(_))));
+    assert_eq!(bob(1500), Err(MemberError::Used { epoch }));
+    assert_eq!(bob(1000), Err(MemberError::Used { epoch }));
+    assert!(matches!(bob(2101), Ok(Processed::Message(_))));
+}
+
 #[test]
 fn a_message_takes_no_secrets_to_the_disk_and_nothing_at_all_within_the_window() {
     let (mut room, bob, mut disk) = room_with_bob(74);
@@ -236,9 +318,12 @@ fn a_message_takes_no_secrets_to_the_disk_and_nothing_at_all_within_the_window()
     assert_eq!(*first, 4, "the number of reserved generations");
     assert!(*last > 200, "the secrets");
     let between = sealed.iter().filter(|octets| **octets == 4).count();
-    assert_eq!(between, (SEALED_MAX / WINDOW) as usize);
+    // 1, 2, 4 ... 64 at first, which are 127, and 64 from then on.
+    let doubling = WINDOW.ilog2() + 1;
+    assert_eq!(between, (doubling + (SEALED_MAX - 2 * WINDOW) / WINDOW) as usize);
     assert_eq!(sealed.iter().filter(|octets| **octets == 0).count() + between + 1, sealed.len());
-    assert_eq!(opened.iter().filter(|octets| **octets > 0).count(), 1);
+    let counted = opened.iter().filter(|octets| **octets == 4).count();
+    assert_eq!((opened.iter().filter(|octets| **octets > 200).count(), counted), (1, 16));
 }
 
 #[test]

@@ -112,7 +112,7 @@ fn a_message_is_opened_once() {
     let now = room.realm.now;
     assert!(matches!(room.members[1].process(&sealed, now), Ok(Processed::Message(_))));
 
-    assert_eq!(room.members[1].process(&sealed, now), Err(MemberError::Unreadable));
+    assert_eq!(room.members[1].process(&sealed, now), Err(MemberError::Used { epoch: Epoch(1) }));
 }
 
 #[test]

@@ -92,7 +92,12 @@ impl Room {
     /// The same under this authority.
     pub(super) fn of(mut realm: Realm) -> Self {
         let alice = realm.device("alice", 1);
-        let (member, bundle) = Member::create(&alice, &room7(), Era(1), realm.now).unwrap();
+        Self::founded(realm, &alice)
+    }
+
+    /// The same by this device of hers.
+    pub(super) fn founded(realm: Realm, alice: &Keyring) -> Self {
+        let (member, bundle) = Member::create(alice, &room7(), Era(1), realm.now).unwrap();
         let policy = Policy { by: alice.device(), on_roster: &|_: &Aor| true, now: realm.now };
         let focus = realm.issuer.focus_key();
         let roots = realm.issuer.roots();
