@@ -36,6 +36,8 @@ mod packages;
 mod private;
 #[path = "flows/sealed.rs"]
 mod sealed;
+#[path = "flows/secrets.rs"]
+mod secrets;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -57,7 +59,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A running system; it ends with the test.
 struct House {
-    _dev: Talk,
+    dev: Talk,
     directions: Directions,
     /// Where the relay shows its figures.
     relay: SocketAddr,
@@ -79,7 +81,22 @@ impl House {
         let line = dev.until("mrfp    metrics http://");
         let relay = line.split('/').nth(2).unwrap().parse().unwrap();
         dev.until("ready in");
-        Self { _dev: dev, directions: Directions::read(&path).unwrap(), relay, folder }
+        Self { dev, directions: Directions::read(&path).unwrap(), relay, folder }
+    }
+
+    /// The process of a server: a child of the command that runs the system.
+    fn process(&self, server: &str) -> u32 {
+        let dev = self.dev.child.id();
+        // Whichever of its threads has started it.
+        let threads = std::fs::read_dir(format!("/proc/{dev}/task")).unwrap();
+        let threads = threads.map(|thread| thread.unwrap().path().join("children"));
+        let children: String = threads.map(|of| std::fs::read_to_string(of).unwrap()).collect();
+        let is_server = |id: &u32| {
+            let command = std::fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
+            String::from_utf8_lossy(&command).contains(server)
+        };
+        let mut children = children.split_whitespace().map(|id| id.parse().unwrap());
+        children.find(is_server).expect("a server of this name among the children")
     }
 
     /// What an operator types; it has to work.

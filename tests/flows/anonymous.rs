@@ -20,21 +20,6 @@ fn known_as(seat: &Seat) -> Aor {
     seat.conference.shown_as().unwrap().clone()
 }
 
-/// The process of the relay: a child of the command that runs the system.
-fn relay_of(house: &House) -> u32 {
-    let dev = house._dev.child.id();
-    // Whichever of its threads has started it.
-    let threads = std::fs::read_dir(format!("/proc/{dev}/task")).unwrap();
-    let threads = threads.map(|thread| thread.unwrap().path().join("children"));
-    let children: String = threads.map(|of| std::fs::read_to_string(of).unwrap()).collect();
-    let is_relay = |id: &u32| {
-        let command = std::fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
-        String::from_utf8_lossy(&command).contains("mrfp")
-    };
-    let mut children = children.split_whitespace().map(|id| id.parse().unwrap());
-    children.find(is_relay).expect("a relay among the children")
-}
-
 /// I21 from end to end: neither the members nor the relay, in all its memory, have the name, the device or the key.
 #[tokio::test]
 async fn i21_neither_members_nor_relay_have_anything_that_names_who_hides() {
@@ -78,7 +63,7 @@ async fn i21_neither_members_nor_relay_have_anything_that_names_who_hides() {
             assert!(!sealed.windows(secret.len()).any(|octets| octets == secret));
         }
     }
-    let relay = relay_of(&house);
+    let relay = house.process("mrfp");
     let found = |what: &[u8]| canary::memory(relay, what).unwrap().found;
     assert!(found(mask.as_str().as_bytes()) > 0, "what the relay knows is found");
     assert!(found(carol.device.id().as_str().as_bytes()) > 0, "and whom it knows by name");

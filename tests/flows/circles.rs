@@ -140,7 +140,7 @@ async fn was_here(house: &House, folder: &tempfile::TempDir, user: &str) {
 
 /// S3-04, S3-05, S3-07, S3-08, S3-30, S4-09, S4-14: to a person and not to where they are.
 #[tokio::test]
-async fn f12_a_sealed_message_waits_as_it_was_sent_and_opens_wherever_its_device_comes_back() {
+async fn i5_f12_a_sealed_message_waits_as_it_was_sent_and_opens_wherever_its_device_comes_back() {
     let house = House::open();
     let alice = house.guest("alice").await;
     let folder = tempfile::tempdir().unwrap();
