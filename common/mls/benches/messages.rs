@@ -7,20 +7,21 @@
     clippy::disallowed_methods,
     reason = "openmls reads this clock, the bench has to agree with it"
 )]
+mod shared;
+
 use std::hint::black_box;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
-use ids::{Aor, ConferenceId, Era};
-use mls::identity::{DeviceKey, Issuer, request};
+use ids::{Aor, Era};
+use mls::identity::Issuer;
 use mls::ledger::{Ledger, Policy, Verdict};
-use mls::member::{Keyring, Member, Processed};
+use mls::member::{Member, Processed};
 use mls::storage::Records;
-use mls::wire::{Bundle, ClaimedKeyPackage, DeviceName, WelcomeDelivery};
+use mls::wire::{Bundle, DeviceName, WelcomeDelivery};
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
-
-const DAY: Duration = Duration::from_secs(24 * 3600);
+use shared::{DAY, claim, device, room};
 
 /// A conference as big as asked for, of which two members are there.
 struct Room {
@@ -83,26 +84,6 @@ impl Room {
         }
         accepted.welcomes
     }
-}
-
-fn room() -> ConferenceId {
-    "room".parse().unwrap()
-}
-
-fn device(issuer: &Issuer, rng: &mut StdRng, person: &str, now: SystemTime) -> Keyring {
-    let aor = format!("sip:{person}@example.net").parse().unwrap();
-    let name = DeviceName { aor, device: ids::DeviceId::random(rng) };
-    let key = DeviceKey::generate(rng);
-    let minute = Duration::from_secs(60);
-    let certificate =
-        issuer.issue(&request(&key, &name).unwrap(), &name, now - minute, 30 * DAY).unwrap();
-    Keyring::with_records(key, &certificate, issuer.roots(), now, Records::kept([])).unwrap()
-}
-
-fn claim(device: &Keyring, now: SystemTime) -> ClaimedKeyPackage {
-    let key_package = device.key_packages(1, false, now, 30 * DAY).unwrap().packages.remove(0);
-    let DeviceName { aor, device } = device.device().clone();
-    ClaimedKeyPackage { aor, device, key_package }
 }
 
 fn messages(criterion: &mut Criterion) {

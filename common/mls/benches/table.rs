@@ -10,21 +10,23 @@
     clippy::disallowed_methods,
     reason = "openmls reads this clock, the bench has to agree with it"
 )]
+mod shared;
+
 use std::collections::BTreeMap;
-use std::fs;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use ids::{Aor, ConferenceId, DeviceId, Era};
-use mls::identity::{DeviceKey, Issuer, request};
+use ids::{Aor, Era};
+use mls::identity::Issuer;
 use mls::ledger::{Accepted, Ledger, Policy, Verdict, Whom};
 use mls::member::{Keyring, Member, Processed};
 use mls::storage::Records;
-use mls::wire::{Bundle, ClaimedKeyPackage, DeviceName};
+use mls::wire::{Bundle, DeviceName};
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
+use rustix::time::{ClockId, clock_gettime};
+use shared::{DAY, claim, device, room};
 
-const DAY: Duration = Duration::from_secs(24 * 3600);
 /// Members that do everything members do. Of the others there is a leaf.
 const REAL: usize = 6;
 /// Messages sealed and opened: the secrets are written once in that many.
@@ -83,12 +85,8 @@ impl Table {
 
 /// The CPU time of all threads of this process so far.
 fn cpu() -> Duration {
-    let of = |task: fs::DirEntry| {
-        let text = fs::read_to_string(task.path().join("schedstat")).ok()?;
-        text.split(' ').next()?.parse::<u64>().ok()
-    };
-    let tasks = fs::read_dir("/proc/self/task").unwrap();
-    Duration::from_nanos(tasks.filter_map(|task| of(task.unwrap())).sum())
+    let spent = clock_gettime(ClockId::ProcessCPUTime);
+    Duration::try_from(spent).unwrap()
 }
 
 struct Room {
@@ -102,14 +100,10 @@ struct Room {
     size: usize,
 }
 
-fn room() -> ConferenceId {
-    "room".parse().unwrap()
-}
-
 impl Room {
     fn device(&mut self) -> Keyring {
         self.named += 1;
-        device(&self.issuer, &mut self.rng, self.named, self.now)
+        device(&self.issuer, &mut self.rng, &format!("person{}", self.named), self.now)
     }
 
     /// A group of this size, made by one commit; what that costs goes into the table.
@@ -117,7 +111,7 @@ impl Room {
         let now = SystemTime::now();
         let mut rng = StdRng::seed_from_u64(1);
         let issuer = Issuer::generate(&mut rng, "devices", now - DAY, 400 * DAY).unwrap();
-        let alice = device(&issuer, &mut rng, 0, now);
+        let alice = device(&issuer, &mut rng, "person0", now);
         let (member, bundle) = table
             .cpu("make the group", size, || Member::create(&alice, &room(), Era(1), now))
             .unwrap();
@@ -145,7 +139,7 @@ impl Room {
         let every = (size - 1) / (REAL - 1);
         for device in devices.iter().step_by(every).take(REAL - 1) {
             let welcome = accepted.welcomes.iter().find(|(to, _)| to == device.device()).unwrap();
-            let join = || Member::join(device, &self::room(), &welcome.1, now).unwrap();
+            let join = || Member::join(device, &shared::room(), &welcome.1, now).unwrap();
             room.members.push(table.cpu("join by Welcome", size, join));
             room.records.push(device.records().clone());
         }
@@ -255,22 +249,6 @@ impl Room {
         table.octets("secrets of three epochs, on disk", self.size, drained(&self.records[0]));
         table.octets("ledger, in the journal", self.size, self.ledger.to_bytes().len());
     }
-}
-
-fn device(issuer: &Issuer, rng: &mut StdRng, number: u32, now: SystemTime) -> Keyring {
-    let aor = format!("sip:person{number}@example.net").parse().unwrap();
-    let name = DeviceName { aor, device: DeviceId::random(rng) };
-    let key = DeviceKey::generate(rng);
-    let minute = Duration::from_secs(60);
-    let certificate =
-        issuer.issue(&request(&key, &name).unwrap(), &name, now - minute, 30 * DAY).unwrap();
-    Keyring::with_records(key, &certificate, issuer.roots(), now, Records::kept([])).unwrap()
-}
-
-fn claim(device: &Keyring, now: SystemTime) -> ClaimedKeyPackage {
-    let key_package = device.key_packages(1, false, now, 30 * DAY).unwrap().packages.remove(0);
-    let DeviceName { aor, device } = device.device().clone();
-    ClaimedKeyPackage { aor, device, key_package }
 }
 
 fn main() {
