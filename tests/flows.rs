@@ -18,6 +18,8 @@ mod common;
 mod deferred;
 #[path = "flows/devices.rs"]
 mod devices;
+#[path = "flows/dying.rs"]
+mod dying;
 #[path = "flows/ending.rs"]
 mod ending;
 #[path = "flows/files.rs"]

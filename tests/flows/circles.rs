@@ -16,13 +16,13 @@ fn words(text: &'static str) -> Bytes {
     Bytes::from_static(text.as_bytes())
 }
 
-async fn write(from: &Device, to: &Aor, text: &'static str) -> Taken {
+pub(super) async fn write(from: &Device, to: &Aor, text: &'static str) -> Taken {
     let to = std::slice::from_ref(to);
     let sent = soon(from.write(to, Manner::default(), "text/plain", words(text))).await;
     sent.unwrap().taken
 }
 
-async fn letter(inbox: &mut Inbox) -> Letter {
+pub(super) async fn letter(inbox: &mut Inbox) -> Letter {
     loop {
         match soon(inbox.next()).await.unwrap() {
             Arrival::Letter(letter) => return letter,
@@ -114,7 +114,11 @@ async fn f11_what_is_written_to_who_was_verified_is_held_until_their_new_device_
     assert!(!alice.device.accept(&bob.aor).await, "there is nothing left to accept");
 }
 
-async fn opened(house: &House, folder: &tempfile::TempDir, user: &str) -> (Device, Vault) {
+pub(super) async fn opened(
+    house: &House,
+    folder: &tempfile::TempDir,
+    user: &str,
+) -> (Device, Vault) {
     let (state, key) = (folder.path().join("state"), folder.path().join("key"));
     // What the last device did ends soon after it.
     let open = async {

@@ -12,7 +12,9 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use bytes::Bytes;
-use client::{Conference, Device, Event, Events, Level, Vault, VaultKey};
+use client::{
+    Arrival, Conference, Device, Event, Events, Inbox, Level, Manner, Sent, Taken, Vault, VaultKey,
+};
 use conclave::system::Directions;
 use rand::rngs::StdRng;
 use rand::seq::IndexedMutRandom as _;
@@ -79,14 +81,16 @@ impl Drop for Server {
 /// What everybody has said and heard.
 #[derive(Default)]
 struct Record {
-    /// By id: who said it.
-    acknowledged: BTreeMap<String, &'static str>,
+    /// By id: who said it, and to whom if not to all.
+    acknowledged: BTreeMap<String, (&'static str, Option<String>)>,
     /// By person: the ids, each with its text.
     heard: HashMap<&'static str, BTreeMap<String, String>>,
     /// What the members of an epoch have in common.
     epochs: BTreeMap<String, String>,
     /// What devices ran into, for whoever looks for a fault.
     trouble: Vec<String>,
+    /// Messages to one person that were taken.
+    written: usize,
     wrong: Vec<String>,
     over: bool,
 }
@@ -140,9 +144,48 @@ async fn live(name: &str, folder: &Path) -> String {
         Ok(joined) => joined,
         Err(error) => return format!("join: {error}"),
     };
+    let inbox = device.inbox();
     tokio::select! {
         why = listen(&conference, events) => why,
         why = talk(&conference, name, folder) => why,
+        why = read(inbox) => why,
+        why = write(&device, name, folder) => why,
+    }
+}
+
+/// What is sealed for one person, outside of the room.
+async fn read(mut inbox: Inbox) -> String {
+    while let Some(arrival) = inbox.next().await {
+        match arrival {
+            Arrival::Letter(letter) => {
+                let text = String::from_utf8_lossy(&letter.message.body).into_owned();
+                tell(format_args!("heard {} {text}", letter.message.id));
+            }
+            Arrival::Unreadable { why, .. } => tell(format_args!("unreadable letter: {why}")),
+            _ => {}
+        }
+    }
+    "no more letters".to_owned()
+}
+
+async fn write(device: &Device, name: &str, folder: &Path) -> String {
+    let mut rng = StdRng::seed_from_u64(rand::random());
+    loop {
+        tokio::time::sleep(Duration::from_millis(rng.random_range(100..1000))).await;
+        if folder.join(QUIET).exists() {
+            continue;
+        }
+        let others: Vec<_> = PEOPLE.iter().filter(|other| **other != name).collect();
+        let to = others.choose(&mut rng).unwrap();
+        let text = Bytes::from(format!("{name}-{to}-{:016x}", rng.random::<u64>()));
+        let people = [format!("sip:{to}@localhost").parse().unwrap()];
+        match device.write(&people, Manner::default(), "text/plain", text).await {
+            Ok(Sent { id: Some(id), taken, .. }) if taken != Taken::Accepted => {
+                tell(format_args!("wrote {to} {id}"));
+            }
+            Ok(sent) => tell(format_args!("unwritten: {:?}", sent.taken)),
+            Err(error) => tell(format_args!("unwritten: {error}")),
+        }
     }
 }
 
@@ -226,7 +269,13 @@ impl Person {
         let (what, rest) = words.split_once(' ').unwrap_or((words, ""));
         match what {
             "said" => {
-                record.acknowledged.insert(rest.to_owned(), self.name);
+                record.acknowledged.insert(rest.to_owned(), (self.name, None));
+            }
+            "wrote" => {
+                let (to, id) = rest.split_once(' ').unwrap();
+                let written = (self.name, Some(to.to_owned()));
+                record.acknowledged.insert(id.to_owned(), written);
+                record.written += 1;
             }
             "heard" => {
                 let (id, text) = rest.split_once(' ').unwrap();
@@ -367,11 +416,13 @@ fn missing(record: &Record) -> Vec<(&'static str, &'static str, &str)> {
     let heard = |person: &str, id: &String| {
         record.heard.get(person).is_some_and(|heard| heard.contains_key(id))
     };
-    let all = PEOPLE
-        .iter()
-        .flat_map(|person| record.acknowledged.iter().map(move |(id, by)| (*person, *by, id)));
-    let missing = all.filter(|(person, by, id)| person != by && !heard(person, id));
-    missing.map(|(person, by, id)| (person, by, id.as_str())).collect()
+    let all = PEOPLE.iter().flat_map(|person| {
+        record.acknowledged.iter().map(move |(id, (by, to))| (*person, *by, to.as_deref(), id))
+    });
+    let missing = all.filter(|(person, by, to, id)| {
+        person != by && to.is_none_or(|to| to == *person) && !heard(person, id)
+    });
+    missing.map(|(person, by, _to, id)| (person, by, id.as_str())).collect()
 }
 
 fn kill_again_and_again(rounds: u32, seed: u64) {

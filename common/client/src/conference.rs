@@ -17,7 +17,7 @@ use crate::phone::{Call, Hangup, Watch};
 use crate::sealed_file::SealedFile;
 use crate::session::{Numbers, Session, Standing};
 use seat::Seat;
-pub(crate) use seat::{Command, keep, now, sleep_until, write};
+pub(crate) use seat::{Command, Telling, keep, now, sleep_until, write};
 
 /// Events that wait for the person.
 const EVENTS_MAX: usize = 1024;
@@ -44,12 +44,16 @@ pub struct Conference {
 
 /// What happens in a conference, in order. It ends when the seat's task does.
 #[derive(Debug)]
-pub struct Events(mpsc::Receiver<Event>);
+pub struct Events(mpsc::Receiver<Telling>);
 
 impl Events {
     /// The next event.
     pub async fn next(&mut self) -> Option<Event> {
-        self.0.recv().await
+        let (event, kept) = self.0.recv().await?;
+        if let Some(kept) = kept {
+            kept.done();
+        }
+        Some(event)
     }
 }
 

@@ -26,7 +26,7 @@ use crate::connection;
 use crate::directory::Directory;
 use crate::event::{Error, Level, Shown};
 use crate::own_device::OwnDevice;
-use crate::phone::{Call, Incoming, Phone};
+use crate::phone::{Call, Incoming, Phone, Post};
 use crate::profile::Profile;
 use crate::session::{Session, Setup};
 use crate::vault::Vault;
@@ -155,7 +155,8 @@ impl Device {
         if let Some(vault) = &vault {
             vault.commit().await?;
         }
-        let (phone, incoming) = Phone::connect(&profile, Arc::clone(&tls)).await?;
+        let (phone, incoming) =
+            Phone::connect(&profile, Arc::clone(&tls), Post::open(vault.as_ref())).await?;
         phone.register().await?;
         let identity = Identity::self_signed(service::clock::wall())
             .map_err(|error| Error::Group(error.to_string()))?;

@@ -5,6 +5,7 @@ mod giving_up;
 mod incoming;
 mod late;
 mod pager;
+mod post;
 mod receipts;
 mod recovery;
 mod ringing;
@@ -33,6 +34,7 @@ pub(crate) use incoming::Incoming;
 pub use late::Late;
 pub(crate) use pager::name_of;
 pub use pager::{Immediate, Protection, Taken};
+pub(crate) use post::Post;
 pub(crate) use ringing::{Arrived, Ringing};
 pub use watching::Watch;
 
@@ -63,6 +65,7 @@ struct Shared {
     calls: Mutex<HashMap<DialogId, call::Line>>,
     /// Who takes calls and messages of people, if anybody does.
     inbox: Mutex<Option<mpsc::Sender<Arrived>>>,
+    post: Post,
     /// Calls of people that ring here, and whom to tell that they were given up.
     ringing: Mutex<HashMap<TransactionKey, ringing::Unanswered>>,
     /// Files that were offered to us, by who offers and the name of the transfer.
@@ -98,6 +101,7 @@ impl Phone {
     pub(crate) async fn connect(
         profile: &Profile,
         tls: Arc<rustls::ClientConfig>,
+        post: Post,
     ) -> Result<(Self, mpsc::Receiver<Incoming>), Error> {
         let broken = |why: String| Error::Network { what: "connecting to the focus", why };
         let (edge, edge_events) = Edge::new(EdgeLimits::default());
@@ -123,6 +127,7 @@ impl Phone {
             login,
             calls: Mutex::default(),
             inbox: Mutex::default(),
+            post,
             ringing: Mutex::default(),
             transfers: Mutex::default(),
             given_up: Mutex::default(),

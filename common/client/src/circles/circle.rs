@@ -10,20 +10,20 @@ use mls::circle::{Circle, CircleMember};
 use mls::member::MemberError;
 use mls::wire::Founding;
 use msrp::MessageId;
-use msrp::cpim::Envelope;
 use tokio::sync::{mpsc, oneshot};
 
 use super::keys::{Until, group};
 use super::reading::Recent;
 use super::writing::{Order, Reply};
-use super::{Manner, Sent, Tools, Unsealed};
-use crate::event::{Error, Event};
-use crate::phone::{Late, Protection, Taken};
+use super::{Coming, Manner, Sent, Tools, Unsealed};
+use crate::conference::Telling;
+use crate::event::Error;
+use crate::phone::{Protection, Taken};
 use crate::session::freshness::Freshness;
 use crate::session::parcel::{Parcel, Place, Wording};
 use crate::session::seen::Seen;
-use crate::session::untold::Untold;
-use crate::session::{MESSAGE_OCTETS_MAX, Pair};
+use crate::session::untold::{Messages, Untold};
+use crate::session::{MESSAGE_OCTETS_MAX, Pair, Whisper};
 
 /// How often something is tried that a change of the circle has overtaken.
 pub(super) const TRIES: usize = 5;
@@ -38,9 +38,9 @@ pub(super) enum Command {
     /// Write to its people.
     Write(Order),
     /// Open what has come.
-    Arrived { from: Aor, parcel: Box<Parcel>, late: Option<Late> },
+    Arrived { from: Aor, parcel: Box<Parcel>, coming: Coming },
     /// Open what was said in private in this room.
-    Said { room: ConferenceId, outer: Envelope, sealed: Bytes, events: mpsc::Sender<Event> },
+    Said { room: ConferenceId, whisper: Box<Whisper>, events: mpsc::Sender<Telling> },
     /// Tell the author of a message that it has arrived.
     Acknowledge { author: Aor, of: String, tries: usize },
     /// Let the own other devices read what was written.
@@ -70,6 +70,8 @@ pub(super) struct Task {
     pub(super) cursor: u64,
     pub(super) seen: Seen,
     pub(super) untold: Untold,
+    /// What was opened and not told, when the device was stopped or nobody listened.
+    pub(super) waiting: Messages,
     pub(super) opened: Recent,
     /// When something last came out of the mailbox.
     pub(super) late_at: Option<Instant>,
@@ -81,7 +83,7 @@ pub(super) struct Task {
 impl Task {
     pub(super) fn new(tools: Arc<Tools>, id: ConferenceId, own: mpsc::WeakSender<Command>) -> Self {
         let seen = Seen::kept(tools.keyring.records(), &id);
-        let (untold, _told_when_it_is_entered) = Untold::kept(tools.keyring.records(), &id);
+        let (untold, waiting) = Untold::kept(tools.keyring.records(), &id);
         let (opened, held) = (Recent::default(), VecDeque::new());
         let freshness = Freshness::kept(tools.keyring.records(), &id);
         let (circle, member, founding, cursor) = (None, None, None, 0);
@@ -95,6 +97,7 @@ impl Task {
             cursor,
             seen,
             untold,
+            waiting,
             opened,
             late_at: None,
             held,
@@ -114,10 +117,12 @@ impl Task {
                     self.take_on(order).await;
                     self.tend().await;
                 }
-                Command::Arrived { from, parcel, late } => self.arrived(from, *parcel, late).await,
-                Command::Said { room, outer, sealed, events } => {
-                    if let Some(event) = self.said(&room, &outer, &sealed).await {
-                        let _told = events.send(event).await;
+                Command::Arrived { from, parcel, coming } => {
+                    self.arrived(from, *parcel, coming).await;
+                }
+                Command::Said { room, whisper, events } => {
+                    if let Some(telling) = self.said(&room, *whisper).await {
+                        let _told = events.send(telling).await;
                     }
                 }
                 Command::Acknowledge { author, of, tries } => {

@@ -18,16 +18,17 @@ use bytes::Bytes;
 use ids::{Aor, ConferenceId};
 use mls::circle::Circle;
 use mls::member::Keyring;
-use msrp::cpim::Envelope;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
+use crate::conference::Telling;
 use crate::directory::Directory;
 use crate::event::{Error, Event};
 use crate::phone::{Arrived, Immediate, Late, Phone, Protection, Taken, name_of};
 use crate::profile::{Limits, Profile};
+use crate::session::kept::Kept;
 use crate::session::parcel::Parcel;
 use crate::session::seen::Seen;
-use crate::session::{Pair, Pins};
+use crate::session::{Pair, Pins, Whisper};
 use crate::vault::Vault;
 use circle::{Command, Task};
 pub use writing::Writing;
@@ -123,24 +124,46 @@ impl Tools {
         }
     }
 
-    /// Tells it, if anybody listens.
-    async fn tell(&self, arrived: Arrived) -> bool {
+    /// Tells it, or gives it back where nobody listens.
+    async fn tell(&self, arrived: Arrived) -> Option<Arrived> {
         let inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let Some(inbox) = inbox.filter(|inbox| !inbox.is_closed()) else {
+            if !matches!(arrived, Arrived::Device { .. }) {
+                return Some(arrived);
+            }
             // A device is new once only, and whoever listens next is to hear of it.
             let mut untold = self.untold.lock().unwrap_or_else(PoisonError::into_inner);
-            if matches!(arrived, Arrived::Device { .. }) && untold.len() < UNTOLD_MAX {
+            if untold.len() < UNTOLD_MAX {
                 untold.push(arrived);
             }
-            return false;
+            return None;
         };
-        inbox.send(arrived).await.is_ok()
+        inbox.send(arrived).await.err().map(|closed| closed.0)
     }
 
     /// Has what is known of others' devices kept, without waiting for it.
     fn keep_pins(&self) {
         if self.pins.is_unkept() {
             tokio::task::spawn_blocking(crate::conference::keep(self.pins.clone()));
+        }
+    }
+}
+
+/// How a sealed message came.
+#[derive(Debug, Default)]
+pub(crate) struct Coming {
+    /// It has waited in the mailbox.
+    pub(crate) late: Option<Late>,
+    /// It is kept until it is opened.
+    pub(crate) kept: Option<Kept>,
+    /// It came before the device was started, and nobody knows whether it was opened then.
+    pub(crate) again: bool,
+}
+
+impl Coming {
+    fn done(self) {
+        if let Some(kept) = self.kept {
+            kept.done();
         }
     }
 }
@@ -282,9 +305,9 @@ impl Circles {
     }
 
     /// A sealed message has come, outside of any room.
-    pub(crate) async fn arrived(&self, from: Aor, parcel: Parcel, late: Option<Late>) {
+    pub(crate) async fn arrived(&self, from: Aor, parcel: Parcel, coming: Coming) {
         let (id, author) = (parcel.circle.clone(), from.clone());
-        let arrived = Command::Arrived { from, parcel: Box::new(parcel), late };
+        let arrived = Command::Arrived { from, parcel: Box::new(parcel), coming };
         if let Err(error) = self.send(&id, arrived).await {
             self.tools.tell(Arrived::Unreadable { from: author, why: error.to_string() }).await;
         }
@@ -294,14 +317,16 @@ impl Circles {
     pub(crate) async fn overheard(
         &self,
         room: &ConferenceId,
-        (outer, sealed): (Envelope, Bytes),
-        events: mpsc::Sender<Event>,
+        whisper: Whisper,
+        events: mpsc::Sender<Telling>,
     ) {
-        let Some((id, _era, _epoch)) = mls::circle::group_of(&sealed) else { return };
-        let room = room.clone();
-        let said = Command::Said { room, outer, sealed, events: events.clone() };
+        let Some((id, _era, _epoch)) = mls::circle::group_of(&whisper.sealed) else {
+            return whisper.kept.done();
+        };
+        let (room, whisper) = (room.clone(), Box::new(whisper));
+        let said = Command::Said { room, whisper, events: events.clone() };
         if let Err(error) = self.send(&id, said).await {
-            let _told = events.send(Event::Unreadable { why: error.to_string() }).await;
+            let _told = events.send((Event::Unreadable { why: error.to_string() }, None)).await;
         }
     }
 

@@ -8,20 +8,22 @@ use bytes::Bytes;
 use ids::{Aor, ConferenceId};
 use mls::circle::{CircleMember, group_of};
 use mls::files::FileDescription;
-use mls::member::{Opened, Processed};
+use mls::member::{MemberError, Opened, Processed};
 use mls::wire;
-use msrp::cpim::Envelope;
 use sha2::{Digest as _, Sha256};
 use sip::multipart::Part;
 use tokio::sync::mpsc;
 
+use super::Coming;
 use super::circle::{Command, TRIES, Task, fresh_id};
 use super::keys::Until;
+use crate::conference::Telling;
 use crate::event::{Announced, Error, Event};
 use crate::phone::{Arrived, Late};
-use crate::session::Pair;
+use crate::session::kept::Kept;
 use crate::session::parcel::{Inside, Letter, Parcel, Place, Receipt, Wording};
 use crate::session::untold::Untold;
+use crate::session::{Pair, Whisper};
 
 /// Sealed messages remembered as opened.
 const OPENED_MAX: usize = 4096;
@@ -30,24 +32,76 @@ const QUIET: Duration = Duration::from_secs(2);
 /// What receipts are remembered as, by what they are about. No message has such a name.
 const RECEIPT_OF: &str = "receipt of ";
 
+/// Why something sealed is not read.
+pub(super) struct Closed {
+    /// For a person.
+    why: String,
+    how: How,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum How {
+    /// It cannot be opened, now or ever.
+    ForGood,
+    /// Its key was used: it was opened before.
+    Before,
+    /// Something else was not there that is needed for it.
+    ForNow,
+}
+
+impl From<&str> for Closed {
+    fn from(why: &str) -> Self {
+        Self { why: why.to_owned(), how: How::ForGood }
+    }
+}
+
+/// What was in a parcel.
+enum Found {
+    /// Words, kept until they are told; and whether their author wants to know that they arrived.
+    Letter(Letter, Kept, bool),
+    Receipt(Receipt),
+    /// What was here before.
+    Again,
+}
+
+/// What came of trying to open something.
+enum Step<T> {
+    Done(Result<Option<T>, Closed>),
+    /// Its epoch has not come here.
+    Behind,
+}
+
 impl Task {
-    pub(super) async fn arrived(&mut self, from: Aor, parcel: Parcel, late: Option<Late>) {
+    pub(super) async fn arrived(&mut self, from: Aor, parcel: Parcel, mut coming: Coming) {
         if self.opened.has(&parcel.sealed) {
+            return coming.done();
+        }
+        let late = coming.late.take();
+        self.late_at = late.map(|_| service::clock::now()).or(self.late_at);
+        let found = self.open_parcel(&from, &parcel, late).await;
+        // What was opened and how far the keys are is one transaction, and on the disk before what came is forgotten.
+        if !self.keep().await {
             return;
         }
-        self.late_at = late.map(|_| service::clock::now()).or(self.late_at);
-        let inside = self.open_parcel(&from, &parcel).await;
-        match inside {
-            Ok(Some(Inside::Letter(letter, receipt))) => {
-                self.show(Letter { late, ..letter }, receipt).await;
+        match found {
+            Ok(Some(Found::Letter(letter, kept, receipt))) => {
+                coming.done();
+                self.show(letter, kept, receipt).await;
             }
-            Ok(Some(Inside::Receipt(receipt))) => self.acknowledged(receipt).await,
+            Ok(Some(Found::Receipt(receipt))) => {
+                self.tools.tell(Arrived::Receipt(receipt)).await;
+                coming.done();
+            }
             // What this device has sealed itself, before it was started anew.
-            Ok(None) => {}
+            Ok(Some(Found::Again) | None) => coming.done(),
             // It was read before this device was started anew, and comes once more: it opens once only.
-            Err(_why) if self.is_known(&from, &parcel) => {}
-            Err(why) => {
-                self.tools.tell(Arrived::Unreadable { from, why }).await;
+            Err(_closed) if self.is_known(&from, &parcel) => coming.done(),
+            Err(closed) if closed.how == How::Before && coming.again => coming.done(),
+            Err(closed) => {
+                if closed.how != How::ForNow {
+                    coming.done();
+                }
+                self.tools.tell(Arrived::Unreadable { from, why: closed.why }).await;
             }
         }
     }
@@ -56,7 +110,12 @@ impl Task {
         parcel.outer.imdn_message_id().is_some_and(|id| self.seen.has(from, id))
     }
 
-    async fn open_parcel(&mut self, from: &Aor, parcel: &Parcel) -> Result<Option<Inside>, String> {
+    async fn open_parcel(
+        &mut self,
+        from: &Aor,
+        parcel: &Parcel,
+        late: Option<Late>,
+    ) -> Result<Option<Found>, Closed> {
         if self.member.is_none()
             && let Some(founding) = &parcel.founding
         {
@@ -76,60 +135,99 @@ impl Task {
                 Err(error) => tracing::debug!(%error, "a founding does not open"),
             }
         }
-        let Some(opened) = self.open(&parcel.sealed).await? else { return Ok(None) };
-        if opened.from.aor != *from {
-            return Err("it was sealed by somebody else than who sent it".to_owned());
+        let found = |task: &mut Self, opened: Opened| {
+            if opened.from.aor != *from {
+                return Err("it was sealed by somebody else than who sent it".into());
+            }
+            let circle = task.circle.as_ref().ok_or("it is not known whose circle it is")?;
+            let inside = Place { circle, room: None }.check(&parcel.outer, opened)?;
+            Ok(task.note(inside, late))
+        };
+        self.open(&parcel.sealed, found).await
+    }
+
+    /// Notes what was inside, together with how far the keys are.
+    fn note(&mut self, inside: Inside, late: Option<Late>) -> Found {
+        match inside {
+            Inside::Letter(letter, receipt) => {
+                if !self.seen.note(&letter.message.from, &letter.message.id) {
+                    return Found::Again;
+                }
+                let kept = self.untold.keep(&letter.message);
+                Found::Letter(Letter { late, ..letter }, kept, receipt)
+            }
+            // Told once for each person, whichever of their devices says it first.
+            Inside::Receipt(receipt) => {
+                let name = format!("{RECEIPT_OF}{}", receipt.of);
+                let new = receipt.by != *self.tools.me() && self.seen.note(&receipt.by, &name);
+                if new { Found::Receipt(receipt) } else { Found::Again }
+            }
         }
-        let circle = self.circle.as_ref().ok_or("it is not known whose circle it is")?;
-        let checked = Place { circle, room: None }.check(&parcel.outer, opened);
-        checked.map(Some).map_err(str::to_owned)
     }
 
     /// Opens a sealed message, after following the circle to its epoch if that is ahead. None if it is our own.
-    async fn open(&mut self, sealed: &Bytes) -> Result<Option<Opened>, String> {
+    async fn open<T>(
+        &mut self,
+        sealed: &Bytes,
+        found: impl Fn(&mut Self, Opened) -> Result<T, Closed>,
+    ) -> Result<Option<T>, Closed> {
         let (_, era, epoch) = group_of(sealed).ok_or("it is no sealed message")?;
         // What waits is read in its order, each in its own epoch: an epoch that is long over nobody goes back to.
         let until = Until::Epoch(era, epoch);
-        for behind in [true, false] {
-            let now = service::clock::wall();
-            match self.member.as_mut().map(|member| member.process(sealed, now)) {
-                // Whoever asked keeps it together with what was inside.
-                Some(Ok(Processed::Message(opened))) => {
-                    self.opened.note(sealed);
-                    return Ok(Some(opened));
-                }
-                Some(Ok(Processed::Own)) => return Ok(None),
-                None | Some(Ok(Processed::Future { .. })) if behind => {
-                    let caught_up = self.catch_up(until).await;
-                    let caught_up = caught_up.map_err(|error| error.to_string())?;
-                    if !caught_up {
-                        return Err("there is no such circle".to_owned());
-                    }
-                }
-                Some(Err(error)) => return Err(error.to_string()),
-                _ => return Err("it was sealed before this device held the key".to_owned()),
-            }
+        if let Step::Done(opened) = self.open_now(sealed, &found) {
+            return opened;
         }
-        Err("its epoch has not come".to_owned())
+        let begun = self.catch_up(until).await;
+        let passing = |error: Error| Closed { why: error.to_string(), how: How::ForNow };
+        if !begun.map_err(passing)? {
+            return Err("there is no such circle".into());
+        }
+        match self.open_now(sealed, &found) {
+            Step::Done(opened) => opened,
+            Step::Behind => Err("it was sealed before this device held the key".into()),
+        }
     }
 
-    async fn show(&mut self, letter: Letter, receipt: bool) {
+    /// One transaction, whoever else writes meanwhile.
+    fn open_now<T>(
+        &mut self,
+        sealed: &Bytes,
+        found: &impl Fn(&mut Self, Opened) -> Result<T, Closed>,
+    ) -> Step<T> {
+        let tools = Arc::clone(&self.tools);
+        let _unit = tools.keyring.records().unit();
+        let now = service::clock::wall();
+        Step::Done(match self.member.as_mut().map(|member| member.process(sealed, now)) {
+            Some(Ok(Processed::Message(opened))) => {
+                self.opened.note(sealed);
+                found(self, opened).map(Some)
+            }
+            Some(Ok(Processed::Own)) => Ok(None),
+            None | Some(Ok(Processed::Future { .. })) => return Step::Behind,
+            Some(Err(error)) => {
+                let before = matches!(error, MemberError::Used { .. });
+                let how = if before { How::Before } else { How::ForGood };
+                Err(Closed { why: error.to_string(), how })
+            }
+            Some(Ok(_)) => Err("it was sealed before this device held the key".into()),
+        })
+    }
+
+    /// Tells what was opened, behind what was opened before. What nobody listens to waits.
+    async fn show(&mut self, letter: Letter, kept: Kept, receipt: bool) {
         let (author, id) = (letter.message.from.clone(), letter.message.id.clone());
-        let is_late = letter.late.is_some();
-        if !self.seen.note(&author, &id) {
-            return self.keep().await;
+        let (message, is_late) = (letter.message.clone(), letter.late.is_some());
+        self.tell_untold().await;
+        if let Some(Arrived::Letter(_, kept) | Arrived::Announced(_, kept)) =
+            self.tools.tell(told(letter, kept)).await
+        {
+            return self.waiting.push_back((message, kept));
         }
-        // What was opened and how far the keys are is one transaction: the octets open once only.
-        self.untold.keep(&letter.message);
-        self.keep().await;
-        if self.tools.tell(told(letter)).await {
-            self.untold.told();
-            // A person's own other device wrote it: they know that it has arrived.
-            if receipt && author != *self.tools.me() {
-                match is_late {
-                    true => self.acknowledge_later(author, id, 1),
-                    false => self.acknowledge(author, id, 0).await,
-                }
+        // A person's own other device wrote it: they know that it has arrived.
+        if receipt && author != *self.tools.me() {
+            match is_late {
+                true => self.acknowledge_later(author, id, 1),
+                false => self.acknowledge(author, id, 0).await,
             }
         }
     }
@@ -150,33 +248,25 @@ impl Task {
         });
     }
 
-    async fn keep(&self) {
-        if let Err(error) = self.tools.keep().await {
+    async fn keep(&self) -> bool {
+        let kept = self.tools.keep().await;
+        if let Err(error) = &kept {
             tracing::warn!(%error, "what was read is not kept");
         }
+        kept.is_ok()
     }
 
     /// Tells what was opened before and never told: the device was stopped in between, or nobody listened.
     pub(super) async fn tell_untold(&mut self) {
         let Some(circle) = self.circle.clone() else { return };
-        let (untold, messages) = Untold::kept(self.tools.keyring.records(), &self.id);
-        self.untold = untold;
-        for message in messages {
+        while let Some((message, kept)) = self.waiting.pop_front() {
             let people = circle.people().cloned().collect();
-            if !self.tools.tell(told(Letter { message, people, late: None })).await {
-                return;
+            let letter = Letter { message: message.clone(), people, late: None };
+            if let Some(Arrived::Letter(_, kept) | Arrived::Announced(_, kept)) =
+                self.tools.tell(told(letter, kept)).await
+            {
+                return self.waiting.push_front((message, kept));
             }
-            self.untold.told();
-        }
-    }
-
-    /// Told once for each person, whichever of their devices says it first.
-    async fn acknowledged(&mut self, receipt: Receipt) {
-        let name = format!("{RECEIPT_OF}{}", receipt.of);
-        let new = receipt.by != *self.tools.me() && self.seen.note(&receipt.by, &name);
-        self.keep().await;
-        if new {
-            self.tools.tell(Arrived::Receipt(receipt)).await;
         }
     }
 
@@ -269,29 +359,42 @@ impl Task {
     }
 
     /// Something that was said in private in a room, as an event there. Nothing if it was said before.
-    pub(super) async fn said(
-        &mut self,
-        room: &ConferenceId,
-        outer: &Envelope,
-        sealed: &Bytes,
-    ) -> Option<Event> {
-        if self.opened.has(sealed) {
+    pub(super) async fn said(&mut self, room: &ConferenceId, whisper: Whisper) -> Option<Telling> {
+        let Whisper { outer, sealed, kept: came } = whisper;
+        if self.opened.has(&sealed) {
+            came.done();
             return None;
         }
-        let opened = match self.open(sealed).await {
-            Ok(opened) => opened?,
-            Err(why) => return Some(Event::Unreadable { why }),
+        let found = |task: &mut Self, opened: Opened| {
+            let circle = task.circle.as_ref().ok_or("it is not known whose circle it is")?;
+            let inside = (Place { circle, room: Some(room) }).check(&outer, opened)?;
+            let Inside::Letter(letter, _receipt) = inside else { return Ok(None) };
+            let message = letter.message;
+            let new = task.seen.note(&message.from, &message.id);
+            let records = task.tools.keyring.records();
+            let kept = new.then(|| Untold::whispers(records, room).0.keep(&message));
+            Ok(kept.map(|kept| (Event::Message(message), Some(kept))))
         };
-        let circle = self.circle.as_ref()?;
-        match (Place { circle, room: Some(room) }).check(outer, opened) {
-            Ok(Inside::Letter(letter, _receipt)) => {
-                let message = letter.message;
-                let new = self.seen.note(&message.from, &message.id);
-                self.keep().await;
-                new.then_some(Event::Message(message))
+        let found = self.open(&sealed, found).await;
+        if !self.keep().await {
+            return None;
+        }
+        match found {
+            Ok(telling) => {
+                came.done();
+                telling.flatten()
             }
-            Ok(Inside::Receipt(_)) => None,
-            Err(why) => Some(Event::Unreadable { why: why.to_owned() }),
+            // It was opened before this device was started anew.
+            Err(Closed { how: How::Before, .. }) => {
+                came.done();
+                None
+            }
+            Err(Closed { why, how }) => {
+                if how == How::ForGood {
+                    came.done();
+                }
+                Some((Event::Unreadable { why }, None))
+            }
         }
     }
 }
@@ -304,13 +407,15 @@ async fn ask(task: &mpsc::WeakSender<Command>, command: Command) {
 }
 
 /// What a letter is to a person: a file that is theirs to fetch, or words.
-fn told(letter: Letter) -> Arrived {
+fn told(letter: Letter, kept: Kept) -> Arrived {
     let message = &letter.message;
     let described = message.content_type == wire::FILE_DESCRIPTION;
     let described = described.then(|| FileDescription::from_bytes(&message.body).ok()).flatten();
     match described {
-        Some(description) => Arrived::Announced(Announced::new(message.from.clone(), description)),
-        None => Arrived::Letter(letter),
+        Some(description) => {
+            Arrived::Announced(Announced::new(message.from.clone(), description), kept)
+        }
+        None => Arrived::Letter(letter, kept),
     }
 }
 

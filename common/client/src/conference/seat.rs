@@ -19,6 +19,7 @@ use crate::circles::Circles;
 use crate::connection::Connection;
 use crate::directory::Directory;
 use crate::event::{Error, Event, Outgoing};
+use crate::session::kept::Kept;
 use crate::session::{Now, Numbers, Output, Pins, Session, Standing, Ticket};
 use crate::vault::Vault;
 
@@ -72,6 +73,9 @@ enum Waiting {
 
 type Fetch = Pin<Box<dyn Future<Output = Result<Option<GroupState>, Error>> + Send>>;
 
+/// An event, and what keeps it until the person has it.
+pub(crate) type Telling = (Event, Option<Kept>);
+
 /// The task's state.
 #[derive(Debug)]
 pub(super) struct Seat {
@@ -81,9 +85,9 @@ pub(super) struct Seat {
     pub(super) directory: Arc<Directory>,
     pub(super) circles: Circles,
     /// Where private messages come back from their circle, opened.
-    pub(super) whispers: (mpsc::Sender<Event>, mpsc::Receiver<Event>),
+    pub(super) whispers: (mpsc::Sender<Telling>, mpsc::Receiver<Telling>),
     pub(super) commands: mpsc::Receiver<Command>,
-    pub(super) events: mpsc::Sender<Event>,
+    pub(super) events: mpsc::Sender<Telling>,
     pub(super) standing: watch::Sender<Standing>,
     pub(super) tap: broadcast::Sender<Bytes>,
     pub(super) unsettled_max: usize,
@@ -95,7 +99,7 @@ pub(super) struct Seat {
 #[derive(Default)]
 struct Progress {
     waiting: HashMap<Ticket, Waiting>,
-    untold: VecDeque<Event>,
+    untold: VecDeque<Telling>,
     unwritten: BytesMut,
     unflushed: bool,
     fetch: Option<Fetch>,
@@ -105,12 +109,12 @@ struct Progress {
 /// What the task was waiting for and has come.
 enum Happened {
     HungUp(String),
-    Listening(Result<mpsc::OwnedPermit<Event>, mpsc::error::SendError<()>>),
+    Listening(Result<mpsc::OwnedPermit<Telling>, mpsc::error::SendError<()>>),
     Written(io::Result<()>),
     Item(Option<Result<Item, String>>),
     Fetched(Result<Option<GroupState>, Error>),
     Command(Option<Command>),
-    Whispered(Option<Event>),
+    Whispered(Option<Telling>),
     TimedOut,
 }
 
@@ -129,9 +133,8 @@ impl Seat {
             match self.wait(&mut progress, &mut hangup).await {
                 Happened::HungUp(reason) => self.end(&mut progress, reason),
                 Happened::Listening(Ok(permit)) => {
-                    if let Some(event) = progress.untold.pop_front() {
-                        self.session.told(&event);
-                        drop(permit.send(event));
+                    if let Some(telling) = progress.untold.pop_front() {
+                        drop(permit.send(telling));
                     }
                 }
                 // Nobody listens to events; the handle may still be used.
@@ -241,7 +244,10 @@ impl Seat {
         let mut dead = false;
         while let Some(output) = self.session.poll_output() {
             match output {
-                Output::Event(event) => progress.untold.push_back(event),
+                Output::Event(event) => {
+                    let kept = self.session.telling(&event);
+                    progress.untold.push_back((event, kept));
+                }
                 Output::Bound(outcome) => {
                     let told = self.bound.take().map(|bound| bound.send(outcome));
                     drop(told);
@@ -249,12 +255,10 @@ impl Seat {
                 Output::Settled(ticket, outcome) => settle(&mut progress.waiting, ticket, outcome),
                 // Nobody may be listening on the wire.
                 Output::Tapped(sealed) => drop(self.tap.send(sealed)),
-                Output::Whispered(outer, sealed) => {
+                Output::Whispered(whisper) => {
                     let (circles, id) = (self.circles.clone(), self.id.clone());
                     let to = self.whispers.0.clone();
-                    tokio::spawn(async move {
-                        circles.overheard(&id, (*outer, sealed), to).await;
-                    });
+                    tokio::spawn(async move { circles.overheard(&id, *whisper, to).await });
                 }
                 Output::Dead => dead = true,
                 Output::FetchGroup => {
@@ -274,7 +278,10 @@ impl Seat {
     fn enter(&mut self, progress: &mut Progress, state: Result<Option<GroupState>, Error>) {
         match state {
             Ok(state) => self.session.enter(now(), state.as_ref()),
-            Err(error) => progress.untold.push_back(Event::Unreadable { why: error.to_string() }),
+            Err(error) => {
+                let event = Event::Unreadable { why: error.to_string() };
+                progress.untold.push_back((event, None));
+            }
         }
     }
 

@@ -2,6 +2,7 @@
 //! device over TLS, each certificate known by what the other side's description says of it (RFC 8122), or through a relay
 //! if the MRFC wants that; a device cannot tell, and need not.
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use ids::{Aor, DeviceId};
@@ -14,19 +15,23 @@ use tokio::sync::mpsc;
 use super::filing::{FileOffer, FileRequest, Way};
 use super::shelf::Shelf;
 use super::{Device, Shared, origin};
-use crate::circles::{Circles, Departures, Manner, Sent, Writing};
+use crate::circles::{Circles, Coming, Departures, Manner, Sent, Writing};
 use crate::connection::{self, Connection};
 use crate::event::{Announced, DeviceNews, Error};
 use crate::leg::{self, Leg, LegEvents};
 use crate::phone::{Arrived, Call, Immediate, Protection, Ringing, Taken};
 use crate::profile::Limits;
 use crate::session::Pair;
+use crate::session::kept::Kept;
 use crate::session::parcel::{Letter, Parcel, Receipt};
 use endpoint::ends::{self, Place, path};
 use endpoint::{First, Setup as Ends};
 
 /// Calls and messages that wait to be looked at.
 const INBOX_MAX: usize = 64;
+/// How long after the circles were asked for in vain they are asked for again, at first and at most.
+const ENTER_AGAIN: Duration = Duration::from_millis(500);
+const ENTER_AGAIN_MAX: Duration = Duration::from_secs(30);
 
 /// Calls and messages of people. While nobody has asked for one, a device takes neither.
 #[derive(Debug)]
@@ -97,10 +102,19 @@ impl Inbox {
                     Some(Way::Pull) => Arrival::Wanted(FileRequest { shared, ringing }),
                 }
             }
-            Arrived::Message(message) => Arrival::Message(message),
-            Arrived::Letter(letter) => Arrival::Letter(letter),
+            Arrived::Message(message, kept) => {
+                kept.into_iter().for_each(Kept::done);
+                Arrival::Message(message)
+            }
+            Arrived::Letter(letter, kept) => {
+                kept.done();
+                Arrival::Letter(letter)
+            }
             Arrived::Receipt(receipt) => Arrival::Receipt(receipt),
-            Arrived::Announced(announced) => Arrival::Announced(announced),
+            Arrived::Announced(announced, kept) => {
+                kept.done();
+                Arrival::Announced(announced)
+            }
             Arrived::Device { who, device, news, held } => {
                 Arrival::Device { who, device, news, held }
             }
@@ -159,10 +173,17 @@ impl Device {
         let circles = self.shared.circles.clone();
         circles.listen(told.clone());
         self.shared.phone.open_inbox(to);
-        tokio::spawn(sorted(circles.clone(), came, told));
+        let before = self.shared.phone.kept();
+        tokio::spawn(sorted(circles.clone(), before, came, told.clone()));
         tokio::spawn(async move {
-            if let Err(error) = circles.enter_all().await {
+            // What was opened before is told as soon as it is known who is in its circle.
+            let mut wait = ENTER_AGAIN;
+            while let Err(error) = circles.enter_all().await {
                 tracing::debug!(%error, "the circles were not entered");
+                tokio::select! {
+                    () = told.closed() => return,
+                    () = tokio::time::sleep(wait) => wait = (wait * 2).min(ENTER_AGAIN_MAX),
+                }
             }
         });
         Inbox { shared: Arc::clone(&self.shared), arrived, shelf: Shelf::default() }
@@ -223,7 +244,8 @@ impl Device {
     /// Takes a message that has come by another way, as if it had just been sent here. The inbox tells what it was.
     pub async fn take(&self, message: Immediate) {
         if let Some(parcel) = Parcel::read(&message.content_type, &message.body) {
-            self.shared.circles.arrived(message.from, parcel, message.late).await;
+            let coming = Coming { late: message.late, ..Coming::default() };
+            self.shared.circles.arrived(message.from, parcel, coming).await;
         }
     }
 
@@ -260,32 +282,51 @@ impl Device {
     }
 }
 
-/// Gives what is sealed to its circle, and everything else on, until nobody listens.
-async fn sorted(circles: Circles, mut came: mpsc::Receiver<Arrived>, told: mpsc::Sender<Arrived>) {
+/// Gives what is sealed to its circle, and everything else on, until nobody listens. What came before the device was
+/// started goes first.
+async fn sorted(
+    circles: Circles,
+    before: Vec<(Immediate, Kept)>,
+    mut came: mpsc::Receiver<Arrived>,
+    told: mpsc::Sender<Arrived>,
+) {
+    for (message, kept) in before {
+        if sort(&circles, Arrived::Message(message, Some(kept)), true, &told).await.is_err() {
+            return;
+        }
+    }
     loop {
         let arrived = tokio::select! {
             () = told.closed() => return,
             arrived = came.recv() => arrived,
         };
         let Some(arrived) = arrived else { return };
-        let parcel = match &arrived {
-            Arrived::Message(message) => Parcel::read(&message.content_type, &message.body),
-            _ => None,
-        };
-        match (arrived, parcel) {
-            (Arrived::Message(message), Some(parcel)) => {
-                circles.arrived(message.from, parcel, message.late).await;
-            }
-            (Arrived::Message(message), None) if !circles.is_new(&message) => {
-                tracing::debug!(from = %message.from, "a message that was here before");
-            }
-            (other, _) => {
-                if told.send(other).await.is_err() {
-                    return;
-                }
-            }
+        if sort(&circles, arrived, false, &told).await.is_err() {
+            return;
         }
     }
+}
+
+/// Fails if nobody listens.
+async fn sort(
+    circles: &Circles,
+    arrived: Arrived,
+    again: bool,
+    told: &mpsc::Sender<Arrived>,
+) -> Result<(), mpsc::error::SendError<Arrived>> {
+    let Arrived::Message(message, kept) = arrived else { return told.send(arrived).await };
+    if let Some(parcel) = Parcel::read(&message.content_type, &message.body) {
+        let coming = Coming { late: message.late, kept, again };
+        circles.arrived(message.from, parcel, coming).await;
+        return Ok(());
+    }
+    // That it was noted before says nothing of whether it was told.
+    if !circles.is_new(&message) && !again {
+        tracing::debug!(from = %message.from, "a message that was here before");
+        kept.into_iter().for_each(Kept::done);
+        return Ok(());
+    }
+    told.send(Arrived::Message(message, kept)).await
 }
 
 /// What is known when both sides have described their ends.

@@ -69,7 +69,7 @@ async fn take(phone: &Phone, key: TransactionKey, request: Request, to: &mpsc::S
             Ok(()) => return,
             Err(response) => *response,
         },
-        (Method::Message, _) => phone.told(&request),
+        (Method::Message, _) => phone.told(&request).await,
         (Method::Options, false) => answer(&request, Status::OK).with(Name::Allow, ALLOW),
         (Method::Notify, true) => {
             phone.notified(&request).unwrap_or_else(|| within(phone, &request))

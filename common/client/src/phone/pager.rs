@@ -13,6 +13,7 @@ use super::late::{Late, is_stored, late};
 use super::ringing::{Arrived, author};
 use super::{Phone, uri};
 use crate::event::Error;
+use crate::session::kept::Kept;
 
 /// The user part of the URI of the list service.
 const LIST_SERVICE: &str = "list";
@@ -144,7 +145,7 @@ impl Phone {
     }
 
     /// A message has come.
-    pub(super) fn told(&self, request: &Request) -> Response {
+    pub(super) async fn told(&self, request: &Request) -> Response {
         let content_type = request.headers.text(&Name::ContentType).unwrap_or_default();
         if content_type.eq_ignore_ascii_case(LOW) {
             // Whoever says it: it makes us look, no more.
@@ -161,13 +162,26 @@ impl Phone {
             protection: protection(&request.headers),
             late: late(&request.headers, &request.body),
         };
-        match inbox.try_send(Arrived::Message(message)) {
-            Ok(()) => {
+        // A place first: what is kept and finds none would come twice.
+        let Ok(place) = inbox.try_reserve() else {
+            return answer(request, Status::BUSY_HERE);
+        };
+        match self.shared.post.keep(&message).await {
+            Ok(kept) => {
+                place.send(Arrived::Message(message, kept));
                 self.thank(request);
                 answer(request, Status::OK)
             }
-            Err(_full) => answer(request, Status::BUSY_HERE),
+            Err(error) => {
+                tracing::warn!(%error, "a message was not taken");
+                answer(request, Status::TEMPORARILY_UNAVAILABLE)
+            }
         }
+    }
+
+    /// What came before the device was started, and was not dealt with. Given once.
+    pub(crate) fn kept(&self) -> Vec<(Immediate, Kept)> {
+        self.shared.post.before()
     }
 }
 

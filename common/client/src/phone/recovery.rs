@@ -121,7 +121,8 @@ mod tests {
             waits: crate::Waits::default(),
         };
         let tls = tls::client_config(Trust::Roots(roots), None, &[]).unwrap();
-        let (phone, _incoming) = Phone::connect(&profile, tls).await.unwrap();
+        let (phone, _incoming) =
+            Phone::connect(&profile, tls, crate::phone::Post::default()).await.unwrap();
         let device = phone.clone();
         let registering = tokio::spawn(async move { device.register().await });
         let first = registered(&server, &mut events).await;

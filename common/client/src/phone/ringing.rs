@@ -17,6 +17,7 @@ use super::incoming::{ALLOW, answer};
 use super::pager::Immediate;
 use super::{Call, Phone};
 use crate::event::{Announced, DeviceNews, Error};
+use crate::session::kept::Kept;
 use crate::session::parcel::{Letter, Receipt};
 use crate::session::pins::Sighting;
 
@@ -31,14 +32,14 @@ const TRANSFERS_MAX: usize = 256;
 pub(crate) enum Arrived {
     /// A session.
     Call(Box<Ringing>),
-    /// That it takes a message.
-    Message(Immediate),
+    /// That it takes a message, which is kept until then.
+    Message(Immediate, Option<Kept>),
     /// That it reads a letter: a sealed message that was opened.
-    Letter(Letter),
+    Letter(Letter, Kept),
     /// That it knows of a message of ours that arrived.
     Receipt(Receipt),
     /// That it fetches a file, or lets it come: its key is here.
-    Announced(Announced),
+    Announced(Announced, Kept),
     /// That it looks at a device which was not there before, or has another key.
     Device { who: Aor, device: DeviceId, news: DeviceNews, held: bool },
     /// Something sealed that does not open.

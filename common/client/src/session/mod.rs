@@ -12,6 +12,7 @@ mod files;
 pub(crate) mod freshness;
 mod group;
 mod keeping;
+pub(crate) mod kept;
 pub mod leg;
 mod letter;
 mod outgoing;
@@ -45,6 +46,7 @@ pub use endpoint::Now;
 use endpoint::{Alive, Pulse};
 use files::Files;
 use group::{Follows, Group};
+use keeping::Keeping;
 use letter::Addresses;
 pub use outgoing::Ticket;
 use outgoing::{Content, Outgoing, Sealing, Settled};
@@ -54,7 +56,7 @@ use seen::Seen;
 pub use setup::{Setup, Standing};
 use trust::Trust;
 pub use trust::{Numbers, Pair};
-use untold::Untold;
+pub use whisper::Whisper;
 
 /// The largest content of one message, in octets; more travels as a file. The sealed letter around it has its own
 /// headers and must stay within 64 KiB.
@@ -77,8 +79,8 @@ pub enum Output {
     FetchGroup,
     /// Sealed octets came by, for whoever listens on the wire.
     Tapped(Bytes),
-    /// Something for this person alone, under the key of a circle; and what is written on it.
-    Whispered(Box<Envelope>, Bytes),
+    /// Something for this person alone, under the key of a circle.
+    Whispered(Box<Whisper>),
 }
 
 /// One device in one conference.
@@ -92,7 +94,7 @@ pub struct Session {
     outgoing: Outgoing,
     files: Files,
     seen: Seen,
-    untold: Untold,
+    keeping: Keeping,
     early: VecDeque<Body>,
     limits: Limits,
     /// What others take: the room names no other bound.
@@ -120,7 +122,7 @@ impl Session {
         let bind = bind.to(&address);
         let me = setup.shown_as.clone().unwrap_or_else(|| keyring.device().aor.clone());
         let records = keyring.records();
-        let (untold, kept) = Untold::kept(records, &setup.conference);
+        let (keeping, outputs) = Keeping::open(records, &setup.conference);
         let seen = Seen::kept(records, &setup.conference);
         Self {
             level: setup.level,
@@ -131,7 +133,7 @@ impl Session {
             outgoing: Outgoing::new(address.clone(), &limits),
             files: Files::new(limits.message_octets_max - limits.message_octets_max / 16),
             seen,
-            untold,
+            keeping,
             early: VecDeque::new(),
             limits,
             // The seal and the headers around a file take less than a sixteenth.
@@ -144,7 +146,7 @@ impl Session {
                 limits.transaction,
             ),
             replies: VecDeque::from([bind]),
-            outputs: kept.into_iter().map(Event::Message).map(Output::Event).collect(),
+            outputs,
         }
     }
 
@@ -306,9 +308,7 @@ impl Session {
             let sealed = content();
             self.outputs.push_back(Output::Tapped(sealed.clone()));
             if self.addresses.is_private(envelope) {
-                let outer = Box::new(envelope.clone());
-                self.outputs.push_back(Output::Whispered(outer, sealed));
-                return;
+                return self.whispered(&whole, envelope, sealed);
             }
             let follows = self.group.process(&sealed, now.wall);
             self.follow(now, follows, Some((envelope, &whole)));
@@ -409,7 +409,7 @@ impl Session {
     fn show(&mut self, message: Message) {
         // A plain client may leave the id out; then nobody can tell a repetition.
         if message.id.is_empty() || self.seen.note(&message.from, &message.id) {
-            self.untold.keep(&message);
+            self.keeping.tells(&message);
             self.outputs.push_back(Output::Event(Event::Message(message)));
         }
     }

@@ -4,56 +4,38 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use ids::{ConferenceId, Epoch};
-use mls::storage::Records;
+use mls::storage::{Octets, Records};
 
+use super::kept::{Kept, Row};
 use crate::event::Message;
 
 /// The untold messages of one conference.
 #[derive(Debug)]
-pub(crate) struct Untold {
-    records: Records,
-    prefix: Vec<u8>,
-    /// Of the next one.
-    number: u64,
-    /// Of those under way to the person.
-    under_way: VecDeque<u64>,
-}
+pub(crate) struct Untold(Row);
+
+/// Messages with what keeps them.
+pub(crate) type Messages = VecDeque<(Message, Kept)>;
 
 impl Untold {
     /// Those of a conference, and what they are, in their order.
-    pub(crate) fn kept(records: &Records, conference: &ConferenceId) -> (Self, Vec<Message>) {
-        let prefix = format!("untold/{conference}/").into_bytes();
-        let mut untold =
-            Self { records: records.clone(), prefix, number: 0, under_way: VecDeque::new() };
-        let mut messages = Vec::new();
-        for (name, value) in records.noted_under(&untold.prefix) {
-            let number = name.get(untold.prefix.len()..).and_then(|end| end.try_into().ok());
-            let Some(number) = number.map(u64::from_be_bytes) else { continue };
-            untold.number = number + 1;
-            if let Some(message) = read(&value) {
-                untold.under_way.push_back(number);
-                messages.push(message);
-            }
-        }
-        (untold, messages)
+    pub(crate) fn kept(records: &Records, conference: &ConferenceId) -> (Self, Messages) {
+        Self::of(records, format!("untold/{conference}/"))
+    }
+
+    /// Those that were said to us in private in a conference.
+    pub(crate) fn whispers(records: &Records, room: &ConferenceId) -> (Self, Messages) {
+        Self::of(records, format!("untold whispers/{room}/"))
+    }
+
+    fn of(records: &Records, prefix: String) -> (Self, Messages) {
+        let (row, all) = Row::open(records, prefix.into_bytes());
+        let message = |(kept, value): (Kept, Octets)| Some((read(&value)?, kept));
+        (Self(row), all.into_iter().filter_map(message).collect())
     }
 
     /// Keeps a message until it is told.
-    pub(crate) fn keep(&mut self, message: &Message) {
-        self.records.note(&self.name(self.number), write(message));
-        self.under_way.push_back(self.number);
-        self.number += 1;
-    }
-
-    /// The first one of those under way was told.
-    pub(crate) fn told(&mut self) {
-        if let Some(number) = self.under_way.pop_front() {
-            self.records.forget_lazily(&self.name(number));
-        }
-    }
-
-    fn name(&self, number: u64) -> Vec<u8> {
-        [&*self.prefix, &number.to_be_bytes()].concat()
+    pub(crate) fn keep(&mut self, message: &Message) -> Kept {
+        self.0.keep(write(message))
     }
 }
 
@@ -110,17 +92,18 @@ mod tests {
         let sealed = message(b"two\nlines\n\nand \xff", Some(device));
         let open = message(b"", None);
         let (mut untold, before) = Untold::kept(&records, &room);
-        assert_eq!(before, []);
-        untold.keep(&sealed);
-        untold.keep(&sealed);
-        untold.keep(&open);
+        assert!(before.is_empty());
+        let first = untold.keep(&sealed);
+        drop(untold.keep(&sealed));
+        drop(untold.keep(&open));
 
-        untold.told();
+        first.done();
 
         let (mut again, messages) = Untold::kept(&records, &room);
+        let (messages, kept): (Vec<_>, Vec<_>) = messages.into_iter().unzip();
         assert_eq!(messages, [sealed, open.clone()]);
-        again.keep(&open);
-        (0..3).for_each(|_| again.told());
-        assert_eq!(Untold::kept(&records, &room).1, []);
+        let last = again.keep(&open);
+        kept.into_iter().chain([last]).for_each(Kept::done);
+        assert!(Untold::kept(&records, &room).1.is_empty());
     }
 }
