@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
-.PHONY: help demo test setup lint doc wasm chart unit counts fuzz load soak bench-peers joining kill-test
+.PHONY: help demo test setup lint doc wasm chart unit counts planted fuzz load soak bench-peers joining kill-test
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -10,7 +10,7 @@ help: ## this list
 demo: ## a sealed conference end to end: real processes, sockets, TLS, QUIC and MLS
 	cargo run --release -- demo
 
-test: setup lint doc wasm chart counts unit ## everything that must pass
+test: setup lint doc wasm chart counts planted unit ## everything that must pass
 
 setup: # what the checks need beyond Rust, gcc, make and git
 	.ci/setup
@@ -30,6 +30,9 @@ chart: setup ## lint, render and schema-check the Helm chart
 
 counts: setup ## instructions that a chunk costs the relay, against their bounds
 	.ci/counts
+
+planted: # a relay that breaks what it carries is found out by the load test
+	cargo test -p loadtest --features planted-faults --test planted
 
 unit: ## the tests; the runner's own summary comes last
 	cargo test --workspace --doc -q

@@ -1,5 +1,5 @@
 //! A relay that breaks what it carries is found out. Only in a build with faults on purpose:
-//! `cargo nextest run -p loadtest --features planted-faults --test planted`.
+//! `make planted`.
 #![cfg(feature = "planted-faults")]
 #![expect(clippy::unwrap_used, reason = "a run that prints no result should fail the test")]
 use std::process::Command;
