@@ -40,6 +40,8 @@ mod private;
 mod sealed;
 #[path = "flows/secrets.rs"]
 mod secrets;
+#[path = "flows/servers.rs"]
+mod servers;
 
 use std::future::Future;
 use std::net::SocketAddr;
