@@ -47,7 +47,8 @@ impl Folder {
         fs::create_dir_all(&self.0)?;
         self.named(name, |path| {
             // Made anew or not at all: a link that waits under the name is not followed.
-            let mut file = File::options().write(true).create_new(true).open(path)?;
+            let options = &mut File::options();
+            let mut file = options.write(true).create_new(true).mode(0o600).open(path)?;
             file.write_all(content).inspect_err(|_| drop(fs::remove_file(path)))
         })
     }
