@@ -13,7 +13,7 @@ use crate::circles::{Circles, Writing};
 use crate::directory::Directory;
 use crate::event::{Error, Event, Level, Outgoing};
 use crate::govern::Ruling;
-use crate::phone::{Call, Hangup, Watch};
+use crate::phone::{Call, Calling, Hangup, Watch};
 use crate::sealed_file::SealedFile;
 use crate::session::{Numbers, Session, Standing};
 use seat::Seat;
@@ -54,6 +54,12 @@ impl Events {
             kept.done();
         }
         Some(event)
+    }
+
+    /// Takes no more: what has come is still there, then it ends. Messages that come later wait for the next start, if the
+    /// device is kept.
+    pub fn close(&mut self) {
+        self.0.close();
     }
 }
 
@@ -277,6 +283,11 @@ impl Conference {
     /// # Errors
     /// The conference has no nicknames, this one is malformed, reserved or somebody else's, or the focus is away.
     pub async fn nickname(&self, nickname: &str) -> Result<(), Error> {
+        // They would become spaces on the way.
+        if nickname.contains(char::is_control) {
+            let reason = "it has characters that do not show".to_owned();
+            return Err(Error::Refused { what: "the nickname", status: 424, reason });
+        }
         let nickname = nickname.to_owned();
         self.ask(|reply| Command::Rename { nickname, reply }).await?
     }
@@ -287,6 +298,14 @@ impl Conference {
     /// The focus refused, or did not answer.
     pub async fn invite(&self, who: &Aor) -> Result<(), Error> {
         self.call.refer(who, None).await
+    }
+
+    /// The same for who wants to know what becomes of it: whether they take the call.
+    ///
+    /// # Errors
+    /// The focus refused, or did not answer.
+    pub async fn invite_and_hear(&self, who: &Aor) -> Result<Calling, Error> {
+        self.call.refer_and_hear(who).await
     }
 
     /// Removes a person, all devices, from the conference and from the group (REFER with `method=BYE`, RFC 4579, 5.11).

@@ -115,7 +115,8 @@ impl Device {
     /// `profile.device` says, and goes on in its groups where it was.
     ///
     /// # Errors
-    /// As for [`Device::start`]; also if the vault keeps a device of somebody else, or does not take what has to be kept.
+    /// As for [`Device::start`]; also if the vault keeps a device of somebody else or one that was taken back, or does not
+    /// take what has to be kept.
     pub async fn open(mut profile: Profile, vault: Vault) -> Result<(Self, Invitations), Error> {
         if let Some(owner) = kept::somebody_else(vault.records(), &profile) {
             return Err(Error::SomebodyElses(owner));
@@ -128,7 +129,11 @@ impl Device {
             profile.device = device;
             credential
         });
-        Self::begin(profile, credential, Some(vault)).await
+        let asked = profile.clone();
+        match Self::begin(profile, credential, Some(vault)).await {
+            Err(error) => Err(admission::refused(&asked, error).await),
+            begun => begun,
+        }
     }
 
     async fn begin(

@@ -242,6 +242,15 @@ pub enum Error {
     /// The folder keeps a device of somebody else, and is left as it is.
     #[error("this folder keeps a device of {0}; name another folder")]
     SomebodyElses(String),
+    /// The server lists this device as taken back, and never lets it in again: its person goes on with a new one.
+    #[error("this device ({0}) was taken back, and is never let in again")]
+    TakenBack(DeviceId),
+    /// No device of one's own waits to be confirmed with the code that was typed.
+    #[error(
+        "no device of yours waits with this code: compare it with what the new device shows. If one asks that is not \
+             yours, change your password"
+    )]
+    WrongCode,
     /// These verified people have devices that nobody has accepted, and no more can be held for them. Nothing was sent.
     #[error("{} has a device that you have not accepted", names(.0))]
     Held(Vec<Aor>),

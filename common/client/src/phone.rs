@@ -8,6 +8,7 @@ mod pager;
 mod post;
 mod receipts;
 mod recovery;
+mod referring;
 mod ringing;
 mod watching;
 
@@ -35,6 +36,7 @@ pub use late::Late;
 pub(crate) use pager::name_of;
 pub use pager::{Immediate, Protection, Taken};
 pub(crate) use post::Post;
+pub use referring::Calling;
 pub(crate) use ringing::{Arrived, Ringing};
 pub use watching::Watch;
 
@@ -74,6 +76,8 @@ struct Shared {
     given_up: Mutex<HashMap<TransactionKey, Request>>,
     /// Where what is told of a conference goes, by the Call-ID of the subscription.
     watches: Mutex<HashMap<String, mpsc::Sender<watching::Notified>>>,
+    /// Where what becomes of a REFER goes, by its Call-ID.
+    referrals: Mutex<HashMap<String, mpsc::Sender<Status>>>,
     registration: Registration,
     /// The server says that few KeyPackages are left.
     low: Notify,
@@ -132,6 +136,7 @@ impl Phone {
             transfers: Mutex::default(),
             given_up: Mutex::default(),
             watches: Mutex::default(),
+            referrals: Mutex::default(),
             registration,
             low: Notify::new(),
         };
@@ -303,6 +308,10 @@ impl Phone {
         &self,
     ) -> std::sync::MutexGuard<'_, HashMap<String, mpsc::Sender<watching::Notified>>> {
         self.shared.watches.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn referrals(&self) -> std::sync::MutexGuard<'_, HashMap<String, mpsc::Sender<Status>>> {
+        self.shared.referrals.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lines(&self) -> std::sync::MutexGuard<'_, HashMap<DialogId, call::Line>> {

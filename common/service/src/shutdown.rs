@@ -63,6 +63,18 @@ impl Shutdown {
         Ok(())
     }
 
+    /// From now on SIGHUP asks for a stop: the terminal of a person was closed.
+    /// Needs a running tokio runtime.
+    pub fn on_hangup(&self) -> io::Result<()> {
+        let mut hangup = signal(SignalKind::hangup())?;
+        let shutdown = self.clone();
+        tokio::spawn(async move {
+            hangup.recv().await;
+            shutdown.trigger();
+        });
+        Ok(())
+    }
+
     /// From now on the end of stdin asks for a stop, so that a child does not outlive its parent.
     /// What is read is thrown away.
     pub fn on_stdin_end(&self) -> io::Result<()> {

@@ -32,6 +32,8 @@ const UNTOLD_MAX: usize = 256;
 /// How long after a failed fetch of a group's state the next is tried, at first and at most.
 const FETCH_AGAIN: Duration = Duration::from_millis(500);
 const FETCH_AGAIN_MAX: Duration = Duration::from_secs(30);
+/// How long the focus may take to say why it has ended the relay's connection.
+const PARTING: Duration = Duration::from_secs(1);
 /// How long nothing is waited for when nothing is due.
 const FOREVER: Duration = Duration::from_secs(3600);
 
@@ -141,8 +143,16 @@ impl Seat {
                 Happened::Listening(Err(_closed)) => progress.untold.clear(),
                 Happened::Written(Ok(())) => {}
                 Happened::Written(Err(error)) => self.end(&mut progress, error.to_string()),
-                Happened::Item(Some(item)) => self.receive(&mut progress, item),
-                Happened::Item(None) => self.end(&mut progress, "the connection ended".to_owned()),
+                Happened::Item(Some(item)) => {
+                    if let Err(why) = self.receive(item) {
+                        let why = parting(&mut hangup, why).await;
+                        self.end(&mut progress, why);
+                    }
+                }
+                Happened::Item(None) => {
+                    let why = parting(&mut hangup, "the connection ended".to_owned()).await;
+                    self.end(&mut progress, why);
+                }
                 Happened::Fetched(state) => {
                     progress.fetch = None;
                     self.enter(&mut progress, state);
@@ -156,22 +166,20 @@ impl Seat {
     }
 
     /// Takes what has come, and what else is there, so that a disk is waited for once for all of it. What was opened and
-    /// how far the keys are is one transaction.
-    fn receive(&mut self, progress: &mut Progress, first: Result<Item, String>) {
+    /// how far the keys are is one transaction. An error is the end of the connection.
+    fn receive(&mut self, first: Result<Item, String>) -> Result<(), String> {
         let vault = self.vault.clone();
         let _unit = vault.as_ref().map(|vault| vault.records().unit());
         let mut next = Some(first);
         let mut turns = if vault.is_some() { RECEIVED_AT_ONCE } else { 1 };
         while let Some(item) = next.take() {
-            match item {
-                Ok(item) => self.session.receive(now(), &item),
-                Err(why) => return self.end(progress, why),
-            }
+            self.session.receive(now(), &item?);
             turns -= 1;
             if turns > 0 {
                 next = self.connection.items.try_recv().ok();
             }
         }
+        Ok(())
     }
 
     /// What has changed is on the disk before anything that depends on it leaves the device.
@@ -358,6 +366,14 @@ impl Seat {
         self.session.end(&reason);
         progress.over = Some(reason);
         progress.unwritten.clear();
+    }
+}
+
+/// Why the seat ends. The relay's connection often ends before the focus has said why.
+async fn parting(hangup: &mut oneshot::Receiver<String>, why: String) -> String {
+    match tokio::time::timeout(PARTING, hangup).await {
+        Ok(Ok(reason)) => reason,
+        _ => why,
     }
 }
 

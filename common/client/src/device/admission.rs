@@ -1,5 +1,6 @@
 //! Adding a device from another one of the same person: the new one shows a code and waits, and whoever holds an old one types
 //! it there. Then the old one vouches for the new one's key, and the focus certifies it.
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -7,16 +8,20 @@ use ids::DeviceId;
 use mls::identity::{DeviceKey, VOUCHER_LIFE, device_code, request};
 use mls::member::Keyring;
 use mls::wire::DeviceName;
+use service::tls::{Trust, client_config};
 
 use super::Device;
 use crate::directory::Directory;
 use crate::event::Error;
+use crate::own_device::OwnDevice;
 use crate::profile::Profile;
 
 /// How often the focus is asked whether somebody has confirmed.
 const AGAIN: Duration = Duration::from_secs(2);
 /// RFC 6585, 3: the focus wants another device's word first.
 const UNCONFIRMED: u16 = 428;
+/// Also what a device gets that was taken back.
+const FORBIDDEN: u16 = 403;
 
 impl Device {
     /// Vouches for a device of this user that shows this code, typed as it stands there. Says which it is.
@@ -39,14 +44,25 @@ impl Device {
                 return Ok(name.device);
             }
         }
-        let why = "no device of yours waits with this code; if one asks that is not yours, change your password";
-        Err(Error::Answer { what: "the code", why: why.to_owned() })
+        Err(Error::WrongCode)
     }
 }
 
 fn vouched(keyring: &Keyring, name: &DeviceName, key: [u8; 32]) -> Bytes {
     let until = service::clock::wall() + VOUCHER_LIFE / 2;
     keyring.vouch(name, key, until).to_bytes()
+}
+
+/// A device that is refused may be one that was taken back, whatever it was refused; the server knows by its list.
+pub(super) async fn refused(profile: &Profile, error: Error) -> Error {
+    if !matches!(error, Error::Refused { status: FORBIDDEN, .. }) {
+        return error;
+    }
+    let trust = Trust::Roots(Arc::clone(&profile.system.roots));
+    let Ok(tls) = client_config(trust, None, &[]) else { return error };
+    let devices = Directory::new(profile, tls).devices().await.unwrap_or_default();
+    let is_lost = |known: &OwnDevice| known.revoked && known.device == profile.device;
+    if devices.iter().any(is_lost) { Error::TakenBack(profile.device.clone()) } else { error }
 }
 
 /// A certificate for this key of this device. Where the focus wants another device to vouch for it, its code is told, and waited

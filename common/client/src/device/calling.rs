@@ -80,6 +80,12 @@ pub enum Arrival {
 }
 
 impl Inbox {
+    /// Takes no more: what has come is still there, then it ends. Sealed messages that come later wait for the next start, if
+    /// the device is kept.
+    pub fn close(&mut self) {
+        self.arrived.close();
+    }
+
     /// The next thing that somebody wants.
     pub async fn next(&mut self) -> Option<Arrival> {
         loop {

@@ -9,8 +9,11 @@ use sip::{Headers, Method, Name, NameAddr, Request, Response, Uri};
 use tokio::sync::oneshot;
 
 use super::pager::with_list;
-use super::{Phone, uri};
+use super::{Calling, Phone, uri};
 use crate::event::{Error, Shown};
+
+/// What is asked of the focus, for its refusal.
+const INVITING: &str = "inviting somebody";
 
 /// How a device ends a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -225,14 +228,24 @@ impl Call {
             None => who.to_string(),
             Some(method) => format!("{who};method={method}"),
         };
-        let request: Request = self
-            .phone
-            .request(Method::Refer, self.focus.clone(), &self.conference)?
-            .with(Name::Supported, "norefersub")
-            .with(Name::ReferSub, "false")
-            .with(Name::ReferTo, NameAddr::new(uri(&target)?));
-        let what = if method.is_some() { "removing somebody" } else { "inviting somebody" };
+        let request = self.referral(&target)?.with(Name::ReferSub, "false");
+        let what = if method.is_some() { "removing somebody" } else { INVITING };
         self.phone.send(what, request).await.map(|_answered| ())
+    }
+
+    /// Asks the focus to invite a person, and to tell what becomes of it.
+    pub(crate) async fn refer_and_hear(&self, who: &Aor) -> Result<Calling, Error> {
+        let request = self.referral(who.as_str())?;
+        let call_id = request.headers.call_id().map(|id| id.into_owned()).unwrap_or_default();
+        let calling = self.phone.hear(call_id, who);
+        self.phone.send(INVITING, request).await.map(|_answered| calling)
+    }
+
+    fn referral(&self, target: &str) -> Result<Request, Error> {
+        let request = self.phone.request(Method::Refer, self.focus.clone(), &self.conference)?;
+        Ok(request
+            .with(Name::Supported, "norefersub")
+            .with(Name::ReferTo, NameAddr::new(uri(target)?)))
     }
 
     /// Watches who is in the conference.

@@ -52,6 +52,7 @@ pub(super) async fn listen(
                     drop(told);
                 }
                 phone.watches().clear();
+                phone.referrals().clear();
                 phone.stop_refreshing();
                 if !phone.come_back().await {
                     return;
@@ -72,7 +73,8 @@ async fn take(phone: &Phone, key: TransactionKey, request: Request, to: &mpsc::S
         (Method::Message, _) => phone.told(&request).await,
         (Method::Options, false) => answer(&request, Status::OK).with(Name::Allow, ALLOW),
         (Method::Notify, true) => {
-            phone.notified(&request).unwrap_or_else(|| within(phone, &request))
+            let told = phone.notified(&request).or_else(|| phone.referred(&request));
+            told.unwrap_or_else(|| within(phone, &request))
         }
         (Method::Invite | Method::Update | Method::Bye | Method::Options, true) => {
             within(phone, &request)
@@ -149,14 +151,19 @@ fn within(phone: &Phone, request: &Request) -> Response {
     }
     drop(dialog);
     if request.method == Method::Bye {
-        let reason = request.headers.text(&Name::Reason).unwrap_or_default().into_owned();
-        let reason =
-            if reason.is_empty() { "the other side ended the call".to_owned() } else { reason };
-        let ended = line.ended.take().map(|ended| ended.send(reason));
+        let ended = line.ended.take().map(|ended| ended.send(reason(request)));
         drop(ended);
         id.and_then(|id| lines.remove(&id));
     }
     response
+}
+
+/// Why the other side ends a call, in its words if it has any (RFC 3326).
+fn reason(bye: &Request) -> String {
+    let reasons = bye.headers.reasons().unwrap_or_default();
+    let said = reasons.iter().find_map(|reason| reason.params.text("text"));
+    let said = said.filter(|text| !text.is_empty());
+    said.map_or_else(|| "the other side ended the call".to_owned(), std::borrow::Cow::into_owned)
 }
 
 /// The answer to a refresh (RFC 4028, 9): the session goes on for as long as the server says. That it does not come is
