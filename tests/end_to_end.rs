@@ -1,5 +1,7 @@
 //! The whole system by its own commands: real processes, real sockets, and an exit code that tells the truth.
 #![expect(clippy::unwrap_used, reason = "a test whose system does not start should fail")]
+#[path = "end_to_end/answers.rs"]
+mod answers;
 #[path = "end_to_end/chat.rs"]
 mod chat;
 mod common;
@@ -95,7 +97,7 @@ fn two_people_chat_through_pipes_on_a_system_kept_by_dev() {
     let mut alice = chat("alice");
     alice.until("you hold the group key as before");
     alice.say("/who");
-    alice.until("* 1 devices in epoch");
+    alice.until("* 1 device in epoch");
     assert!(alice.end());
 
     // A system started anew in the same folder begins anew.

@@ -2,7 +2,7 @@
 //! lives in a vault of its own. Two chats of one person at the same time are two devices; the second is not kept.
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use client::{Device, Invitations, Profile, Vault, VaultError, VaultKey};
 
 /// Starts the device kept for this person in the folder of the system, or a new one. Nobody else uses its vault as long as
@@ -36,13 +36,14 @@ pub(super) async fn start_in(
     mut profile: Profile,
 ) -> anyhow::Result<(Device, Invitations, Option<Vault>)> {
     profile.waits = client::Waits::new(waits);
-    let state = kept.folder.clone().unwrap_or_else(|| folder.join(format!("state-{name}")));
+    let state = kept.place(folder, name);
     let key = match &kept.passphrase_file {
         Some(file) => VaultKey::Passphrase(file.clone()),
         None => VaultKey::KeyFile(beside(&state)),
     };
     // A passphrase takes a while.
-    let opened = tokio::task::spawn_blocking(move || Vault::open(&state, &key)).await?;
+    let place = state.clone();
+    let opened = tokio::task::spawn_blocking(move || Vault::open(&place, &key)).await?;
     let vault = match opened {
         Err(VaultError::InUse { .. }) if kept.folder.is_none() => {
             let (device, invitations) = Device::start(profile).await?;
@@ -53,8 +54,42 @@ pub(super) async fn start_in(
     // Two at a time would write over each other; the second starts without.
     let pins = folder.join(format!("pins-{name}.json"));
     profile.pins = client::pins_in(&pins).with_context(|| format!("reading {}", pins.display()))?;
-    let (device, invitations) = Device::open(profile, vault.clone()).await?;
+    let opened = Device::open(profile, vault.clone()).await;
+    let (device, invitations) = opened.map_err(|error| refused(error, &state))?;
     Ok((device, invitations, Some(vault)))
+}
+
+impl State {
+    /// The folder.
+    pub(super) fn place(&self, folder: &Path, name: &str) -> PathBuf {
+        self.folder.clone().unwrap_or_else(|| folder.join(format!("state-{name}")))
+    }
+}
+
+/// What is said of a device that is kept nowhere.
+pub(super) fn not_kept(folder: &Path, name: &str) -> String {
+    let taken = State::default().place(folder, name);
+    format!(
+        "! {name} chats somewhere else already ({} is in use): here you are one more device of {name}, whose keys are \
+         gone when you quit. With --state DIR it is kept in a folder of its own",
+        taken.display()
+    )
+}
+
+/// Why a device that is kept here cannot start, and how to go on.
+fn refused(error: client::Error, state: &Path) -> anyhow::Error {
+    match error {
+        client::Error::TakenBack(_) => anyhow!("{error}. {}", begin_anew(state)),
+        other => other.into(),
+    }
+}
+
+/// How a person goes on whose device was taken back.
+pub(super) fn begin_anew(state: &Path) -> String {
+    let state = state.display();
+    format!(
+        "To go on as a new device put its folder away (mv {state} {state}.taken-back) and start again"
+    )
 }
 
 /// A new device of somebody who has one already, where a password is not enough.

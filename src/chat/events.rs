@@ -13,10 +13,14 @@ pub(crate) async fn told(event: &Event, table: &Table<'_>) -> String {
         }
         Event::Entered { epoch, .. } => format!("* you hold the group key (epoch {epoch})"),
         Event::Advanced { epoch, added, removed } => {
-            let names = |devices: &[(Aor, ids::DeviceId)], word: &str| -> String {
-                devices.iter().map(|(aor, _device)| format!(" {aor} {word};")).collect()
+            let names = |devices: &[(Aor, ids::DeviceId)], word: &str| -> Vec<String> {
+                devices.iter().map(|(aor, _device)| format!("{aor} {word}")).collect()
             };
-            format!("* epoch {epoch};{}{}", names(added, "joined"), names(removed, "is out"))
+            let changes = [names(added, "joined"), names(removed, "is out")].concat();
+            match changes.is_empty() {
+                true => format!("* epoch {epoch}; the group has a new key"),
+                false => format!("* epoch {epoch}; {}", changes.join(", ")),
+            }
         }
         Event::Message(message) => {
             let shown = terminal::content(&message.content_type, &message.body);

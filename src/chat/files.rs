@@ -11,10 +11,13 @@ use ids::Aor;
 
 use super::{Table, mail};
 use crate::files::media_type_of;
-use crate::terminal::{address, plain as shown};
+use crate::terminal::plain as shown;
 
 /// Files of each kind that are remembered; the oldest are forgotten first.
 const FILES_MAX: usize = 64;
+
+/// What can be done for who has no keys.
+const CLEAR: &str = "`conclave send --clear` sends a file without a seal to who is there";
 
 /// What there is, either way.
 #[derive(Debug, Default)]
@@ -30,6 +33,9 @@ pub(super) struct Files {
 impl Files {
     /// Somebody has a file for us.
     pub(super) fn announced(&mut self, file: Announced) {
+        // Who sends a file of the same name again means the newer one.
+        let is = |known: &Announced| known.from == file.from && known.name == file.name;
+        self.announced.retain(|known| !is(known));
         keep(&mut self.announced, file);
     }
 
@@ -60,20 +66,35 @@ impl Files {
     fn listed(&self) -> String {
         let offered = self.offered.iter().map(|it| (name_of(it), it.from().clone()));
         let announced = self.announced.iter().map(|it| (it.name.clone(), it.from.clone()));
-        let line = |(name, from): (String, Aor)| format!("  {} of {}", shown(&name), from.user());
-        let lines: Vec<String> = offered.chain(announced).map(line).collect();
+        let mut lines: Vec<String> = Vec::new();
+        for (name, from) in offered.chain(announced) {
+            let line = format!("  {}", listed(&name, &from));
+            if !lines.contains(&line) {
+                lines.push(line);
+            }
+        }
         if lines.is_empty() { "* nobody has a file for you".to_owned() } else { lines.join("\n") }
     }
 
-    /// The newest of this name, as it is shown.
+    /// The newest of this name, as it is shown, or as it is listed.
     fn take_offer(&mut self, name: &str) -> Option<FileOffer> {
-        let at = self.offered.iter().rposition(|it| shown(&name_of(it)) == name)?;
+        let at = self.offered.iter().rposition(|it| is_called(&name_of(it), it.from(), name))?;
         self.offered.remove(at)
     }
 
     fn find(&self, name: &str) -> Option<Announced> {
-        self.announced.iter().rev().find(|file| shown(&file.name) == name).cloned()
+        let mut newest = self.announced.iter().rev();
+        newest.find(|file| is_called(&file.name, &file.from, name)).cloned()
     }
+}
+
+/// How a file is told from those of others.
+fn listed(name: &str, from: &Aor) -> String {
+    format!("{} of {}", shown(name), from.user())
+}
+
+fn is_called(name: &str, from: &Aor, typed: &str) -> bool {
+    shown(name) == typed || listed(name, from) == typed
 }
 
 fn keep<T>(all: &mut VecDeque<T>, one: T) {
@@ -124,7 +145,7 @@ pub(super) fn pictured(table: &Table<'_>, name: &str, picture: Option<Icon>) {
 
 /// `/send USER PATH`
 pub(super) async fn send(table: &Table<'_>, user: &str, path: &str) -> Result<String, String> {
-    let who = address(user, table.domain).map_err(|error| error.to_string())?;
+    let who = table.whom().elsewhere(user, table.me)?;
     let path = std::path::Path::new(path);
     let into = table.downloads.join("sealed");
     let sealed = SealedFile::new(path, media_type_of(path), &into).await;
@@ -132,7 +153,7 @@ pub(super) async fn send(table: &Table<'_>, user: &str, path: &str) -> Result<St
     keep(&mut table.files().own, (who.clone(), Arc::clone(&file)));
     let writing = table.device.announce_to(&who, &file).await.map_err(|error| error.to_string())?;
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    mail::outcome(table, writing, move |sent| match mail::went(&sent) {
+    mail::outcome(table, writing, move |sent| match mail::went(&sent, false, CLEAR) {
         Ok(_words) => {
             format!("* {name} is sealed for {}, who can get it while you are here", who.user())
         }

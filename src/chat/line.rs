@@ -2,7 +2,7 @@
 use client::Ruling;
 
 use super::trust::Trust;
-use crate::terminal::address;
+use super::whom::Whom;
 
 /// What a person typed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,14 +63,6 @@ pub(crate) enum Settle {
     Dismiss,
 }
 
-/// What the slash commands are, for `/help`.
-pub(crate) const HELP: &str = "/invite USER  /kick USER  /file PATH  /nick NAME  /who  /quit (stay a member)  /leave (for good)  /help\n\
-    for one person, sealed: /tell USER TEXT or /msg USER TEXT (there or not; several: ann,bob)  /private NICK TEXT (in this room)  /send USER PATH\n\
-    files for you: /get [NAME]   in the clear, so that servers can read it: /page USER TEXT (or /tell --clear USER TEXT)\n\
-    who is who: /verify [USER]  /verified USER  /unverify USER  /accept USER\n\
-    your own devices: /devices  /confirm CODE (what a new one shows)  /lost DEVICE (take it back for good)\n\
-    moderators: /lock  /unlock  /subject TEXT  /ban USER  /unban USER  /mute USER  /unmute USER  /moderator USER  /dismiss USER";
-
 impl Settle {
     const ALL: [(&str, Self); 9] = [
         ("lock", Self::Lock),
@@ -94,8 +86,8 @@ impl Settle {
         }
     }
 
-    pub(super) fn ruling(self, of: &str, domain: &str) -> anyhow::Result<Ruling> {
-        let who = || address(of, domain);
+    pub(super) fn ruling(self, of: &str, whom: &Whom<'_>) -> Result<Ruling, String> {
+        let who = || whom.somebody(of);
         Ok(match self {
             Self::Lock => Ruling::Lock(true),
             Self::Unlock => Ruling::Lock(false),
@@ -116,6 +108,9 @@ pub(crate) fn understand(line: &str) -> Option<Line> {
     let Some(command) = line.strip_prefix('/') else {
         return (!line.is_empty()).then(|| Line::Say(line.to_owned()));
     };
+    if command.starts_with('/') {
+        return Some(Line::Say(command.to_owned()));
+    }
     let (word, rest) = command.split_once(' ').unwrap_or((command, ""));
     let rest = rest.trim().to_owned();
     if let Some(settle) = Settle::of(word, rest.is_empty()) {
@@ -193,6 +188,7 @@ mod tests {
     #[test]
     fn a_line_is_text_unless_it_starts_with_a_slash() {
         assert_eq!(understand("hello /quit\n"), Some(Line::Say("hello /quit".into())));
+        assert_eq!(understand("//etc/passwd"), Some(Line::Say("/etc/passwd".into())));
         assert_eq!(understand("/quit"), Some(Line::Quit));
         assert_eq!(understand("/kick  dave "), Some(Line::Kick("dave".into())));
         assert_eq!(understand("/kick"), Some(Line::Unknown("/kick".into())));

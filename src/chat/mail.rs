@@ -4,11 +4,13 @@ use bytes::Bytes;
 use client::{Arrival, Error, Immediate, Inbox, Letter, Manner, Protection, Sent, Taken, Writing};
 use ids::Aor;
 
-use super::{Table, files, times, trust};
-use crate::terminal::{self, address};
+use super::{THAT_IS_YOU, Table, files, times, trust};
+use crate::terminal;
 
 /// What is typed is text.
 const TEXT: &str = "text/plain;charset=utf-8";
+/// What can be done for who has no keys.
+const PAGE: &str = "/page sends it in the clear, so that servers can read it";
 
 /// What comes next for this person alone.
 pub(super) async fn next(inbox: &mut Inbox) -> Arrival {
@@ -50,15 +52,17 @@ pub(super) fn arrived(arrival: Arrival, table: &Table<'_>) -> Option<String> {
 
 /// `/tell USER TEXT`: sealed, or not sent.
 pub(super) async fn tell(table: &Table<'_>, users: &str, text: &str) -> Result<String, String> {
-    let to: Result<Vec<Aor>, _> =
-        users.split(',').map(|user| address(user.trim(), table.domain)).collect();
-    let to = to.map_err(|error| error.to_string())?;
+    let whom = table.whom();
+    let to: Result<Vec<Aor>, String> =
+        users.split(',').map(|user| whom.elsewhere(user.trim(), table.me)).collect();
+    let to = to?;
     let manner = Manner { receipt: true, ..Manner::default() };
     let body = Bytes::from(text.to_owned());
     let writing = table.device.writing(&to, manner, TEXT, body).await;
     let writing = writing.map_err(|error| error.to_string())?;
     let (names, users) = (names(&to), users.to_owned());
-    outcome(table, writing, move |sent| match went(&sent) {
+    let many = to.len() > 1;
+    outcome(table, writing, move |sent| match went(&sent, many, PAGE) {
         Ok(words) => format!("* {names} {words}"),
         Err(why) => format!("! /tell {users}: {why}"),
     })
@@ -67,15 +71,15 @@ pub(super) async fn tell(table: &Table<'_>, users: &str, text: &str) -> Result<S
 
 /// `/page USER TEXT`: as it is. Servers can read it.
 pub(super) async fn page(table: &Table<'_>, user: &str, text: &str) -> Result<String, String> {
-    let who = address(user, table.domain).map_err(|error| error.to_string())?;
+    let who = table.whom().elsewhere(user, table.me)?;
     let sent = table.device.message(&who, TEXT, Bytes::from(text.to_owned())).await;
     let (taken, _protection) = sent.map_err(|error| error.to_string())?;
-    Ok(format!("* {} {}, not sealed", who.user(), came(taken)))
+    Ok(format!("* {} {}, not sealed", who.user(), came(taken, false)))
 }
 
 /// `/private NICK TEXT`: in the room, sealed for the two.
 pub(super) async fn private(table: &Table<'_>, nick: &str, text: &str) -> Result<String, String> {
-    let who = known_as(table, nick)?;
+    let who = known_as(table, nick).await?;
     let writing = table.room.whisper(&who, TEXT, Bytes::from(text.to_owned())).await;
     let writing = writing.map_err(|error| error.to_string())?;
     let nick = nick.to_owned();
@@ -86,13 +90,21 @@ pub(super) async fn private(table: &Table<'_>, nick: &str, text: &str) -> Result
     .await
 }
 
-/// Who is meant: by their nickname in this room, or as everywhere.
-fn known_as(table: &Table<'_>, nick: &str) -> Result<Aor, String> {
-    let roster = table.watch.as_ref().map(client::Watch::roster).unwrap_or_default();
-    let named = roster.people.iter().find(|person| person.nickname.as_deref() == Some(nick));
-    match named {
-        Some(person) => person.address.parse().map_err(|_bad| "they have no address".to_owned()),
-        None => address(nick, table.domain).map_err(|error| error.to_string()),
+/// Who is meant, of those who are here. The focus is asked before somebody is said not to be.
+async fn known_as(table: &Table<'_>, nick: &str) -> Result<Aor, String> {
+    let mut who = table.whom().here(nick);
+    if let (None, Some(watch)) = (&who, &table.watch) {
+        // If it does not answer, what was known before counts.
+        drop(watch.look().await);
+        who = table.whom().here(nick);
+    }
+    match who {
+        Some(who) if who == *table.me => Err(THAT_IS_YOU.to_owned()),
+        Some(who) => Ok(who),
+        None => {
+            let others = table.whom().others(table.me);
+            Err(format!("nobody here is called so; {others}. /tell reaches people elsewhere"))
+        }
     }
 }
 
@@ -111,28 +123,33 @@ pub(super) async fn outcome<T: Send + 'static>(
     }
 }
 
-/// How far something written has come, and how it is protected; or why not, and what can be done.
-pub(super) fn went(sent: &Result<Sent, Error>) -> Result<String, String> {
+/// How far something written to one or many has come, and how it is protected; or why not, and what else there is.
+pub(super) fn went(
+    sent: &Result<Sent, Error>,
+    many: bool,
+    otherwise: &str,
+) -> Result<String, String> {
     match sent {
         Ok(sent) => {
             let seal = match sent.protection {
                 Protection::EndToEnd => "sealed",
                 Protection::FirstHop => "NOT SEALED",
             };
-            Ok(format!("{}, {seal}", came(sent.taken)))
+            Ok(format!("{}, {seal}", came(sent.taken, many)))
         }
-        Err(error @ Error::NoKeys(_)) => {
-            Err(format!("{error}. /page sends it in the clear, so that servers can read it"))
-        }
+        Err(error @ Error::NoKeys(_)) => Err(format!("{error}. {otherwise}")),
         Err(error) => Err(error.to_string()),
     }
 }
 
-fn came(taken: Taken) -> &'static str {
-    match taken {
-        Taken::Delivered => "has it",
-        Taken::Stored => "is not there: it waits in the mailbox",
-        Taken::Accepted => "is sent it",
+fn came(taken: Taken, many: bool) -> &'static str {
+    match (taken, many) {
+        (Taken::Delivered, false) => "has it",
+        (Taken::Delivered, true) => "have it",
+        (Taken::Stored, false) => "is not there: it waits in the mailbox",
+        (Taken::Stored, true) => "are not all there: it waits in the mailbox",
+        (Taken::Accepted, false) => "is sent it",
+        (Taken::Accepted, true) => "are sent it",
     }
 }
 

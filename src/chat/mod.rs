@@ -1,9 +1,10 @@
 //! `conclave chat ROOM --as NAME`: one person in one conference, in a terminal or through a pipe. What a line means
 //! is decided in `line`, what it does here, without a terminal; `plain` and `screen` only read and show. What goes to one
-//! person is in `mail` and `files`, who is there in `roster`.
+//! person is in `mail` and `files`, who is there in `roster`, and whom a name means in `whom`.
 mod device;
 mod events;
 mod files;
+mod help;
 mod line;
 mod lines;
 mod mail;
@@ -13,24 +14,29 @@ mod roster;
 mod screen;
 mod times;
 mod trust;
+mod turn;
+mod whom;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyhow::Context;
 use bytes::Bytes;
-use client::{Conference, Device, Inbox, Level, Roster, Watch};
+use client::{Conference, Device, Error, Events, Inbox, Invitations, Level, Roster, Vault, Watch};
 use ids::{Aor, ConferenceId};
+use service::shutdown::Shutdown;
 use tokio::sync::mpsc;
 
 use conclave::system::Directions;
 
 use crate::cli;
-use crate::terminal::address;
+use crate::terminal::{counted, plain as shown};
 pub(crate) use device::start as start_device;
 use events::told;
 use files::Files;
-use line::{HELP, Line, understand};
+use help::HELP;
+use line::{Line, understand};
+use whom::{THAT_IS_YOU, Whom};
 
 /// Octets of a file that is shared: it is in memory as a whole.
 const FILE_OCTETS_MAX: u64 = 256 * 1024 * 1024;
@@ -57,14 +63,22 @@ pub(crate) struct Table<'a> {
     pub(crate) me: &'a Aor,
     pub(crate) device: &'a Device,
     pub(crate) domain: &'a str,
-    /// Who is there, if we may watch.
+    pub(crate) events: Events,
+    /// Who is there, if we may watch; and what was told of it.
     pub(crate) watch: Option<Watch>,
+    pub(crate) known: Roster,
+    /// Other conferences that call.
+    pub(crate) invitations: Option<Invitations>,
     /// What comes for this person alone.
     pub(crate) inbox: Inbox,
     /// Where received files go.
     pub(crate) downloads: PathBuf,
     /// Octets of a file that may be shared.
     pub(crate) file_octets_max: u64,
+    /// The folder that keeps this device, if one does.
+    pub(crate) kept_in: Option<PathBuf>,
+    /// When it is to end.
+    pub(crate) stop: Shutdown,
     /// Files for one person, either way.
     files: Mutex<Files>,
     /// What is shown when it is over, of what nobody waits for.
@@ -74,6 +88,13 @@ pub(crate) struct Table<'a> {
 impl Table<'_> {
     fn files(&self) -> MutexGuard<'_, Files> {
         self.files.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whom names mean now.
+    fn whom(&self) -> Whom<'_> {
+        let members = self.room.status().roster.into_iter().map(|device| device.aor);
+        let roster = self.watch.as_ref().map(Watch::roster).unwrap_or_default();
+        Whom::new(self.domain, members, &roster)
     }
 
     /// Shows what comes of this when it does.
@@ -92,56 +113,14 @@ pub(crate) async fn carry_out(
     table: &Table<'_>,
     show: &mut dyn FnMut(String),
 ) -> Next {
-    let Table { room, domain, .. } = table;
-    let carried = match line {
-        Line::Say(text) => {
-            let text = Bytes::from(text.clone());
-            tokio::select! {
-                // Said first, then held.
-                biased;
-                sent = room.send("text/plain;charset=utf-8", text) => {
-                    sent.map(|_id| None).map_err(|error| error.to_string())
-                }
-                // It goes out later; an event says so.
-                _who = room.held() => Ok(None),
-            }
-        }
-        Line::Invite(user) => about(user, domain, async |who| room.invite(&who).await).await,
-        Line::Tell(..) | Line::Page(..) | Line::Send(..) | Line::Get(..)
-            if table.room.shown_as().is_some() =>
-        {
-            Err(UNDER_YOUR_NAME.to_owned())
-        }
-        Line::Tell(users, text) => mail::tell(table, users, text).await.map(Some),
-        Line::Page(user, text) => mail::page(table, user, text).await.map(Some),
-        Line::Private(nick, text) => mail::private(table, nick, text).await.map(Some),
-        Line::Send(user, path) => files::send(table, user, path).await.map(Some),
-        Line::Get(name) => files::get(table, name).await.map(Some),
-        Line::Kick(user) => about(user, domain, async |who| room.kick(&who).await).await,
-        Line::Settle(settle, of) => match settle.ruling(of, domain) {
-            Ok(ruling) => {
-                let settled = room.settle(&ruling).await;
-                settled.map(|()| Some("* done".to_owned())).map_err(|error| error.to_string())
-            }
-            Err(error) => Err(error.to_string()),
-        },
-        Line::Share(path) => share(path, table).await.map(Some),
-        Line::Nick(name) => {
-            let known = match name.is_empty() {
-                true => "* you have no nickname".to_owned(),
-                false => format!("* you are known as {name}"),
-            };
-            room.nickname(name).await.map(|()| Some(known)).map_err(|error| error.to_string())
-        }
-        Line::Trust(trust, of) => trust.carry_out(of, table).await.map(Some),
-        Line::Devices => own::devices(table).await.map(Some),
-        Line::Confirm(code) => own::confirm(code, table).await.map(Some),
-        Line::Lost(device) => own::take_back(device, table).await.map(Some),
-        Line::Who => Ok(Some(who(table))),
-        Line::Help => Ok(Some(HELP.to_owned())),
-        Line::Unknown(line) => Ok(Some(format!("not understood: {line}   {HELP}"))),
+    match line {
         Line::Quit => return Next::Quit,
         Line::Leave => return Next::Leave,
+        _ => {}
+    }
+    let carried = tokio::select! {
+        carried = carried(line, table) => carried,
+        () = table.stop.triggered() => return Next::Quit,
     };
     match carried {
         Ok(said) => said.into_iter().for_each(show),
@@ -150,14 +129,96 @@ pub(crate) async fn carry_out(
     Next::Go
 }
 
-/// Does something about a person of our domain, or of another one.
-async fn about(
-    user: &str,
-    domain: &str,
-    act: impl AsyncFnOnce(Aor) -> Result<(), client::Error>,
-) -> Result<Option<String>, String> {
-    let who = address(user, domain).map_err(|error| error.to_string())?;
-    act(who).await.map(|()| None).map_err(|error| error.to_string())
+/// What comes of a line, as far as there is something to show.
+async fn carried(line: &Line, table: &Table<'_>) -> Result<Option<String>, String> {
+    let room = table.room;
+    let shown = match line {
+        Line::Say(text) => return say(text, room).await,
+        Line::Tell(..) | Line::Page(..) | Line::Send(..) | Line::Get(..)
+            if room.shown_as().is_some() =>
+        {
+            return Err(UNDER_YOUR_NAME.to_owned());
+        }
+        Line::Tell(users, text) => mail::tell(table, users, text).await?,
+        Line::Page(user, text) => mail::page(table, user, text).await?,
+        Line::Private(nick, text) => mail::private(table, nick, text).await?,
+        Line::Send(user, path) => files::send(table, user, path).await?,
+        Line::Get(name) => files::get(table, name).await?,
+        Line::Invite(user) => invite(user, table).await?,
+        Line::Kick(user) => kick(user, table).await?,
+        Line::Settle(settle, of) => {
+            let ruling = settle.ruling(of, &table.whom())?;
+            room.settle(&ruling).await.map_err(|error| error.to_string())?;
+            "* done".to_owned()
+        }
+        Line::Share(path) => share(path, table).await?,
+        Line::Nick(name) => {
+            room.nickname(name).await.map_err(|error| error.to_string())?;
+            match name.is_empty() {
+                true => "* you have no nickname".to_owned(),
+                false => format!("* you are known as {}", shown(name)),
+            }
+        }
+        Line::Trust(trust, of) => trust.carry_out(of, table).await?,
+        Line::Devices => own::devices(table).await?,
+        Line::Confirm(code) => own::confirm(code, table).await?,
+        Line::Lost(device) => own::take_back(device, table).await?,
+        Line::Who => who(table).await,
+        Line::Help => HELP.to_owned(),
+        Line::Unknown(line) => help::not_understood(line),
+        Line::Quit | Line::Leave => return Ok(None),
+    };
+    Ok(Some(shown))
+}
+
+/// Says something to everybody. Where it is held, it goes out later, and an event says so.
+async fn say(text: &str, room: &Conference) -> Result<Option<String>, String> {
+    let text = Bytes::from(text.to_owned());
+    tokio::select! {
+        // Said first, then held.
+        biased;
+        sent = room.send("text/plain;charset=utf-8", text) => {
+            sent.map(|_id| None).map_err(|error| error.to_string())
+        }
+        _who = room.held() => Ok(None),
+    }
+}
+
+/// `/invite USER`: the focus calls them; what becomes of it is shown when it is known.
+async fn invite(user: &str, table: &Table<'_>) -> Result<String, String> {
+    let who = table.whom().elsewhere(user, table.me)?;
+    let calling = table.room.invite_and_hear(&who).await.map_err(|error| error.to_string())?;
+    let (name, user) = (who.user().to_owned(), user.to_owned());
+    table.show_later(async move {
+        match calling.outcome().await {
+            Ok(()) => format!("* {name} has taken the call, or is here"),
+            Err(error) => format!("! /invite {user}: {}", not_come(&error)),
+        }
+    });
+    Ok(format!("* {} is being called", who.user()))
+}
+
+/// Why somebody who was called has not come.
+fn not_come(error: &Error) -> String {
+    let Error::Refused { status, .. } = error else { return error.to_string() };
+    match status {
+        403 => "they take no such calls".to_owned(),
+        404 => "there is no such person".to_owned(),
+        480 => "no device of theirs can be reached now; they may come by themselves".to_owned(),
+        486 | 600 | 603 => "they do not want to come".to_owned(),
+        408 | 487 => "nobody has answered".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+/// `/kick USER`
+async fn kick(user: &str, table: &Table<'_>) -> Result<String, String> {
+    let who = table.whom().somebody(user)?;
+    if who == *table.me {
+        return Err(format!("{THAT_IS_YOU}: /leave takes you out for good"));
+    }
+    table.room.kick(&who).await.map_err(|error| error.to_string())?;
+    Ok(format!("* {} is removed, and comes back only when invited", who.user()))
 }
 
 /// Shares a file, whose size is known before it is read.
@@ -178,11 +239,23 @@ async fn share(path: &str, table: &Table<'_>) -> Result<String, String> {
     Ok(format!("* shared {path}"))
 }
 
-fn who(table: &Table<'_>) -> String {
+/// `/who`: asked of the focus this moment, for it tells of changes only now and then.
+async fn who(table: &Table<'_>) -> String {
+    let known = match &table.watch {
+        Some(watch) => Some(watch.look().await.map_err(|_late| watch.roster())),
+        None => None,
+    };
     let status = table.room.status();
-    let devices = format!("* {} devices in epoch {}", status.roster.len(), status.epoch);
-    match &table.watch {
-        Some(watch) => format!("{devices}\n{}", roster::shown(&watch.roster())),
+    let devices = counted(status.roster.len(), "device");
+    let devices = format!("* {devices} in epoch {}", status.epoch);
+    match known {
+        Some(Ok(now)) => format!("{devices}\n{}", roster::shown(&now)),
+        Some(Err(before)) => {
+            format!(
+                "{devices}; the focus does not answer, and said before:\n{}",
+                roster::shown(&before)
+            )
+        }
         None => {
             let names: Vec<String> =
                 status.roster.iter().map(|device| device.aor.to_string()).collect();
@@ -191,58 +264,85 @@ fn who(table: &Table<'_>) -> String {
     }
 }
 
-/// The next roster, if anything is told of it.
-pub(crate) async fn next_roster(watch: &mut Option<Watch>) -> Option<Roster> {
-    match watch {
-        Some(watch) => watch.next().await,
-        None => std::future::pending().await,
-    }
+/// A device in a room.
+struct Joined {
+    device: Device,
+    invitations: Invitations,
+    vault: Option<Vault>,
+    room: Conference,
+    events: Events,
 }
 
-/// Joins and talks until the person or the input is done.
-///
-/// # Errors
-/// The system is not there, does not know the user, or refuses the conference.
-pub(crate) async fn run(chat: cli::Chat) -> anyhow::Result<()> {
-    let directions = Directions::read(&chat.folder)?;
+async fn join(
+    chat: &cli::Chat,
+    state: &device::State,
+    profile: client::Profile,
+) -> anyhow::Result<Joined> {
     let id: ConferenceId = chat.room.parse().context("the name of the room")?;
-    let profile = directions.profile(&chat.name)?;
-    let me = profile.aor.clone();
-    let domain = directions.domain.clone();
-    let state =
-        device::State { folder: chat.state.clone(), passphrase_file: chat.passphrase_file.clone() };
-    let started = device::start_in(&chat.folder, &chat.name, &state, profile).await;
-    // The vault stays open to the end.
-    let (device, _invitations, _vault) = started.context("registering")?;
+    let started = device::start_in(&chat.folder, &chat.name, state, profile).await;
+    let (device, invitations, vault) = started.context("registering")?;
     let joined = match chat.anonymous {
         true => device.join_anonymously(&id, Level::Sealed).await,
         false => device.join(&id, Level::Sealed).await,
     };
     let (room, events) = joined.context("joining")?;
-    let me = room.shown_as().unwrap_or(&me).clone();
-    let (watch, unwatched) = match room.watch().await {
-        Ok(watch) => (Some(watch), None),
-        Err(error) => (None, Some(format!("! who is there cannot be watched: {error}"))),
+    Ok(Joined { device, invitations, vault, room, events })
+}
+
+/// Joins and talks until the person, the input or a signal ends it.
+///
+/// # Errors
+/// The system is not there, does not know the user, or refuses the conference.
+pub(crate) async fn run(chat: cli::Chat) -> anyhow::Result<()> {
+    let directions = Directions::read(&chat.folder)?;
+    let profile = directions.profile(&chat.name)?;
+    let me = profile.aor.clone();
+    let stop = Shutdown::new();
+    stop.on_signals()?;
+    stop.on_hangup()?;
+    let state =
+        device::State { folder: chat.state.clone(), passphrase_file: chat.passphrase_file.clone() };
+    let joined = tokio::select! {
+        joined = Box::pin(join(&chat, &state, profile)) => joined?,
+        () = stop.triggered() => return Ok(()),
     };
-    let downloads = chat.downloads.unwrap_or_else(|| chat.folder.join("downloads"));
-    let file_octets_max = FILE_OCTETS_MAX;
-    let table = Table {
+    let Joined { device, invitations, vault, room, events } = joined;
+    let me = room.shown_as().unwrap_or(&me).clone();
+    let mut first = Vec::new();
+    let watch = room.watch().await;
+    let watch = watch.inspect_err(|error| {
+        first.push(format!("! who is there cannot be watched: {error}"));
+    });
+    if vault.is_none() {
+        first.push(device::not_kept(&chat.folder, &chat.name));
+    }
+    let watch = watch.ok();
+    let mut table = Table {
         room: &room,
         me: &me,
         device: &device,
         inbox: device.inbox(),
-        domain: &domain,
+        domain: &directions.domain,
+        events,
+        known: watch.as_ref().map(Watch::roster).unwrap_or_default(),
         watch,
-        downloads,
-        file_octets_max,
+        invitations: Some(invitations),
+        downloads: chat.downloads.unwrap_or_else(|| chat.folder.join("downloads")),
+        file_octets_max: FILE_OCTETS_MAX,
+        kept_in: vault.is_some().then(|| state.place(&chat.folder, &chat.name)),
+        stop,
         files: Mutex::default(),
         later: mpsc::channel(LATER_MAX),
     };
-    let next = if chat.plain {
-        plain::talk(table, events, unwatched).await?
-    } else {
-        screen::talk(table, events, &chat.name, unwatched).await?
+    let next = match chat.plain {
+        true => plain::talk(&mut table, first).await,
+        false => screen::talk(&mut table, &chat.name, first).await?,
     };
+    drop(table);
+    // What was shown is not shown again, also if the server does not answer to the rest.
+    if let Some(vault) = &vault {
+        vault.commit_now()?;
+    }
     match next {
         Next::Leave => room.leave().await.context("leaving")?,
         Next::Go | Next::Quit => room.away().await,

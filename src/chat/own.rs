@@ -5,7 +5,8 @@ use anyhow::Context;
 use client::OwnDevice;
 use ids::DeviceId;
 
-use super::Table;
+use super::{Table, device};
+use crate::terminal::counted;
 
 pub(super) async fn devices(table: &Table<'_>) -> Result<String, String> {
     let devices = table.device.devices().await.map_err(|error| error.to_string())?;
@@ -20,7 +21,14 @@ pub(super) async fn take_back(device: &str, table: &Table<'_>) -> Result<String,
         .context("write it as /devices shows it")
         .map_err(|error| format!("{error:#}"))?;
     let taken = table.device.take_back(&id).await.map_err(|error| error.to_string())?;
-    Ok(format!("* {id} is taken back; it was in {taken} conferences"))
+    let conferences = counted(usize::try_from(taken).unwrap_or(usize::MAX), "conference");
+    let told = format!("* {id} is taken back; it was in {conferences}");
+    match &table.kept_in {
+        Some(folder) if id == *table.device.id() => {
+            Ok(format!("{told}. It was this one. {}", device::begin_anew(folder)))
+        }
+        _ => Ok(told),
+    }
 }
 
 /// Vouches for the new device that shows this code.

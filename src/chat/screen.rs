@@ -1,7 +1,7 @@
 //! Chat on a terminal: what was said above, what is typed below, and a status line that says who can read.
 use std::time::Duration;
 
-use client::{Conference, Event, Events};
+use client::Conference;
 use ratatui::crossterm::event::{
     self, Event as Input, KeyCode, KeyEvent, KeyEventKind, KeyModifiers,
 };
@@ -12,7 +12,8 @@ use ratatui::widgets::Paragraph;
 use ratatui::{DefaultTerminal, Frame};
 use tokio::sync::mpsc;
 
-use super::{HELP, Line, Next, Table, carry_out, mail, next_roster, roster, told, understand};
+use super::{HELP, Line, Next, Table, carry_out, turn, understand};
+use crate::terminal::{counted, lines};
 
 /// Lines kept to scroll back in.
 const LINES_MAX: usize = 1000;
@@ -28,7 +29,7 @@ struct Screen {
 
 impl Screen {
     fn add(&mut self, text: String) {
-        self.said.extend(text.lines().map(str::to_owned));
+        self.said.extend(lines(&text).lines().map(str::to_owned));
         let over = self.said.len().saturating_sub(LINES_MAX);
         self.said.drain(..over);
     }
@@ -42,10 +43,10 @@ impl Screen {
         frame.render_widget(Paragraph::new(rows), above);
         let state = room.status();
         let line = format!(
-            " {} | {} | {} devices | epoch {} | {}",
+            " {} | {} | {} | epoch {} | {}",
             self.name,
             room.id(),
-            state.members,
+            counted(state.members, "device"),
             state.epoch,
             if state.members > 0 { "sealed" } else { "waiting for the group key" },
         );
@@ -75,54 +76,46 @@ impl Screen {
 
 /// Talks until the person quits or the conference is over.
 pub(super) async fn talk(
-    table: Table<'_>,
-    events: Events,
+    table: &mut Table<'_>,
     name: &str,
-    first: Option<String>,
+    first: Vec<String>,
 ) -> anyhow::Result<Next> {
     let mut terminal = ratatui::try_init()?;
     let said = HELP.lines().map(str::to_owned).chain(first).collect();
-    let screen = Screen { name: name.to_owned(), said, typed: String::new() };
-    let next = converse(&mut terminal, screen, table, events).await;
+    let mut screen = Screen { name: name.to_owned(), said, typed: String::new() };
+    let next = converse(&mut terminal, &mut screen, table).await;
     ratatui::restore();
+    // The screen is gone; what came last is shown below.
+    let rest = turn::rest(table).await;
+    rest.iter().for_each(|line| below(&lines(line)));
     next
+}
+
+#[expect(clippy::print_stdout, reason = "the screen is not there any more")]
+fn below(line: &str) {
+    println!("{line}");
 }
 
 async fn converse(
     terminal: &mut DefaultTerminal,
-    mut screen: Screen,
-    mut table: Table<'_>,
-    mut events: Events,
+    screen: &mut Screen,
+    table: &mut Table<'_>,
 ) -> anyhow::Result<Next> {
     let mut keys = keys();
-    let mut known = table.watch.as_ref().map(client::Watch::roster).unwrap_or_default();
     loop {
         terminal.draw(|frame| screen.draw(frame, table.room))?;
         tokio::select! {
-            event = events.next() => match event {
-                Some(event) => {
-                    screen.add(told(&event, &table).await);
-                    if matches!(event, Event::Ended { .. }) {
-                        return Ok(Next::Quit);
-                    }
-                }
-                None => return Ok(Next::Quit),
-            },
-            arrival = mail::next(&mut table.inbox) => {
-                if let Some(line) = mail::arrived(arrival, &table) {
-                    screen.add(line);
+            happened = turn::next(table) => {
+                let (said, over) = turn::lines(happened, table).await;
+                said.into_iter().for_each(|line| screen.add(line));
+                if over {
+                    return Ok(Next::Quit);
                 }
             }
-            Some(line) = table.later.1.recv() => screen.add(line),
-            now = next_roster(&mut table.watch) => match now {
-                Some(now) => {
-                    roster::changes(&known, &now).into_iter().for_each(|line| screen.add(line));
-                    known = now;
-                }
-                None => table.watch = None,
-            },
             input = keys.recv() => {
-                let Some(Input::Key(key)) = input else { continue };
+                // The terminal is gone.
+                let Some(input) = input else { return Ok(Next::Quit) };
+                let Input::Key(key) = input else { continue };
                 if key.kind == KeyEventKind::Release {
                     continue;
                 }
@@ -131,7 +124,7 @@ async fn converse(
                     let own = format!("<{}> {text}", screen.name);
                     screen.add(own);
                 }
-                let next = carry_out(&line, &table, &mut |text| screen.add(text)).await;
+                let next = carry_out(&line, table, &mut |text| screen.add(text)).await;
                 if next != Next::Go {
                     return Ok(next);
                 }

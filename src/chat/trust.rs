@@ -5,7 +5,8 @@ use client::{DeviceNews, Pair};
 use ids::{Aor, DeviceId};
 
 use super::Table;
-use crate::terminal::address;
+use super::whom::THAT_IS_YOU;
+use crate::terminal::counted;
 
 /// What a person wants to know or says of somebody's devices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,11 +44,17 @@ impl Trust {
         if of.is_empty() {
             return everybody(table).await;
         }
-        let who = address(of, table.domain).map_err(|error| error.to_string())?;
+        let who = table.whom().somebody(of)?;
+        if who == *table.me {
+            return Err(format!("{THAT_IS_YOU}: /devices shows what you have"));
+        }
         let (room, name) = (table.room, who.user());
         match self {
             Self::Compare => compare(&who, table).await,
             Self::Alike => {
+                if !has_number(&who, table).await {
+                    return Err(nothing_to_compare(table));
+                }
                 room.verify(&who, true).await.map_err(|error| error.to_string())?;
                 Ok(format!(
                     "* {name} is verified: a new device of theirs holds what you say until you accept it"
@@ -55,7 +62,7 @@ impl Trust {
             }
             Self::Doubt => {
                 room.verify(&who, false).await.map_err(|error| error.to_string())?;
-                Ok(format!("* {name} is not verified any more"))
+                Ok(format!("* {name} is not verified"))
             }
             Self::Accept => match room.accept(&who).await.map_err(|error| error.to_string())? {
                 true => Ok(format!("* the devices of {name} are accepted")),
@@ -73,14 +80,9 @@ async fn compare(who: &Aor, table: &Table<'_>) -> Result<String, String> {
     let (pair, outside) = match (numbers.pair, outside) {
         (Some(pair), Some(outside)) if outside.number != pair.number => (pair, Some(outside)),
         (Some(pair), _) | (None, Some(pair)) => (pair, None),
-        (None, None) => {
-            return Err("they are not here, and you never wrote to each other".to_owned());
-        }
+        (None, None) => return Err(nothing_to_compare(table)),
     };
-    let line = |pair: &Pair| match pair.devices {
-        1 => format!("(1 device): {}", pair.number),
-        devices => format!("({devices} devices): {}", pair.number),
-    };
+    let line = |pair: &Pair| format!("({}): {}", counted(pair.devices, "device"), pair.number);
     let mut lines = vec![format!("* you and {name} {}", line(&pair))];
     lines.extend(outside.map(|outside| format!("  outside of this room {}", line(&outside))));
     lines.push(match pair.verified {
@@ -88,6 +90,17 @@ async fn compare(who: &Aor, table: &Table<'_>) -> Result<String, String> {
         false => format!("  if {name} sees the same: /verified {name}"),
     });
     Ok(lines.join("\n"))
+}
+
+/// Whether there was ever something to compare with them.
+async fn has_number(who: &Aor, table: &Table<'_>) -> bool {
+    let here = table.room.numbers(Some(who)).await.and_then(|numbers| numbers.pair);
+    here.is_some() || table.device.number(who).await.is_ok()
+}
+
+fn nothing_to_compare(table: &Table<'_>) -> String {
+    let others = table.whom().others(table.me);
+    format!("they are not here, and you never wrote to each other; {others}")
 }
 
 async fn everybody(table: &Table<'_>) -> Result<String, String> {

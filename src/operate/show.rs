@@ -5,6 +5,7 @@ use mrfc::admin::shapes::{
 };
 
 use super::table::{facts, table};
+use crate::terminal::counted;
 
 pub(super) fn status(status: &Status) -> String {
     facts(&[
@@ -56,7 +57,7 @@ pub(super) fn room(room: &Conference) -> String {
         ("since", room.created.clone()),
         ("relay", room.relay.clone()),
         ("group", group),
-        ("people", format!("{} on {} devices", room.people, room.participants)),
+        ("people", format!("{} on {}", room.people, counted(room.participants, "device"))),
     ];
     told.extend(room.subject.clone().map(|subject| ("subject", subject)));
     let exceptions = [

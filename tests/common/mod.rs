@@ -34,13 +34,17 @@ impl Talk {
 
     /// Reads until a line holds `wanted`.
     pub(crate) fn until(&mut self, wanted: &str) -> String {
+        self.all_until(wanted).pop().unwrap()
+    }
+
+    /// All lines up to one that holds `wanted`.
+    pub(crate) fn all_until(&mut self, wanted: &str) -> Vec<String> {
         let mut seen = Vec::new();
         for line in self.lines.by_ref() {
-            let line = line.unwrap();
-            if line.contains(wanted) {
-                return line;
+            seen.push(line.unwrap());
+            if seen.last().unwrap().contains(wanted) {
+                return seen;
             }
-            seen.push(line);
         }
         panic!("no line held {wanted:?} before the end; seen: {seen:#?}");
     }

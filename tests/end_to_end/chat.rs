@@ -1,14 +1,23 @@
 //! `conclave chat`: what moderators type, what everybody sees of it, and that neither input nor files do harm.
 use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::process::Command;
 
 use crate::common::Talk;
 
-/// A system in this folder, and a way to chat on it.
-fn system(folder: &Path) -> (Talk, impl Fn(&str, &str) -> Talk) {
+/// A system in this folder, and a way to chat on it. Its focus tells of changes at once.
+pub(crate) fn system(folder: &Path) -> (Talk, impl Fn(&str, &str) -> Talk) {
+    system_with(folder, &[("MRFC_CONFERENCES__NOTIFY_SECS", "0")])
+}
+
+pub(crate) fn system_with(
+    folder: &Path,
+    variables: &[(&str, &str)],
+) -> (Talk, impl Fn(&str, &str) -> Talk + use<>) {
     let folder = folder.join("dev").display().to_string();
-    let at_once = [("MRFC_CONFERENCES__NOTIFY_SECS", "0")];
-    let mut dev = Talk::start_with(&["dev", "--sip", "127.0.0.1:0", "--folder", &folder], &at_once);
+    let arguments = ["dev", "--sip", "127.0.0.1:0", "--folder", &folder];
+    let mut dev = Talk::start_with(&arguments, variables);
     dev.until("ready in");
     let chat = move |room: &str, name: &str| {
         Talk::start(&["chat", room, "--as", name, "--plain", "--folder", &folder])
@@ -17,7 +26,7 @@ fn system(folder: &Path) -> (Talk, impl Fn(&str, &str) -> Talk) {
 }
 
 /// Somebody in the lobby, with the group key.
-fn enter(chat: impl Fn(&str, &str) -> Talk, name: &str) -> Talk {
+pub(crate) fn enter(chat: impl Fn(&str, &str) -> Talk, name: &str) -> Talk {
     let mut talk = chat("lobby", name);
     talk.until("you hold the group key");
     talk
@@ -94,8 +103,14 @@ fn what_cannot_be_said_or_shared_is_refused_and_a_file_lands_in_its_folder() {
         let told = bob.until("* alice shared ..plan.txt (8 octets); saved as ");
         let saved = folder.path().join("dev/downloads").join(name);
         assert!(told.ends_with(&saved.display().to_string()), "{told}");
+        assert_eq!(mode(&saved), 0o600);
         assert_eq!(std::fs::read_to_string(saved).unwrap(), "the plan");
     }
+}
+
+/// Who may do what with a file.
+fn mode(path: &Path) -> u32 {
+    std::fs::metadata(path).unwrap().permissions().mode() & 0o777
 }
 
 #[test]
@@ -134,7 +149,8 @@ fn who_is_verified_gets_nothing_while_they_have_a_device_that_nobody_accepted() 
     let lost = lost.unwrap().trim().split(": ").next().unwrap().to_owned();
     bob.say(&format!("/lost {lost}"));
     second.until("the conference ended for you");
-    bob.until(&format!("* {lost} is taken back; it was in 1 conferences"));
+    let told = bob.until(&format!("* {lost} is taken back; it was in 1 conference"));
+    assert!(told.ends_with("1 conference"), "{told}");
     alice.until("sip:bob@localhost is out");
     bob.say("now it is only me");
     alice.until("<bob> now it is only me");
@@ -316,17 +332,24 @@ fn f14_a_file_for_one_person_is_sealed_for_the_two_and_fetched_when_they_want_it
     alice.say(&format!("/send bob {}", plan.display()));
     alice.until("* plan.txt is sealed for bob");
     bob.until("* alice has plan.txt for you (8 octets), sealed: /get plan.txt");
+    // What is sent again is there once.
+    alice.say(&format!("/send bob {}", plan.display()));
+    bob.until("* alice has plan.txt for you (8 octets), sealed: /get plan.txt");
     bob.say("/get");
-    bob.until("  plan.txt of alice");
-    bob.say("/get plan.txt");
-    let line = bob.until("* plan.txt of alice, sealed, is saved as ");
-    let saved = line.rsplit("saved as ").next().unwrap();
-    assert_eq!(std::fs::read_to_string(saved).unwrap(), "the plan");
-    alice.until("* bob has got the file, sealed");
     bob.say("/get other.txt");
-    bob.until("! /get other.txt: nobody has a file of that name for you");
+    let listed = bob.all_until("! /get other.txt: nobody has a file of that name for you");
+    assert_eq!(listed.iter().filter(|line| *line == "  plan.txt of alice").count(), 1);
+    for name in ["plan.txt", "plan.txt of alice"] {
+        bob.say(&format!("/get {name}"));
+        let line = bob.until(" of alice, sealed, is saved as ");
+        let saved = line.rsplit("saved as ").next().unwrap();
+        assert_eq!(std::fs::read_to_string(saved).unwrap(), "the plan");
+        assert_eq!(mode(Path::new(saved)), 0o600);
+    }
+    alice.until("* bob has got the file, sealed");
     alice.say(&format!("/send carol {}", plan.display()));
-    alice.until("! plan.txt is not sent: sip:carol@localhost has no keys");
+    let refused = alice.until("! plan.txt is not sent: sip:carol@localhost has no keys");
+    assert!(refused.contains("conclave send --clear") && !refused.contains("/page"), "{refused}");
     assert!(alice.end() && bob.end());
 }
 
@@ -363,7 +386,7 @@ fn a_chat_that_is_killed_goes_on_in_its_group_without_entering_anew() {
     assert_eq!(epoch(&again), epoch(&entered), "it entered anew");
     let octets = std::fs::read(folder.path().join("bob/vault")).unwrap();
     assert!(!octets.windows(6).any(|part| part == b"to bob"));
-    let third = std::process::Command::new(crate::common::CONCLAVE)
+    let third = Command::new(crate::common::CONCLAVE)
         .args(["chat", "lobby", "--as", "bob", "--plain"])
         .args(options)
         .output()

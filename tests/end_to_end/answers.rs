@@ -1,0 +1,170 @@
+//! `conclave chat`: what it answers to each line, also to the wrong ones, and how it ends and begins again.
+use std::process::Command;
+
+use super::chat::{enter, system, system_with};
+use crate::common::{CONCLAVE, Talk};
+
+#[test]
+fn what_was_shown_is_not_shown_again_after_a_signal_or_the_end_of_input() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_dev, chat) = system(folder.path());
+    let mut alice = enter(&chat, "alice");
+    let mut bob = enter(&chat, "bob");
+
+    for (n, end) in ["-TERM", "-INT", "-HUP", "input", "/quit"].into_iter().enumerate() {
+        alice.say(&format!("room {n}"));
+        bob.until(&format!("<alice> room {n}"));
+        alice.say(&format!("/tell bob letter {n}"));
+        bob.until(&format!("sealed> letter {n}"));
+        match end {
+            "input" => assert!(bob.end()),
+            "/quit" => {
+                bob.say(end);
+                assert!(bob.child.wait().unwrap().success());
+            }
+            signal => {
+                let id = bob.child.id().to_string();
+                assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
+                assert!(bob.child.wait().unwrap().success(), "{signal}");
+            }
+        }
+        bob = chat("lobby", "bob");
+        bob.until("you hold the group key as before");
+        alice.say("/tell bob next letter");
+        let mut shown = bob.all_until("next letter");
+        alice.say("next in the room");
+        shown.extend(bob.all_until("<alice> next in the room"));
+        let again = |line: &String| line.contains("> room ") || line.contains("> letter ");
+        assert!(!shown.iter().any(again), "{end}: {shown:?}");
+    }
+    assert!(alice.end() && bob.end());
+}
+
+#[test]
+fn every_line_is_answered_in_words_that_say_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    // The focus tells of changes every five seconds only, as it does by default.
+    let (_dev, chat) = system_with(folder.path(), &[]);
+    let [mut alice, mut bob, mut carol] = ["alice", "bob", "carol"].map(|name| enter(&chat, name));
+    alice.until("sip:carol@localhost joined");
+
+    alice.say("/who");
+    for who in ["alice@localhost: here, moderator", "bob@localhost: here", "carol@localhost: here"]
+    {
+        alice.until(&format!("  sip:{who}"));
+    }
+    for (line, answer) in [
+        ("/invite nobody", "* nobody is being called"),
+        ("", "! /invite nobody: there is no such person"),
+        ("/invite erin", "! /invite erin: no device of theirs can be reached now"),
+        ("/invite alice", "! /invite alice: that is you"),
+        ("/kick alice", "! /kick alice: that is you: /leave takes you out"),
+        ("/kick", "! not understood: /kick; it is written /kick USER"),
+        ("/etc/passwd", "a text that begins with a slash is written //etc/passwd"),
+        ("/nick \u{1b}[31mRed", "the nickname was refused: 424"),
+        ("/nick Red\u{202e}", "the nickname was refused: 424"),
+        ("/nick Jay", "* you are known as Jay"),
+        ("/tell alice me", "! /tell alice: that is you"),
+        ("/tell bob,carol both", "* bob, carol are sent it, sealed"),
+        ("/private nobody x", "! /private nobody: nobody here is called so; here are bob, carol"),
+        ("/private Jay x", "! /private Jay: that is you"),
+        ("/verify alice", "! /verify alice: that is you"),
+        ("/verify nobody", "you never wrote to each other; here are bob, carol"),
+        ("/verified nobody", "! /verified nobody: they are not here"),
+        ("/unverify bob", "* bob is not verified"),
+        ("/confirm WRONG", "! /confirm: no device of yours waits with this code"),
+        ("//etc/passwd", ""),
+        ("a \u{202e}right\u{202c} b\u{feff}", ""),
+    ] {
+        if !line.is_empty() {
+            alice.say(line);
+        }
+        if !answer.is_empty() {
+            let said = alice.until(answer);
+            assert!(!said.contains(|c: char| c.is_control() || c == '\u{202e}'), "{said:?}");
+        }
+    }
+    bob.until("<alice> /etc/passwd");
+    bob.until("<alice> a right b");
+    // Told of her nickname or not: who does not know it yet asks.
+    bob.say("/private Jay psst");
+    alice.until("<bob to you alone, sealed> psst");
+
+    alice.say("/kick carol");
+    carol.until("* the conference ended for you: removed by a moderator");
+    alice.until("* carol is removed, and comes back only when invited");
+    assert!(carol.child.wait().unwrap().success());
+    let mut carol = chat("hall", "carol");
+    carol.until("you hold the group key");
+    alice.say("/invite carol");
+    carol.until("* you are called into lobby: to go there, /quit and join lobby");
+    alice.until("* carol has taken the call, or is here");
+    carol.say("/quit");
+    assert!(carol.child.wait().unwrap().success());
+    let carol = enter(&chat, "carol");
+    assert!(alice.end() && bob.end() && carol.end());
+}
+
+#[test]
+fn i21_who_hides_is_named_by_the_pseudonym() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_dev, chat) = system(folder.path());
+    let mut alice = enter(&chat, "alice");
+    let dev = folder.path().join("dev").display().to_string();
+    let words = ["chat", "lobby", "--as", "dave", "--anonymous", "--plain", "--folder", &dev];
+    let mut dave = Talk::start(&words);
+    dave.until("you hold the group key");
+    alice.until("joined");
+
+    for (line, answer) in [
+        ("/verify anonymous-1", "* you and anonymous-1 (1 device): "),
+        ("/private anonymous-1 x", "nobody writes in private to or from a pseudonym"),
+        ("/tell anonymous-1 x", "anonymous-1 is here under a pseudonym, and nobody elsewhere"),
+        ("/mute anonymous-1", "may not talk"),
+        ("/unmute anonymous-1", "may talk"),
+    ] {
+        alice.say(line);
+        alice.until(answer);
+    }
+    alice.say("/kick anonymous-1");
+    alice.until("* anonymous-1 is removed");
+    dave.until("* the conference ended for you: removed by a moderator");
+}
+
+#[test]
+fn a_second_chat_says_that_it_is_not_kept_and_a_device_that_was_taken_back_how_to_go_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_dev, chat) = system(folder.path());
+    let mut alice = enter(&chat, "alice");
+    let mut bob = enter(&chat, "bob");
+
+    let mut second = chat("lobby", "bob");
+    let told = second.until("! bob chats somewhere else already");
+    assert!(told.contains("state-bob is in use") && told.contains("--state DIR"), "{told}");
+    assert!(second.end());
+
+    bob.say("/devices");
+    let own = bob.until(" (this one): certificate ends in ");
+    let own = own.trim().split(' ').next().unwrap().to_owned();
+    bob.say(&format!("/lost {own}"));
+    let state = folder.path().join("dev/state-bob").display().to_string();
+    let way = format!("mv {state} {state}.taken-back");
+    assert!(bob.until("* urn:uuid:").contains(&way));
+    assert!(bob.child.wait().unwrap().success());
+    alice.until("sip:bob@localhost is out");
+    let refused = Command::new(CONCLAVE)
+        .args(["chat", "lobby", "--as", "bob", "--plain", "--folder"])
+        .arg(folder.path().join("dev"))
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && said.contains("was taken back"), "{said}");
+    assert!(said.contains(&way), "{said}");
+
+    assert!(Command::new("sh").args(["-c", &way]).status().unwrap().success());
+    let mut bob = enter(&chat, "bob");
+    alice.until("! bob has a new device");
+    bob.say("it is me again");
+    alice.until("<bob> it is me again");
+    assert!(alice.end() && bob.end());
+}
