@@ -73,6 +73,16 @@ pub fn answering(offer: &MsrpMedia) -> Result<Terms, BadSdp> {
     Ok(Terms { setup: Setup::Active, cema: offer.cema, anchored, dial: Some(dial) })
 }
 
+/// What we do about an offer where we have a listener that everybody can come to.
+///
+/// # Errors
+/// The caller waits to be connected to, or the peer's certificate would prove nothing.
+pub fn waiting(offer: &MsrpMedia) -> Result<Terms, BadSdp> {
+    secured(offer)?;
+    let terms = answer_terms(offer)?;
+    if terms.dial.is_some() { Err(BadSdp::Setup) } else { Ok(terms) }
+}
+
 /// What we do after the answer to our offer, which was `actpass` with RFC 6714.
 ///
 /// # Errors

@@ -56,6 +56,8 @@ pub struct Part {
     pub octets_max: u64,
     /// What goes into Content-Disposition; a receiver has none.
     pub disposition: Option<String>,
+    /// A wrapper (message/cpim) that comes is part of what is received.
+    pub as_sent: bool,
 }
 
 /// How far a transfer has come.
@@ -193,6 +195,37 @@ impl Transfer {
     /// Whether this is the side that gets the file.
     pub fn receives(&self) -> bool {
         matches!(self.side, Side::Receiving(_))
+    }
+
+    /// From now on the sender hears that the file is whole when [`Transfer::kept`] says so, and not before.
+    pub fn hold(&mut self) {
+        if let Side::Receiving(receiving) = &mut self.side {
+            receiving.hold();
+        }
+    }
+
+    /// What is whole and waits for [`Transfer::kept`].
+    pub fn held(&self) -> Option<Finished> {
+        match &self.side {
+            Side::Receiving(receiving) => receiving.held(),
+            Side::Sending(_) => None,
+        }
+    }
+
+    /// What was held is in its place, or why it is not. The sender is told.
+    pub fn kept(&mut self, rng: &mut impl CryptoRng, kept: Result<(), String>) {
+        if let Side::Receiving(receiving) = &mut self.side {
+            receiving.kept(rng, &self.setup.own, kept, &mut self.out);
+        }
+        self.conclude();
+    }
+
+    /// The type that the sender gives what we receive, once anything of it has come.
+    pub fn media_type(&self) -> Option<&str> {
+        match &self.side {
+            Side::Receiving(receiving) => receiving.media_type(),
+            Side::Sending(_) => None,
+        }
     }
 
     /// How far it has come.

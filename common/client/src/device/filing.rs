@@ -365,7 +365,7 @@ impl Shared {
         let landing = Landing { folder: folder.clone(), part, name };
         let hashes = Hashes::of(selector);
         let media_type = selector.media_type.clone();
-        let part = Part { media_type, start, octets, hashes, octets_max, disposition: None };
+        let part = Part { media_type, start, octets, hashes, octets_max, ..Part::default() };
         Ok((part, landing))
     }
 

@@ -18,6 +18,15 @@ const READ_OCTETS: usize = 256 * 1024;
 /// How long we wait to tell the sender that we want no more.
 const FAREWELL: Duration = Duration::from_secs(5);
 
+/// A file that is whole, and of which the sender has not heard.
+struct Held {
+    to: Path,
+    total: u64,
+    /// The sender wants to hear of it.
+    wanted: bool,
+    finished: Finished,
+}
+
 /// What stands before the octets of the file.
 enum Wrapper {
     /// Nothing is known: no chunk has come.
@@ -42,6 +51,10 @@ pub(super) struct Receiving {
     patience: Duration,
     due: Option<Instant>,
     aborting: bool,
+    /// What is whole is held.
+    holds: bool,
+    held: Option<Held>,
+    media_type: Option<String>,
 }
 
 impl Receiving {
@@ -57,7 +70,37 @@ impl Receiving {
             patience: limits.message,
             due: Some(now + limits.message),
             aborting: false,
+            holds: false,
+            held: None,
+            media_type: None,
         }
+    }
+
+    pub(super) fn hold(&mut self) {
+        self.holds = true;
+    }
+
+    pub(super) fn held(&self) -> Option<Finished> {
+        self.held.as_ref().map(|held| held.finished)
+    }
+
+    pub(super) fn media_type(&self) -> Option<&str> {
+        self.media_type.as_deref()
+    }
+
+    pub(super) fn kept(
+        &mut self,
+        rng: &mut impl CryptoRng,
+        own: &Path,
+        kept: Result<(), String>,
+        out: &mut Out,
+    ) {
+        let Some(held) = self.held.take() else { return };
+        let finished = match kept {
+            Ok(()) => Ok(held.finished),
+            Err(why) => Err(Broken::Sink(why)),
+        };
+        self.tell(rng, own, &held, finished, out);
     }
 
     pub(super) fn progress(&self) -> Progress {
@@ -86,6 +129,9 @@ impl Receiving {
         if self.aborting {
             out.end(Err(Broken::Aborted));
             return Status::STOP_SENDING;
+        }
+        if self.held.is_some() {
+            return Status::OK;
         }
         if out.over.is_some() {
             // RFC 5547, 8.7: one file, and it is over.
@@ -147,8 +193,10 @@ impl Receiving {
         Ok(self.total.is_some_and(|total| total == 0 || self.runs == [(0, total)]))
     }
 
-    fn opened(&self, chunk: &Chunk) -> Result<Wrapper, Broken> {
-        if chunk.head.is_type(cpim::MEDIA_TYPE) {
+    fn opened(&mut self, chunk: &Chunk) -> Result<Wrapper, Broken> {
+        let named = chunk.head.content_type().unwrap_or_default();
+        self.media_type = Some(String::from_utf8_lossy(named).into_owned());
+        if chunk.head.is_type(cpim::MEDIA_TYPE) && !self.part.as_sent {
             return Ok(Wrapper::Opening(Gather::default(), 0));
         }
         self.is_of_type(chunk.head.content_type().unwrap_or_default())?;
@@ -229,29 +277,48 @@ impl Receiving {
         if self.runs.len() > RUNS_MAX { Err(Broken::Malformed("too many parts")) } else { Ok(()) }
     }
 
-    /// Everything is there: is it what was described? The sender is told either way.
+    /// Everything is there: is it what was described?
     fn conclude(&mut self, rng: &mut impl CryptoRng, chunk: &Chunk, own: &Path, out: &mut Out) {
         self.due = None;
         let total = self.total.unwrap_or_default();
         let octets = total - self.wrapper();
         let verified = self.verify(octets);
-        let (status, comment) = match &verified {
+        let finished = Finished { octets, verified: matches!(verified, Ok(true)) };
+        let wanted = chunk.head.success_report() == SuccessReport::Yes;
+        let held = Held { to: chunk.head.from_path().clone(), total, wanted, finished };
+        match verified {
+            Ok(_) if self.holds => self.held = Some(held),
+            verified => self.tell(rng, own, &held, verified.map(|_| finished), out),
+        }
+    }
+
+    /// The sender is told either way.
+    fn tell(
+        &self,
+        rng: &mut impl CryptoRng,
+        own: &Path,
+        held: &Held,
+        finished: Result<Finished, Broken>,
+        out: &mut Out,
+    ) {
+        let (status, comment) = match &finished {
             Ok(_) => (Status::OK, Status::OK.comment()),
+            Err(Broken::Sink(_)) => (Status::STOP_SENDING, "the file cannot be kept"),
             Err(_) => (Status::BAD_REQUEST, "the file is not the one that was described"),
         };
-        let wanted = chunk.head.success_report() == SuccessReport::Yes || verified.is_err();
+        let wanted = held.wanted || finished.is_err();
         if let Some(message_id) = self.message_id.filter(|_| wanted) {
             let report = Report {
-                to_path: chunk.head.from_path(),
+                to_path: &held.to,
                 from_path: own,
                 message_id,
-                range: ByteRange::whole(total),
+                range: ByteRange::whole(held.total),
                 status,
                 comment,
             };
             out.replies.push_back(report.encode(TransactionId::random(rng)));
         }
-        out.end(verified.map(|verified| Finished { octets, verified }));
+        out.end(finished);
     }
 
     fn verify(&mut self, octets: u64) -> Result<bool, Broken> {

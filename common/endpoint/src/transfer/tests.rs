@@ -411,3 +411,44 @@ fn a_report_of_another_message_does_not_end_the_transfer() {
 
     assert_eq!(over(&mut two.sender), None);
 }
+
+#[test]
+fn what_is_held_is_reported_when_it_is_kept_and_refused_when_it_is_not() {
+    let content = content(40_000);
+    for kept in [Ok(()), Err("the disk is full".to_owned())] {
+        let (mut two, sink) = Two::of(&content);
+        two.receiver.hold();
+        two.run(usize::MAX);
+        assert_eq!(sink.octets(), content);
+        assert!(over(&mut two.receiver).is_none() && over(&mut two.sender).is_none());
+        let held = Finished { octets: 40_000, verified: true };
+        assert_eq!(two.receiver.held(), Some(held));
+        assert_eq!(two.receiver.media_type(), Some("image/jpeg"));
+
+        two.receiver.kept(&mut two.rng, kept.clone());
+
+        let told = match kept {
+            Ok(()) => [Ok(held), Ok(held)],
+            Err(why) => {
+                let reason = "the file cannot be kept".to_owned();
+                [Err(Broken::Refused { status: 413, reason }), Err(Broken::Sink(why))]
+            }
+        };
+        assert_eq!(two.finish(), told.map(Some));
+    }
+}
+
+#[test]
+fn a_wrapper_that_belongs_to_what_is_received_stays_where_it_was() {
+    let content = content(5_000);
+    let (source, sink) = (Memory::of(&content), Memory::default());
+    let wanted = Part { octets_max: 1 << 20, as_sent: true, ..Part::default() };
+    let wraps = |bob: &mut MsrpMedia| bob.accept_types = vec!["message/cpim".to_owned()];
+    let two = Two::with(&source, whole(&content), &sink, wanted, wraps);
+
+    let [sent, _] = two.finish();
+
+    assert!(matches!(sent, Some(Ok(_))), "{sent:?}");
+    let received = sink.octets();
+    assert!(received.starts_with(b"From: ") && received.ends_with(&content));
+}
