@@ -358,7 +358,11 @@ impl Made {
                 "name": "mrfc-0", "ca_file": self.folder.join(CA),
             })),
             "relays": [{ "name": "mrfp-0", "control": relay, "server_name": "mrfp" }],
-            "mailbox": { "key_file": self.folder.join(MAILBOX_KEY) },
+            "mailbox": {
+                "key_file": self.folder.join(MAILBOX_KEY),
+                "files": { "listen": free, "arriving": self.folder.join("arriving") },
+            },
+            "blobs": { "folder": self.folder.join("blobs") },
             "conferences": { "named": self.plan.named, "level": level },
         });
         Ok(toml::to_string(&config)?)

@@ -26,6 +26,8 @@ mod ending;
 mod files;
 #[path = "flows/killing.rs"]
 mod killing;
+#[path = "flows/left.rs"]
+mod left;
 #[path = "flows/losing.rs"]
 mod losing;
 #[path = "flows/media.rs"]

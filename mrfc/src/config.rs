@@ -1,6 +1,7 @@
 //! Everything the MRFC can be told, and every bound it keeps, with its unit, default and reason. It is checked
 //! once, by [`Config::check`] (in `config/check.rs`); nothing is read from files here except by name.
 mod admin;
+mod blobs;
 mod check;
 mod conferences;
 mod location;
@@ -17,11 +18,12 @@ use serde::Deserialize;
 use service::telemetry::Format;
 
 pub use admin::Admin;
+pub use blobs::{Blobs, Bucket};
 pub use check::BadConfig;
 pub use conferences::{
     Acknowledge, Anonymous, Conferences, Leaves, Level, SessionMatch, StandingConference, Watchers,
 };
-pub use mailbox::Mailbox;
+pub use mailbox::{Mailbox, MailboxFiles};
 pub use people::Numbers;
 pub use registration::Registration;
 pub use services::{Consent, FilterRule, Messages, Sessions};
@@ -68,6 +70,9 @@ pub struct Config {
     /// What waits for people who cannot be reached.
     #[serde(default)]
     pub mailbox: Option<Mailbox>,
+    /// Where what is too large for the database lies.
+    #[serde(default)]
+    pub blobs: Option<Blobs>,
     /// How sessions between two people go.
     #[serde(default)]
     pub sessions: Sessions,

@@ -48,7 +48,8 @@
 //! `front/pair_dialog.rs`; `front/pairs.rs` is the table. `front/pair_media.rs` puts a relay between the two where the
 //! configuration asks for it, `legs.rs` has the rooms made and hears the relays before the desks do, `charging.rs` keeps
 //! what messages cost. A MESSAGE goes to `front/message.rs`, or by `front/list.rs` to many; [`filter`] may refuse it.
-//! What reaches nobody goes by `front/deferral.rs` to the mailbox, where it waits for a device that registers.
+//! What reaches nobody goes by `front/deferral.rs` to the mailbox, where it waits for a device that registers. A file goes by
+//! `front/kept_calls.rs` to `mailbox/files`, which is an end of its MSRP session and keeps it in the blob store (`blobs`).
 //!
 //! People who write to each other sealed share a *circle*: `circles.rs` orders the changes of its group, which come beside
 //! a first message (`front/message/sealed.rs`) or over HTTPS (`http/circles.rs`), by the rules of every group.
@@ -96,7 +97,7 @@ pub mod users;
 pub use config::Config;
 pub use front::NoRandomness;
 pub use mailbox::inspect::KeptMessage;
-pub use mailbox::{BadKeys, NoMailbox};
+pub use mailbox::{BadKeys, NoFiles, NoMailbox};
 pub use server::{
     Addresses, Server, StartError, check_config, database_of, kept_messages, run, serve,
 };

@@ -114,7 +114,7 @@ async fn f11_what_is_written_to_who_was_verified_is_held_until_their_new_device_
     assert!(!alice.device.accept(&bob.aor).await, "there is nothing left to accept");
 }
 
-pub(super) async fn opened(
+pub(crate) async fn opened(
     house: &House,
     folder: &tempfile::TempDir,
     user: &str,
@@ -136,7 +136,7 @@ pub(super) async fn opened(
 }
 
 /// Somebody whose device has keys in the directory, and is not there.
-async fn was_here(house: &House, folder: &tempfile::TempDir, user: &str) {
+pub(crate) async fn was_here(house: &House, folder: &tempfile::TempDir, user: &str) {
     let (device, vault) = opened(house, folder, user).await;
     device.stop().await;
     drop(vault);

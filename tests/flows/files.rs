@@ -14,19 +14,19 @@ use sha2::{Digest as _, Sha256};
 use crate::{Guest, House, soon};
 
 /// A folder with a file to send, and one for what comes.
-struct Desk {
+pub(crate) struct Desk {
     temporary: tempfile::TempDir,
-    into: Folder,
+    pub(crate) into: Folder,
 }
 
 impl Desk {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let temporary = tempfile::tempdir().unwrap();
         let into = Folder::new(temporary.path().join("downloads"));
         Self { temporary, into }
     }
 
-    fn file(&self, name: &str, content: &[u8]) -> FileToSend {
+    pub(crate) fn file(&self, name: &str, content: &[u8]) -> FileToSend {
         let path = self.temporary.path().join(name);
         fs::write(&path, content).unwrap();
         FileToSend::new(path, "application/octet-stream")
@@ -42,7 +42,7 @@ impl Desk {
     }
 }
 
-fn content(octets: usize) -> Vec<u8> {
+pub(crate) fn content(octets: usize) -> Vec<u8> {
     (0..octets).map(|at| (at * 7 + at / 251).to_le_bytes()[0]).collect()
 }
 
@@ -76,7 +76,7 @@ async fn under_way(
     soon(async { tokio::join!(from.device.send_file(&to.aor, file), taking) }).await
 }
 
-type Over = Result<Arrived, Incomplete>;
+pub(crate) type Over = Result<Arrived, Incomplete>;
 
 /// A file sent and received: how it was for each.
 async fn sent(from: &Guest, to: &Guest, file: &FileToSend, into: &Folder) -> (Over, Over) {
@@ -85,13 +85,13 @@ async fn sent(from: &Guest, to: &Guest, file: &FileToSend, into: &Folder) -> (Ov
     soon(async { tokio::join!(sender.finished(), receiver.finished()) }).await
 }
 
-fn path(over: Over) -> PathBuf {
+pub(crate) fn path(over: Over) -> PathBuf {
     let arrived = over.unwrap();
     assert!(arrived.verified);
     arrived.path.unwrap()
 }
 
-fn status(outcome: Result<FileTransfer, Error>) -> u16 {
+pub(crate) fn status(outcome: Result<FileTransfer, Error>) -> u16 {
     match outcome {
         Err(Error::Refused { status, .. }) => status,
         Err(other) => panic!("{other}"),

@@ -30,7 +30,7 @@ use tokio::sync::{Notify, mpsc};
 
 use crate::event::Error;
 use crate::profile::Profile;
-pub(crate) use call::{Call, Hangup, ShownAs};
+pub(crate) use call::{At, Call, Hangup, ShownAs};
 pub(crate) use incoming::Incoming;
 pub use late::Late;
 pub(crate) use pager::name_of;

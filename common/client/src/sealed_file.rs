@@ -98,7 +98,8 @@ impl Device {
         self.send_file(who, &file.to_send()).await
     }
 
-    /// Fetches the sealed octets of a file from who announced it. What is there from an earlier time is not fetched again.
+    /// Fetches the sealed octets of a file: from our mailbox if they were left there, or from who announced it, or from
+    /// their mailbox. What is there from an earlier time is not fetched again.
     ///
     /// # Errors
     /// As for [`Device::fetch_file`].
@@ -107,7 +108,29 @@ impl Device {
         announced: &Announced,
         into: &Folder,
     ) -> Result<FileTransfer, Error> {
-        self.fetch_file(&announced.from, &announced.selector(), into).await
+        let (from, selector) = (&announced.from, announced.selector());
+        let no = |error: &Error| matches!(error, Error::Refused { .. });
+        match self.fetch_left(self.own_aor(), &selector, into).await {
+            Err(error) if no(&error) => {}
+            found => return found,
+        }
+        match self.fetch_file(from, &selector, into).await {
+            // Their device may be there, and have forgotten it.
+            Err(error) if no(&error) => {
+                let left = self.fetch_left(from, &selector, into).await;
+                left.map_err(|other| if no(&other) { error } else { other })
+            }
+            found => found,
+        }
+    }
+
+    /// Leaves the sealed octets of a file in a person's mailbox, so that they can be fetched when we are away; in our own
+    /// for a conference.
+    ///
+    /// # Errors
+    /// As for [`Device::leave_file`].
+    pub async fn leave_sealed(&self, who: &Aor, file: &SealedFile) -> Result<FileTransfer, Error> {
+        self.leave_file(who, &file.to_send()).await
     }
 }
 

@@ -22,6 +22,7 @@ use task::Task;
 #[derive(Debug)]
 pub struct FileTransfer {
     peer: Aor,
+    with_mailbox: bool,
     abort: mpsc::Sender<()>,
     progress: watch::Receiver<Progress>,
     over: oneshot::Receiver<Result<Arrived, Incomplete>>,
@@ -87,7 +88,7 @@ impl FileTransfer {
         let (done, over) = oneshot::channel();
         let (to_progress, progress) = watch::channel(parts.session.progress());
         let hangup = parts.call.hangup();
-        let peer = parts.peer;
+        let (peer, with_mailbox) = (parts.peer, parts.call.is_machine());
         let task = Task {
             session: parts.session,
             connection: parts.connection,
@@ -106,12 +107,17 @@ impl FileTransfer {
         let answered = tokio::time::timeout(parts.patience, is_bound).await;
         let answered = answered.map_err(|_elapsed| Error::Late("the session"))?;
         answered.map_err(|_gone| Error::Ended("its task is over".to_owned()))??;
-        Ok(Self { peer, abort, progress, over })
+        Ok(Self { peer, with_mailbox, abort, progress, over })
     }
 
     /// Whom it is with.
     pub fn peer(&self) -> &Aor {
         &self.peer
+    }
+
+    /// Whether a mailbox has answered in that person's place: what is sent is kept there for them.
+    pub fn with_mailbox(&self) -> bool {
+        self.with_mailbox
     }
 
     /// How far it has come, now and whenever that changes.

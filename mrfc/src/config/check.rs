@@ -54,6 +54,12 @@ pub enum BadConfig {
     /// A mailbox that could hold nothing.
     #[error("mailbox.{0} is 0, which would keep nothing; leave it out for the default")]
     NoRoom(&'static str),
+    /// No blob store, or two.
+    #[error("[blobs] needs a folder or an [blobs.s3] table, and not both")]
+    Blobs,
+    /// Files without a place to lie in.
+    #[error("[mailbox.files] keeps files in the blob store; add [blobs] with a folder")]
+    NoBlobs,
     /// A message could wait longer than what it is sealed with is good for.
     #[error(
         "limits.key_package_days_min is shorter than mailbox.keep_secs: what waits could not be opened"
@@ -133,7 +139,13 @@ impl Config {
     }
 
     fn check_mailbox(&self) -> Result<(), BadConfig> {
+        if self.blobs.as_ref().is_some_and(|it| it.folder.is_some() == it.s3.is_some()) {
+            return Err(BadConfig::Blobs);
+        }
         let Some(mailbox) = &self.mailbox else { return Ok(()) };
+        if mailbox.files.is_some() && self.blobs.is_none() {
+            return Err(BadConfig::NoBlobs);
+        }
         let bounds = [
             ("keep_secs", mailbox.keep_secs),
             ("replay_secs", mailbox.replay_secs),

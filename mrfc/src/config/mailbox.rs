@@ -1,5 +1,6 @@
 //! The mailbox: what is kept for people who cannot be reached, for how long, and under which key. Doc comments of the keys
 //! are the configuration page.
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use serde::Deserialize;
@@ -36,6 +37,40 @@ pub struct Mailbox {
     /// Whether a message that every device has answered with *busy* (486, 600) is kept. Default true.
     #[serde(default = "yes")]
     pub on_busy: bool,
+    /// Files and large messages, which are kept in the blob store. Default: none are, and who is not there gets none (480).
+    #[serde(default)]
+    pub files: Option<MailboxFiles>,
+}
+
+/// Files for people who are not there, and how they come and go: MSRP over TLS (RFC 5547). Needs `[blobs]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MailboxFiles {
+    /// Where senders and fetchers connect; port 0 lets the system choose.
+    pub listen: SocketAddr,
+    /// The host they are told to connect to. Default: the address of `listen`.
+    #[serde(default)]
+    pub advertised_host: Option<String>,
+    /// The port they are told to connect to. Default: that of `listen`.
+    #[serde(default)]
+    pub advertised_port: Option<u16>,
+    /// A folder of this machine for what is on its way in; it needs room for `sessions_max` files, whatever `[blobs]` is.
+    pub arriving: PathBuf,
+    /// Octets of one file. 1 GiB; a larger one is refused before it is sent (488).
+    #[serde(default = "file_octets")]
+    pub file_octets_max: u64,
+    /// Octets of all files in one person's mailbox. 4 GiB; above it 480.
+    #[serde(default = "files_octets")]
+    pub octets_max: u64,
+    /// Files in one person's mailbox. 1 000; above it 480.
+    #[serde(default = "letters")]
+    pub files_max: u32,
+    /// The same from one sender. 500: nobody fills a mailbox alone.
+    #[serde(default = "sender_letters")]
+    pub sender_files_max: u32,
+    /// Files that come and go at the same time. 64; above it 486.
+    #[serde(default = "sessions")]
+    pub sessions_max: usize,
 }
 
 const fn week() -> u64 {
@@ -60,6 +95,18 @@ const fn sender_letters() -> u32 {
 
 const fn octets() -> u64 {
     16 << 20
+}
+
+const fn file_octets() -> u64 {
+    1 << 30
+}
+
+const fn files_octets() -> u64 {
+    4 << 30
+}
+
+const fn sessions() -> usize {
+    64
 }
 
 const fn yes() -> bool {

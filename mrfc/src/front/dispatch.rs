@@ -91,6 +91,9 @@ impl Front {
         if let Some(pair) = self.pairs.of_request(request) {
             return self.in_pair(key, *flow, request, &author, pair);
         }
+        if let Some(answered) = self.in_kept_call(*flow, request, &author) {
+            return answered.map(Some);
+        }
         let request = &self.for_person(request)?;
         match request.method {
             Method::Register => self.register(*flow, request, &author).map(Some),
@@ -221,6 +224,7 @@ impl Front {
             self.end(&id, Gone::Away);
         }
         self.lost_pairs(flow);
+        self.lost_kept_calls(flow);
         self.referrals.lost(flow);
         self.lost_watchers(flow);
     }

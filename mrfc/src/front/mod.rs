@@ -22,6 +22,7 @@ mod hiding;
 mod in_dialog;
 mod invite;
 mod keeper;
+mod kept_calls;
 mod list;
 mod low;
 mod message;
@@ -92,6 +93,7 @@ use dialogs::Dialogs;
 use guests::GuestLists;
 use invite::Joining;
 use keeper::Keeper;
+use kept_calls::KeptCalls;
 use message::Messages;
 pub(crate) use operator::{Access, Question, Registered};
 use pairs::Pairs;
@@ -167,6 +169,7 @@ pub(crate) struct Front {
     mailbox: Option<Mailbox>,
     deferral: Deferral,
     pairs: Pairs,
+    kept_calls: KeptCalls,
     timers: Timers,
     repeats: Repeats,
     legs: Legs,
@@ -216,6 +219,7 @@ enum Done {
     Joined(TransactionKey, invite::Joined),
     Seated(Box<dial_out::Seated>),
     Opened(Box<pair_invite::Opened>),
+    Kept(Box<kept_calls::Decided>),
     Referred(TransactionKey, refer::Referred),
     Subscribed(TransactionKey, Box<(watch::Asked, Result<Scene, Refusal>)>),
     Looked(Box<watch::Looked>),
@@ -281,6 +285,7 @@ impl Front {
             mailbox: parts.mailbox,
             deferral: Deferral::default(),
             pairs: Pairs::default(),
+            kept_calls: KeptCalls::default(),
             timers: Timers::default(),
             repeats: Repeats::default(),
             legs: parts.legs,
@@ -429,6 +434,7 @@ impl Front {
         self.messages_late(now);
         self.deferred_due(now);
         self.pairs_late(now);
+        self.kept_calls_due();
         self.referrals_late(now);
         self.watchers_due(now);
         self.metrics.rooms(self.desks.len(), self.desks.figures(), self.relays.reached());

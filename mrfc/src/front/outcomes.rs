@@ -9,6 +9,7 @@ impl Front {
             Outcome::Done(Done::Joined(key, joined)) => self.joined(key, joined),
             Outcome::Done(Done::Seated(seated)) => self.seated(*seated),
             Outcome::Done(Done::Opened(opened)) => self.opened_pair(*opened),
+            Outcome::Done(Done::Kept(decided)) => self.kept_call_decided(*decided),
             Outcome::Done(Done::Referred(key, referred)) => self.referred(key, referred),
             Outcome::Done(Done::Subscribed(key, what)) => self.subscribed(key, what.0, what.1),
             Outcome::Done(Done::Looked(looked)) => self.looked(*looked),

@@ -79,8 +79,8 @@ impl Front {
         {
             return Err(overloaded(request));
         }
-        if self.ways_of(flow, request, &callee).is_empty() {
-            return Err(refuse(Status::TEMPORARILY_UNAVAILABLE));
+        if self.is_for_mailbox(key, &callee) || self.ways_of(flow, request, &callee).is_empty() {
+            return self.call_mailbox(key, flow, request, (caller, callee));
         }
         let Some(terms) = self.through_relay(&caller, &callee, privacy) else {
             self.respond(key, refuse(Status::TRYING));

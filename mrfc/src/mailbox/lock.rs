@@ -9,6 +9,9 @@ use service::secret::Secret;
 /// Octets of a key.
 const KEY_BYTES: usize = 32;
 
+/// Octets that locking adds: nonce and tag.
+pub(crate) const OVERHEAD: usize = NONCE_LEN + 16;
+
 /// Why the mailbox has no keys.
 #[derive(Debug, thiserror::Error)]
 pub enum BadKeys {

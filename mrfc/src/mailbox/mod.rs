@@ -5,6 +5,7 @@
 //! A message's way: [`letter`] is the message and what it says of itself · [`lock`] puts it under the mailbox's key, unless no
 //! server can read it anyway · the store keeps it, and answers when it is on disk · [`imdn`] is what its sender is told,
 //! which is a letter in the sender's own mailbox, kept in the same transaction: so nothing that is owed is lost in a crash.
+pub(crate) mod files;
 pub(crate) mod imdn;
 pub(crate) mod inspect;
 pub(crate) mod letter;
@@ -27,6 +28,8 @@ use time::format_description::well_known::Rfc3339;
 use crate::config;
 use crate::metrics::Metrics;
 use crate::users::Users;
+use files::Files;
+pub use files::NoFiles;
 use imdn::Fate;
 use letter::Letter;
 pub use lock::BadKeys;
@@ -56,6 +59,7 @@ struct Inner {
     /// For whom there is anything. It only grows: it is as large as the users file at most.
     owners: RwLock<HashSet<Aor>>,
     sweeps: AtomicU64,
+    files: Option<Files>,
 }
 
 /// A message to be kept.
@@ -125,19 +129,31 @@ impl Mailbox {
         (store, users, metrics): (&Store, &Arc<Users>, &Metrics),
     ) -> Result<Option<Self>, NoMailbox> {
         let Some(settings) = &config.mailbox else { return Ok(None) };
-        let (store, users) = (store.clone(), Arc::clone(users));
-        Self::open(settings, &config.domain, store, users, metrics.clone()).await.map(Some)
+        let own = format!("sip:{NAME}@{}", config.domain).parse();
+        let own: Aor = own.map_err(|_| NoMailbox::Domain)?;
+        let files = match &settings.files {
+            Some(files) => {
+                let keys = Keys::read(&settings.key_file)?;
+                Files::open_with(config, files, (store.clone(), keys, metrics.clone())).await?
+            }
+            None => None,
+        };
+        let works = (store.clone(), Arc::clone(users), metrics.clone());
+        Self::open(settings, own, works, files).await.map(Some)
+    }
+
+    /// Where files are kept, if they are.
+    pub(crate) fn files(&self) -> Option<&Files> {
+        self.0.files.as_ref()
     }
 
     /// Opens it with what is in the store.
     async fn open(
         settings: &config::Mailbox,
-        domain: &str,
-        store: Store,
-        users: Arc<Users>,
-        metrics: Metrics,
+        own: Aor,
+        (store, users, metrics): (Store, Arc<Users>, Metrics),
+        files: Option<Files>,
     ) -> Result<Self, NoMailbox> {
-        let own = format!("sip:{NAME}@{domain}").parse().map_err(|_| NoMailbox::Domain)?;
         let owners: HashSet<Aor> = store.mailbox_owners().await?.into_iter().collect();
         metrics.mailboxes.set(i64::try_from(owners.len()).unwrap_or(i64::MAX));
         Ok(Self(Arc::new(Inner {
@@ -149,6 +165,7 @@ impl Mailbox {
             metrics,
             owners: RwLock::new(owners),
             sweeps: AtomicU64::new(0),
+            files,
         })))
     }
 
@@ -427,6 +444,9 @@ pub enum NoMailbox {
     /// The store failed.
     #[error("the mailbox: {0}")]
     Store(#[from] store::Error),
+    /// No files can be kept.
+    #[error(transparent)]
+    Files(#[from] NoFiles),
     /// It can have no address.
     #[error("the mailbox: the domain is no host name")]
     Domain,

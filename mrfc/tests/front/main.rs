@@ -19,6 +19,7 @@ mod intruding;
 mod inviting;
 mod joining;
 mod kamailio;
+mod leaving;
 mod levers;
 mod lifetime;
 mod listing;

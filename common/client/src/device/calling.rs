@@ -19,7 +19,7 @@ use crate::circles::{Circles, Coming, Departures, Manner, Sent, Writing};
 use crate::connection::{self, Connection};
 use crate::event::{Announced, DeviceNews, Error};
 use crate::leg::{self, Leg, LegEvents};
-use crate::phone::{Arrived, Call, Immediate, Protection, Ringing, Taken};
+use crate::phone::{Arrived, At, Call, Immediate, Protection, Ringing, Taken};
 use crate::profile::Limits;
 use crate::session::Pair;
 use crate::session::kept::Kept;
@@ -357,7 +357,8 @@ impl Shared {
         let (listener, port) = self.listen().await?;
         let ours = self.end(Some(port), Setup::ActPass, true)?;
         let offer = sdp::offer(&origin(&ours.address), &ours);
-        let (call, answer) = self.phone.ring(who, ours.clone(), ("application/sdp", offer)).await?;
+        let (call, answer) =
+            self.phone.ring((who, At::Devices), ours.clone(), ("application/sdp", offer)).await?;
         let theirs = sdp::parse_answer(&answer).map_err(unsafe_session)?;
         let terms = ends::answered(&theirs).map_err(unsafe_session)?;
         self.meet(Agreed { call, ours, theirs, terms, listener: Some(listener) }).await

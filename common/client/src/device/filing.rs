@@ -16,7 +16,7 @@ use super::calling::{Agreed, unsafe_session};
 use super::{Device, Shared, origin};
 use crate::conference::now;
 use crate::event::{Announced, Error};
-use crate::phone::Ringing;
+use crate::phone::{At, Ringing};
 use crate::transfer::{Disk, FileTransfer, Folder, Landing, Parts};
 use describing::{answered_file, joined, key_of, known, part_of, with_icon};
 use endpoint::ends;
@@ -239,7 +239,35 @@ impl Device {
     /// # Errors
     /// It cannot be read; they are not there, do not want it, or offer no session that is safe.
     pub async fn send_file(&self, who: &Aor, file: &FileToSend) -> Result<FileTransfer, Error> {
-        self.shared.push(who, file).await
+        self.shared.push((who, At::Devices), file).await
+    }
+
+    /// Whose device this is.
+    pub(crate) fn own_aor(&self) -> &Aor {
+        &self.shared.profile.aor
+    }
+
+    /// Puts a file into a person's mailbox, or into our own for everybody who is told of its hash, and returns once it is on
+    /// its way. A mailbox takes sealed files only.
+    ///
+    /// # Errors
+    /// There is no mailbox, it is full or does not take this one, or the file cannot be read.
+    pub async fn leave_file(&self, who: &Aor, file: &FileToSend) -> Result<FileTransfer, Error> {
+        self.shared.push((who, At::Mailbox), file).await
+    }
+
+    /// Asks a person's mailbox for a file: our own for what somebody left there, another one's for what its owner keeps for
+    /// those who know its hash.
+    ///
+    /// # Errors
+    /// As for [`Device::fetch_file`].
+    pub async fn fetch_left(
+        &self,
+        who: &Aor,
+        selector: &FileSelector,
+        folder: &Folder,
+    ) -> Result<FileTransfer, Error> {
+        self.shared.pull((who, At::Mailbox), selector, folder).await
     }
 
     /// Asks a person for a file, and returns once it is on its way into a folder. What is there of it from an earlier
@@ -253,12 +281,12 @@ impl Device {
         selector: &FileSelector,
         folder: &Folder,
     ) -> Result<FileTransfer, Error> {
-        self.shared.pull(who, selector, folder).await
+        self.shared.pull((who, At::Devices), selector, folder).await
     }
 }
 
 impl Shared {
-    async fn push(&self, who: &Aor, sent: &FileToSend) -> Result<FileTransfer, Error> {
+    async fn push(&self, (who, at): (&Aor, At), sent: &FileToSend) -> Result<FileTransfer, Error> {
         let known = known(sent).await?;
         let octets = known.size.checked_sub(sent.from);
         let octets = octets.ok_or_else(|| refused(488, "it does not have so many octets"))?;
@@ -281,7 +309,7 @@ impl Shared {
                 self.file_end(Some(port), (Setup::ActPass, true), &file, Direction::SendOnly)?;
             let offer = sdp::offer(&origin(&ours.address), &ours);
             let (kind, body) = with_icon(offer, icon, &file);
-            match self.phone.ring(who, ours.clone(), (&kind, body)).await {
+            match self.phone.ring((who, at), ours.clone(), (&kind, body)).await {
                 // RFC 5547, 8.8: once more, without the picture.
                 Err(Error::Refused { status: 415, .. }) if icon.is_some() => icon = None,
                 rung => break (ours, rung?),
@@ -305,7 +333,7 @@ impl Shared {
 
     async fn pull(
         &self,
-        who: &Aor,
+        (who, at): (&Aor, At),
         selector: &FileSelector,
         folder: &Folder,
     ) -> Result<FileTransfer, Error> {
@@ -318,7 +346,7 @@ impl Shared {
         let (listener, port) = self.listen().await?;
         let ours = self.file_end(Some(port), (Setup::ActPass, true), &file, Direction::RecvOnly)?;
         let offer = sdp::offer(&origin(&ours.address), &ours);
-        let rung = self.phone.ring(who, ours.clone(), ("application/sdp", offer)).await;
+        let rung = self.phone.ring((who, at), ours.clone(), ("application/sdp", offer)).await;
         let (call, answer) = rung?;
         let theirs = answered_file(&answer, &file)?;
         // What they say of the file besides what we asked for.

@@ -60,6 +60,26 @@ pub(crate) struct Call {
     hangup: Option<oneshot::Receiver<String>>,
     /// What we are known by to the others, if the focus hides us.
     shown_as: Option<ShownAs>,
+    /// A machine has answered.
+    is_machine: bool,
+}
+
+/// Where a person is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum At {
+    /// On their devices; who has none that is there may have a mailbox.
+    Devices,
+    /// In their mailbox, whoever is there.
+    Mailbox,
+}
+
+impl At {
+    fn uri(self, who: &Aor) -> String {
+        match self {
+            Self::Devices => who.to_string(),
+            Self::Mailbox => format!("{who};mailbox"),
+        }
+    }
 }
 
 /// What somebody who hides is known by in a conference.
@@ -92,7 +112,12 @@ impl Phone {
         let what = "joining the conference";
         let patience = self.shared.profile.limits.request;
         let (dialog, response) = self
-            .invite(what, target, (("application/sdp", offer), guests, shown), patience)
+            .invite(
+                what,
+                (target, At::Devices),
+                (("application/sdp", offer), guests, shown),
+                patience,
+            )
             .await?;
         let bad = |why: String| Error::Answer { what, why };
         let contact = response.headers.contact().map_err(|error| bad(error.to_string()))?;
@@ -106,18 +131,21 @@ impl Phone {
         Ok((call, response.body.clone()))
     }
 
-    /// Calls a person: the call and the answer. Dropped meanwhile, the call is given up.
+    /// Calls a person, or their mailbox: the call and the answer. Dropped meanwhile, the call is given up.
     pub(crate) async fn ring(
         &self,
-        target: &Aor,
+        (target, at): (&Aor, At),
         media: sip::sdp::MsrpMedia,
         (kind, offer): (&str, Bytes),
     ) -> Result<(Call, Bytes), Error> {
         let patience = self.shared.profile.limits.ring;
         let body = (kind, offer);
         let (dialog, response) =
-            self.invite("the call", target, (body, &[], Shown::Named), patience).await?;
-        let call = self.open(dialog, media, target.clone(), With::Person(Vec::new()));
+            self.invite("the call", (target, at), (body, &[], Shown::Named), patience).await?;
+        let mut call = self.open(dialog, media, target.clone(), With::Person(Vec::new()));
+        // RFC 3840, 10.
+        let contact = response.headers.contact();
+        call.is_machine = contact.is_ok_and(|contact| contact.params.has("automata"));
         if response.headers.contact().is_ok_and(|contact| contact.params.has("isfocus")) {
             // Dropped, it hangs up.
             let why = String::from("a conference has answered");
@@ -130,12 +158,12 @@ impl Phone {
     async fn invite(
         &self,
         what: &'static str,
-        target: &Aor,
+        (target, at): (&Aor, At),
         ((kind, offer), guests, shown): ((&str, Bytes), &[Aor], Shown),
         patience: Duration,
     ) -> Result<(Dialog, Response), Error> {
         let request = self
-            .request(Method::Invite, uri(target.as_str())?, target)?
+            .request(Method::Invite, uri(&at.uri(target))?, target)?
             .with(Name::Supported, "norefersub, outbound, timer")
             .with(Name::Allow, super::incoming::ALLOW);
         let request = match shown {
@@ -174,7 +202,7 @@ impl Phone {
         let line = Line { dialog: Arc::new(Mutex::new(dialog)), ended: Some(ended), media, with };
         self.lines().insert(id.clone(), line);
         let (hangup, shown_as) = (Some(hangup), None);
-        Call { phone: self.clone(), id, focus, conference, hangup, shown_as }
+        Call { phone: self.clone(), id, focus, conference, hangup, shown_as, is_machine: false }
     }
 
     /// Ends a call from our side, if it is still there.
@@ -192,6 +220,11 @@ impl Phone {
 }
 
 impl Call {
+    /// Whether a machine has answered in the place of a person: a mailbox.
+    pub(crate) fn is_machine(&self) -> bool {
+        self.is_machine
+    }
+
     /// The conference, or the person.
     pub(crate) fn conference(&self) -> &Aor {
         &self.conference

@@ -1,0 +1,132 @@
+//! Flow F14 for people who are away, as SIP sees it: what the mailbox answers to whom. With devices and octets it is tested
+//! in the root's `tests/`.
+use mrfc::Config;
+use sip::header::Name;
+use sip::sdp::Setup;
+use sip::{Method, Response, Status};
+
+use crate::pairing::{acknowledge, call, end, send};
+use crate::phone::Phone;
+use crate::relay::Manner;
+use crate::world::{DOMAIN, World};
+
+/// Gives the MRFC a mailbox for files.
+fn files(config: &mut Config) {
+    let folder = config.users_file.parent().unwrap().to_owned();
+    let arriving = folder.join("arriving");
+    let settings = format!(
+        "[files]\nlisten = '127.0.0.1:0'\narriving = {arriving:?}\nfile_octets_max = 1000\n\
+         octets_max = 1500\nsender_files_max = 2\nsessions_max = 3"
+    );
+    crate::deferring::mailbox(config, &settings);
+    let blobs = format!("folder = {:?}", folder.join("blobs"));
+    config.blobs = Some(toml::from_str(&blobs).unwrap());
+}
+
+async fn world() -> World {
+    World::with(Manner::Prompt, files).await
+}
+
+/// An offer of a file, or a question for one.
+fn file(way: &str, id: &str, selector: &str, more: &str) -> String {
+    format!(
+        "{}a={way}\r\na=file-selector:{selector}\r\na=file-transfer-id:{id}\r\n{more}",
+        end("alice", "actpass")
+    )
+}
+
+fn sealed(size: u64) -> String {
+    let hash = ["5A"; 32].join(":");
+    format!("type:application/vnd.conclave.sealed-file size:{size} hash:sha-256:{hash}")
+}
+
+async fn asked(from: &mut Phone, to: &str, body: &str) -> Response {
+    call(from, to, body).answer.await.unwrap()
+}
+
+fn warning(answer: &Response) -> String {
+    answer.headers.text(&Name::Warning).map(|text| text.into_owned()).unwrap_or_default()
+}
+
+/// S4-16.
+#[tokio::test]
+async fn f14_the_mailbox_answers_for_who_is_away_and_says_that_it_is_one() {
+    let world = world().await;
+    let mut alice = Phone::registered(&world, "alice", 1).await;
+
+    let calling = call(&mut alice, "bob", &file("sendonly", "t1", &sealed(1000), ""));
+    let answer = calling.answer.await.unwrap();
+
+    assert_eq!(answer.status, Status::OK, "{}", warning(&answer));
+    let contact = answer.headers.contact().unwrap();
+    assert!(contact.params.has("automata"), "{contact}");
+    let kept: Name = "Conclave-Mailbox".parse().unwrap();
+    assert!(answer.headers.text(&kept).unwrap().starts_with("stores;until=\""));
+    let ours = sip::sdp::parse_answer(&answer.body).unwrap();
+    assert_eq!(ours.setup, Some(Setup::Passive));
+    assert_eq!(ours.file.as_ref().unwrap().transfer_id, "t1");
+    assert!(!ours.fingerprints.is_empty() && ours.path[0].starts_with("msrps://127.0.0.1:"));
+    let mut dialog = acknowledge(&alice, &calling.request, &answer, "").await;
+
+    // What is under way is not begun again, under this name or another one.
+    for id in ["t1", "t2"] {
+        let again = asked(&mut alice, "bob", &file("sendonly", id, &sealed(1000), "")).await;
+        assert_eq!(
+            again.status.code(),
+            480,
+            "the quota counts what is coming: {}",
+            warning(&again)
+        );
+        let small = asked(&mut alice, "bob", &file("sendonly", id, &sealed(400), "")).await;
+        assert_eq!(small.status, Status::NOT_ACCEPTABLE_HERE);
+        assert!(warning(&small).contains("under way"), "{}", warning(&small));
+    }
+    let bye = dialog.request(Method::Bye).unwrap();
+    assert_eq!(send(&alice, bye).answer.await.unwrap().status, Status::OK);
+}
+
+/// A file that is too large, one that is not what is said, and octets that are not there.
+#[tokio::test]
+async fn f14_what_a_mailbox_does_not_take_or_have_is_said_at_once_and_in_words() {
+    let world = world().await;
+    let mut alice = Phone::registered(&world, "alice", 1).await;
+    let range = |range: &str| format!("a=file-range:{range}\r\n");
+    let plain = "type:text/plain size:10";
+    for (to, body, status, words) in [
+        ("bob", file("sendonly", "t1", &sealed(10 << 30), ""), 488, "larger than is kept"),
+        ("bob", file("sendonly", "t1", plain, ""), 480, ""),
+        ("bob", file("sendonly", "t1", &sealed(100), &range("50-100")), 488, "no such octets"),
+        ("bob", file("sendonly", "t1", &sealed(100), &range("1-50")), 488, "no such octets"),
+        ("bob", file("sendonly", "t1", &sealed(100), &range("1-101")), 488, "no such octets"),
+        ("bob", file("recvonly", "t1", &sealed(100), ""), 480, ""),
+        ("alice;mailbox", file("recvonly", "t1", &sealed(100), ""), 488, "no such file"),
+        ("bob", end("alice", "actpass"), 480, ""),
+        ("bob", format!("{}a=sendonly\r\n", end("alice", "actpass")), 480, ""),
+        ("bob", file("sendonly", "t1", &sealed(100), "").replace("actpass", "passive"), 488, ""),
+        ("nobody", file("sendonly", "t1", &sealed(100), ""), 404, ""),
+    ] {
+        let (to, at) = (to.replace(";mailbox", ""), to.contains(";mailbox"));
+        let uri = format!("sip:{to}@{DOMAIN}{}", if at { ";mailbox" } else { "" });
+        let request = alice.request("INVITE", &uri).with_body("application/sdp", body.clone());
+        let answer = send(&alice, request).answer.await.unwrap();
+        assert_eq!(answer.status.code(), status, "{to}: {body}\n{}", warning(&answer));
+        assert!(warning(&answer).contains(words), "{words}: {}", warning(&answer));
+    }
+}
+
+#[tokio::test]
+async fn f14_only_so_many_files_come_at_the_same_time() {
+    let world = world().await;
+    let mut alice = Phone::registered(&world, "alice", 1).await;
+    let offer = |at: u8| {
+        let selector = sealed(10).replace("5A", &format!("{at:02X}"));
+        file("sendonly", &format!("t{at}"), &selector, "")
+    };
+    for at in 0..3 {
+        assert_eq!(asked(&mut alice, "bob", &offer(at)).await.status, Status::OK);
+    }
+
+    let answer = asked(&mut alice, "bob", &offer(3)).await;
+
+    assert_eq!(answer.status, Status::BUSY_HERE);
+}
