@@ -225,6 +225,7 @@ async fn s7_1_1_the_switch_is_a_new_sender() {
     assert_eq!(chunk.head.to_path().to_wire(), seat(2).peer_path.unwrap());
 }
 
+/// S3-08.
 #[tokio::test]
 async fn s5_4_a_repeated_message_id_is_acknowledged_and_relayed_once_even_on_a_new_seat() {
     let mut stage = open_room().await;

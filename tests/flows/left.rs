@@ -35,14 +35,14 @@ fn selector(content: &[u8]) -> FileSelector {
 
 /// What lies in the blob store.
 fn blobs(house: &House) -> Vec<Vec<u8>> {
-    let folder = house._folder.path().join("dev/blobs");
+    let folder = house.folder.path().join("dev/blobs");
     let files = fs::read_dir(folder).unwrap();
     files.map(|file| fs::read(file.unwrap().path()).unwrap()).collect()
 }
 
 /// The most memory that the MRFC of this house ever had, in octets.
 fn peak(house: &House) -> u64 {
-    let config = house._folder.path().join("dev/mrfc.toml").display().to_string();
+    let config = house.folder.path().join("dev/mrfc.toml").display().to_string();
     let is_it = |process: &Path| {
         let line = fs::read(process.join("cmdline")).unwrap_or_default();
         String::from_utf8_lossy(&line).contains(&config)
