@@ -1,6 +1,6 @@
 //! `conclave send` and `conclave receive`: files from person to person, sealed for the two unless `--clear` says otherwise,
-//! with a bar that shows how far they have come. The
-//! bar goes to standard error; what became of a file is a line on standard output.
+//! with a bar that shows how far they have come. The bar goes to standard error; what became of a file, and messages that
+//! come meanwhile, are lines on standard output.
 #![expect(clippy::print_stdout, reason = "standard output is what these commands are for")]
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -15,7 +15,7 @@ use ids::Aor;
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::sync::watch;
 
-use crate::chat::start_device;
+use crate::chat::{message, start_device};
 use crate::cli;
 use crate::terminal::{address, plain};
 
@@ -117,6 +117,7 @@ pub(crate) async fn receive(options: cli::Receive) -> anyhow::Result<()> {
         .map(|name| address(name, &directions.domain))
         .collect::<anyhow::Result<_>>()?;
     let profile = directions.profile(&options.name)?;
+    let me = profile.aor.clone();
     let started = start_device(&options.folder, &options.name, profile).await;
     let (device, _invitations, _locked) = started.context("registering")?;
     let downloads = options.downloads.unwrap_or_else(|| options.folder.join("downloads"));
@@ -124,9 +125,15 @@ pub(crate) async fn receive(options: cli::Receive) -> anyhow::Result<()> {
     println!("waiting for {} file(s)", options.count);
     let mut left = options.count;
     while left > 0 {
-        // Calls, messages and requests are for other programs: dropped, this device is busy.
         let Some(arrival) = inbox.next().await else { bail!("the connection is gone") };
-        let Arrival::File(offer) = arrival else { continue };
+        let offer = match arrival {
+            Arrival::File(offer) => offer,
+            // What has waited for this person comes to whatever starts first, and only once.
+            arrival => {
+                message(&arrival, &me).iter().for_each(|line| println!("{line}"));
+                continue;
+            }
+        };
         if !from.is_empty() && !from.contains(offer.from()) {
             offer.decline().await;
             continue;

@@ -1,8 +1,9 @@
 //! What a line means: the grammar of the slash commands, and nothing of what they do. Pure.
 use client::Ruling;
+use ids::Aor;
 
 use super::trust::Trust;
-use super::whom::Whom;
+use super::whom::{THAT_IS_YOU, Whom};
 
 /// What a person typed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,8 +87,12 @@ impl Settle {
         }
     }
 
-    pub(super) fn ruling(self, of: &str, whom: &Whom<'_>) -> Result<Ruling, String> {
+    /// What it asks for; nobody puts themselves out by mistake.
+    pub(super) fn ruling(self, of: &str, whom: &Whom<'_>, me: &Aor) -> Result<Ruling, String> {
         let who = || whom.somebody(of);
+        if matches!(self, Self::Ban | Self::Mute) && who()? == *me {
+            return Err(THAT_IS_YOU.to_owned());
+        }
         Ok(match self {
             Self::Lock => Ruling::Lock(true),
             Self::Unlock => Ruling::Lock(false),

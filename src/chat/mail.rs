@@ -50,6 +50,15 @@ pub(super) fn arrived(arrival: Arrival, table: &Table<'_>) -> Option<String> {
     })
 }
 
+/// A message as a line; nothing of what else can come.
+pub(crate) fn message(arrival: &Arrival, me: &Aor) -> Option<String> {
+    match arrival {
+        Arrival::Message(message) => Some(line_of(message)),
+        Arrival::Letter(letter) => Some(letter_of(letter, me)),
+        _ => None,
+    }
+}
+
 /// `/tell USER TEXT`: sealed, or not sent.
 pub(super) async fn tell(table: &Table<'_>, users: &str, text: &str) -> Result<String, String> {
     let whom = table.whom();
@@ -73,7 +82,10 @@ pub(super) async fn tell(table: &Table<'_>, users: &str, text: &str) -> Result<S
 pub(super) async fn page(table: &Table<'_>, user: &str, text: &str) -> Result<String, String> {
     let who = table.whom().elsewhere(user, table.me)?;
     let sent = table.device.message(&who, TEXT, Bytes::from(text.to_owned())).await;
-    let (taken, _protection) = sent.map_err(|error| error.to_string())?;
+    let (taken, _protection) = sent.map_err(|error| match error {
+        Error::Refused { status: 404, .. } => "there is no such person".to_owned(),
+        error => error.to_string(),
+    })?;
     Ok(format!("* {} {}, not sealed", who.user(), came(taken, false)))
 }
 

@@ -36,6 +36,7 @@ use events::told;
 use files::Files;
 use help::HELP;
 use line::{Line, understand};
+pub(crate) use mail::message;
 use whom::{THAT_IS_YOU, Whom};
 
 /// Octets of a file that is shared: it is in memory as a whole.
@@ -147,7 +148,7 @@ async fn carried(line: &Line, table: &Table<'_>) -> Result<Option<String>, Strin
         Line::Invite(user) => invite(user, table).await?,
         Line::Kick(user) => kick(user, table).await?,
         Line::Settle(settle, of) => {
-            let ruling = settle.ruling(of, &table.whom())?;
+            let ruling = settle.ruling(of, &table.whom(), table.me)?;
             room.settle(&ruling).await.map_err(|error| error.to_string())?;
             "* done".to_owned()
         }

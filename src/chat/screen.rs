@@ -1,4 +1,5 @@
 //! Chat on a terminal: what was said above, what is typed below, and a status line that says who can read.
+use std::io::{self, Write as _};
 use std::time::Duration;
 
 use client::Conference;
@@ -74,7 +75,7 @@ impl Screen {
     }
 }
 
-/// Talks until the person quits or the conference is over.
+/// Talks until the person quits, the conference is over or the terminal is gone.
 pub(super) async fn talk(
     table: &mut Table<'_>,
     name: &str,
@@ -84,37 +85,35 @@ pub(super) async fn talk(
     let said = HELP.lines().map(str::to_owned).chain(first).collect();
     let mut screen = Screen { name: name.to_owned(), said, typed: String::new() };
     let next = converse(&mut terminal, &mut screen, table).await;
-    ratatui::restore();
-    // The screen is gone; what came last is shown below.
-    let rest = turn::rest(table).await;
-    rest.iter().for_each(|line| below(&lines(line)));
-    next
-}
-
-#[expect(clippy::print_stdout, reason = "the screen is not there any more")]
-fn below(line: &str) {
-    println!("{line}");
+    // The terminal may be gone, and the end is an orderly one all the same.
+    let _there = ratatui::try_restore();
+    for line in turn::rest(table).await {
+        let _there = writeln!(io::stdout(), "{}", lines(&line));
+    }
+    Ok(next)
 }
 
 async fn converse(
     terminal: &mut DefaultTerminal,
     screen: &mut Screen,
     table: &mut Table<'_>,
-) -> anyhow::Result<Next> {
+) -> Next {
     let mut keys = keys();
     loop {
-        terminal.draw(|frame| screen.draw(frame, table.room))?;
+        if terminal.draw(|frame| screen.draw(frame, table.room)).is_err() {
+            return Next::Quit;
+        }
         tokio::select! {
             happened = turn::next(table) => {
                 let (said, over) = turn::lines(happened, table).await;
                 said.into_iter().for_each(|line| screen.add(line));
                 if over {
-                    return Ok(Next::Quit);
+                    return Next::Quit;
                 }
             }
             input = keys.recv() => {
                 // The terminal is gone.
-                let Some(input) = input else { return Ok(Next::Quit) };
+                let Some(input) = input else { return Next::Quit };
                 let Input::Key(key) = input else { continue };
                 if key.kind == KeyEventKind::Release {
                     continue;
@@ -126,7 +125,7 @@ async fn converse(
                 }
                 let next = carry_out(&line, table, &mut |text| screen.add(text)).await;
                 if next != Next::Go {
-                    return Ok(next);
+                    return next;
                 }
             }
         }

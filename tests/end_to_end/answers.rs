@@ -59,6 +59,8 @@ fn every_line_is_answered_in_words_that_say_what_to_do() {
         ("/invite erin", "! /invite erin: no device of theirs can be reached now"),
         ("/invite alice", "! /invite alice: that is you"),
         ("/kick alice", "! /kick alice: that is you: /leave takes you out"),
+        ("/ban alice", "! /ban alice: that is you"),
+        ("/mute alice", "! /mute alice: that is you"),
         ("/kick", "! not understood: /kick; it is written /kick USER"),
         ("/etc/passwd", "a text that begins with a slash is written //etc/passwd"),
         ("/nick \u{1b}[31mRed", "the nickname was refused: 424"),

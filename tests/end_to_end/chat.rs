@@ -243,7 +243,7 @@ fn f12_what_is_told_to_somebody_who_is_not_there_waits_and_shows_its_times() {
     alice.say("/page bob are you there?");
     alice.until("* bob is not there: it waits in the mailbox, not sealed");
     alice.say("/tell --clear nobody at all");
-    alice.until("! /page nobody: the message was refused: 404");
+    alice.until("! /page nobody: there is no such person");
     let mut bob = chat("lobby", "bob");
 
     let line = bob.until("are you there?");

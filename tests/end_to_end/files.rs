@@ -25,9 +25,16 @@ fn f14_a_file_goes_from_one_terminal_to_another_and_a_refusal_is_a_failure() {
         assert!(String::from_utf8_lossy(&absent.stderr).contains(why), "{absent:?}");
     }
 
+    // What waits for him comes to whatever he starts first, and is not lost.
+    let mut alice =
+        Talk::start(&["chat", "lobby", "--as", "alice", "--plain", "--folder", &folder]);
+    alice.say("/page bob a file is coming");
+    alice.until("it waits in the mailbox");
+    assert!(alice.end());
     let only = ["receive", "--as", "bob", "--from", "alice", "--count", "2", "--folder", &folder];
     let mut bob = Talk::start(&only);
     bob.until("waiting for 2 file(s)");
+    bob.until("a file is coming");
     let stranger = send("carol", &[]);
     assert_eq!(stranger.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&stranger.stderr).contains("603"), "{stranger:?}");

@@ -48,7 +48,9 @@ pub(super) async fn listen(
             SipEvent::Closed { why, .. } => {
                 let lines: Vec<_> = phone.lines().drain().collect();
                 for (_id, line) in lines {
-                    let told = line.ended.map(|ended| ended.send(format!("signalling: {why}")));
+                    let told = line.ended.map(|ended| {
+                        ended.send(format!("the focus is not reached any more: {why}"))
+                    });
                     drop(told);
                 }
                 phone.watches().clear();
