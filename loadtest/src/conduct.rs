@@ -16,7 +16,8 @@ use crate::report::{Limit, Observed, Report, Sample, Used};
 use crate::scenario::{Level, Scenario};
 use crate::stage::{Share, Stage};
 use crate::threshold::Thresholds;
-use crate::usage::{self, Usage};
+use crate::usage;
+use crate::watch::{Exporter, Look, Server};
 
 /// Connections beyond one for each device and each of its requests.
 const SPARE_CONNECTIONS: usize = 64;
@@ -36,8 +37,10 @@ pub struct Asked {
     pub limit: Limit,
     /// The directions of a system that runs already, or the folder they are in.
     pub target: Option<PathBuf>,
-    /// What the names of the conferences at that system begin with.
-    pub prefix: String,
+    /// Where the servers of that system say how they are.
+    pub metrics: Vec<Exporter>,
+    /// What the names of the conferences at that system begin with; none: other names in each run.
+    pub prefix: Option<String>,
     /// Commands that each start a generator; none: this process is the only one.
     pub agents: Vec<Vec<String>>,
 }
@@ -70,9 +73,13 @@ pub async fn run(asked: Asked) -> anyhow::Result<Report> {
     };
     let setup = since(begun);
     let start = service::clock::now() + LEAD;
-    let processes = site.processes()?;
+    let servers = site.servers(&asked)?;
+    for server in &servers {
+        // Better now than when everything is over.
+        server.look().await?;
+    }
     let (ended, watching) = watch::channel(false);
-    let looking = tokio::spawn(look(processes, start, scenario.clone(), watching));
+    let looking = tokio::spawn(look(servers, start, scenario.clone(), watching));
     let outcomes = tokio::select! {
         outcomes = ready.run(&asked, start, stop, &live) => outcomes?,
         error = site.failed() => return Err(error),
@@ -98,6 +105,7 @@ pub async fn run(asked: Asked) -> anyhow::Result<Report> {
         environment,
         generators,
         servers: seen.servers,
+        unanswered: seen.unanswered,
         samples: seen.samples,
         setup,
         elapsed: since(begun),
@@ -159,15 +167,23 @@ impl Site {
         matches!(self, Self::Own(_))
     }
 
-    /// The processes to be looked at: the generator first.
-    fn processes(&self) -> anyhow::Result<Vec<(String, u32)>> {
-        let mut processes = vec![("loadtest".to_owned(), std::process::id())];
-        if let Self::Own(system) = self {
-            for server in system.servers() {
-                processes.push((server.name().to_owned(), server.id()?));
-            }
+    /// The servers that can be looked at.
+    fn servers(&self, asked: &Asked) -> anyhow::Result<Vec<Server>> {
+        let Self::Own(system) = self else {
+            let said = |exporter: &Exporter| {
+                let (name, exporter) = (exporter.name.clone(), Some(exporter.clone()));
+                Server { name, pid: None, exporter }
+            };
+            return Ok(asked.metrics.iter().map(said).collect());
+        };
+        let mut servers = Vec::new();
+        for child in system.servers() {
+            let name = child.name().to_owned();
+            let authority = child.address("ops")?.to_owned();
+            let exporter = Exporter { name: name.clone(), authority, path: "/metrics".to_owned() };
+            servers.push(Server { name, pid: Some(child.id()?), exporter: Some(exporter) });
         }
-        Ok(processes)
+        Ok(servers)
     }
 
     async fn failed(&mut self) -> anyhow::Error {
@@ -236,11 +252,13 @@ impl Asked {
 struct Seen {
     servers: Vec<Used>,
     samples: Vec<Sample>,
+    /// How often one did not say how it is.
+    unanswered: u32,
 }
 
-/// Looks at what processes use, row by row, until the run has ended.
+/// Looks at what the servers and this process use, row by row, until the run has ended.
 async fn look(
-    processes: Vec<(String, u32)>,
+    servers: Vec<Server>,
     start: Instant,
     scenario: Scenario,
     mut ended: watch::Receiver<bool>,
@@ -249,31 +267,50 @@ async fn look(
     let warm = start + scenario.warmup;
     let mut ticks = tokio::time::interval_at(start.into(), row);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
-    let (mut samples, mut before) = (Vec::new(), None);
-    let over = loop {
+    let (mut samples, mut before, mut unanswered) = (Vec::new(), None, 0);
+    loop {
         tokio::select! {
-            _ended = ended.changed() => break usages(&processes)?,
+            _ended = ended.changed() => break,
             () = tokio::time::sleep_until(warm.into()), if before.is_none() => {
-                before = Some(usages(&processes)?);
+                before = Some(looks(&servers).await?);
             }
             tick = ticks.tick() => {
                 let at = tick.into_std().saturating_duration_since(start);
-                samples.push(Sample { at, processes: usages(&processes)? });
+                match sample(&servers).await {
+                    Ok(processes) => samples.push(Sample { at, processes }),
+                    // A child of ours is gone, which ends the run elsewhere; another's server may say more the next time.
+                    Err(_) => unanswered += 1,
+                }
             }
         }
-    };
+    }
+    let over = looks(&servers).await?;
     let before = before.unwrap_or_else(|| over.clone());
-    let used = before.into_iter().zip(over).skip(1);
-    let servers = used.map(|((name, before), (_, after))| Used { name, before, after }).collect();
-    Ok(Seen { servers, samples })
+    let used = servers.iter().zip(before).zip(over).map(|((server, before), after)| Used {
+        name: server.name.clone(),
+        before: before.usage,
+        after: after.usage,
+        relayed: after.relayed.since(&before.relayed),
+    });
+    Ok(Seen { servers: used.collect(), samples, unanswered })
 }
 
-fn usages(processes: &[(String, u32)]) -> anyhow::Result<Vec<(String, Usage)>> {
-    let read = |(name, pid): &(String, u32)| {
-        let usage = usage::of(*pid).with_context(|| format!("reading what {name} has used"))?;
-        Ok((name.clone(), usage))
-    };
-    processes.iter().map(read).collect()
+async fn looks(servers: &[Server]) -> anyhow::Result<Vec<Look>> {
+    let mut looks = Vec::new();
+    for server in servers {
+        looks.push(server.look().await?);
+    }
+    Ok(looks)
+}
+
+/// What the generator has used, and each server.
+async fn sample(servers: &[Server]) -> anyhow::Result<Vec<(String, usage::Usage)>> {
+    let own = usage::of(std::process::id()).context("reading what this process has used")?;
+    let mut used = vec![("loadtest".to_owned(), own)];
+    for server in servers {
+        used.push((server.name.clone(), server.usage().await?));
+    }
+    Ok(used)
 }
 
 fn since(then: Instant) -> Duration {

@@ -48,6 +48,8 @@ pub(crate) struct Engine {
     scenario: Scenario,
     shots: Vec<Shot>,
     fleet: Fleet,
+    /// The system is there when the run is over.
+    goes_on: bool,
 }
 
 impl Engine {
@@ -64,7 +66,7 @@ impl Engine {
         let mut shots = scenario.schedule()?;
         shots.retain(|shot| share.has(shot.sender.room));
         let fleet = Fleet::join(stage, scenario, share, tell).await?;
-        Ok(Self { scenario: scenario.clone(), shots, fleet })
+        Ok(Self { scenario: scenario.clone(), shots, fleet, goes_on: stage.goes_on() })
     }
 
     /// Runs, from `start` on.
@@ -107,7 +109,10 @@ impl Engine {
             }
         }
         let generation = course.generation()?;
-        drop(run);
+        match self.goes_on {
+            true => run.leave().await,
+            false => drop(run),
+        }
         Ok(Outcome { part: book.part(), generation, interrupted: course.interrupted })
     }
 }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use client::{Conference, Device, Event};
-use futures_util::future::try_join_all;
+use futures_util::future::{join_all, try_join_all};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use ids::{Aor, DeviceId};
 use tokio::sync::{Semaphore, mpsc};
@@ -34,6 +34,9 @@ const QUEUE_MAX: usize = 4096;
 /// between two messages, so that it never takes more than 5 % of a CPU.
 const WATCH_MAX: Duration = Duration::from_micros(200);
 const WATCH_SHARE: u32 = 20;
+
+/// How long those who leave at the end may take for it.
+const LEAVING: Duration = Duration::from_secs(10);
 
 /// All devices, everyone in their group.
 #[derive(Debug)]
@@ -60,14 +63,29 @@ struct Hub {
 #[derive(Debug)]
 pub(crate) struct Run {
     over: Arc<AtomicBool>,
-    _tasks: JoinSet<()>,
-    _devices: Vec<Device>,
+    tasks: JoinSet<()>,
+    conferences: Vec<Arc<Conference>>,
+    devices: Vec<Device>,
 }
 
 impl Run {
     /// Sends nothing more.
     pub(crate) fn end(&self) {
         self.over.store(true, Ordering::Relaxed);
+    }
+
+    /// Ends it. Those who were in a room all the time leave it and are registered no more. What a server does not let go
+    /// in time stays.
+    pub(crate) async fn leave(mut self) {
+        self.end();
+        self.tasks.shutdown().await;
+        let rooms = std::mem::take(&mut self.conferences).into_iter().filter_map(Arc::into_inner);
+        let devices = std::mem::take(&mut self.devices);
+        let leaving = async {
+            join_all(rooms.map(Conference::leave)).await;
+            join_all(devices.into_iter().map(Device::stop)).await
+        };
+        let _late = tokio::time::timeout(LEAVING, leaving).await;
     }
 }
 
@@ -140,6 +158,7 @@ impl Fleet {
             over: Arc::new(AtomicBool::new(false)),
         };
         let (mut tasks, mut devices, mut queues) = (JoinSet::new(), Vec::new(), HashMap::new());
+        let mut conferences = Vec::new();
         let (mut moderators, mut visiting) = (HashMap::new(), HashMap::new());
         let under_way_max = if scenario.closed { 1 } else { UNDER_WAY_MAX };
         for joined in self.joined {
@@ -153,6 +172,7 @@ impl Fleet {
             if place.member == 0 {
                 moderators.insert(place.room, Arc::clone(&conference));
             }
+            conferences.push(Arc::clone(&conference));
             devices.push(device);
             tasks.spawn(listen(place, events, hub.clone()));
             let (queue, queued) = mpsc::channel(QUEUE_MAX);
@@ -172,7 +192,7 @@ impl Fleet {
         let watch = WATCH_MAX.min(Duration::from_secs(1) / rate / WATCH_SHARE);
         let over = Arc::clone(&hub.over);
         tasks.spawn_blocking(move || fire(&shots, &queues, watch, &hub));
-        Run { over, _tasks: tasks, _devices: devices }
+        Run { over, tasks, conferences, devices }
     }
 }
 

@@ -253,17 +253,21 @@ fn servers(report: &Report) -> String {
     let mib = |octets: u64| format!("{} MiB", octets >> 20);
     let row = |server: &crate::report::ServerCost| {
         format!(
-            "<tr><td>{}</td><td>{} ms</td><td>{} µs</td><td>{}</td><td>{}</td><td>{} KiB</td></tr>",
+            "<tr><td>{}</td><td>{} ms</td><td>{} µs</td><td>{}</td><td>{}</td><td>{} KiB</td><td>{}</td></tr>",
             escape(&server.name),
             grouped(server.cpu_ms),
             server.cpu_us_per_delivery,
             mib(server.rss_octets),
             mib(server.rss_octets_max),
-            server.rss_growth_octets / 1024
+            server.rss_growth_octets / 1024,
+            server
+                .relay
+                .and_then(|added| added.p99_us)
+                .map_or(String::new(), |us| format!("≤ {} µs", grouped(us)))
         )
     };
     format!(
-        "<h2>Servers</h2><table><tr><th></th><th>CPU</th><th>CPU a delivery</th><th>memory</th><th>most</th><th>grew</th></tr>{}</table>",
+        "<h2>Servers</h2><table><tr><th></th><th>CPU</th><th>CPU a delivery</th><th>memory</th><th>most</th><th>grew</th><th>p99 it added</th></tr>{}</table>",
         report.servers.iter().map(row).collect::<String>()
     )
 }

@@ -12,6 +12,8 @@
 //!
 //! A load starts its own system on loopback (the executable starts itself again as MRFC and MRFP) unless `--target` names
 //! another, seats everyone, sends for `--warmup` and then `--duration`, and waits at most `--patience` for what is late.
+//! At another's system the rooms have names that no other run has, and at the end those who stayed leave them; what its
+//! servers use is in the result if `--metrics NAME=URL` says where they tell it (Prometheus's text over HTTP).
 //! Progress goes to standard error, the result to standard output. Ctrl-C ends the load and gives the result so far.
 //!
 //! | exit code | what it says |
@@ -121,6 +123,7 @@
 //! | `book` | what became of every message at every receiver, over time, and of the group (pure) |
 //! | `latency` | the histogram (pure) |
 //! | `usage`, `environment` | CPU and memory from `/proc`; where a run takes place |
+//! | `watch` | the servers, by `/proc` or by what they say of themselves over HTTP |
 //! | `threshold` | what is demanded (pure) |
 //! | `report`, `summary`, `html`, `export`, `compare` | the result as JSON, in words, as a page, for other programs, beside another (pure) |
 //! | `selftest` | a server whose stalls are known |
@@ -181,3 +184,4 @@ pub mod summary;
 pub mod threshold;
 pub mod units;
 pub mod usage;
+pub mod watch;

@@ -254,6 +254,23 @@ pub struct ServerCost {
     pub rss_octets_max: u64,
     /// By how many octets the median of the last quarter of the run is above that of the first.
     pub rss_growth_octets: i64,
+    /// What it added to each chunk, if it relays and says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub relay: Option<RelayAdded>,
+}
+
+/// From a chunk's last octet at the relay to the end of its writes, as the relay itself counts it. The relay counts in
+/// steps, so each is a bound that this part is not above; none: it is above the last step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RelayAdded {
+    /// Chunks relayed while measuring.
+    pub chunks: u64,
+    /// Microseconds that half of them did not take longer than.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub p50_us: Option<u64>,
+    /// Microseconds that 99 of 100 did not take longer than.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub p99_us: Option<u64>,
 }
 
 /// A run over time.

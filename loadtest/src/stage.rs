@@ -26,7 +26,7 @@ pub(crate) struct Stage {
 impl Stage {
     /// A system of our own, whose users are named after their places.
     pub(crate) fn own(directions: Directions, scenario: &Scenario) -> Self {
-        Self::new(directions, "load".to_owned(), Vec::new(), scenario)
+        Self::new(directions, Some("load".to_owned()), Vec::new(), scenario)
     }
 
     /// Another system. Its users take the places in the order of their names.
@@ -35,7 +35,7 @@ impl Stage {
     /// It has too few.
     pub(crate) fn found(
         directions: Directions,
-        prefix: String,
+        prefix: Option<String>,
         scenario: &Scenario,
     ) -> anyhow::Result<Self> {
         let users: Vec<String> = directions.users().map(str::to_owned).collect();
@@ -50,13 +50,20 @@ impl Stage {
 
     fn new(
         directions: Directions,
-        prefix: String,
+        prefix: Option<String>,
         users: Vec<String>,
         scenario: &Scenario,
     ) -> Self {
         let everybody = scenario.members + scenario.guests();
-        let run = rand::random();
+        let run: u32 = rand::random();
+        // What another run has left behind is none of this one's.
+        let prefix = prefix.unwrap_or_else(|| format!("load-{run:08x}"));
         Self { directions, prefix, users, everybody, run, level: scenario.level }
+    }
+
+    /// Whether the system goes on when the run is over: nobody may stay in its rooms.
+    pub(crate) const fn goes_on(&self) -> bool {
+        !self.users.is_empty()
     }
 
     /// The device of whoever sits there: the same one each time it is started.

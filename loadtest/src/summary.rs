@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use crate::book::Interval;
 use crate::latency::Figures;
-use crate::report::{Report, Step, Verdict};
+use crate::report::{Report, ServerCost, Step, Verdict};
 use crate::scenario::{Kind, Level, Scenario};
 use crate::units::{grouped, millis};
 
@@ -40,6 +40,7 @@ pub fn result(report: &Report) -> String {
             server.rss_growth_octets / 1024,
         )
     }));
+    lines.extend(report.servers.iter().filter_map(relay_added));
     if report.rooms.clean < report.rooms.count {
         lines.push(format!(
             "rooms         {} of {} without a fault",
@@ -50,6 +51,15 @@ pub fn result(report: &Report) -> String {
     lines.extend(report.generator.why.iter().map(|why| format!("NOT VALID     {why}")));
     lines.push(verdict(report));
     lines.join("\n")
+}
+
+fn relay_added(server: &ServerCost) -> Option<String> {
+    let added = server.relay?;
+    let bound = |us: Option<u64>| {
+        us.map_or_else(|| "more than 5 s".to_owned(), |us| format!("at most {} us", grouped(us)))
+    };
+    let (half, most) = (bound(added.p50_us), bound(added.p99_us));
+    Some(format!("relay added   p50 {half}   p99 {most}   ({} chunks)", grouped(added.chunks)))
 }
 
 /// What happened in an interval that ended `at` this time of the run, in one line.

@@ -54,6 +54,9 @@ fn every_message_arrives_once_and_the_json_follows_its_schema() {
             .all(|server| server["rss_octets"].as_u64() > Some(0)),
         "{json:#}"
     );
+    let relay = &json["servers"][1]["relay"];
+    assert!(relay["chunks"].as_u64() >= Some(40), "one for each message: {json:#}");
+    assert!(relay["p50_us"].as_u64() >= Some(1), "{json:#}");
 }
 
 #[test]

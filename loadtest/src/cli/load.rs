@@ -13,6 +13,7 @@ use crate::report::Limit;
 use crate::scenario::{self, Level, Scenario};
 use crate::threshold::Thresholds;
 use crate::units;
+use crate::watch::Exporter;
 
 /// Everything a load can be told. What is left out is as the scenario says.
 #[derive(Clone, Debug, Args)]
@@ -62,9 +63,12 @@ pub struct Load {
     /// Load a system that runs already: the folder in which it left its directions, or the file with them
     #[arg(long, value_name = "FOLDER|FILE")]
     pub target: Option<PathBuf>,
-    /// What the names of the conferences at --target begin with
-    #[arg(long, default_value = "load")]
-    pub prefix: String,
+    /// Where a server of --target says how it is, like mrfp=http://10.0.0.7:9100/metrics; may be given several times
+    #[arg(long, value_name = "NAME=URL", requires = "target")]
+    pub metrics: Vec<Exporter>,
+    /// What the names of the conferences at --target begin with (load- and a number that no other run has)
+    #[arg(long)]
+    pub prefix: Option<String>,
     /// Share the rooms among so many generators on this machine
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u8).range(1..=64))]
     pub agents: Option<u8>,
@@ -204,6 +208,7 @@ impl Load {
             interval: self.interval,
             limit: Limit::First,
             target: self.target.clone(),
+            metrics: self.metrics.clone(),
             prefix: self.prefix.clone(),
             agents: self.commands()?,
         })

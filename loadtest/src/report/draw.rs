@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::steps::knee;
 use super::{
-    Environment, FaultyRoom, Generator, Limit, Mark, Measured, Ran, Rate, Report, Rooms, SCHEMA,
-    ServerCost, Step, Timeline, Usages, VERSION, Verdict,
+    Environment, FaultyRoom, Generator, Limit, Mark, Measured, Ran, Rate, RelayAdded, Report,
+    Rooms, SCHEMA, ServerCost, Step, Timeline, Usages, VERSION, Verdict,
 };
 use crate::acts::Act;
 use crate::book::{Deliveries, ErrorCount, Measure, Part, Room, Sent};
@@ -16,6 +16,7 @@ use crate::scenario::Scenario;
 use crate::threshold::{Judged, Seen, Thresholds};
 use crate::units::float;
 use crate::usage::Usage;
+use crate::watch::Delays;
 
 /// The part of the measured p99 that the generator's own lag may have at its p99.
 pub(super) const LAG_SHARE_MAX: u64 = 10;
@@ -34,6 +35,8 @@ pub struct Used {
     pub before: Usage,
     /// When it ended.
     pub after: Usage,
+    /// What it has relayed meanwhile, by how long that took.
+    pub(crate) relayed: Delays,
 }
 
 /// What a generator observed of itself while measuring.
@@ -67,6 +70,8 @@ pub struct Observed {
     pub generators: Vec<Generation>,
     /// The servers, if they can be looked at.
     pub servers: Vec<Used>,
+    /// How often one did not say how it is.
+    pub unanswered: u32,
     /// What processes had used from time to time.
     pub samples: Vec<Sample>,
     /// Until everyone had joined.
@@ -90,7 +95,9 @@ impl Observed {
     /// CPU that nobody used, in percent of the machine that had least. The ticks of `/proc/stat` miss what runs between
     /// two of them, so it is at most what generator and servers left.
     fn idle_percent(&self) -> u64 {
-        let servers: Duration = self.servers.iter().map(Used::cpu).sum();
+        // Another's servers are on other machines.
+        let here = self.servers.iter().filter(|_| self.own_system);
+        let servers: Duration = here.map(Used::cpu).sum();
         let left = |generation: &Generation| {
             let all = generation.time.as_micros() * generation.cpus as u128;
             let used = generation.cpu + servers;
@@ -190,6 +197,12 @@ fn notes(scenario: &Scenario, observed: &Observed) -> Vec<String> {
     if observed.interrupted {
         notes.push("interrupted: this is what was seen until then".to_owned());
     }
+    if observed.unanswered > 0 {
+        let times = observed.unanswered;
+        notes.push(format!(
+            "{times} times a server did not say how it is: its memory was looked at less often"
+        ));
+    }
     if observed.environment.profile == "debug" {
         notes.push("a debug build: its figures say nothing about a deployment".to_owned());
     }
@@ -264,9 +277,26 @@ impl ServerCost {
             cpu_ms: millis(cpu),
             cpu_us_per_delivery: share(cpu.as_secs_f64() * 1e6, float(arrivals)),
             rss_octets: used.after.rss_octets,
-            rss_octets_max: used.after.rss_octets_max,
+            rss_octets_max: rss.iter().copied().fold(used.after.rss_octets_max, u64::max),
             rss_growth_octets: growth(&rss),
+            relay: RelayAdded::new(&used.relayed),
         }
+    }
+}
+
+impl RelayAdded {
+    fn new(relayed: &Delays) -> Option<Self> {
+        let micros = |part| {
+            let seconds = relayed.quantile(part)?;
+            let micros = (seconds * 1e6).round();
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a bound")]
+            let micros = micros.is_finite().then_some(micros as u64);
+            Some(micros)
+        };
+        let chunks = relayed.count();
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count")]
+        let chunks = chunks as u64;
+        Some(Self { chunks, p50_us: micros(0.5)?, p99_us: micros(0.99)? })
     }
 }
 

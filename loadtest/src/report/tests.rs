@@ -7,6 +7,7 @@ use crate::scenario::tests::scenario;
 use crate::scenario::{Place, Shot};
 use crate::threshold::Thresholds;
 use crate::usage::Usage;
+use crate::watch::Delays;
 use serde_json::Value;
 
 const LATE: Duration = Duration::from_millis(5);
@@ -73,6 +74,7 @@ pub(crate) fn observed() -> Observed {
         name: name.into(),
         before: usage(100),
         after: usage(ms + 100),
+        relayed: Delays::default(),
     };
     let sample = |secs: u64| Sample {
         at: Duration::from_secs(secs),
@@ -97,6 +99,7 @@ pub(crate) fn observed() -> Observed {
             cpus: 2,
         }],
         servers: vec![used("mrfc", 10), used("mrfp", 240)],
+        unanswered: 0,
         samples: (0..12).map(sample).collect(),
         setup: Duration::from_millis(700),
         elapsed: Duration::from_secs(13),
@@ -170,10 +173,13 @@ fn a_machine_without_a_free_cpu_makes_the_result_not_valid() {
 
 #[test]
 fn the_machine_is_not_more_idle_than_generator_and_servers_left_it() {
-    let report = judged(Plant::Nothing, "", &with_idle(95));
+    let idle = |own_system| {
+        let observed = Observed { own_system, ..with_idle(95) };
+        judged(Plant::Nothing, "", &observed).generator.idle_percent
+    };
 
-    // They used 3.35 s of the 20 s that two CPUs have in 10 s.
-    assert_eq!(report.generator.idle_percent, 84);
+    // They used 3.35 s of the 20 s that two CPUs have in 10 s. Another's servers are elsewhere.
+    assert_eq!((idle(true), idle(false)), (84, 85));
 }
 
 #[test]
