@@ -205,6 +205,9 @@ impl Task {
             Some(Ok(Processed::Own)) => Ok(None),
             None | Some(Ok(Processed::Future { .. })) => return Step::Behind,
             Some(Err(error)) => {
+                if let MemberError::OutOfReach { epoch } = error {
+                    self.freshness.out_of_reach(epoch);
+                }
                 let before = matches!(error, MemberError::Used { .. });
                 let how = if before { How::Before } else { How::ForGood };
                 Err(Closed { why: error.to_string(), how })

@@ -5,7 +5,7 @@
 //! It counts and compares. Time is an argument; the commit is for whoever holds the group: a session, a circle's task.
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use ids::ConferenceId;
+use ids::{ConferenceId, Epoch};
 use mls::member::{Member, OwnLeaf};
 use mls::storage::Records;
 
@@ -13,6 +13,9 @@ use crate::profile::Limits;
 
 /// Messages between two notes of how many there were: what a crash may forget.
 const NOTED_EVERY: u64 = 256;
+/// How long after a leaf was replaced because of a message out of reach that is done again: a member can have everybody
+/// see such messages.
+const REACH_AGAIN: Duration = Duration::from_secs(3600);
 /// Octets of a note.
 const NOTE_OCTETS: usize = 32 + 8 + 8 + 8;
 
@@ -22,6 +25,10 @@ pub(crate) struct Freshness {
     /// Where it is noted.
     name: Vec<u8>,
     leaf: Option<Leaf>,
+    /// The epoch in which so much of somebody is missing that nothing more of theirs opens.
+    missing: Option<Epoch>,
+    /// When the leaf was last replaced for that.
+    reached: Option<SystemTime>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +47,12 @@ impl Freshness {
     pub(crate) fn kept(records: &Records, conference: &ConferenceId) -> Self {
         let name = format!("leaf/{conference}").into_bytes();
         let leaf = records.noted(&name).and_then(|note| Leaf::read(&note));
-        Self { name, leaf }
+        Self { name, leaf, missing: None, reached: None }
+    }
+
+    /// Nothing more of somebody opens in this epoch. In the next one all begin anew, with this leaf's new keys.
+    pub(crate) fn out_of_reach(&mut self, epoch: Epoch) {
+        self.missing = Some(epoch);
     }
 
     /// The device has this leaf now.
@@ -74,8 +86,21 @@ impl Freshness {
         if let Some(leaf) = member.own_leaf() {
             self.has(records, leaf, now);
         }
+        let may = member.is_active() && !member.is_paused();
         let is_due = member.is_outdated() || self.is_over(limits, now);
-        is_due && member.is_active() && !member.is_paused()
+        may && (is_due || self.is_missing(member.epoch(), now))
+    }
+
+    /// Whether the present epoch has to end, for once.
+    fn is_missing(&mut self, present: Epoch, now: SystemTime) -> bool {
+        let again = self
+            .reached
+            .is_none_or(|at| now.duration_since(at).is_ok_and(|since| since >= REACH_AGAIN));
+        if !again || self.missing.take() != Some(present) {
+            return false;
+        }
+        self.reached = Some(now);
+        true
     }
 
     /// Whether the leaf has to go.

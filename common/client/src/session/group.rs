@@ -179,6 +179,9 @@ impl Group {
                 // our fault the focus learns from the others: it tells us to enter anew, or all of us to begin anew.
                 let report = member.report_unusable();
                 self.lost |= is_handshake(sealed);
+                if let MemberError::OutOfReach { epoch } = error {
+                    self.freshness.out_of_reach(epoch);
+                }
                 let lost = is_handshake(sealed).then_some(Follows::Report(report));
                 std::iter::once(unreadable).chain(lost).collect()
             }

@@ -93,3 +93,34 @@ fn a_commit_that_brings_new_keys_anyway_counts() {
     assert_eq!(looked(&mut alice, room.now + 5 * DAY), None);
     assert!(looked(&mut alice, room.now + 7 * DAY).is_some());
 }
+
+/// What was said before cannot be had; what is said from now on can.
+#[test]
+fn i22_who_missed_so_much_of_an_author_that_nothing_opens_any_more_begins_a_new_epoch_once_an_hour()
+{
+    let (mut room, mut alice, mut bob, _) = three();
+    looked(&mut bob, room.now);
+    let far = |alice: &mut Group| {
+        (0..2002).map(|_| alice.seal("m", b"a word").unwrap().bytes).last().unwrap()
+    };
+    let opens = |bob: &mut Group, sealed: &Bytes, now| {
+        matches!(&*bob.process(sealed, now), [Follows::Show(_)])
+    };
+    let sealed = far(&mut alice);
+
+    assert!(!opens(&mut bob, &sealed, room.now));
+    let bundle = looked(&mut bob, room.now).unwrap();
+    let commit = room.accept(&bob, &bundle).commit.unwrap();
+    for group in [&mut alice, &mut bob] {
+        group.process(&commit, room.now);
+    }
+
+    let next = alice.seal("n", b"hello").unwrap().bytes;
+    assert!(opens(&mut bob, &next, room.now));
+    assert_eq!(looked(&mut bob, room.now), None, "nothing is missing now");
+    // An insider can do that again and again.
+    let sealed = far(&mut alice);
+    assert!(!opens(&mut bob, &sealed, room.now));
+    assert_eq!(looked(&mut bob, room.now + DAY / 48), None);
+    assert!(looked(&mut bob, room.now + DAY / 24).is_some());
+}
