@@ -24,6 +24,8 @@ mod dying;
 mod ending;
 #[path = "flows/files.rs"]
 mod files;
+#[path = "flows/full.rs"]
+mod full;
 #[path = "flows/killing.rs"]
 mod killing;
 #[path = "flows/left.rs"]

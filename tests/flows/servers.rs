@@ -18,9 +18,9 @@ const LOOK: Duration = Duration::from_millis(10);
 /// A server that can be killed.
 pub(super) struct Server {
     name: &'static str,
-    config: PathBuf,
+    pub(super) config: PathBuf,
     /// Where it listened the first time, so that the others find it again.
-    settings: Vec<(&'static str, String)>,
+    pub(super) settings: Vec<(&'static str, String)>,
     child: Option<Child>,
 }
 
