@@ -38,9 +38,7 @@ impl Screen {
     fn draw(&self, frame: &mut Frame<'_>, room: &Conference) {
         let rows = [Constraint::Min(1), Constraint::Length(1), Constraint::Length(1)];
         let [above, status, below] = Layout::vertical(rows).areas(frame.area());
-        let visible = self.said.len().saturating_sub(usize::from(above.height));
-        let rows: Vec<Row<'_>> =
-            self.said.iter().skip(visible).map(|line| Row::raw(line.as_str())).collect();
+        let rows = last_rows(&self.said, above.width.into(), above.height.into());
         frame.render_widget(Paragraph::new(rows), above);
         let state = room.status();
         let line = format!(
@@ -75,6 +73,35 @@ impl Screen {
     }
 }
 
+/// The last rows of what was said, so many as fit: a line that is too wide goes on below.
+fn last_rows(said: &[String], width: usize, height: usize) -> Vec<Row<'static>> {
+    let mut rows: Vec<Row<'static>> = Vec::new();
+    for line in said.iter().rev() {
+        if rows.len() >= height {
+            break;
+        }
+        rows.extend(wrapped(line, width).into_iter().rev());
+    }
+    rows.truncate(height);
+    rows.reverse();
+    rows
+}
+
+fn wrapped(line: &str, width: usize) -> Vec<Row<'static>> {
+    let (mut rows, mut row, mut taken) = (Vec::new(), String::new(), 0);
+    for c in line.chars() {
+        let columns = Row::raw(c.to_string()).width();
+        if taken + columns > width && !row.is_empty() {
+            rows.push(Row::raw(std::mem::take(&mut row)));
+            taken = 0;
+        }
+        row.push(c);
+        taken += columns;
+    }
+    rows.push(Row::raw(row));
+    rows
+}
+
 /// Talks until the person quits, the conference is over or the terminal is gone.
 pub(super) async fn talk(
     table: &mut Table<'_>,
@@ -85,8 +112,11 @@ pub(super) async fn talk(
     let said = HELP.lines().map(str::to_owned).chain(first).collect();
     let mut screen = Screen { name: name.to_owned(), said, typed: String::new() };
     let next = converse(&mut terminal, &mut screen, table).await;
-    // The terminal may be gone, and the end is an orderly one all the same.
-    let _there = ratatui::try_restore();
+    // The terminal may be gone, and the end is an orderly one all the same. Then nothing is left to be put right, which
+    // dropping it would try, and panic because it cannot complain either.
+    if ratatui::try_restore().is_err() {
+        std::mem::forget(terminal);
+    }
     for line in turn::rest(table).await {
         let _there = writeln!(io::stdout(), "{}", lines(&line));
     }
@@ -152,4 +182,23 @@ fn keys() -> mpsc::Receiver<Input> {
         }
     });
     from
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_that_is_wider_than_the_screen_goes_on_below_and_the_last_rows_are_shown() {
+        let shown = |said: &[&str], width, height| -> Vec<String> {
+            let said: Vec<String> = said.iter().map(|line| (*line).to_owned()).collect();
+            last_rows(&said, width, height).iter().map(ToString::to_string).collect()
+        };
+
+        assert_eq!(shown(&["one", "abcdefgh", ""], 4, 9), ["one", "abcd", "efgh", ""]);
+        assert_eq!(shown(&["one", "abcdefghi"], 4, 2), ["efgh", "i"]);
+        // Wide characters take two columns.
+        assert_eq!(shown(&["\u{4f60}\u{597d}\u{5417}"], 5, 9), ["\u{4f60}\u{597d}", "\u{5417}"]);
+        assert_eq!(shown(&["ab"], 0, 9), ["a", "b"]);
+    }
 }

@@ -1,5 +1,7 @@
 //! `conclave chat`: what it answers to each line, also to the wrong ones, and how it ends and begins again.
-use std::process::Command;
+use std::fs::File;
+use std::io::Read as _;
+use std::process::{Command, Stdio};
 
 use super::chat::{enter, system, system_with};
 use crate::common::{CONCLAVE, Talk};
@@ -37,6 +39,40 @@ fn what_was_shown_is_not_shown_again_after_a_signal_or_the_end_of_input() {
         let again = |line: &String| line.contains("> room ") || line.contains("> letter ");
         assert!(!shown.iter().any(again), "{end}: {shown:?}");
     }
+    assert!(alice.end() && bob.end());
+}
+
+/// A terminal of its own, as the program `script` makes it, that is closed without a word.
+#[test]
+fn what_was_on_a_terminal_that_was_closed_is_not_shown_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_dev, chat) = system(folder.path());
+    let mut alice = enter(&chat, "alice");
+    let dev = folder.path().join("dev");
+    let chatting = format!("{CONCLAVE} chat lobby --as bob --folder {}", dev.display());
+    let command = format!("stty rows 24 cols 100; exec {chatting}");
+    let mut script = Command::new("script");
+    script.args(["-qec", &command, "/dev/null"]).env("TERM", "xterm").env("SHELL", "/bin/sh");
+    let mut bob = script.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    alice.until("sip:bob@localhost joined");
+
+    alice.say("on-the-screen");
+    let (mut screen, mut octets) = (Vec::new(), [0; 4096]);
+    while !screen.windows(13).any(|shown| shown == b"on-the-screen") {
+        let read = bob.stdout.as_mut().unwrap().read(&mut octets).unwrap();
+        assert!(read > 0, "{}", String::from_utf8_lossy(&screen));
+        screen.extend_from_slice(&octets[..read]);
+    }
+    bob.kill().unwrap();
+    bob.wait().unwrap();
+    // It holds this until it has ended.
+    File::open(dev.join("state-bob/lock")).unwrap().lock().unwrap();
+
+    let mut bob = chat("lobby", "bob");
+    let mut shown = bob.all_until("you hold the group key as before");
+    alice.say("next");
+    shown.extend(bob.all_until("<alice> next"));
+    assert!(!shown.iter().any(|line| line.contains("on-the-screen")), "{shown:?}");
     assert!(alice.end() && bob.end());
 }
 
