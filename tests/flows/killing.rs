@@ -287,8 +287,9 @@ impl World {
             let told = record.trouble.get(newest..).unwrap_or_default().join("\n");
             assert!(
                 service::clock::now() < until,
-                "{what}: it takes too long; not heard: {:?}; the last trouble:\n{told}",
-                missing(&record)
+                "{what}: it takes too long; not heard: {:?}; the last trouble:\n{told}\n{}",
+                missing(&record),
+                self.servers.iter().map(Server::warnings).collect::<Vec<_>>().join("\n")
             );
             assert_eq!(record.wrong, Vec::<String>::new());
             drop(record);

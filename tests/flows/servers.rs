@@ -1,5 +1,6 @@
 //! The two servers, each a process of its own that can be stopped, killed and started again where it was: they find
 //! each other, and devices find them. What happens meanwhile is for the flows.
+use std::fs::File;
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -34,7 +35,7 @@ impl Server {
                 .envs(self.settings.iter().map(|(name, value)| (name, value)))
                 .stdin(Stdio::piped())
                 .stdout(Stdio::piped())
-                .stderr(Stdio::null())
+                .stderr(self.log())
                 .spawn()
                 .unwrap();
             let mut line = String::new();
@@ -48,6 +49,20 @@ impl Server {
             std::thread::sleep(LOOK);
         }
         panic!("{} does not start", self.name);
+    }
+
+    /// What it says goes on where it ended before.
+    fn log(&self) -> File {
+        File::options().append(true).create(true).open(self.config.with_extension("log")).unwrap()
+    }
+
+    /// The last things it has warned of, for whoever looks for a fault.
+    pub(super) fn warnings(&self) -> String {
+        let said = std::fs::read_to_string(self.config.with_extension("log")).unwrap_or_default();
+        let warned = |line: &&str| ["WARN", "ERROR", "panicked"].iter().any(|it| line.contains(it));
+        let warnings: Vec<&str> = said.lines().filter(warned).collect();
+        let newest = warnings.len().saturating_sub(20);
+        warnings.get(newest..).unwrap_or_default().join("\n")
     }
 
     pub(super) fn kill(&mut self) {
