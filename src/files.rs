@@ -13,6 +13,7 @@ use client::{
 use conclave::system::Directions;
 use ids::Aor;
 use indicatif::{ProgressBar, ProgressStyle};
+use service::shutdown::Shutdown;
 use tokio::sync::watch;
 
 use crate::chat::{message, start_device};
@@ -122,10 +123,15 @@ pub(crate) async fn receive(options: cli::Receive) -> anyhow::Result<()> {
     let (device, _invitations, _locked) = started.context("registering")?;
     let downloads = options.downloads.unwrap_or_else(|| options.folder.join("downloads"));
     let (folder, mut inbox) = (Folder::new(downloads), device.inbox());
+    let stop = Shutdown::new();
+    stop.on_signals()?;
     println!("waiting for {} file(s)", options.count);
     let mut left = options.count;
     while left > 0 {
-        let Some(arrival) = inbox.next().await else { bail!("the connection is gone") };
+        let arrival = tokio::select! {
+            arrival = inbox.next() => arrival.context("the connection is gone")?,
+            () = stop.triggered() => break,
+        };
         let offer = match arrival {
             Arrival::File(offer) => offer,
             // What has waited for this person comes to whatever starts first, and only once.
@@ -138,7 +144,12 @@ pub(crate) async fn receive(options: cli::Receive) -> anyhow::Result<()> {
             offer.decline().await;
             continue;
         }
-        match take(offer, &folder).await {
+        let taken = tokio::select! {
+            taken = take(offer, &folder) => taken,
+            // What has come of it stays for the next time.
+            () = stop.triggered() => break,
+        };
+        match taken {
             Ok(line) => {
                 println!("{line}");
                 left -= 1;
@@ -148,6 +159,7 @@ pub(crate) async fn receive(options: cli::Receive) -> anyhow::Result<()> {
         }
     }
     device.stop().await;
+    anyhow::ensure!(left == 0, "ended with {left} to come");
     Ok(())
 }
 

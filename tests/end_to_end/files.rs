@@ -51,4 +51,11 @@ fn f14_a_file_goes_from_one_terminal_to_another_and_a_refusal_is_a_failure() {
         assert!(std::fs::read(saved).unwrap() == content, "it arrived changed");
     }
     assert!(bob.end());
+
+    // A signal ends it in order, with what it has not got.
+    let mut waiting = Talk::start(&["receive", "--as", "bob", "--folder", &folder]);
+    waiting.until("waiting for 1 file(s)");
+    let id = waiting.child.id().to_string();
+    assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+    assert_eq!(waiting.child.wait().unwrap().code(), Some(1));
 }
