@@ -2,6 +2,8 @@
 //! register, hold keys and talk. `f6` is flow 6. What each message of a flow looks like is tested where it is decided
 //! (`mrfc/tests/front`, `mrfp/tests`); here only what the people see counts.
 #![expect(clippy::unwrap_used, reason = "a test whose system does not start should fail")]
+#[path = "flows/ahead.rs"]
+mod ahead;
 #[path = "flows/anonymous.rs"]
 mod anonymous;
 #[path = "flows/away.rs"]

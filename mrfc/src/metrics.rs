@@ -123,7 +123,7 @@ impl Metrics {
             ),
             groups: registry.counters(
                 "mrfc_mls_groups_total",
-                "Groups that began, each an era of its conference, and those given up because nobody could follow them.",
+                "Groups that began, each an era of its conference, and those given up: nobody could follow them, or the database was an old copy (outdated).",
                 &["event"],
             ),
             relays: registry.gauges(
@@ -209,7 +209,11 @@ impl Metrics {
             let counter = self.commits.with_label_values(&[result]);
             counter.inc_by(count.saturating_sub(counter.get()));
         }
-        let groups = [("begun", figures.groups_begun), ("given_up", figures.groups_given_up)];
+        let groups = [
+            ("begun", figures.groups_begun),
+            ("given_up", figures.groups_given_up),
+            ("outdated", figures.groups_outdated),
+        ];
         for (event, count) in groups {
             let counter = self.groups.with_label_values(&[event]);
             counter.inc_by(count.saturating_sub(counter.get()));

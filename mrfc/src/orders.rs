@@ -22,15 +22,20 @@ pub struct Keys {
 
 impl Keys {
     /// For the effects of this event.
-    pub const fn of_event(seq: Seq) -> Self {
-        let next = seq.0 << KEYS_SHIFT;
+    pub const fn of_event(place: Seq) -> Self {
+        let next = place.0 << KEYS_SHIFT;
         Self { next, end: next + ANSWERS_FROM }
     }
 
     /// For answers between this event and the next.
-    pub const fn of_answers(seq: Seq) -> Self {
-        let next = (seq.0 << KEYS_SHIFT) + ANSWERS_FROM;
+    pub const fn of_answers(place: Seq) -> Self {
+        let next = (place.0 << KEYS_SHIFT) + ANSWERS_FROM;
         Self { next, end: next + ANSWERS_FROM }
+    }
+
+    /// The event that a key was given out for, by its place ([`Conference::place`]).
+    pub const fn place_of(key: Key) -> Seq {
+        Seq(key.0 >> KEYS_SHIFT)
     }
 
     fn take(&mut self) -> Option<Key> {

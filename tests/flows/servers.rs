@@ -65,6 +65,20 @@ impl Server {
         warnings.get(newest..).unwrap_or_default().join("\n")
     }
 
+    /// One more setting, by its variable.
+    pub(super) fn set(&mut self, name: &'static str, value: &str) {
+        self.settings.retain(|(known, _)| *known != name);
+        self.settings.push((name, value.to_owned()));
+    }
+
+    /// Ends it as an operator does.
+    pub(super) fn stop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let sigterm = Command::new("kill").arg(child.id().to_string()).status().unwrap();
+            assert!(sigterm.success() && child.wait().unwrap().success(), "{}", self.name);
+        }
+    }
+
     pub(super) fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
             child.kill().unwrap();

@@ -83,7 +83,7 @@ impl Focus {
         let incarnation = format!("focus-{}", around.disk.start());
         let conference = recovered.conference;
         let mut focus = Self {
-            answers: Keys::of_answers(conference.seq()),
+            answers: Keys::of_answers(conference.place()),
             orphans: conference.roster().seats().collect(),
             orphans_until: around.clock.elapsed + ORPHANED,
             conference,
@@ -105,11 +105,11 @@ impl Focus {
     }
 
     fn restate(&mut self, around: &mut Around<'_>) {
-        let keys = Keys::of_event(self.conference.seq());
+        let keys = Keys::of_event(self.conference.place());
         let wanted = self.conference.wanted();
         self.perform(keys, wanted, around);
-        for (seq, effects) in std::mem::take(&mut self.tail) {
-            self.perform(Keys::of_event(seq), effects, around);
+        for (place, effects) in std::mem::take(&mut self.tail) {
+            self.perform(Keys::of_event(place), effects, around);
         }
     }
 
@@ -146,7 +146,7 @@ impl Focus {
         let event = decision.event().clone();
         around.disk.append(event.to_bytes(), decision.group());
         let effects = self.conference.take(decision);
-        self.answers = Keys::of_answers(self.conference.seq());
+        self.answers = Keys::of_answers(self.conference.place());
         around.watch.kept(&event, &self.conference);
         if std::mem::take(&mut self.dies_at_next) {
             self.dead = true;
@@ -157,7 +157,7 @@ impl Focus {
                 self.seat_over(*seat);
             }
         }
-        let keys = Keys::of_event(self.conference.seq());
+        let keys = Keys::of_event(self.conference.place());
         let claims = self.perform(keys, effects, around);
         if let Some(gate) = self.conference.gate().filter(|gate| gate.shut) {
             let number = self.link.is_up().then(|| self.link.last_order());

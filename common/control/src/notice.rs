@@ -94,6 +94,12 @@ pub enum RoomNotice {
     Reached(Vec<(DeviceId, Number)>),
     /// A device has to be given again what it missed.
     ReplayAsked(ReplayAsked),
+    /// Something that happens once was skipped: its key was there before, or a later one was. After a start that is as it
+    /// should be; a key that the focus has not given out yet says that it has lost some of its journal.
+    Skipped {
+        /// The last key of the room.
+        known: Key,
+    },
 }
 
 impl fmt::Debug for RoomNotice {
@@ -114,6 +120,7 @@ impl fmt::Debug for RoomNotice {
             Self::Deposit(deposit) => write!(f, "{deposit:?}"),
             Self::Reached(places) => write!(f, "Reached({} devices)", places.len()),
             Self::ReplayAsked(asked) => write!(f, "{asked:?}"),
+            Self::Skipped { known } => write!(f, "Skipped({known})"),
         }
     }
 }
@@ -166,6 +173,7 @@ impl From<Notice> for proto::Notice {
             RoomNotice::Deposit(deposit) => Kind::Deposit(deposit.into()),
             RoomNotice::Reached(places) => Kind::Reached(log::reached(places)),
             RoomNotice::ReplayAsked(asked) => Kind::ReplayAsked(asked.into()),
+            RoomNotice::Skipped { known } => Kind::Skipped(proto::Skipped { known: known.0 }),
         };
         Self { conference, kind: Some(kind) }
     }
@@ -214,6 +222,7 @@ impl TryFrom<proto::Notice> for Notice {
             Kind::Deposit(deposit) => RoomNotice::Deposit(deposit.try_into()?),
             Kind::Reached(reached) => RoomNotice::Reached(log::checked(reached)?),
             Kind::ReplayAsked(asked) => RoomNotice::ReplayAsked(asked.try_into()?),
+            Kind::Skipped(proto::Skipped { known }) => RoomNotice::Skipped { known: Key(known) },
             Kind::Draining(_) | Kind::AuthAsked(_) => {
                 return Err(BadFrame::field("notice.kind", "names no room"));
             }

@@ -88,6 +88,8 @@ enum State {
 struct KnownRoom {
     mark: u64,
     last_key: Key,
+    /// The greeting after which the focus was told of a key that was skipped.
+    told: u64,
     seats: BTreeMap<SeatId, u64>,
 }
 
@@ -203,8 +205,26 @@ impl RelayLink {
         if self.note(&order) {
             return Ok(Some(Step::Carry { ticket, order }));
         }
+        self.skipped(&order);
         self.carried_out(ticket);
         Ok(None)
+    }
+
+    /// Says how far the keys of a room have come, once after each greeting: a focus whose journal is an old copy learns
+    /// from it that it is.
+    fn skipped(&mut self, order: &Order) {
+        let Order::Room { conference, order } = order else { return };
+        if !matches!(order, RoomOrder::Broadcast { .. } | RoomOrder::Deliver { .. }) {
+            return;
+        }
+        let mark = self.mark;
+        let Some(room) = self.rooms.get_mut(conference).filter(|room| room.told != mark) else {
+            return;
+        };
+        room.told = mark;
+        let skipped = RoomNotice::Skipped { known: room.last_key };
+        // Where there is no place for it, the next greeting is another occasion.
+        self.notice(Notice::room(conference.clone(), skipped)).ok();
     }
 
     /// Keeps the books about rooms, seats and keys. False: done before, or there is no such room.

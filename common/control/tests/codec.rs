@@ -194,6 +194,7 @@ fn room_notice() -> impl Strategy<Value = RoomNotice> {
             let device = "urn:uuid:00000000-0000-4000-8000-000000000003".parse().unwrap();
             RoomNotice::ReplayAsked(ReplayAsked { seat: SeatId(seat), device, after })
         }),
+        any::<u64>().prop_map(|known| RoomNotice::Skipped { known: Key(known) }),
     ]
 }
 

@@ -40,6 +40,10 @@ impl Conference {
         if bundle.kind == Kind::External {
             self.entries.entered(by, event.at, self.terms.bounds.participants_max);
         }
+        if let Some(doubt) = &mut self.group.doubt {
+            // Whoever changes the epoch is in it.
+            doubt.denied(by);
+        }
         self.inherit();
         let members = self.group.facts.as_ref().map(|facts| &facts.members);
         self.committing.advanced(by, members.unwrap_or(&BTreeSet::new()));

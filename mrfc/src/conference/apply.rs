@@ -76,6 +76,10 @@ impl Conference {
             }
             What::Astray { who, epoch } => self.went_astray(at, who, *epoch),
             What::GivenUp { author } => self.given_up(at, author),
+            What::Doubted { by, era, until, .. } => self.doubted(by, *era, *until),
+            What::Denied { who } => self.denied(who),
+            What::Upheld => self.upheld(at),
+            What::Outdated { term, era, skipped } => self.outdated(at, (*term, *era), *skipped),
             What::Gathered { of, until } => {
                 self.committing.gathering(at, of.len(), *until);
                 vec![Effect::Claim(of.clone())]
@@ -92,7 +96,7 @@ impl Conference {
             What::Moved { relay, term } => self.moved(relay, *term, at),
             What::Inherited { creator } => self.inherited(creator),
             What::Rested => self.rested(),
-            What::Adopted => Vec::new(),
+            What::Adopted => self.adopted(),
             What::Restored { term, era } => self.restored(at, *term, *era),
             What::Ended { term, era } => self.ended(*term, *era),
         }

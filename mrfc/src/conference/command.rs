@@ -1,6 +1,6 @@
 //! What somebody asks a conference for. A command changes nothing by itself.
 use bytes::Bytes;
-use ids::{Aor, DeviceId, SeatId};
+use ids::{Aor, DeviceId, SeatId, Seq};
 use mls::wire::EpochReport;
 
 use super::life::Standing;
@@ -125,6 +125,11 @@ pub enum Command {
         seat: SeatId,
         /// What it says.
         report: EpochReport,
+    },
+    /// The relay has carried out what belongs to this place, and that is more than the journal tells.
+    Overtaken {
+        /// The place ([`super::Conference::place`]).
+        place: Seq,
     },
     /// The directory has answered.
     Claimed(Vec<(Participant, Option<Bytes>)>),

@@ -30,7 +30,7 @@ pub(super) enum Change {
 }
 
 /// Terms and eras that are left out when a backup came back: more than any conference goes through in its life.
-const RESTORED_JUMP: u32 = 1 << 16;
+pub(super) const RESTORED_JUMP: u32 = 1 << 16;
 
 impl Decision {
     /// What will have happened.
@@ -120,7 +120,8 @@ impl Conference {
             }
             Command::Close => self.over(),
             Command::Bundle { seat, bundle } => return self.bundle(about, now, *seat, bundle),
-            Command::Report { seat, report } => self.report(*seat, report)?,
+            Command::Report { seat, report } => self.report(now.into(), *seat, report)?,
+            Command::Overtaken { place } => self.overtaken(*place)?,
             Command::Claimed(packages) => self.claimed(now, packages)?,
             Command::Failed { whom, spoiled } => {
                 if self.awaited() != Some(whom) {
@@ -339,6 +340,7 @@ impl Conference {
                 Due::Expired(who) => return self.depart(Departed::Device(who), Why::Expired),
                 Due::Outcast(who) => return self.depart(Departed::Device(who), Why::Unusable),
                 Due::Trial => self.verdict()?,
+                Due::Doubt => self.settled()?,
                 Due::Committing(Work::GiveUp) => What::GaveUp { spoiled: None },
                 Due::Committing(Work::Gather(of)) => {
                     What::Gathered { of, until: now.after(patience.claim) }

@@ -174,6 +174,34 @@ pub enum What {
         /// The author.
         author: Participant,
     },
+    /// A device holds a later epoch than the journal knows of.
+    Doubted {
+        /// Which.
+        by: Participant,
+        /// The era of its group.
+        era: Era,
+        /// The epoch it holds.
+        epoch: Epoch,
+        /// Until when others may say where they are.
+        until: At,
+    },
+    /// A member holds the epoch that the journal ends with, while others say that they are ahead.
+    Denied {
+        /// Who.
+        who: Participant,
+    },
+    /// Those who said that they are ahead were not more than those who are not: they are wrong, or lie.
+    Upheld,
+    /// The journal is an old copy: members or the relay have seen what came after it. The group is given up, and the next
+    /// one, the room and its keys are of an era, a term and a place that nobody can have seen.
+    Outdated {
+        /// Its newest appointment.
+        term: Term,
+        /// Its newest group.
+        era: Era,
+        /// Places of events that are left out in what keys are made of.
+        skipped: u64,
+    },
     /// The directory was asked for KeyPackages of joiners.
     Gathered {
         /// Of whom.

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use ids::{Epoch, Era};
 use mls::ledger::Ledger;
 
+use super::doubt::Doubt;
 use super::nouns::{Blob, Participant};
 use super::trial::Trial;
 
@@ -44,6 +45,8 @@ pub(super) struct Group {
     /// Devices that made a change nobody could follow, and how many. Whoever made fewer is asked first, and they change
     /// nothing unasked.
     pub(super) distrusted: Distrusted,
+    /// Whether the journal is the newest one, while that is in question.
+    pub(super) doubt: Option<Doubt>,
 }
 
 /// What is left of a group that was given up.

@@ -24,6 +24,7 @@
 //! | `committing` `turns` | who is asked to change the group, and when |
 //! | `entries` | how often a device has entered by itself |
 //! | `trial` `vouching` | epochs that nobody but their author vouches for yet |
+//! | `doubt` | members that are ahead of the journal: it is an old copy |
 //! | `decide` `apply` `advance` | the two halves of the path |
 //! | `life` | when it ends, rests, or passes to another founder |
 //! | `tail` | what is said again after a start |
@@ -34,6 +35,7 @@ mod apply;
 mod command;
 mod committing;
 mod decide;
+mod doubt;
 mod effect;
 mod entries;
 mod event;
@@ -70,6 +72,7 @@ pub use command::{Command, Joining};
 pub use committing::Patience;
 use committing::{Committing, Leaves, View, Work};
 pub use decide::Decision;
+use doubt::Hearing;
 pub use effect::{Announced, Effect, Told};
 use entries::Entries;
 pub use event::{BadEvent, Departed, Event, Task, What};
@@ -185,6 +188,8 @@ pub struct Conference {
     partings: Partings,
     /// Since when nobody has a seat.
     vacant: Option<At>,
+    /// What members say that are ahead of the journal.
+    hearing: Hearing,
 }
 
 /// A conference after its journal was followed.
@@ -226,6 +231,7 @@ impl Conference {
             rules: Rules::default(),
             partings: Partings::default(),
             vacant: None,
+            hearing: Hearing::default(),
         }
     }
 
@@ -256,7 +262,7 @@ impl Conference {
         for entry in journal {
             let event = Event::from_bytes(entry)?;
             let effects = conference.apply(&event);
-            tail.follow(conference.seq, &event.what, effects);
+            tail.follow(conference.place(), &event.what, effects);
         }
         conference.restore(group)?;
         Ok(Recovered { conference, tail: tail.into_entries() })
@@ -386,14 +392,6 @@ impl Conference {
         self.level() == Some(Level::Sealed) && self.terms.bounds.acknowledge == Acknowledge::Stored
     }
 
-    /// Whether the device at a seat is to be given what it missed: it has been a member, and stays one.
-    pub fn is_returning(&self, seat: SeatId) -> bool {
-        let facts = self.group.facts.as_ref();
-        self.roster.at(seat).is_some_and(|(who, _)| {
-            facts.is_some_and(|it| it.members.contains(who) && !it.pending.contains(who))
-        })
-    }
-
     /// A seat of the relay's room as it should be.
     pub fn seat(&self, seat: SeatId) -> Option<control::Seat> {
         let (who, seat) = self.roster.at(seat)?;
@@ -445,10 +443,13 @@ impl Conference {
             return life;
         }
         // Nobody is asked to build on an epoch that may be given up.
-        let work = self.trial_due().or_else(|| self.outcast()).or_else(|| {
-            let work = self.committing.work(&self.view(about), &self.terms.bounds.patience);
-            work.map(|(at, work)| (at, Due::Committing(work)))
-        });
+        let work =
+            self.doubt_due().or_else(|| self.trial_due()).or_else(|| self.outcast()).or_else(
+                || {
+                    let work = self.committing.work(&self.view(about), &self.terms.bounds.patience);
+                    work.map(|(at, work)| (at, Due::Committing(work)))
+                },
+            );
         life.into_iter().chain(self.expiry()).chain(work).min_by_key(|(at, _)| *at)
     }
 
@@ -488,6 +489,8 @@ enum Due {
     Outcast(Participant),
     /// Nobody has vouched for the newest epoch in time.
     Trial,
+    /// Those who could say whether the journal is old have said so, or are silent.
+    Doubt,
     /// The group has to change.
     Committing(Work),
 }

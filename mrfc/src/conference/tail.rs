@@ -2,7 +2,7 @@
 //! is said again after a start, under the same keys. It holds as much as may be missing, within bounds.
 use std::collections::VecDeque;
 
-use ids::Seq;
+use ids::{SeatId, Seq};
 use mls::wire::{BUNDLE_OCTETS_MAX, Bundle, Kind};
 
 use super::effect::{Announced, Effect};
@@ -16,6 +16,7 @@ const COMMITS_OCTETS_MAX: usize = BUNDLE_OCTETS_MAX;
 /// The end of a journal, as effects.
 #[derive(Debug, Default)]
 pub(super) struct Tail {
+    /// Each with the place that its keys are made of.
     entries: VecDeque<(Seq, Vec<Effect>)>,
 }
 
@@ -33,7 +34,7 @@ impl Tail {
                     self.entries.drain(..arrived);
                 }
             }
-            What::Ended { .. } => self.entries.clear(),
+            What::Ended { .. } | What::Outdated { .. } => self.entries.clear(),
             _ => {}
         }
         effects.retain(repeatable);
@@ -69,6 +70,16 @@ impl Tail {
 
     pub(super) fn into_entries(self) -> Vec<(Seq, Vec<Effect>)> {
         self.entries.into()
+    }
+}
+
+impl super::Conference {
+    /// Whether the device at a seat is to be given what it missed: it has been a member, and stays one.
+    pub fn is_returning(&self, seat: SeatId) -> bool {
+        let facts = self.group.facts.as_ref();
+        self.roster.at(seat).is_some_and(|(who, _)| {
+            facts.is_some_and(|it| it.members.contains(who) && !it.pending.contains(who))
+        })
     }
 }
 

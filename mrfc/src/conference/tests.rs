@@ -1,6 +1,7 @@
 //! Conferences with real members, without a socket: a world of devices that answer what the focus asks.
 mod changes;
 mod crowd;
+mod doubt;
 mod expiry;
 mod hiding;
 mod invariants;

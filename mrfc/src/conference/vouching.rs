@@ -11,12 +11,20 @@ use super::{Conference, Due, Refusal};
 
 /// Members asked once somebody has said that they cannot follow. 64: that many small answers are nothing, and an author
 /// who shuts some out on purpose cannot know which are asked.
-const WITNESSES_MAX: usize = 64;
+pub(super) const WITNESSES_MAX: usize = 64;
 
 impl Conference {
     /// Says what a report leads to.
-    pub(super) fn report(&self, seat: SeatId, report: &EpochReport) -> Result<What, Refusal> {
+    pub(super) fn report(
+        &self,
+        at: At,
+        seat: SeatId,
+        report: &EpochReport,
+    ) -> Result<What, Refusal> {
         let (who, _) = self.roster.at(seat).ok_or(Refusal::NoSeat)?;
+        if self.is_ahead(report) {
+            return self.doubts(at, who, report);
+        }
         let facts = self.group.facts.as_ref().ok_or(Refusal::NothingNew)?;
         let (epoch, now) = (report.epoch, facts.epoch);
         if report.era != self.group.era || epoch > now || !facts.members.contains(who) {
@@ -39,8 +47,10 @@ impl Conference {
                     epoch > trial.from() && trial.may_vouch(who) && !facts.pending.contains(who)
                 });
                 let fingerprint = (epoch == now).then_some(fingerprint);
-                let what = What::Vouched { by: Some(who.clone()), epoch, fingerprint };
-                if vouches { Ok(what) } else { Err(Refusal::NothingNew) }
+                match vouches {
+                    true => Ok(What::Vouched { by: Some(who.clone()), epoch, fingerprint }),
+                    false => self.denies(who, epoch),
+                }
             }
         }
     }
@@ -142,7 +152,10 @@ impl Conference {
         (epoch, fingerprint): (Epoch, Option<[u8; 32]>),
     ) -> Vec<Effect> {
         match by {
-            Some(by) => self.committing.turns.awake(by),
+            Some(by) => {
+                self.committing.turns.awake(by);
+                self.group.doubt.iter_mut().for_each(|doubt| doubt.denied(by));
+            }
             None => {
                 let silent: Vec<Participant> = self.asked_in_vain().into_iter().cloned().collect();
                 silent.into_iter().for_each(|who| self.committing.turns.note_silent(who, at));
@@ -178,16 +191,7 @@ impl Conference {
 
     /// The group is given up. What was said in it stays said; its members are in the next one, but for the author.
     pub(super) fn given_up(&mut self, at: At, author: &Participant) -> Vec<Effect> {
-        let gate = self.group.gate().map(|gate| control::Gate { shut: true, grace: false, ..gate });
-        let facts = self.group.facts.take();
-        self.group.ledger = None;
-        self.group.remains = gate.zip(facts).map(|(gate, facts)| {
-            let belongs = |who: &Participant| who != author && !facts.pending.contains(who);
-            Remains {
-                gate,
-                heirs: facts.members.iter().filter(|who| belongs(who)).cloned().collect(),
-            }
-        });
+        self.leave_behind(Some(author));
         *self.group.distrusted.entry(author.clone()).or_default() += 1;
         self.committing.forget(author);
         self.committing.restart();
@@ -198,6 +202,16 @@ impl Conference {
         }
         self.find_joiners(at);
         effects
+    }
+
+    /// What is left of the group: a gate that is shut for good, and its members but this one.
+    pub(super) fn leave_behind(&mut self, author: Option<&Participant>) {
+        let gate = self.group.gate().map(|gate| control::Gate { shut: true, grace: false, ..gate });
+        let Some((gate, facts)) = gate.zip(self.group.facts.take()) else { return };
+        let belongs = |who: &&Participant| Some(*who) != author && !facts.pending.contains(*who);
+        let heirs = facts.members.iter().filter(belongs).cloned().collect();
+        self.group.ledger = None;
+        self.group.remains = Some(Remains { gate, heirs });
     }
 }
 

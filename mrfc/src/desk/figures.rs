@@ -25,6 +25,8 @@ pub struct Figures {
     pub groups_begun: u64,
     /// Groups that nobody could follow and that were given up.
     pub groups_given_up: u64,
+    /// Groups that members had left behind when an old copy of the database came back.
+    pub groups_outdated: u64,
 }
 
 /// Where the desks count.
@@ -57,6 +59,7 @@ impl Counting {
                 counted.sum.groups_begun += u64::from(*epoch == Epoch(0));
             }
             What::GivenUp { .. } => counted.sum.groups_given_up += 1,
+            What::Outdated { .. } => counted.sum.groups_outdated += 1,
             _ => {}
         }
     }

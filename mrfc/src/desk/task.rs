@@ -86,7 +86,7 @@ impl Desk {
             charging: shared.charging.clone(),
             logs: shared.logs.clone(),
         };
-        let answers = Keys::of_answers(conference.seq());
+        let answers = Keys::of_answers(conference.place());
         let (tail, rest) = (Vec::new(), None);
         let (watched, over, ended) = (Watched::default(), false, false);
         Self { shared, conference, performer, seating, answers, tail, rest, over, ended, watched }
@@ -188,7 +188,7 @@ impl Desk {
         }
         let what = decision.event().what.clone();
         let effects = self.conference.take(decision);
-        self.answers = Keys::of_answers(self.conference.seq());
+        self.answers = Keys::of_answers(self.conference.place());
         for effect in &effects {
             if let Effect::Unseat(seat, _) | Effect::Bye(seat, _) = effect {
                 self.seating.over(*seat);
@@ -199,7 +199,7 @@ impl Desk {
             let close = control::RoomOrder::Close { reason: Why::RelayLost.as_str().to_owned() };
             self.performer.order(&self.conference, &former, close).await;
         }
-        let keys = Keys::of_event(self.conference.seq());
+        let keys = Keys::of_event(self.conference.place());
         let claims = self.performer.all(&self.conference, &relay, keys, effects).await;
         self.shared.counting.followed(&self.conference, &what);
         self.noted(&what);
@@ -227,6 +227,20 @@ impl Desk {
             }
             What::GivenUp { author } => {
                 warn!(%conference, %author, "nobody could follow a commit: the group begins anew");
+            }
+            What::Doubted { by, era, epoch, .. } => {
+                info!(%conference, %by, %era, %epoch, "a member is ahead of the journal");
+            }
+            What::Upheld => info!(%conference, "who said that the journal is old is alone with it"),
+            What::Outdated { term, era, .. } => {
+                warn!(
+                    %conference,
+                    %term,
+                    %era,
+                    "this database is an old copy: its members, or its relay, have seen later changes of the group than it \
+                     knows. The group begins anew; roles, bans and removals of the time that is lost are forgotten. Put a \
+                     backup back with `conclave db restore`, never by copying"
+                );
             }
             What::Astray { who, epoch } => {
                 info!(%conference, %who, %epoch, "a member cannot follow a commit");
@@ -336,6 +350,9 @@ impl Desk {
             RoomNotice::Deposit(_) | RoomNotice::Reached(_) | RoomNotice::ReplayAsked(_) => {
                 debug!(conference = %self.conference.id(), "a log nobody keeps");
             }
+            RoomNotice::Skipped { known } => {
+                self.tried(&Command::Overtaken { place: Keys::place_of(known) }).await;
+            }
             // The ledger takes charges before the desks hear of anything.
             RoomNotice::Charged(charge) => {
                 debug!(conference = %self.conference.id(), ?charge, "a charge nobody asked for");
@@ -385,7 +402,7 @@ impl Desk {
     /// Tells the relay everything it should have.
     pub(super) async fn restate(&self) {
         let relay = self.relay();
-        let keys = Keys::of_event(self.conference.seq());
+        let keys = Keys::of_event(self.conference.place());
         let wanted = self.conference.wanted();
         self.performer.all(&self.conference, &relay, keys, wanted).await;
     }
@@ -394,8 +411,8 @@ impl Desk {
     /// for the relay; nothing else does that before the relays are dialled.
     async fn repeat(&mut self) {
         let relay = self.relay();
-        for (seq, effects) in std::mem::take(&mut self.tail) {
-            self.performer.all(&self.conference, &relay, Keys::of_event(seq), effects).await;
+        for (place, effects) in std::mem::take(&mut self.tail) {
+            self.performer.all(&self.conference, &relay, Keys::of_event(place), effects).await;
         }
     }
 }

@@ -70,6 +70,10 @@ const fn is_seen(what: &What) -> bool {
         What::Advanced { .. }
         | What::Vouched { .. }
         | What::Astray { .. }
+        | What::Doubted { .. }
+        | What::Denied { .. }
+        | What::Upheld
+        | What::Outdated { .. }
         | What::Gathered { .. }
         | What::Claimed { .. }
         | What::Asked { .. }

@@ -266,14 +266,14 @@ impl Group {
         };
         let bundle = match request.reason {
             Reason::Enter => return vec![Follows::FetchGroup],
-            Reason::Confirm => {
-                let member = self.member.as_ref().filter(|_| self.entering.is_none());
-                let report = member.map(|member| Follows::Report(member.report()));
-                return report.into_iter().collect();
-            }
+            Reason::Confirm => return self.say_where_we_are(),
             // A slow answer is asked for again. Made twice, the group accepted would not be the one we hold.
             Reason::Create if self.founds(request.era) => {
                 return self.resend();
+            }
+            // It knows less of the group than we do.
+            Reason::Create if self.known.is_some_and(|(era, _)| era >= request.era) => {
+                return self.say_where_we_are();
             }
             Reason::Create => {
                 let made = Member::create(&self.keyring, &self.conference, request.era, now);
@@ -404,8 +404,20 @@ impl Group {
                 self.entering = Some(state.epoch);
                 self.offer(bundle)
             }
-            Err(error) => vec![Follows::Event(Event::Unreadable { why: error.to_string() })],
+            Err(error) => {
+                let behind = matches!(error, MemberError::Rollback { .. });
+                let unreadable = Follows::Event(Event::Unreadable { why: error.to_string() });
+                // A server that has lost what we have seen cannot know it; one that would lead us back learns nothing.
+                let report = if behind { self.say_where_we_are() } else { Vec::new() };
+                std::iter::once(unreadable).chain(report).collect()
+            }
         }
+    }
+
+    /// Tells the focus which epoch we are in, if we are in any.
+    fn say_where_we_are(&self) -> Vec<Follows> {
+        let member = self.member.as_ref().filter(|_| self.entering.is_none());
+        member.map(|member| Follows::Report(member.report())).into_iter().collect()
     }
 
     /// The id of a message, if it opens with the keys this device has. Nothing is shown.

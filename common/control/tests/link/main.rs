@@ -13,6 +13,7 @@ use control::{
 use ids::{ConferenceId, Key, SeatId};
 use proptest::prelude::*;
 
+mod skipped;
 mod world;
 use world::{Rooms, World, bound, broadcast, gate, open, relay_link, room, seat, unseat};
 

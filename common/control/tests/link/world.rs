@@ -104,6 +104,8 @@ pub(crate) struct World {
     pub(crate) rooms: Rooms,
     pub(crate) tickets: Vec<u64>,
     pub(crate) heard: Vec<Notice>,
+    /// The keys that the relay had come to when it skipped something.
+    pub(crate) skipped: Vec<Key>,
 }
 
 impl World {
@@ -117,6 +119,7 @@ impl World {
             rooms: Rooms::default(),
             tickets: Vec::new(),
             heard: Vec::new(),
+            skipped: Vec::new(),
         }
     }
 
@@ -177,7 +180,12 @@ impl World {
         if let Heard::Notice { number, notice } =
             self.focus.receive(frame).expect("the relay behaves")
         {
-            self.heard.push(notice);
+            match notice {
+                Notice::Room { notice: RoomNotice::Skipped { known }, .. } => {
+                    self.skipped.push(known);
+                }
+                other => self.heard.push(other),
+            }
             // Half of them are kept at once, the others together with a later one.
             if number % 2 == 0 {
                 self.focus.safe(number);

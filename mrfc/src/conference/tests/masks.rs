@@ -60,7 +60,7 @@ fn come(world: &mut World, person: &str, number: u8) -> Participant {
 
 /// Everything that the relay is told, and through it the members.
 fn relayed(world: &World) -> Vec<u8> {
-    let mut keys = Keys::of_event(world.conference.seq());
+    let mut keys = Keys::of_event(world.conference.place());
     let seats = world.conference.roster().seats().map(Effect::Seat);
     let effects = world.seen.iter().cloned().chain(seats);
     let mut octets = Vec::new();

@@ -222,6 +222,25 @@ impl World {
         Ok(())
     }
 
+    /// A copy of the database.
+    pub(super) fn copy(&self) -> (Vec<Bytes>, Option<Bytes>) {
+        (self.journal.clone(), self.group.clone())
+    }
+
+    /// The focus ends, and starts with a copy of its database. Nobody who was there is.
+    pub(super) fn put_back(&mut self, (journal, group): (Vec<Bytes>, Option<Bytes>)) {
+        let recovered = Conference::recover(Arc::clone(&self.terms), &journal, group.as_ref());
+        (self.journal, self.group) = (journal, group);
+        self.conference = recovered.unwrap().conference;
+        self.seen.clear();
+        self.uplink.clear();
+        self.run(&Command::Adopt).unwrap();
+        let seats: Vec<SeatId> = self.conference.roster().seats().collect();
+        for seat in seats {
+            self.run(&Command::Gone { seat, why: Why::RelayLost }).unwrap();
+        }
+    }
+
     /// Ticks and brings bundles up until nothing is left to do at this time.
     pub(super) fn settle(&mut self) {
         for _ in 0..1000 {
@@ -401,7 +420,11 @@ impl World {
                         return;
                     }
                     let entered = Member::join_externally(&device.keyring, &id, &state, known, now);
-                    let (member, bundle) = entered.unwrap();
+                    let Ok((member, bundle)) = entered else {
+                        let report = device.member.as_ref().map(Member::report);
+                        report.into_iter().for_each(|report| self.report(who, report));
+                        return;
+                    };
                     device.member = Some(member);
                     bundle
                 }

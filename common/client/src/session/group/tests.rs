@@ -159,11 +159,11 @@ fn i22_who_is_asked_to_change_a_group_of_a_later_era_enters_it() {
     let mut room = Room::new();
     let mut alice = room.device("alice");
     room.found(&mut alice, Era(1));
-    let former = alice.keyring.clone();
-    room.found(&mut alice, Era(2));
+    let (reason, era) = (Reason::Create, Era(2));
+    let request = CommitRequest { reason, era, add: Vec::new(), remove: Vec::new() };
+    sent(alice.asked(&request.to_bytes(), room.now));
     // The seat it was begun on is gone, and the answer with it.
-    let mut alice = Group::new(former, Room::id());
-    room.found(&mut alice, Era(1));
+    let mut alice = Group::new(alice.keyring.clone(), Room::id());
     let mut other = room.device("bob");
     room.found(&mut other, Era(2));
 
@@ -320,6 +320,27 @@ fn a_device_never_enters_a_group_that_is_older_than_what_it_has_seen_also_after_
     let follows = bob.enter(&old, room.now);
 
     assert!(matches!(&follows[..], [Follows::Event(Event::Unreadable { .. })]), "{follows:?}");
+}
+
+#[test]
+fn i3_a_member_that_finds_an_older_group_stays_where_it_is_and_says_where_that_is() {
+    let (mut room, mut alice, mut bob, mut carol) = three();
+    let old = room.ledger.as_ref().unwrap().group_state();
+    let commit = room.add(&mut alice, &mut carol);
+    bob.process(&commit, room.now);
+    let here = bob.generation().unwrap();
+
+    let follows = bob.enter(&old, room.now);
+
+    let [Follows::Event(Event::Unreadable { .. }), Follows::Report(report)] = &follows[..] else {
+        panic!("{follows:?}")
+    };
+    assert_eq!((report.era, report.epoch), here);
+    assert!(matches!(report.finding, Finding::Confirmed { .. }));
+    assert_eq!(bob.generation(), Some(here));
+    // Nor does it found a group that there was already: of one era there is one.
+    let follows = room.ask(&mut bob, Reason::Create, Vec::new());
+    assert!(matches!(&follows[..], [Follows::Report(_)]), "{follows:?}");
 }
 
 #[test]
