@@ -91,8 +91,11 @@ async fn push(
         let mut transfer = device.send_file(who, file).await.context("offering the file")?;
         match watched(&mut transfer, name).await {
             Ok(arrived) => {
-                let proven =
-                    if arrived.verified { "the receiver has compared it" } else { "unproven" };
+                let proven = match (arrived.verified, transfer.with_mailbox()) {
+                    (true, false) => "the receiver has compared it",
+                    (true, true) => "it waits in their mailbox",
+                    (false, _) => "unproven",
+                };
                 println!("sent {}, {seal}: {octets} octets, {proven}", plain(name));
                 return Ok(());
             }
@@ -126,14 +129,25 @@ pub(crate) async fn receive(options: cli::Receive) -> anyhow::Result<()> {
     let stop = Shutdown::new();
     stop.on_signals()?;
     println!("waiting for {} file(s)", options.count);
-    let mut left = options.count;
-    while left > 0 {
+    let mut left_to_come = options.count;
+    while left_to_come > 0 {
         let arrival = tokio::select! {
             arrival = inbox.next() => arrival.context("the connection is gone")?,
             () = stop.triggered() => break,
         };
         let offer = match arrival {
             Arrival::File(offer) => offer,
+            Arrival::Announced(key) if from.is_empty() || from.contains(&key.from) => {
+                let line = tokio::select! {
+                    line = left(&device, &me, &key, &folder) => line,
+                    () = stop.triggered() => break,
+                };
+                if let Some(line) = line {
+                    println!("{line}");
+                    left_to_come -= 1;
+                }
+                continue;
+            }
             // What has waited for this person comes to whatever starts first, and only once.
             arrival => {
                 message(&arrival, &me).iter().for_each(|line| println!("{line}"));
@@ -152,15 +166,34 @@ pub(crate) async fn receive(options: cli::Receive) -> anyhow::Result<()> {
         match taken {
             Ok(line) => {
                 println!("{line}");
-                left -= 1;
+                left_to_come -= 1;
             }
             // Whoever sends it may go on from where it was.
             Err(error) => println!("not received: {error:#}"),
         }
     }
     device.stop().await;
-    anyhow::ensure!(left == 0, "ended with {left} to come");
+    anyhow::ensure!(left_to_come == 0, "ended with {left_to_come} to come");
     Ok(())
+}
+
+/// What was left for us while we were away. What is offered now is not there, and comes by itself.
+async fn left(device: &Device, me: &Aor, key: &Announced, folder: &Folder) -> Option<String> {
+    let mut transfer = device.fetch_left(me, &key.selector(), folder).await.ok()?;
+    let saved = async {
+        let arrived = watched(&mut transfer, &key.name).await?;
+        landed(arrived, Some(key), folder).await
+    };
+    let name = plain(&key.name);
+    match saved.await {
+        Ok(path) => {
+            Some(format!("received {name}, sealed, from {}: saved as {}", key.from, path.display()))
+        }
+        Err(error) => {
+            println!("not received: {error:#}");
+            None
+        }
+    }
 }
 
 async fn take(offer: FileOffer, folder: &Folder) -> anyhow::Result<String> {

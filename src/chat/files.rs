@@ -1,12 +1,15 @@
 //! Files between two people, beside the conference: `/send` seals one for a person, who is told of it and fetches it from
-//! here; `/get` takes what somebody has for us. A file that came without a seal is called so.
+//! here or, sent while they were away, from their mailbox; `/get` takes what somebody has for us. A file that came without a
+//! seal is called so.
 use std::collections::VecDeque;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use client::{Announced, FileOffer, FileRequest, Folder, Icon, SealedFile};
+use client::{
+    Announced, Error, FileOffer, FileRequest, FileTransfer, Folder, Icon, SealedFile, Sent, Taken,
+};
 use ids::Aor;
 
 use super::{Table, mail};
@@ -153,13 +156,45 @@ pub(super) async fn send(table: &Table<'_>, user: &str, path: &str) -> Result<St
     keep(&mut table.files().own, (who.clone(), Arc::clone(&file)));
     let writing = table.device.announce_to(&who, &file).await.map_err(|error| error.to_string())?;
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    mail::outcome(table, writing, move |sent| match mail::went(&sent, false, CLEAR) {
-        Ok(_words) => {
+    let (leaving, later) =
+        (Box::pin(table.device.leave_sealed(&who, &file)), table.later.0.clone());
+    mail::outcome(table, writing, move |sent| match (mail::went(&sent, false, CLEAR), sent) {
+        (Ok(_words), Ok(Sent { taken: Taken::Stored, .. })) => {
+            let line = format!("* {name} is sealed for {}, who is away", who.user());
+            tokio::spawn(async move {
+                // The conversation may be over.
+                let _shown = later.send(left(leaving, &who, &name).await).await;
+                drop(file);
+            });
+            line
+        }
+        (Ok(_words), _) => {
             format!("* {name} is sealed for {}, who can get it while you are here", who.user())
         }
-        Err(why) => format!("! {name} is not sent: {why}"),
+        (Err(why), _) => format!("! {name} is not sent: {why}"),
     })
     .await
+}
+
+/// Leaves a file in the mailbox of somebody who is away; how it went.
+async fn left(
+    leaving: impl Future<Output = Result<FileTransfer, Error>>,
+    who: &Aor,
+    name: &str,
+) -> String {
+    let left = async {
+        let mut transfer = leaving.await.map_err(|why| why.to_string())?;
+        transfer.finished().await.map_err(|why| why.to_string())
+    };
+    let who = who.user();
+    match left.await {
+        Ok(_arrived) => format!("* {name} waits in the mailbox of {who}, sealed"),
+        Err(why) => {
+            format!(
+                "! {name} is not in the mailbox of {who}, who can get it while you are here: {why}"
+            )
+        }
+    }
 }
 
 /// `/get [NAME]`
@@ -178,7 +213,9 @@ pub(super) async fn get(table: &Table<'_>, name: &str) -> Result<String, String>
         }
     };
     let mut transfer = transfer.map_err(|error| error.to_string())?;
-    let (from, name) = (transfer.peer().user().to_owned(), name.to_owned());
+    // What was left comes from a mailbox, and is somebody else's.
+    let author = key.as_ref().map_or_else(|| transfer.peer(), |key| &key.from);
+    let (from, name) = (author.user().to_owned(), name.to_owned());
     table.show_later(async move {
         let seal = if key.is_some() { "sealed" } else { "not sealed" };
         let saved = async {

@@ -353,6 +353,31 @@ fn f14_a_file_for_one_person_is_sealed_for_the_two_and_fetched_when_they_want_it
     assert!(alice.end() && bob.end());
 }
 
+/// S3-30.
+#[test]
+fn f14_a_file_for_who_is_away_waits_in_their_mailbox_also_when_its_sender_has_gone() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_dev, chat) = system(folder.path());
+    let mut alice = enter(&chat, "alice");
+    let bob = enter(&chat, "bob");
+    assert!(bob.end());
+    let plan = folder.path().join("plan.txt");
+    std::fs::write(&plan, "the plan").unwrap();
+
+    alice.say(&format!("/send bob {}", plan.display()));
+    alice.until("* plan.txt is sealed for bob, who is away");
+    alice.until("* plan.txt waits in the mailbox of bob, sealed");
+    assert!(alice.end());
+
+    let mut bob = chat("lobby", "bob");
+    bob.until("* alice has plan.txt for you (8 octets), sealed: /get plan.txt");
+    bob.say("/get plan.txt");
+    let line = bob.until("* plan.txt of alice, sealed, is saved as ");
+    let saved = line.rsplit("saved as ").next().unwrap();
+    assert_eq!(std::fs::read_to_string(saved).unwrap(), "the plan");
+    assert!(bob.end());
+}
+
 /// I19, from outside: a device that is killed is the member it was, in the epoch it was in.
 #[test]
 fn a_chat_that_is_killed_goes_on_in_its_group_without_entering_anew() {

@@ -59,3 +59,36 @@ fn f14_a_file_goes_from_one_terminal_to_another_and_a_refusal_is_a_failure() {
     assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
     assert_eq!(waiting.child.wait().unwrap().code(), Some(1));
 }
+
+#[test]
+fn f14_a_file_that_is_sealed_for_somebody_away_is_received_when_they_are_back() {
+    let temporary = tempfile::tempdir().unwrap();
+    let folder = temporary.path().join("dev").display().to_string();
+    let mut dev = Talk::start(&["dev", "--sip", "127.0.0.1:0", "--folder", &folder]);
+    dev.until("ready in");
+    let content: Vec<u8> = (0..100_000_u32).flat_map(u32::to_le_bytes).collect();
+    let path = temporary.path().join("report.bin");
+    std::fs::write(&path, &content).unwrap();
+    let receive = ["receive", "--as", "bob", "--count", "1", "--folder", &folder];
+    let mut bob = Talk::start(&receive);
+    bob.until("waiting for 1 file(s)");
+    drop(bob);
+    let path = path.display().to_string();
+
+    // His connection may be thought to be there for a moment.
+    let sent = loop {
+        let mut send = Command::new(CONCLAVE);
+        send.args(["send", &path, "--to", "bob", "--as", "alice", "--folder", &folder]);
+        let sent = send.output().unwrap();
+        if sent.status.success() {
+            break String::from_utf8_lossy(&sent.stdout).into_owned();
+        }
+    };
+
+    assert!(sent.contains("400000 octets, it waits in their mailbox"), "{sent}");
+    let mut bob = Talk::start(&receive);
+    let line = bob.until("received report.bin, sealed, from sip:alice@localhost: saved as ");
+    let saved = line.rsplit("saved as ").next().unwrap();
+    assert!(std::fs::read(saved).unwrap() == content, "it arrived changed");
+    assert!(bob.end());
+}

@@ -4,8 +4,8 @@ use std::fs;
 use std::path::Path;
 
 use client::{
-    Announced, Arrival, Arrived, Broken, Error, FileHash, FileSelector, FileToSend, FileTransfer,
-    Inbox, Limits, SealedFile,
+    Announced, Arrival, Arrived, Broken, Error, Event, FileHash, FileSelector, FileToSend,
+    FileTransfer, Inbox, Limits, SealedFile,
 };
 use ids::Aor;
 use mls::wire::SEALED_FILE;
@@ -280,4 +280,26 @@ async fn f14_s8_3_1_a_file_that_is_not_the_one_that_was_described_is_not_kept() 
     let refused = soon(transfer.finished()).await.unwrap_err();
     assert!(matches!(refused.why, Broken::Refused { status: 400, .. }), "{refused:?}");
     assert!(blobs(&house).is_empty());
+}
+
+/// One copy, in its author's own mailbox, is for everybody who was told of it in the room.
+#[tokio::test]
+async fn f14_what_is_announced_in_a_conference_is_fetched_when_its_author_is_away() {
+    let house = House::open();
+    let (alice, chair, bob, mut seat) = crate::two(&house).await;
+    let desk = Desk::new();
+    // What is smaller comes by itself.
+    let (content, into) = (content(20 << 20), desk.into.path().join("sealed"));
+    let file = desk.file("film.bin", &content);
+    let file = SealedFile::new(&file.path, "video/mp4", &into).await.unwrap();
+    soon(chair.conference.announce(&file)).await.unwrap();
+    arrived(soon(alice.device.leave_sealed(&alice.aor, &file)).await).await;
+    let told = |event| if let Event::Announced(file) = event { Some(file) } else { None };
+    let key = seat.until(told).await;
+    drop(chair);
+    alice.device.stop().await;
+    let fetched = arrived(soon(bob.device.fetch_announced(&key, &desk.into)).await).await;
+
+    let opened = key.open(fetched.path.unwrap(), &desk.into).await.unwrap();
+    assert!(fs::read(opened).unwrap() == content, "it arrived changed");
 }

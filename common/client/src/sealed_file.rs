@@ -129,8 +129,12 @@ impl Device {
     ///
     /// # Errors
     /// As for [`Device::leave_file`].
-    pub async fn leave_sealed(&self, who: &Aor, file: &SealedFile) -> Result<FileTransfer, Error> {
-        self.leave_file(who, &file.to_send()).await
+    pub fn leave_sealed(
+        &self,
+        who: &Aor,
+        file: &SealedFile,
+    ) -> impl Future<Output = Result<FileTransfer, Error>> + Send + use<> {
+        self.leave_file(who, &file.to_send())
     }
 }
 

@@ -252,8 +252,13 @@ impl Device {
     ///
     /// # Errors
     /// There is no mailbox, it is full or does not take this one, or the file cannot be read.
-    pub async fn leave_file(&self, who: &Aor, file: &FileToSend) -> Result<FileTransfer, Error> {
-        self.shared.push((who, At::Mailbox), file).await
+    pub fn leave_file(
+        &self,
+        who: &Aor,
+        file: &FileToSend,
+    ) -> impl Future<Output = Result<FileTransfer, Error>> + Send + use<> {
+        let (shared, who, file) = (Arc::clone(&self.shared), who.clone(), file.clone());
+        async move { shared.push((&who, At::Mailbox), &file).await }
     }
 
     /// Asks a person's mailbox for a file: our own for what somebody left there, another one's for what its owner keeps for
