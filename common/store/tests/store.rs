@@ -314,6 +314,10 @@ async fn a_counter_never_gives_a_number_twice(database: Database) {
     all.sort_unstable();
     assert_eq!(all, (1..=211).collect::<Vec<u64>>());
     assert_eq!(store.reserve("others", 1).await.unwrap(), 1..2);
+    // Of an old copy the same numbers would be given out again; by the time they are not.
+    assert_eq!(store.reserve_after("others", 1_000, 2).await.unwrap(), 1_001..1_003);
+    assert_eq!(store.reserve_after("others", 1_000, 2).await.unwrap(), 1_003..1_005);
+    assert_eq!(store.reserve_after("fresh", 1_000, 2).await.unwrap(), 1_001..1_003);
 }
 
 async fn issued_certificates_are_listed_newest_first(database: Database) {

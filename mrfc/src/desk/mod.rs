@@ -449,7 +449,12 @@ impl Shared {
     async fn next_seat(&self) -> Result<SeatId, Refusal> {
         let mut seats = self.seats.lock().await;
         if seats.is_empty() {
-            *seats = self.store.reserve("seats", SEATS_RESERVED).await.map_err(|error| {
+            // Where the database is an old copy, a relay may have people at the seats that would come next: so the numbers
+            // run with the milliseconds, and a start gives out none of an earlier time.
+            let least = self.now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+            let least = u64::try_from(least.as_millis()).unwrap_or_default();
+            let reserved = self.store.reserve_after("seats", least, SEATS_RESERVED).await;
+            *seats = reserved.map_err(|error| {
                 tracing::warn!(%error, "no seat number");
                 Refusal::StoreFailed
             })?;
