@@ -93,7 +93,7 @@ impl Conference {
                 What::Unseated { seat: *seat, why: *why }
             }
             Command::Leave(seat) => {
-                let (who, _) = self.roster.at(*seat).ok_or(Refusal::NoSeat)?;
+                let who = self.roster.was_at(*seat).ok_or(Refusal::NoSeat)?;
                 return self.depart(Departed::Device(who.clone()), Why::Left);
             }
             Command::Invite { by, who } => {

@@ -52,6 +52,8 @@ pub struct Roster {
     muted: BTreeSet<Aor>,
     hidden: u32,
     seats: BTreeMap<SeatId, Participant>,
+    /// The last seat of each device that is away.
+    former: BTreeMap<SeatId, Participant>,
     pub(super) masks: Masks,
 }
 
@@ -69,6 +71,7 @@ impl Roster {
 
     /// Gives a device a seat. Returns the one it had.
     pub(super) fn seat(&mut self, who: &Participant, seat: Seat) -> Option<SeatId> {
+        self.former.retain(|_, away| away != who);
         self.seats.insert(seat.id, who.clone());
         let person = self.people.entry(who.aor.clone()).or_default();
         let former = person.devices.insert(who.device.clone(), Some(seat)).flatten();
@@ -99,6 +102,7 @@ impl Roster {
             && let Some(seat) = person.devices.get_mut(&who.device)
         {
             *seat = None;
+            self.former.insert(id, who.clone());
         }
         Some(who)
     }
@@ -110,6 +114,7 @@ impl Roster {
         if let Some(seat) = seat {
             self.seats.remove(&seat);
         }
+        self.former.retain(|_, away| away != who);
         let gone = person.devices.is_empty() && !person.moderator && !person.invited;
         self.masks.drop_device(who);
         if gone {
@@ -173,6 +178,7 @@ impl Roster {
 
     fn forget(&mut self, who: &Aor) -> Option<Person> {
         let person = self.people.remove(who)?;
+        self.former.retain(|_, away| away.aor != *who);
         if let Some(behind) = &person.behind {
             self.masks.drop_person(behind);
         }
@@ -249,6 +255,7 @@ impl Roster {
     /// Nobody is there: only those who moderate stay on the roster.
     pub(super) fn rest(&mut self) {
         self.seats.clear();
+        self.former.clear();
         let moderator = || Person { moderator: true, ..Person::default() };
         let people = std::mem::take(&mut self.people).into_iter();
         let stays = people.filter(|(_, person)| person.moderator);
@@ -315,6 +322,11 @@ impl Roster {
     pub fn at(&self, id: SeatId) -> Option<(&Participant, &Seat)> {
         let who = self.seats.get(&id)?;
         Some((who, self.seat_of(who)?))
+    }
+
+    /// Who had this seat last, and has taken no other: what was said there may come behind the end of the seat.
+    pub(super) fn was_at(&self, id: SeatId) -> Option<&Participant> {
+        self.seats.get(&id).or_else(|| self.former.get(&id))
     }
 
     /// The seat of a device.

@@ -207,6 +207,27 @@ fn a_leave_removes_one_device_and_keeps_the_others() {
     world.assert_agreement();
 }
 
+/// The relay may tell of a connection that ended behind the goodbye before the front tells of the goodbye.
+#[test]
+fn a_leave_that_comes_behind_the_end_of_its_seat_counts_unless_the_device_is_back() {
+    let mut world = World::room(&[("bob", 1), ("carol", 1)]);
+    let [bob, carol] = ["bob", "carol"].map(|person| world.seat(&device(person, 1)));
+    for seat in [bob, carol] {
+        world.run(&Command::Gone { seat, why: Why::Away }).unwrap();
+    }
+    world.arrive("carol", 1);
+
+    world.run(&Command::Leave(bob)).unwrap();
+    assert_eq!(world.run(&Command::Leave(carol)), Err(Refusal::NoSeat));
+    world.settle();
+
+    assert!(!world.conference.is_member(&device("bob", 1)));
+    assert!(!world.conference.roster().has(&aor("bob")));
+    assert!(world.conference.is_member(&device("carol", 1)));
+    assert_eq!(world.run(&Command::Leave(bob)), Err(Refusal::NoSeat), "it has left");
+    world.assert_agreement();
+}
+
 #[test]
 fn who_leaves_and_comes_back_at_once_is_a_newcomer() {
     let mut world = World::room(&[("bob", 1)]);
