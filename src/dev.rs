@@ -19,6 +19,9 @@ pub(crate) async fn run(dev: cli::Dev) -> anyhow::Result<()> {
     let mut system = System::start_at(&plan, &dev.folder).await?;
     let ready = service::clock::now().saturating_duration_since(start);
     let directions = system.directions();
+    // Whoever reads that it is ready may end it.
+    let shutdown = Shutdown::new();
+    shutdown.on_signals().context("waiting for Ctrl-C or SIGTERM")?;
     println!(
         "conclave {}  on loopback, not for production; files in {}",
         env!("CARGO_PKG_VERSION"),
@@ -44,8 +47,6 @@ pub(crate) async fn run(dev: cli::Dev) -> anyhow::Result<()> {
         false => format!(" --profile {}", system.operator().display()),
     };
     println!("  conclave room list{profile}");
-    let shutdown = Shutdown::new();
-    shutdown.on_signals().context("waiting for Ctrl-C or SIGTERM")?;
     tokio::select! {
         () = shutdown.triggered() => {}
         error = system.failed() => return Err(error),
