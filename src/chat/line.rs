@@ -110,7 +110,8 @@ impl Settle {
 /// Understands a line.
 pub(crate) fn understand(line: &str) -> Option<Line> {
     let line = line.trim_end();
-    let Some(command) = line.strip_prefix('/') else {
+    // A blank that slipped in before a command must not tell everybody what was meant for one.
+    let Some(command) = line.trim_start().strip_prefix('/') else {
         return (!line.is_empty()).then(|| Line::Say(line.to_owned()));
     };
     if command.starts_with('/') {
@@ -192,6 +193,8 @@ mod tests {
 
     #[test]
     fn a_line_is_text_unless_it_starts_with_a_slash() {
+        assert_eq!(understand("  /tell bob x"), understand("/tell bob x"));
+        assert!(!matches!(understand(" /tell bob x"), Some(Line::Say(_))));
         assert_eq!(understand("hello /quit\n"), Some(Line::Say("hello /quit".into())));
         assert_eq!(understand("//etc/passwd"), Some(Line::Say("/etc/passwd".into())));
         assert_eq!(understand("/quit"), Some(Line::Quit));

@@ -32,6 +32,7 @@ use crate::session::{Session, Setup};
 use crate::vault::Vault;
 pub use calling::{Arrival, Inbox, Ring};
 use endpoint::ends::path;
+pub(crate) use filing::readable;
 pub use filing::{Disposition, FileOffer, FileRequest, FileToSend, Icon};
 
 /// The port of an end that does the connecting itself (RFC 4145, 4.1).

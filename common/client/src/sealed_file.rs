@@ -11,7 +11,7 @@ use mls::wire;
 use sip::sdp::{FileHash, FileSelector};
 
 use crate::circles::{Manner, Writing};
-use crate::device::{Device, FileToSend, Icon};
+use crate::device::{Device, FileToSend, Icon, readable};
 use crate::event::{Announced, Error};
 use crate::transfer::{FileTransfer, Folder};
 
@@ -158,7 +158,7 @@ async fn on_disk<T: Send + 'static>(
 
 fn seal(path: &Path, media_type: &str, into: &Path) -> io::Result<SealedFile> {
     std::fs::create_dir_all(into)?;
-    let mut file = std::fs::File::open(path)?;
+    let mut file = readable(path)?;
     let mut sealed = tempfile::Builder::new().prefix(".sealed-").tempfile_in(into)?;
     let mut sealer = FileSealer::new(&mut rand::rng()).map_err(io::Error::other)?;
     let (mut piece, mut out) = (vec![0; PIECE_OCTETS], Vec::new());
@@ -228,6 +228,20 @@ mod tests {
     fn announced(sealed: &SealedFile) -> Announced {
         let description = FileDescription::from_bytes(&sealed.description()).unwrap();
         Announced::new("sip:alice@x".parse().unwrap(), description)
+    }
+
+    #[tokio::test]
+    async fn a_pipe_that_nobody_writes_into_and_a_folder_are_no_files_and_are_not_waited_for() {
+        let temporary = tempfile::tempdir().unwrap();
+        let pipe = temporary.path().join("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+
+        for path in [pipe.as_path(), temporary.path()] {
+            let sealing = SealedFile::new(path, "text/plain", temporary.path());
+            let patience = std::time::Duration::from_secs(10);
+            let sealed = tokio::time::timeout(patience, sealing).await.expect("it waits");
+            assert!(sealed.unwrap_err().to_string().contains("it is no file"));
+        }
     }
 
     #[tokio::test]

@@ -18,6 +18,7 @@ use crate::conference::now;
 use crate::event::{Announced, Error};
 use crate::phone::{At, Ringing};
 use crate::transfer::{Disk, FileTransfer, Folder, Landing, Parts};
+pub(crate) use describing::readable;
 use describing::{answered_file, joined, key_of, known, part_of, with_icon};
 use endpoint::ends;
 use endpoint::transfer::{Hashes, Part, Transfer};

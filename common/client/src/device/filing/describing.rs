@@ -100,13 +100,18 @@ pub(super) async fn known(sent: &FileToSend) -> Result<Known, Error> {
     looked.map_err(|error| Error::Network { what: "reading the file", why: error.to_string() })
 }
 
-fn look(path: &Path, name: String, media_type: String) -> std::io::Result<Known> {
-    use std::io::Read as _;
-    let mut file = std::fs::File::open(path)?;
-    let metadata = file.metadata()?;
-    if !metadata.is_file() {
+/// Opens a file to be read. Whoever opens a pipe waits for who writes into it, so that is looked at before.
+pub(crate) fn readable(path: &Path) -> std::io::Result<std::fs::File> {
+    if !std::fs::metadata(path)?.is_file() {
         return Err(std::io::Error::other("it is no file"));
     }
+    std::fs::File::open(path)
+}
+
+fn look(path: &Path, name: String, media_type: String) -> std::io::Result<Known> {
+    use std::io::Read as _;
+    let mut file = readable(path)?;
+    let metadata = file.metadata()?;
     let (mut hashing, mut buffer) = (Hashing::default(), vec![0; READ_OCTETS]);
     loop {
         let read = file.read(&mut buffer)?;
