@@ -1,5 +1,5 @@
-//! Calls that the mailbox answers: a file or a large message for somebody who is not there, and files that wait
-//! ([`crate::mailbox::files`]). Here is their SIP: who may, the dialog, and its end.
+//! Calls that the mailbox answers: a file for somebody who is not there, and files that wait ([`crate::mailbox::files`]).
+//! Here is their SIP: who may, the dialog, and its end.
 use std::collections::HashMap;
 
 use bytes::Bytes;

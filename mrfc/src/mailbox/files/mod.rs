@@ -1,6 +1,6 @@
-//! Files and large messages for people who are not there. The mailbox is an end of an MSRP session (RFC 4975) like a device:
-//! it takes what is sent to somebody who is away, and gives files to who asks for them (RFC 5547). It speaks no SIP
-//! (`front/kept_calls.rs` does).
+//! Files for people who are not there. The mailbox is an end of an MSRP session (RFC 4975) like a device: it takes files
+//! that are sent to somebody who is away, and gives them to who asks for them (RFC 5547). Messages come as SIP MESSAGE and
+//! not here. It speaks no SIP (`front/kept_calls.rs` does).
 //!
 //! A file's way: [`Files::open`] decides and describes our end · [`arrivals`] takes the connection and finds its session ·
 //! [`session`] moves octets: in, to a file on this machine's disk ([`spool`]); whole and compared, from there into the blob
