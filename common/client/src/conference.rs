@@ -17,7 +17,7 @@ use crate::phone::{Call, Calling, Hangup, Watch};
 use crate::sealed_file::SealedFile;
 use crate::session::{Numbers, Session, Standing};
 use seat::Seat;
-pub(crate) use seat::{Command, Telling, keep, now, sleep_until, write};
+pub(crate) use seat::{Command, Telling, keep, now};
 
 /// Events that wait for the person.
 const EVENTS_MAX: usize = 1024;

@@ -35,4 +35,5 @@ pub mod secret;
 pub mod shutdown;
 pub mod telemetry;
 pub mod tls;
+pub mod waiting;
 pub mod websocket;

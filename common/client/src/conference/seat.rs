@@ -5,13 +5,13 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use ids::{Aor, ConferenceId};
 use mls::wire::GroupState;
 use msrp::Item;
-use tokio::io::{AsyncWrite, AsyncWriteExt};
+use service::waiting::{sleep_until, write};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use zeroize::Zeroizing;
 
@@ -34,8 +34,6 @@ const FETCH_AGAIN: Duration = Duration::from_millis(500);
 const FETCH_AGAIN_MAX: Duration = Duration::from_secs(30);
 /// How long the focus may take to say why it has ended the relay's connection.
 const PARTING: Duration = Duration::from_secs(1);
-/// How long nothing is waited for when nothing is due.
-const FOREVER: Duration = Duration::from_secs(3600);
 
 /// What a person asks of their seat.
 #[derive(Debug)]
@@ -420,22 +418,6 @@ fn settle(waiting: &mut HashMap<Ticket, Waiting>, ticket: Ticket, outcome: Resul
     }
 }
 
-/// Writes what there is to write, or flushes what was written. Dropped halfway, it has lost nothing.
-pub(crate) async fn write(
-    writer: &mut (impl AsyncWrite + Unpin),
-    unwritten: &mut BytesMut,
-    unflushed: &mut bool,
-) -> io::Result<()> {
-    if unwritten.has_remaining() {
-        *unflushed = true;
-        writer.write_buf(unwritten).await?;
-    } else {
-        writer.flush().await?;
-        *unflushed = false;
-    }
-    Ok(())
-}
-
 /// Fetches a group's state, again and again while the focus is away.
 async fn fetch(directory: Arc<Directory>, id: ConferenceId) -> Result<Option<GroupState>, Error> {
     let mut wait = FETCH_AGAIN;
@@ -455,10 +437,4 @@ async fn fetched(fetch: &mut Option<Fetch>) -> Result<Option<GroupState>, Error>
         Some(fetch) => fetch.await,
         None => std::future::pending().await,
     }
-}
-
-/// Waits until something is due, which may be never.
-pub(crate) async fn sleep_until(due: Option<Instant>) {
-    let due = due.unwrap_or_else(|| service::clock::now() + FOREVER);
-    tokio::time::sleep_until(tokio::time::Instant::from_std(due)).await;
 }

@@ -6,9 +6,10 @@ use std::sync::{Arc, Weak};
 
 use bytes::{Buf, Bytes, BytesMut};
 use msrp::Item;
+use service::waiting::{sleep_until, write};
 use tokio::sync::{Notify, mpsc, oneshot};
 
-use crate::conference::{now, sleep_until, write};
+use crate::conference::now;
 use crate::connection::Connection;
 use crate::event::Error;
 use crate::phone::{Call, Hangup};

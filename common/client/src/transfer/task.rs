@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use msrp::Item;
+use service::waiting::{sleep_until, write};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{Arrived, Broken, Finished, Incomplete, Landing};
-use crate::conference::{now, sleep_until, write};
+use crate::conference::now;
 use crate::connection::Connection;
 use crate::phone::{Call, Hangup};
 use endpoint::transfer::{Output, Progress, Transfer};

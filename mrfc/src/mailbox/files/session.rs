@@ -10,8 +10,8 @@ use endpoint::{Now, Setup};
 use ids::Aor;
 use msrp::Item;
 use service::clock;
+use service::waiting::{sleep_until, write};
 use store::{FileRow, Filed, KeptFile};
-use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
@@ -27,8 +27,6 @@ const CONNECTING: Duration = Duration::from_secs(30);
 const WRITE_OCTETS: usize = 256 << 10;
 /// How long the other side may take to hang up once everything is said.
 const FAREWELL: Duration = Duration::from_secs(5);
-/// Nothing is due.
-const FOREVER: Duration = Duration::from_secs(86_400);
 /// What no server can read is kept as it was sent.
 const SEALED: [&str; 2] = [mls::wire::SEALED_FILE, mls::wire::MLS];
 
@@ -296,25 +294,4 @@ fn agrees(said: &Hashes, found: &Hashes) -> bool {
 
 fn now() -> Now {
     Now { instant: clock::now(), wall: clock::wall() }
-}
-
-/// Writes some of what is unwritten, or flushes what is written. May be dropped and called again.
-async fn write(
-    writer: &mut (impl AsyncWrite + Unpin),
-    unwritten: &mut BytesMut,
-    unflushed: &mut bool,
-) -> io::Result<()> {
-    if unwritten.has_remaining() {
-        *unflushed = true;
-        writer.write_buf(unwritten).await?;
-    } else {
-        writer.flush().await?;
-        *unflushed = false;
-    }
-    Ok(())
-}
-
-async fn sleep_until(due: Option<Instant>) {
-    let due = due.unwrap_or_else(|| clock::now() + FOREVER);
-    tokio::time::sleep_until(due.into()).await;
 }
