@@ -78,11 +78,13 @@ impl Server {
     /// Its process is gone, or it does not say.
     pub(crate) async fn usage(&self) -> anyhow::Result<Usage> {
         match self.pid {
-            Some(pid) => {
-                usage::of(pid).with_context(|| format!("reading what {} has used", self.name))
-            }
+            Some(pid) => self.of(pid),
             None => Ok(self.look().await?.usage),
         }
+    }
+
+    fn of(&self, pid: u32) -> anyhow::Result<Usage> {
+        usage::of(pid).with_context(|| format!("reading what {} has used", self.name))
     }
 
     /// All that can be seen of it.
@@ -96,7 +98,7 @@ impl Server {
         };
         let relayed = Delays::of(&text, RELAYED);
         let usage = match self.pid {
-            Some(_) => Box::pin(self.usage()).await?,
+            Some(pid) => self.of(pid)?,
             None => said(&text).with_context(|| {
                 format!(
                     "{} says neither process_cpu_seconds_total nor process_resident_memory_bytes",
