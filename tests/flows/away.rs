@@ -13,6 +13,15 @@ async fn say(seat: &Seat, text: &str) {
         .unwrap();
 }
 
+/// Two who have heard of each other, and the second has gone away: both, the seat of who stays, and who was away.
+async fn one_is_away(house: &House) -> (Guest, Seat, Guest) {
+    let (alice, chair, bob, mut seat) = two(house).await;
+    say(&chair, "before").await;
+    seat.hears(&alice.aor, "before").await;
+    soon(seat.conference.away()).await;
+    (alice, chair, bob)
+}
+
 async fn back(guest: &Guest, seat: &Seat) -> Seat {
     Seat::of(soon(guest.device.join(seat.conference.id(), Level::Sealed)).await.unwrap())
 }
@@ -20,11 +29,8 @@ async fn back(guest: &Guest, seat: &Seat) -> Seat {
 #[tokio::test]
 async fn f12_who_was_away_for_fifty_messages_hears_them_all_once_while_others_talk_on() {
     let house = House::with(&[STORED]);
-    let (alice, mut chair, bob, mut seat) = two(&house).await;
+    let (alice, mut chair, bob) = one_is_away(&house).await;
     let carol = house.guest("carol").await;
-    say(&chair, "before").await;
-    seat.hears(&alice.aor, "before").await;
-    soon(seat.conference.away()).await;
 
     let said = |n: usize| format!("said while he is away: {n}");
     for n in 0..25 {
@@ -55,10 +61,7 @@ async fn f12_who_was_away_for_fifty_messages_hears_them_all_once_while_others_ta
 #[tokio::test]
 async fn f12_who_was_away_when_everybody_changed_their_keys_follows_them_in_order() {
     let house = House::with(&[STORED]);
-    let (alice, mut chair, bob, mut seat) = two(&house).await;
-    say(&chair, "before").await;
-    seat.hears(&alice.aor, "before").await;
-    soon(seat.conference.away()).await;
+    let (_alice, mut chair, bob) = one_is_away(&house).await;
 
     for n in 0..4 {
         say(&chair, &format!("in epoch {n}")).await;
@@ -88,11 +91,8 @@ async fn f12_who_was_away_when_everybody_changed_their_keys_follows_them_in_orde
 #[tokio::test]
 async fn f12_who_comes_back_to_a_log_that_was_purged_hears_of_the_gap_and_enters_anew() {
     let house = House::with(&[STORED]);
-    let (alice, mut chair, bob, mut seat) = two(&house).await;
+    let (alice, mut chair, bob) = one_is_away(&house).await;
     let carol = house.guest("carol").await;
-    say(&chair, "before").await;
-    seat.hears(&alice.aor, "before").await;
-    soon(seat.conference.away()).await;
     say(&chair, "of this nothing is left").await;
     // The key changes, and nothing is left of how.
     let mut third = carol.join(&chair.conference).await;

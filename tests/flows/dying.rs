@@ -2,11 +2,12 @@
 //! moment, the device that comes back tells it. A vault is one log, so what a disk may have is any beginning of it.
 use std::fs;
 
-use client::Taken;
+use client::{Device, Inbox, Taken, Vault};
+use ids::Aor;
 use tempfile::TempDir;
 
 use super::circles::{letter, opened, write};
-use crate::{House, soon};
+use crate::{Guest, House, soon};
 
 fn vault_of(folder: &TempDir) -> std::path::PathBuf {
     folder.path().join("state/vault")
@@ -21,17 +22,34 @@ fn ending_at(folder: &TempDir, octets: &[u8], end: usize) -> TempDir {
     copy
 }
 
+/// Somebody, and somebody with a vault who has had a first letter of theirs.
+struct Acquainted {
+    alice: Guest,
+    bob: Aor,
+    folder: TempDir,
+    device: Device,
+    vault: Vault,
+    inbox: Inbox,
+}
+
+impl Acquainted {
+    async fn of(house: &House) -> Self {
+        let alice = house.guest("alice").await;
+        let folder = tempfile::tempdir().unwrap();
+        let (device, vault) = opened(house, &folder, "bob").await;
+        let bob = "sip:bob@localhost".parse().unwrap();
+        let mut inbox = device.inbox();
+        write(&alice.device, &bob, "before").await;
+        letter(&mut inbox).await;
+        Self { alice, bob, folder, device, vault, inbox }
+    }
+}
+
 #[tokio::test]
 async fn f12_what_a_sender_was_told_of_is_told_wherever_the_vault_of_its_recipient_ends_behind_that()
  {
     let house = House::open();
-    let alice = house.guest("alice").await;
-    let folder = tempfile::tempdir().unwrap();
-    let (device, vault) = opened(&house, &folder, "bob").await;
-    let bob = "sip:bob@localhost".parse().unwrap();
-    let mut inbox = device.inbox();
-    write(&alice.device, &bob, "before").await;
-    letter(&mut inbox).await;
+    let Acquainted { alice, bob, folder, device, vault, inbox } = Acquainted::of(&house).await;
     let mut said = Vec::new();
     for text in ["one", "two", "three", "four"] {
         assert_eq!(write(&alice.device, &bob, text).await, Taken::Delivered);
@@ -76,13 +94,8 @@ async fn f12_what_a_sender_was_told_of_is_told_wherever_the_vault_of_its_recipie
 #[tokio::test]
 async fn f12_no_sender_is_told_that_a_device_has_something_before_it_is_on_its_disk() {
     let house = House::open();
-    let alice = house.guest("alice").await;
-    let folder = tempfile::tempdir().unwrap();
-    let (device, vault) = opened(&house, &folder, "bob").await;
-    let bob = "sip:bob@localhost".parse().unwrap();
-    let mut inbox = device.inbox();
-    write(&alice.device, &bob, "before").await;
-    letter(&mut inbox).await;
+    let Acquainted { alice, bob, folder: _folder, device: _device, vault, mut inbox } =
+        Acquainted::of(&house).await;
 
     // While this is held the disk takes nothing.
     let unit = vault.records().unit();
