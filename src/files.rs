@@ -130,9 +130,11 @@ pub(crate) async fn receive(options: cli::Receive) -> anyhow::Result<()> {
     stop.on_signals()?;
     println!("waiting for {} file(s)", options.count);
     let mut left_to_come = options.count;
+    // What was announced before, and not fetched, comes first.
+    let mut before = device.unfetched().all().into_iter();
     while left_to_come > 0 {
         let arrival = tokio::select! {
-            arrival = inbox.next() => arrival.context("the connection is gone")?,
+            arrival = next(&mut before, &mut inbox) => arrival.context("the connection is gone")?,
             () = stop.triggered() => break,
         };
         let offer = match arrival {
@@ -159,7 +161,7 @@ pub(crate) async fn receive(options: cli::Receive) -> anyhow::Result<()> {
             continue;
         }
         let taken = tokio::select! {
-            taken = take(offer, &folder) => taken,
+            taken = take(&device, offer, &folder) => taken,
             // What has come of it stays for the next time.
             () = stop.triggered() => break,
         };
@@ -177,6 +179,16 @@ pub(crate) async fn receive(options: cli::Receive) -> anyhow::Result<()> {
     Ok(())
 }
 
+async fn next(
+    before: &mut impl Iterator<Item = Announced>,
+    inbox: &mut client::Inbox,
+) -> Option<Arrival> {
+    match before.next() {
+        Some(key) => Some(Arrival::Announced(key)),
+        None => inbox.next().await,
+    }
+}
+
 /// What was left for us while we were away. What is offered now is not there, and comes by itself.
 async fn left(device: &Device, me: &Aor, key: &Announced, folder: &Folder) -> Option<String> {
     let mut transfer = device.fetch_left(me, &key.selector(), folder).await.ok()?;
@@ -187,6 +199,7 @@ async fn left(device: &Device, me: &Aor, key: &Announced, folder: &Folder) -> Op
     let name = plain(&key.name);
     match saved.await {
         Ok(path) => {
+            device.unfetched().forget(key);
             Some(format!("received {name}, sealed, from {}: saved as {}", key.from, path.display()))
         }
         Err(error) => {
@@ -196,7 +209,7 @@ async fn left(device: &Device, me: &Aor, key: &Announced, folder: &Folder) -> Op
     }
 }
 
-async fn take(offer: FileOffer, folder: &Folder) -> anyhow::Result<String> {
+async fn take(device: &Device, offer: FileOffer, folder: &Folder) -> anyhow::Result<String> {
     let key = offer.sealed().cloned();
     let name = match &key {
         Some(key) => key.name.clone(),
@@ -206,6 +219,9 @@ async fn take(offer: FileOffer, folder: &Folder) -> anyhow::Result<String> {
     let mut transfer = offer.accept(folder).await?;
     let arrived = watched(&mut transfer, &name).await?;
     let path = landed(arrived, key.as_ref(), folder).await?;
+    if let Some(key) = &key {
+        device.unfetched().forget(key);
+    }
     Ok(format!("received {}, {seal}, from {from}: saved as {}", plain(&name), path.display()))
 }
 

@@ -6,8 +6,8 @@ use super::{Table, files, times, trust};
 use crate::terminal;
 
 /// An event as a line for a person. A file is in the folder for files before it is told of.
-pub(crate) async fn told(event: &Event, table: &Table<'_>) -> String {
-    match event {
+pub(crate) async fn told(event: &Event, table: &Table<'_>) -> Option<String> {
+    Some(match event {
         Event::Entered { epoch, by: Entry::Kept, .. } => {
             format!("* you hold the group key as before (epoch {epoch})")
         }
@@ -38,7 +38,7 @@ pub(crate) async fn told(event: &Event, table: &Table<'_>) -> String {
             };
             format!("* {} shared {name} ({octets} octets); {place}", file.from.user())
         }
-        Event::Announced(file) => files::announced(table, file),
+        Event::Announced(file) => return files::shared(table, file),
         Event::Refused { why } => format!("* the focus refused our change of the group: {why}"),
         Event::Unreadable { why } => format!("* something unreadable came by: {why}"),
         Event::Device { who, device, news, held } => trust::told(who, device, *news, *held),
@@ -52,5 +52,5 @@ pub(crate) async fn told(event: &Event, table: &Table<'_>) -> String {
         }
         Event::Removed => "* you were removed from the group".to_owned(),
         Event::Ended { reason } => format!("* the conference ended for you: {reason}"),
-    }
+    })
 }

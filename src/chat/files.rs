@@ -4,14 +4,16 @@
 use std::collections::VecDeque;
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use client::{
     Announced, Error, FileOffer, FileRequest, FileTransfer, Folder, Icon, SealedFile, Sent, Taken,
+    Unfetched,
 };
 use ids::Aor;
 
+use super::list::List;
 use super::{Table, mail};
 use crate::files::media_type_of;
 use crate::terminal::plain as shown;
@@ -22,40 +24,146 @@ const FILES_MAX: usize = 64;
 /// What can be done for who has no keys.
 const CLEAR: &str = "`conclave send --clear` sends a file without a seal to who is there";
 
-/// What there is, either way.
-#[derive(Debug, Default)]
+/// What there is, either way. Clones are the same.
+#[derive(Clone, Debug)]
 pub(super) struct Files {
+    inner: Arc<Mutex<Inner>>,
+    /// Those for us, kept with the device.
+    unfetched: Unfetched,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
     /// What we have for others.
     own: VecDeque<(Aor, Arc<SealedFile>)>,
     /// What others have for us.
-    announced: VecDeque<Announced>,
-    /// What they would send now.
-    offered: VecDeque<FileOffer>,
+    list: List<Source>,
+}
+
+/// Where a file for us is.
+#[derive(Debug)]
+enum Source {
+    /// In a mailbox, or with who has it.
+    Announced(Announced),
+    /// They would send it now.
+    Offered(FileOffer),
+}
+
+impl Source {
+    fn key(&self) -> Option<&Announced> {
+        match self {
+            Self::Announced(key) => Some(key),
+            Self::Offered(offer) => offer.sealed(),
+        }
+    }
 }
 
 impl Files {
-    /// Somebody has a file for us.
-    pub(super) fn announced(&mut self, file: Announced) {
-        // Who sends a file of the same name again means the newer one.
-        let is = |known: &Announced| known.from == file.from && known.name == file.name;
-        self.announced.retain(|known| !is(known));
-        keep(&mut self.announced, file);
+    /// Those that were announced before this device was started are on the list.
+    pub(super) fn new(unfetched: Unfetched) -> Self {
+        let mut inner = Inner::default();
+        for file in unfetched.all() {
+            inner.announced(file);
+        }
+        Self { inner: Arc::new(Mutex::new(inner)), unfetched }
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is said at the beginning of files that wait.
+    pub(super) fn waiting(&self) -> Option<String> {
+        match self.inner().list.lines().len() {
+            0 => None,
+            1 => Some("* a file waits for you: /get shows which".to_owned()),
+            files => Some(format!("* {files} files wait for you: /get lists them")),
+        }
+    }
+
+    /// Somebody has a file for us; how it is told.
+    fn announced(&self, file: &Announced) -> String {
+        let typed = self.inner().announced(file.clone());
+        told(file, "has", &typed)
     }
 
     /// Somebody would send us a file now; how it is told.
-    pub(super) fn offered(&mut self, offer: FileOffer) -> String {
-        let line = match offer.sealed() {
-            Some(file) => told(file, "offers"),
-            None => {
-                let (name, from) = (shown(&name_of(&offer)), offer.from().user().to_owned());
-                let octets = offer.selector().size.unwrap_or_default();
-                format!("* {from} offers {name} ({octets} octets), not sealed: /get {name}")
-            }
+    pub(super) fn offered(&self, offer: FileOffer) -> String {
+        self.inner().offered(offer)
+    }
+
+    fn listed(&self) -> String {
+        let mut inner = self.inner();
+        inner.look();
+        match inner.list.lines() {
+            none if none.is_empty() => "* nobody has a file for you".to_owned(),
+            lines => format!("{}\n  /get NUMBER or /get NAME fetches one", lines.join("\n")),
+        }
+    }
+
+    /// It is here, or cannot be had any more.
+    fn is_done(&self, number: usize, key: Option<&Announced>) {
+        self.inner().list.take(|entry| entry.number == number);
+        if let Some(key) = key {
+            self.unfetched.forget(key);
+        }
+    }
+
+    /// It has not come, and may be asked for again, if there is a key to know it by.
+    fn is_not_here(&self, number: usize, key: Option<&Announced>) {
+        match key {
+            Some(key) => self.inner().list.put_back(number, Source::Announced(key.clone())),
+            None => self.is_done(number, None),
+        }
+    }
+}
+
+impl Inner {
+    fn announced(&mut self, file: Announced) -> String {
+        let is_older = |source: &Source| source.key().is_some_and(|known| file.is_again(known));
+        self.list.take(|entry| entry.what.as_ref().is_some_and(is_older));
+        let (from, name, octets) = (file.from.clone(), file.name.clone(), file.octets);
+        let of = (&from, &*name, octets);
+        self.list.put(of, "sealed", Source::Announced(file), FILES_MAX)
+    }
+
+    fn offered(&mut self, offer: FileOffer) -> String {
+        let Some(file) = offer.sealed().cloned() else {
+            let (name, from) = (offer.selector().name.clone().unwrap_or_default(), offer.from());
+            let (octets, from) = (offer.selector().size.unwrap_or_default(), from.clone());
+            let of = (&from, &*name, octets);
+            let typed = self.list.put(of, "not sealed", Source::Offered(offer), FILES_MAX);
+            let (from, name) = (from.user(), shown(&name));
+            return format!("* {from} offers {name} ({octets} octets), not sealed: /get {typed}");
         };
-        let known = offer.sealed().map(Announced::selector);
-        self.announced.retain(|file| Some(file.selector()) != known);
-        keep(&mut self.offered, offer);
-        line
+        // Its key came before it, and has a number.
+        let is =
+            |source: &Source| source.key().is_some_and(|key| key.selector() == file.selector());
+        self.list.take(|entry| entry.what.as_ref().is_some_and(is));
+        let of = (&file.from, &*file.name, file.octets);
+        let typed = self.list.put(of, "sealed", Source::Offered(offer), FILES_MAX);
+        told(&file, "offers", &typed)
+    }
+
+    /// Who has given up offers nothing any more; what they have told the key of may be left somewhere.
+    fn look(&mut self) {
+        self.list.take(|entry| {
+            let Some(Source::Offered(offer)) = &mut entry.what else { return false };
+            if !offer.is_given_up() {
+                return false;
+            }
+            let key = offer.sealed().cloned();
+            entry.what = key.map(Source::Announced);
+            entry.what.is_none()
+        });
+    }
+
+    /// Takes one up.
+    fn begin(&mut self, typed: &str) -> Result<(usize, String, Source), String> {
+        self.look();
+        let entry = self.list.find(typed)?;
+        let source = entry.what.take().ok_or("it is on its way already")?;
+        Ok((entry.number, shown(&entry.name), source))
     }
 
     /// The file of ours that a person asks for, if it is for them.
@@ -66,57 +174,18 @@ impl Files {
         self.own.iter().rev().find(is).map(|(_, file)| Arc::clone(file))
     }
 
-    fn listed(&self) -> String {
-        let offered = self.offered.iter().map(|it| (name_of(it), it.from().clone()));
-        let announced = self.announced.iter().map(|it| (it.name.clone(), it.from.clone()));
-        let mut lines: Vec<String> = Vec::new();
-        for (name, from) in offered.chain(announced) {
-            let line = format!("  {}", listed(&name, &from));
-            if !lines.contains(&line) {
-                lines.push(line);
-            }
+    fn keep_own(&mut self, who: &Aor, file: &Arc<SealedFile>) {
+        self.own.push_back((who.clone(), Arc::clone(file)));
+        if self.own.len() > FILES_MAX {
+            self.own.pop_front();
         }
-        if lines.is_empty() { "* nobody has a file for you".to_owned() } else { lines.join("\n") }
     }
-
-    /// The newest of this name, as it is shown, or as it is listed.
-    fn take_offer(&mut self, name: &str) -> Option<FileOffer> {
-        let at = self.offered.iter().rposition(|it| is_called(&name_of(it), it.from(), name))?;
-        self.offered.remove(at)
-    }
-
-    fn find(&self, name: &str) -> Option<Announced> {
-        let mut newest = self.announced.iter().rev();
-        newest.find(|file| is_called(&file.name, &file.from, name)).cloned()
-    }
-}
-
-/// How a file is told from those of others.
-fn listed(name: &str, from: &Aor) -> String {
-    format!("{} of {}", shown(name), from.user())
-}
-
-fn is_called(name: &str, from: &Aor, typed: &str) -> bool {
-    shown(name) == typed || listed(name, from) == typed
-}
-
-fn keep<T>(all: &mut VecDeque<T>, one: T) {
-    all.push_back(one);
-    if all.len() > FILES_MAX {
-        all.pop_front();
-    }
-}
-
-/// The name in what is sealed, or else what servers could see.
-fn name_of(offer: &FileOffer) -> String {
-    let sealed = offer.sealed().map(|file| file.name.clone());
-    sealed.or_else(|| offer.selector().name.clone()).unwrap_or_default()
 }
 
 /// What is said of a sealed file.
-fn told(file: &Announced, verb: &str) -> String {
+fn told(file: &Announced, verb: &str, typed: &str) -> String {
     let (from, name, octets) = (file.from.user(), shown(&file.name), file.octets);
-    format!("* {from} {verb} {name} for you ({octets} octets), sealed: /get {name}")
+    format!("* {from} {verb} {name} for you ({octets} octets), sealed: /get {typed}")
 }
 
 /// Saves what has come whole; where.
@@ -125,11 +194,22 @@ pub(super) async fn saved(folder: Folder, name: String, content: Bytes) -> io::R
     saving.await.map_err(io::Error::other).flatten()
 }
 
-/// Somebody has a file for us, and its key is here; how it is told.
-pub(super) fn announced(table: &Table<'_>, file: &Announced) -> String {
+/// Somebody has a file for us, and its key is here; how it is told. Another device of ours may have told others.
+pub(super) fn announced(table: &Table<'_>, file: &Announced) -> Option<String> {
+    if file.from == *table.me {
+        return None;
+    }
     pictured(table, &file.name, file.picture());
-    table.files().announced(file.clone());
-    told(file, "has")
+    Some(table.files.announced(file))
+}
+
+/// Somebody here has a file for everybody that is too large to come by itself.
+pub(super) fn shared(table: &Table<'_>, file: &Announced) -> Option<String> {
+    // Whoever hides fetches nothing, and has nothing of it another day.
+    if table.room.shown_as().is_none() && file.from != *table.me {
+        table.files.unfetched.keep(file);
+    }
+    announced(table, file)
 }
 
 /// Saves the small picture that came with word of a file, and shows where.
@@ -153,9 +233,9 @@ pub(super) async fn send(table: &Table<'_>, user: &str, path: &str) -> Result<St
     let into = table.downloads.join("sealed");
     let sealed = SealedFile::new(path, media_type_of(path), &into).await;
     let file = Arc::new(sealed.map_err(|error| error.to_string())?);
-    keep(&mut table.files().own, (who.clone(), Arc::clone(&file)));
+    table.files.inner().keep_own(&who, &file);
     let writing = table.device.announce_to(&who, &file).await.map_err(|error| error.to_string())?;
-    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let name = shown(file.name());
     let (leaving, later) =
         (Box::pin(table.device.leave_sealed(&who, &file)), table.later.0.clone());
     mail::outcome(table, writing, move |sent| match (mail::went(&sent, false, CLEAR), sent) {
@@ -197,25 +277,25 @@ async fn left(
     }
 }
 
-/// `/get [NAME]`
-pub(super) async fn get(table: &Table<'_>, name: &str) -> Result<String, String> {
-    if name.is_empty() {
-        return Ok(table.files().listed());
+/// `/get [NUMBER or NAME]`
+pub(super) async fn get(table: &Table<'_>, typed: &str) -> Result<String, String> {
+    if typed.is_empty() {
+        return Ok(table.files.listed());
     }
-    let folder = Folder::new(&table.downloads);
-    let offer = table.files().take_offer(name);
-    let (key, transfer) = match offer {
-        Some(offer) => (offer.sealed().cloned(), offer.accept(&folder).await),
-        None => {
-            let key = table.files().find(name).ok_or("nobody has a file of that name for you")?;
-            let transfer = table.device.fetch_announced(&key, &folder).await;
-            (Some(key), transfer)
-        }
+    let (folder, files) = (Folder::new(&table.downloads), table.files.clone());
+    let (number, name, source) = files.inner().begin(typed)?;
+    let key = source.key().cloned();
+    let transfer = match source {
+        Source::Offered(offer) => offer.accept(&folder).await,
+        Source::Announced(key) => table.device.fetch_announced(&key, &folder).await,
     };
-    let mut transfer = transfer.map_err(|error| error.to_string())?;
+    let mut transfer = match transfer {
+        Ok(transfer) => transfer,
+        Err(error) => return Err(not_fetched(&files, number, key.as_ref(), &error)),
+    };
     // What was left comes from a mailbox, and is somebody else's.
     let author = key.as_ref().map_or_else(|| transfer.peer(), |key| &key.from);
-    let (from, name) = (author.user().to_owned(), name.to_owned());
+    let (from, typed) = (author.user().to_owned(), typed.to_owned());
     table.show_later(async move {
         let seal = if key.is_some() { "sealed" } else { "not sealed" };
         let saved = async {
@@ -223,16 +303,44 @@ pub(super) async fn get(table: &Table<'_>, name: &str) -> Result<String, String>
             crate::files::landed(arrived, key.as_ref(), &folder).await
         };
         match saved.await {
-            Ok(path) => format!("* {name} of {from}, {seal}, is saved as {}", path.display()),
-            Err(error) => format!("! /get {name}: {error:#}"),
+            Ok(path) => {
+                files.is_done(number, key.as_ref());
+                format!("* {name} of {from}, {seal}, is saved as {}", path.display())
+            }
+            Err(error) => {
+                files.is_not_here(number, key.as_ref());
+                format!("! /get {typed}: {error:#}")
+            }
         }
     });
     Ok("* it is on its way".to_owned())
 }
 
+/// Why a file does not come, and what becomes of it on the list.
+fn not_fetched(files: &Files, number: usize, key: Option<&Announced>, why: &Error) -> String {
+    let from = key.map(|key| key.from.user());
+    match (why, from) {
+        (Error::Refused { what: "the call", status: 480, .. }, Some(from)) => {
+            files.is_not_here(number, key);
+            format!("it waits in no mailbox, and {from} is away: try it again when {from} is here")
+        }
+        // Neither a mailbox has it nor whoever announced it.
+        (Error::Refused { what: "the call", status: 404 | 488, .. }, Some(from)) => {
+            files.is_done(number, key);
+            format!(
+                "{from} has it no more, and it waits in no mailbox: ask {from} to send it again"
+            )
+        }
+        _ => {
+            files.is_not_here(number, key);
+            why.to_string()
+        }
+    }
+}
+
 /// Somebody asks for a file of ours.
 pub(super) fn serve(table: &Table<'_>, request: FileRequest) {
-    let file = table.files().wanted(&request);
+    let file = table.files.inner().wanted(&request);
     let who = request.from().user().to_owned();
     table.show_later(async move {
         let Some(file) = file else {
@@ -243,9 +351,10 @@ pub(super) fn serve(table: &Table<'_>, request: FileRequest) {
             Ok(mut transfer) => transfer.finished().await.map_err(|error| error.to_string()),
             Err(error) => Err(error.to_string()),
         };
+        let (name, octets) = (shown(file.name()), file.octets());
         match transfer {
-            Ok(sent) => format!("* {who} has got the file, sealed ({} octets)", sent.octets),
-            Err(why) => format!("! {who} has not got the file: {why}"),
+            Ok(_sent) => format!("* {who} has got {name} ({octets} octets), sealed"),
+            Err(why) => format!("! {who} has not got {name}: {why}"),
         }
     });
 }

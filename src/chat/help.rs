@@ -3,7 +3,7 @@
 /// For `/help`.
 pub(crate) const HELP: &str = "/invite USER  /kick USER  /file PATH  /nick NAME  /who  /quit (stay a member)  /leave (for good)  /help\n\
     for one person, sealed: /tell USER TEXT or /msg USER TEXT (there or not; several: ann,bob)  /private NICK TEXT (in this room)  /send USER PATH\n\
-    files for you: /get [NAME]   in the clear, so that servers can read it: /page USER TEXT (or /tell --clear USER TEXT)\n\
+    files for you: /get (which there are)  /get [NUMBER or NAME]   in the clear, so that servers can read it: /page USER TEXT (or /tell --clear USER TEXT)\n\
     who is who: /verify [USER]  /verified USER  /unverify USER  /accept USER\n\
     your own devices: /devices  /confirm CODE (what a new one shows)  /lost DEVICE (take it back for good)\n\
     moderators: /lock  /unlock  /subject TEXT  /ban USER  /unban USER  /mute USER  /unmute USER  /moderator USER  /dismiss USER\n\
@@ -23,7 +23,7 @@ const WRITTEN: [(&str, &str); 30] = [
     ("msg", "USER TEXT"),
     ("private", "NICK TEXT"),
     ("send", "USER PATH"),
-    ("get", "[NAME]"),
+    ("get", "[NUMBER or NAME]"),
     ("page", "USER TEXT"),
     ("verify", "[USER]"),
     ("verified", "USER"),

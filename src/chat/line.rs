@@ -22,7 +22,7 @@ pub(crate) enum Line {
     Private(String, String),
     /// `/send USER PATH`: a sealed file for one person.
     Send(String, String),
-    /// `/get NAME`: a file that somebody has for this person; `/get` alone says which there are.
+    /// `/get NUMBER`, `/get NAME`: a file that somebody has for this person; `/get` alone says which there are.
     Get(String),
     /// `/file PATH`
     Share(String),

@@ -28,15 +28,9 @@ pub(super) fn arrived(arrival: Arrival, table: &Table<'_>) -> Option<String> {
         Arrival::File(offer) => {
             let name = offer.selector().name.clone().unwrap_or_default();
             files::pictured(table, &name, offer.icon());
-            table.files().offered(offer)
+            table.files.offered(offer)
         }
-        Arrival::Announced(file) => {
-            // Another device of ours has told them.
-            if file.from == *table.me {
-                return None;
-            }
-            files::announced(table, &file)
-        }
+        Arrival::Announced(file) => return files::announced(table, &file),
         Arrival::Wanted(request) => {
             files::serve(table, request);
             return None;

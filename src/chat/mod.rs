@@ -7,6 +7,7 @@ mod files;
 mod help;
 mod line;
 mod lines;
+mod list;
 mod mail;
 mod own;
 mod plain;
@@ -18,7 +19,6 @@ mod turn;
 mod whom;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyhow::Context;
 use bytes::Bytes;
@@ -81,16 +81,12 @@ pub(crate) struct Table<'a> {
     /// When it is to end.
     pub(crate) stop: Shutdown,
     /// Files for one person, either way.
-    files: Mutex<Files>,
+    files: Files,
     /// What is shown when it is over, of what nobody waits for.
     later: (mpsc::Sender<String>, mpsc::Receiver<String>),
 }
 
 impl Table<'_> {
-    fn files(&self) -> MutexGuard<'_, Files> {
-        self.files.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Whom names mean now.
     fn whom(&self) -> Whom<'_> {
         let members = self.room.status().roster.into_iter().map(|device| device.aor);
@@ -318,6 +314,9 @@ pub(crate) async fn run(chat: cli::Chat) -> anyhow::Result<()> {
         first.push(device::not_kept(&chat.folder, &chat.name));
     }
     let watch = watch.ok();
+    let files = Files::new(device.unfetched());
+    // Under a pseudonym nothing is fetched: that would say whose it is.
+    first.extend(files.waiting().filter(|_| room.shown_as().is_none()));
     let mut table = Table {
         room: &room,
         me: &me,
@@ -332,7 +331,7 @@ pub(crate) async fn run(chat: cli::Chat) -> anyhow::Result<()> {
         file_octets_max: FILE_OCTETS_MAX,
         kept_in: vault.is_some().then(|| state.place(&chat.folder, &chat.name)),
         stop,
-        files: Mutex::default(),
+        files,
         later: mpsc::channel(LATER_MAX),
     };
     let next = match chat.plain {

@@ -35,7 +35,7 @@ pub(super) async fn lines(happened: Happened, table: &mut Table<'_>) -> (Vec<Str
     let lines = match happened {
         Happened::Event(Some(event)) => {
             over = matches!(event, Event::Ended { .. });
-            vec![told(&event, table).await]
+            told(&event, table).await.into_iter().collect()
         }
         Happened::Event(None) | Happened::Stop => return (Vec::new(), true),
         Happened::Arrival(arrival) => mail::arrived(arrival, table).into_iter().collect(),
@@ -69,10 +69,11 @@ pub(super) async fn rest(table: &mut Table<'_>) -> Vec<String> {
     table.inbox.close();
     let mut lines = Vec::new();
     while let Some(event) = table.events.next().await {
-        lines.push(told(&event, table).await);
+        lines.extend(told(&event, table).await);
     }
     while let Some(arrival) = table.inbox.next().await {
-        if matches!(arrival, Arrival::Message(_) | Arrival::Letter(_) | Arrival::Receipt(_)) {
+        // Nobody can answer what wants an answer.
+        if !matches!(arrival, Arrival::Call(_) | Arrival::File(_) | Arrival::Wanted(_)) {
             lines.extend(mail::arrived(arrival, table));
         }
     }

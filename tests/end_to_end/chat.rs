@@ -338,15 +338,40 @@ fn f14_a_file_for_one_person_is_sealed_for_the_two_and_fetched_when_they_want_it
     bob.say("/get");
     bob.say("/get other.txt");
     let listed = bob.all_until("! /get other.txt: nobody has a file of that name for you");
-    assert_eq!(listed.iter().filter(|line| *line == "  plan.txt of alice").count(), 1);
-    for name in ["plan.txt", "plan.txt of alice"] {
-        bob.say(&format!("/get {name}"));
-        let line = bob.until(" of alice, sealed, is saved as ");
+    let is_it = |line: &&String| line.ends_with("  plan.txt of alice (8 octets), sealed");
+    assert_eq!(listed.iter().filter(is_it).count(), 1, "{listed:?}");
+    let mut get = |typed: &str, content: &str| {
+        bob.say(&format!("/get {typed}"));
+        let line = bob.until("* plan.txt of alice, sealed, is saved as ");
         let saved = line.rsplit("saved as ").next().unwrap();
-        assert_eq!(std::fs::read_to_string(saved).unwrap(), "the plan");
+        assert_eq!(std::fs::read_to_string(saved).unwrap(), content);
         assert_eq!(mode(Path::new(saved)), 0o600);
+    };
+    get("plan.txt of alice", "the plan");
+    alice.until("* bob has got plan.txt (8 octets), sealed");
+
+    // Two of one name, and what was fetched is on the list no more.
+    for content in ["plan B", "the other plan"] {
+        std::fs::write(&plan, content).unwrap();
+        alice.say(&format!("/send bob {}", plan.display()));
+        alice.until("* plan.txt is sealed for bob");
     }
-    alice.until("* bob has got the file, sealed");
+    bob.until("* alice has plan.txt for you (6 octets), sealed: /get plan.txt");
+    let told = bob.until("* alice has plan.txt for you (14 octets), sealed: /get ");
+    bob.say("/get plan.txt");
+    let refused = bob.until("! /get plan.txt: there are 2 of that name: /get ");
+    let second = told.rsplit(' ').next().unwrap();
+    assert!(refused.ends_with(&format!("/get {second}")), "{refused}");
+    let mut get = |typed: &str, content: &str| {
+        bob.say(&format!("/get {typed}"));
+        let line = bob.until("* plan.txt of alice, sealed, is saved as ");
+        let saved = line.rsplit("saved as ").next().unwrap();
+        assert_eq!(std::fs::read_to_string(saved).unwrap(), content);
+    };
+    get(second, "the other plan");
+    get("plan.txt", "plan B");
+    bob.say("/get");
+    bob.until("* nobody has a file for you");
     alice.say(&format!("/send carol {}", plan.display()));
     let refused = alice.until("! plan.txt is not sent: sip:carol@localhost has no keys");
     assert!(refused.contains("conclave send --clear") && !refused.contains("/page"), "{refused}");
@@ -371,10 +396,22 @@ fn f14_a_file_for_who_is_away_waits_in_their_mailbox_also_when_its_sender_has_go
 
     let mut bob = chat("lobby", "bob");
     bob.until("* alice has plan.txt for you (8 octets), sealed: /get plan.txt");
+    // What was shown and not fetched is still there the next time, also after a kill.
+    assert!(bob.end());
+    let mut bob = chat("lobby", "bob");
+    bob.until("* a file waits for you: /get shows which");
+    drop(bob);
+    let mut bob = chat("lobby", "bob");
+    bob.say("/get");
+    bob.until("  1  plan.txt of alice (8 octets), sealed");
     bob.say("/get plan.txt");
     let line = bob.until("* plan.txt of alice, sealed, is saved as ");
     let saved = line.rsplit("saved as ").next().unwrap();
     assert_eq!(std::fs::read_to_string(saved).unwrap(), "the plan");
+    assert!(bob.end());
+    let mut bob = chat("lobby", "bob");
+    bob.say("/get");
+    bob.until("* nobody has a file for you");
     assert!(bob.end());
 }
 

@@ -92,3 +92,25 @@ fn f14_a_file_that_is_sealed_for_somebody_away_is_received_when_they_are_back() 
     assert!(std::fs::read(saved).unwrap() == content, "it arrived changed");
     assert!(bob.end());
 }
+
+#[test]
+fn f14_a_file_that_a_chat_has_shown_and_not_fetched_is_received_later() {
+    let temporary = tempfile::tempdir().unwrap();
+    let (_dev, chat) = crate::chat::system(temporary.path());
+    let mut alice = crate::chat::enter(&chat, "alice");
+    assert!(crate::chat::enter(&chat, "bob").end());
+    let path = temporary.path().join("report.txt");
+    std::fs::write(&path, "the report").unwrap();
+    alice.say(&format!("/send bob {}", path.display()));
+    alice.until("* report.txt waits in the mailbox of bob, sealed");
+    let mut bob = crate::chat::enter(&chat, "bob");
+    bob.until("* alice has report.txt for you");
+    assert!(bob.end());
+
+    let folder = temporary.path().join("dev").display().to_string();
+    let mut bob = Talk::start(&["receive", "--as", "bob", "--count", "1", "--folder", &folder]);
+    let line = bob.until("received report.txt, sealed, from sip:alice@localhost: saved as ");
+    let saved = line.rsplit("saved as ").next().unwrap();
+    assert_eq!(std::fs::read_to_string(saved).unwrap(), "the report");
+    assert!(bob.end() && alice.end());
+}

@@ -7,6 +7,7 @@ mod filing;
 mod hiding;
 mod kept;
 mod shelf;
+mod unfetched;
 mod upkeep;
 
 use std::sync::{Arc, Mutex};
@@ -34,6 +35,7 @@ pub use calling::{Arrival, Inbox, Ring};
 use endpoint::ends::path;
 pub(crate) use filing::readable;
 pub use filing::{Disposition, FileOffer, FileRequest, FileToSend, Icon};
+pub use unfetched::Unfetched;
 
 /// The port of an end that does the connecting itself (RFC 4145, 4.1).
 const NO_PORT: u16 = 9;

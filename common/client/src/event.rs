@@ -183,6 +183,12 @@ impl Announced {
         Self { from, name, content_type, octets, description }
     }
 
+    /// Whether it is this file of this person, sealed once more.
+    pub fn is_again(&self, other: &Self) -> bool {
+        let of = |it: &Self| it.description.file.plaintext_sha256;
+        self.from == other.from && self.name == other.name && of(self) == of(other)
+    }
+
     /// A small picture of it, which came under the same seal.
     pub fn picture(&self) -> Option<Icon> {
         let picture = self.description.picture.clone()?;

@@ -38,6 +38,11 @@ impl SealedFile {
         on_disk("sealing the file", move || seal(&path, &media_type, &into)).await
     }
 
+    /// What it is called by those who have its key.
+    pub fn name(&self) -> &str {
+        &self.description.name
+    }
+
     /// Octets of the file, as it was before it was sealed.
     pub fn octets(&self) -> u64 {
         self.description.file.size

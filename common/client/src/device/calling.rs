@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 
 use super::filing::{FileOffer, FileRequest, Way};
 use super::shelf::Shelf;
+use super::unfetched::Unfetched;
 use super::{Device, Shared, origin};
 use crate::circles::{Circles, Coming, Departures, Manner, Sent, Writing};
 use crate::connection::{self, Connection};
@@ -118,6 +119,10 @@ impl Inbox {
             }
             Arrived::Receipt(receipt) => Arrival::Receipt(receipt),
             Arrived::Announced(announced, kept) => {
+                // First the one, then the other: a device that is killed in between tells it again.
+                if announced.from != self.shared.profile.aor {
+                    Unfetched::of(self.shared.keyring.records()).keep(&announced);
+                }
                 kept.done();
                 Arrival::Announced(announced)
             }

@@ -132,6 +132,11 @@ impl FileOffer {
         is
     }
 
+    /// Whether whoever offers it has given up.
+    pub fn is_given_up(&mut self) -> bool {
+        self.ringing.is_given_up()
+    }
+
     /// Who offers it.
     pub fn from(&self) -> &Aor {
         &self.ringing.from

@@ -171,6 +171,11 @@ impl Ringing {
         let _either = (&mut self.given_up).await;
     }
 
+    /// Whether the caller has given up.
+    pub(crate) fn is_given_up(&mut self) -> bool {
+        !matches!(self.given_up.try_recv(), Err(oneshot::error::TryRecvError::Empty))
+    }
+
     /// Takes the call, with `media` as our end of the session.
     pub(crate) async fn accept(self, media: MsrpMedia, answer: Bytes) -> Result<Call, Error> {
         let bad = |why: String| Error::Answer { what: "a call", why };
