@@ -45,6 +45,8 @@ pub struct Plan {
     pub connections_max: usize,
     /// Seconds a participant has to come to its seat, if not as long as usual.
     pub bind_secs: Option<u64>,
+    /// The executable that is its servers, if not this one.
+    pub program: Option<PathBuf>,
 }
 
 impl Default for Plan {
@@ -56,6 +58,7 @@ impl Default for Plan {
             named: true,
             connections_max: 10_000,
             bind_secs: None,
+            program: None,
         }
     }
 }
@@ -129,6 +132,7 @@ impl Directions {
                 issuer: issuer.context("the issuer's certificate")?,
                 authorities: Vec::new(),
             },
+            transport: client::Transport::default(),
             limits: Limits::default(),
             pins: client::Pins::default(),
             waits: client::Waits::default(),
@@ -184,11 +188,11 @@ impl System {
         folder: PathBuf,
         temporary: Option<tempfile::TempDir>,
     ) -> anyhow::Result<Self> {
-        let made = Made::new(plan, &folder)?;
+        let (made, program) = (Made::new(plan, &folder)?, plan.program.as_deref());
         write_private(&folder.join("mrfp.toml"), &made.mrfp()?)?;
-        let mrfp = Server::start(Role::Mrfp, &folder).await?;
+        let mrfp = Server::start(Role::Mrfp, &folder, program).await?;
         write_private(&folder.join("mrfc.toml"), &made.mrfc(mrfp.address("control")?)?)?;
-        let mrfc = Server::start(Role::Mrfc, &folder).await?;
+        let mrfc = Server::start(Role::Mrfc, &folder, program).await?;
         let directions = Directions {
             domain: DOMAIN.to_owned(),
             sip: mrfc.address("sip")?.parse().context("the address of SIP")?,
@@ -323,7 +327,9 @@ impl Made {
         }
         let config = serde_json::json!({
             "name": "mrfp-0",
-            "msrp": with_identity(&self.server, serde_json::json!({ "listen": free })),
+            "msrp": with_identity(&self.server, serde_json::json!({
+                "listen": free, "websocket_listen": free,
+            })),
             "control": with_identity(&self.relay, serde_json::json!({
                 "listen": free, "ca_file": self.folder.join(CA), "focus_names": ["mrfc"],
             })),

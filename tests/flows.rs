@@ -48,6 +48,8 @@ mod sealed;
 mod secrets;
 #[path = "flows/servers.rs"]
 mod servers;
+#[path = "flows/web.rs"]
+mod web;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -117,14 +119,17 @@ impl House {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 
-    /// A figure of the relay; 0 before there was anything to count.
+    /// A figure of the relay, over all its labels or with these; 0 before there was anything to count.
     async fn relayed(&self, name: &str) -> f64 {
         let mut stream = tokio::net::TcpStream::connect(self.relay).await.unwrap();
         let request = b"GET /metrics HTTP/1.1\r\nHost: relay\r\nConnection: close\r\n\r\n";
         stream.write_all(request).await.unwrap();
         let mut text = String::new();
         stream.read_to_string(&mut text).await.unwrap();
-        let is = |line: &&str| line.split([' ', '{']).next() == Some(name);
+        let is = |line: &&str| {
+            let labelled = line.split(' ').next();
+            labelled == Some(name) || labelled.and_then(|it| it.split('{').next()) == Some(name)
+        };
         let value = |line: &str| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap();
         text.lines().filter(is).map(value).sum()
     }

@@ -1,5 +1,7 @@
-//! The MSRP connection of a seat or of a one-to-one session: TLS to where the SDP named, or from who was told where we
-//! listen; decoded on the way in. What the messages mean is the session's business.
+//! The MSRP connection of a seat or of a one-to-one session: TLS, or for a seat WebSocket over TLS, to where the SDP named,
+//! or TLS from who was told where we listen; decoded on the way in. What the messages mean is the session's business.
+mod wire;
+
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -9,13 +11,14 @@ use bytes::BytesMut;
 use msrp::{Decoder, Item, Limits, Uri};
 use rustls::pki_types::ServerName;
 use service::tls::Named;
-use tokio::io::{AsyncReadExt, ReadHalf, WriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
+use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use crate::event::Error;
+pub(crate) use wire::Writer;
+use wire::{Reader, Stream};
 
 /// Items that wait for the session; reading stops when it is behind by so many.
 const ITEMS_MAX: usize = 256;
@@ -34,10 +37,10 @@ pub(crate) struct Connection {
     /// What the other side sends, decoded. It ends with the connection; the last item says why.
     pub(crate) items: mpsc::Receiver<Result<Item, String>>,
     /// Where frames are written.
-    pub(crate) writer: WriteHalf<TlsStream<TcpStream>>,
+    pub(crate) writer: Writer,
 }
 
-/// Connects to the host of `uri`. Whom `tls` believes decides who may be there: the holder of a certificate for that name
+/// Connects to the host of `uri`, over what `uri` names. Whom `tls` believes decides who may be there: the holder of a certificate for that name
 /// (RFC 4975, 14.2), or of one that signalling named (RFC 8122).
 pub(crate) async fn connect(
     uri: &Uri,
@@ -45,15 +48,25 @@ pub(crate) async fn connect(
 ) -> Result<Connection, Error> {
     let host = uri.host().trim_start_matches('[').trim_end_matches(']').to_owned();
     let port = uri.port().ok_or_else(|| broken("its path has no port".to_owned()))?;
-    connect_to(host, port, tls).await
+    let stream = reach(host, port, tls).await?;
+    if !uri.transport().eq_ignore_ascii_case("ws") {
+        return Ok(split(stream));
+    }
+    let (reader, writer) =
+        Box::pin(wire::upgrade(uri, stream)).await.map_err(|error| broken(error.to_string()))?;
+    Ok(start(reader, writer))
 }
 
-/// Connects to a host.
+/// Connects to a host over TLS.
 pub(crate) async fn connect_to(
     host: String,
     port: u16,
     tls: Arc<rustls::ClientConfig>,
 ) -> Result<Connection, Error> {
+    Ok(split(reach(host, port, tls).await?))
+}
+
+async fn reach(host: String, port: u16, tls: Arc<rustls::ClientConfig>) -> Result<Stream, Error> {
     let name = ServerName::try_from(host.clone()).map_err(|error| broken(error.to_string()))?;
     let addresses =
         tokio::net::lookup_host((host, port)).await.map_err(|error| broken(error.to_string()))?;
@@ -61,7 +74,7 @@ pub(crate) async fn connect_to(
     let mut last = String::from("its host has no address");
     for address in addresses {
         match dial(address, name.clone(), Arc::clone(&tls)).await {
-            Ok(stream) => return Ok(split(stream)),
+            Ok(stream) => return Ok(stream),
             Err(error) => last = error.to_string(),
         }
     }
@@ -76,7 +89,7 @@ async fn dial(
     address: SocketAddr,
     name: ServerName<'static>,
     tls: Arc<rustls::ClientConfig>,
-) -> std::io::Result<TlsStream<TcpStream>> {
+) -> std::io::Result<Stream> {
     let socket = TcpStream::connect(address).await?;
     socket.set_nodelay(true)?;
     Ok(TlsConnector::from(tls).connect(name, socket).await?.into())
@@ -115,7 +128,7 @@ async fn greet(
     socket: TcpStream,
     tls: Arc<rustls::ServerConfig>,
     known: Named,
-) -> std::io::Result<TlsStream<TcpStream>> {
+) -> std::io::Result<Stream> {
     socket.set_nodelay(true)?;
     let stream = TlsAcceptor::from(tls).accept(socket).await?;
     let shown = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
@@ -126,15 +139,19 @@ async fn greet(
     Err(std::io::Error::other("its certificate is not the one that signalling named"))
 }
 
-fn split(stream: TlsStream<TcpStream>) -> Connection {
+fn split(stream: Stream) -> Connection {
     let (reader, writer) = tokio::io::split(stream);
+    start(Reader::Tls(reader), Writer::Tls(writer))
+}
+
+fn start(reader: Reader, writer: Writer) -> Connection {
     let (to, items) = mpsc::channel(ITEMS_MAX);
     tokio::spawn(read(reader, to));
     Connection { items, writer }
 }
 
 /// Reads until the connection ends, makes no sense, or nobody listens any more.
-async fn read(mut reader: ReadHalf<TlsStream<TcpStream>>, to: mpsc::Sender<Result<Item, String>>) {
+async fn read(mut reader: Reader, to: mpsc::Sender<Result<Item, String>>) {
     let mut decoder = Decoder::new(Limits::default());
     let mut input = BytesMut::with_capacity(READ_OCTETS);
     let end = loop {
@@ -147,7 +164,7 @@ async fn read(mut reader: ReadHalf<TlsStream<TcpStream>>, to: mpsc::Sender<Resul
             Ok(None) => {
                 input.reserve(READ_OCTETS);
                 let read = tokio::select! {
-                    read = reader.read_buf(&mut input) => read,
+                    read = reader.read(&mut input) => read,
                     () = to.closed() => return,
                 };
                 match read {

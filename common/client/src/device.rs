@@ -429,7 +429,8 @@ impl Shared {
         let address = self.phone.address();
         let session = msrp::random_session_id(&mut rand::rng());
         let host = if address.contains(':') { format!("[{address}]") } else { address.clone() };
-        let own = format!("msrps://{host}:{NO_PORT}/{session};tcp");
+        let transport = self.profile.transport.of_uri();
+        let own = format!("msrps://{host}:{NO_PORT}/{session};{transport}");
         let mut media = MsrpMedia::new(&address, NO_PORT, vec![own]);
         media.setup = Some(Side::Active);
         media.accept_types = vec!["message/cpim".to_owned()];

@@ -70,7 +70,7 @@ pub use leg::{Leg, LegEvent, LegEvents, Received};
 pub use own_device::{LastResort, OwnDevice};
 pub use phone::{Calling, Immediate, Late, Protection, Taken, Watch};
 pub use pin_file::pins_in;
-pub use profile::{Limits, Profile, System, Waits};
+pub use profile::{Limits, Profile, System, Transport, Waits};
 pub use roster::{Person, Roster, Whereabouts};
 pub use sealed_file::SealedFile;
 pub use session::parcel::{Letter, Receipt};

@@ -45,12 +45,34 @@ pub struct Profile {
     pub device: DeviceId,
     /// The system it belongs to.
     pub system: System,
+    /// How its seats in conferences reach their relay.
+    pub transport: Transport,
     /// Bounds of what the device holds and waits for.
     pub limits: Limits,
     /// Whose keys this device has seen: its own, in memory, unless it is given some.
     pub pins: Pins,
     /// What is to happen when this device, a new one, waits to be confirmed by another one of its user.
     pub waits: Waits,
+}
+
+/// What MSRP to a conference's relay runs over. One-to-one sessions are always over TLS.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Transport {
+    /// TLS (RFC 4975, 14.1).
+    #[default]
+    Tls,
+    /// WebSocket over TLS (RFC 7977), through whatever lets only the web pass.
+    WebSocket,
+}
+
+impl Transport {
+    /// As the URI of an end names it.
+    pub(crate) const fn of_uri(self) -> &'static str {
+        match self {
+            Self::Tls => "tcp",
+            Self::WebSocket => "ws",
+        }
+    }
 }
 
 /// Whom a new device tells the code that its user types on another device ([`crate::Device::confirm`]).

@@ -237,7 +237,7 @@ impl Seat {
     fn advance(&mut self, progress: &mut Progress) {
         while progress.over.is_none() && progress.unwritten.len() < WRITE_OCTETS {
             let Some(frame) = self.session.poll_frame(now(), &mut rand::rng()) else { break };
-            frame.slices().for_each(|slice| progress.unwritten.extend_from_slice(slice));
+            self.connection.writer.put(&frame, &mut progress.unwritten);
         }
         // Where we stand is known before the event that it follows from.
         self.standing.send_if_modified(|known| {

@@ -139,9 +139,12 @@ impl Task {
 
     /// Carries out everything the session wants, as far as it can be done without waiting.
     fn advance(&mut self, progress: &mut Progress) {
-        while progress.over.is_none() && progress.unwritten.len() < WRITE_OCTETS {
+        while let Some(Connection { writer, .. }) = &self.connection
+            && progress.over.is_none()
+            && progress.unwritten.len() < WRITE_OCTETS
+        {
             let Some(frame) = self.session.poll_frame(now(), &mut rand::rng()) else { break };
-            frame.slices().for_each(|slice| progress.unwritten.extend_from_slice(slice));
+            writer.put(&frame, &mut progress.unwritten);
         }
         let mut dead = false;
         while let Some(output) = self.session.poll_output() {

@@ -112,6 +112,7 @@ mod tests {
             authorities: Vec::new(),
         };
         let profile = Profile {
+            transport: crate::Transport::default(),
             aor: "sip:alice@example.net".parse().unwrap(),
             password: "secret".to_owned().into(),
             device: "urn:uuid:00000000-0000-4000-8000-000000000001".parse().unwrap(),

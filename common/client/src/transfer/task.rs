@@ -52,7 +52,7 @@ impl Task {
         loop {
             while unwritten.len() < WRITE_OCTETS {
                 let Some(frame) = self.session.poll_frame(now(), &mut rand::rng()) else { break };
-                frame.slices().for_each(|slice| unwritten.extend_from_slice(slice));
+                self.connection.writer.put(&frame, &mut unwritten);
             }
             self.tell(&mut over);
             let said = unwritten.is_empty() && !unflushed;
