@@ -45,16 +45,21 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts `role` with the configuration in `folder` and waits until it is ready.
+    /// Starts `role` with the configuration in `folder` and waits until it is ready. It is a subcommand of `program`, or of
+    /// this executable.
     ///
     /// # Errors
     /// The process does not start, ends early, or is not ready within 30 s; the message names its log.
-    pub async fn start(role: Role, folder: &Path) -> anyhow::Result<Self> {
+    pub async fn start(role: Role, folder: &Path, program: Option<&Path>) -> anyhow::Result<Self> {
+        let program = match program {
+            Some(program) => program.to_owned(),
+            None => std::env::current_exe().context("finding this executable")?,
+        };
         let config = folder.join(format!("{}.toml", role.name()));
         let log = folder.join(format!("{}.log", role.name()));
         let log_file = File::options().create(true).append(true).open(&log);
         let log_file = log_file.with_context(|| format!("opening {}", log.display()))?;
-        let mut child = Command::new(std::env::current_exe().context("finding this executable")?)
+        let mut child = Command::new(program)
             .args([role.name(), "serve", "--exit-with-parent", "--config"])
             .arg(&config)
             .stdin(Stdio::piped())

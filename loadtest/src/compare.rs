@@ -64,7 +64,7 @@ pub fn differences(before: &Report, after: &Report) -> Vec<String> {
     let (one, other) = (&before.scenario, &after.scenario);
     let shape = |ran: &crate::report::Ran| {
         format!(
-            "{} rooms x {} of {}, {} guests, {} octets, {:?} {:?}, {} s, seed {}",
+            "{} rooms x {} of {}, {} guests, {} octets, {:?} {:?} over {}, {} s, seed {}",
             ran.rooms,
             ran.members,
             ran.name,
@@ -72,6 +72,7 @@ pub fn differences(before: &Report, after: &Report) -> Vec<String> {
             ran.size_octets,
             ran.level,
             ran.kind,
+            ran.transport.name(),
             ran.duration_secs,
             ran.seed
         )

@@ -6,7 +6,7 @@ mod plot;
 use std::fmt::Write as _;
 
 use crate::report::{Report, Verdict};
-use crate::scenario::{Kind, Level};
+use crate::scenario::{Kind, Level, Transport};
 use crate::units::{float, grouped};
 use plot::escape;
 
@@ -54,9 +54,11 @@ fn head(report: &Report) -> String {
         grouped(scenario.size_octets as u64)
     ));
     words.push(
-        match scenario.level {
-            Level::Sealed => "sealed (MLS) over TLS",
-            Level::Open => "not sealed, over TLS",
+        match (scenario.level, scenario.transport) {
+            (Level::Sealed, Transport::Tls) => "sealed (MLS) over TLS",
+            (Level::Sealed, Transport::Wss) => "sealed (MLS) over WebSocket and TLS",
+            (Level::Open, Transport::Tls) => "not sealed, over TLS",
+            (Level::Open, Transport::Wss) => "not sealed, over WebSocket and TLS",
         }
         .to_owned(),
     );

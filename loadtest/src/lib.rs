@@ -43,6 +43,7 @@
 //! duration = "20s"     # and `warmup`, `patience`
 //! size = "4KiB"        # of a message, or with `send = "files"` of a file
 //! e2ee = true          # false: rooms that the relay can read
+//! transport = "tls"    # or "wss": MSRP over WebSocket over TLS, as browsers have it
 //! threshold = "loss=0"
 //! [[act]]
 //! what = "join"        # join, leave, kick, away (ends the seat, stays a member), vanish (loses its connections), pause (stops reading)

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer};
 
 use crate::acts::{Act, What};
-use crate::scenario::{Kind, Level, Ramp, Scenario};
+use crate::scenario::{Kind, Level, Ramp, Scenario, Transport};
 use crate::threshold::Thresholds;
 use crate::units;
 
@@ -53,6 +53,8 @@ struct Written {
     size: Option<Size>,
     seed: Option<u64>,
     e2ee: Option<bool>,
+    #[serde(default)]
+    transport: Transport,
     #[serde(default)]
     closed: bool,
     send: Option<Kind>,
@@ -136,6 +138,7 @@ impl Recipe {
             size,
             seed: written.seed.unwrap_or(quick.seed),
             level: if written.e2ee.unwrap_or(true) { Level::Sealed } else { Level::Open },
+            transport: written.transport,
             kind: written.send.unwrap_or(Kind::Messages),
             closed: written.closed,
             ramp: written.ramp.map(|ramp| Ramp { steps: ramp.steps, factor: ramp.factor }),
@@ -194,7 +197,7 @@ mod tests {
 
     #[test]
     fn everything_a_file_can_say_is_taken() {
-        let more = "speakers = 1\nwarmup = '0s'\nsize = '4KiB'\nseed = 9\ne2ee = false\nclosed = true\nsend = 'files'\n\
+        let more = "speakers = 1\nwarmup = '0s'\nsize = '4KiB'\nseed = 9\ne2ee = false\ntransport = 'wss'\nclosed = true\nsend = 'files'\n\
                     threshold = 'loss=0'\npatience = '1m'\n[ramp]\nsteps = 2\nfactor = 2.0\n\
                     [[act]]\nwhat = 'vanish'\nwho = 3\nat = '1s'\nover = '2s'\nback = '1s'\nevery = '5s'\n";
 
@@ -203,8 +206,8 @@ mod tests {
         let scenario = recipe.scenario;
         assert_eq!((scenario.speakers, scenario.size, scenario.seed), (1, 4096, 9));
         assert_eq!(
-            (scenario.level, scenario.kind, scenario.closed),
-            (Level::Open, Kind::Files, true)
+            (scenario.level, scenario.transport, scenario.kind, scenario.closed),
+            (Level::Open, Transport::Wss, Kind::Files, true)
         );
         assert_eq!((scenario.steps(), scenario.guests(), recipe.thresholds.0.len()), (2, 3, 1));
         assert_eq!(recipe.patience, Duration::from_secs(60));

@@ -1,5 +1,7 @@
 //! What is sent, by whom and when, decided before the first octet leaves: the same seed gives the same schedule and the
 //! same content. The schedule knows nothing of answers, and that is what makes the load open. Pure.
+mod kinds;
+
 use std::num::NonZeroU32;
 use std::time::Duration;
 
@@ -9,6 +11,7 @@ use rand::{Rng, RngCore, SeedableRng};
 use serde::{Deserialize, Serialize};
 
 use crate::acts::Act;
+pub use kinds::{Kind, Level, Transport};
 
 /// Octets of a message's own number, with which its content begins.
 const NUMBER_OCTETS: usize = 8;
@@ -42,6 +45,8 @@ pub struct Scenario {
     pub seed: u64,
     /// Protection of the rooms.
     pub level: Level,
+    /// What MSRP runs over.
+    pub transport: Transport,
     /// What is sent.
     pub kind: Kind,
     /// Whether a speaker waits for the answer to one message before it sends the next.
@@ -50,26 +55,6 @@ pub struct Scenario {
     pub ramp: Option<Ramp>,
     /// What else happens.
     pub acts: Vec<Act>,
-}
-
-/// Protection of rooms.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Level {
-    /// Under a group key.
-    Sealed,
-    /// The relay could read it.
-    Open,
-}
-
-/// What is sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Kind {
-    /// Messages.
-    Messages,
-    /// Files.
-    Files,
 }
 
 /// A rate that grows in steps.
@@ -94,6 +79,7 @@ impl Default for Scenario {
             size: 256,
             seed: 1,
             level: Level::Sealed,
+            transport: Transport::Tls,
             kind: Kind::Messages,
             closed: false,
             ramp: None,

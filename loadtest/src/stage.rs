@@ -5,7 +5,7 @@ use conclave::system::Directions;
 use ids::{Aor, ConferenceId};
 use serde::{Deserialize, Serialize};
 
-use crate::scenario::{Level, Place, Scenario};
+use crate::scenario::{Level, Place, Scenario, Transport};
 
 /// A system and the seats in it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -21,6 +21,8 @@ pub(crate) struct Stage {
     run: u32,
     /// Protection of the rooms.
     pub(crate) level: Level,
+    /// What MSRP runs over.
+    transport: Transport,
 }
 
 impl Stage {
@@ -58,7 +60,8 @@ impl Stage {
         let run: u32 = rand::random();
         // What another run has left behind is none of this one's.
         let prefix = prefix.unwrap_or_else(|| format!("load-{run:08x}"));
-        Self { directions, prefix, users, everybody, run, level: scenario.level }
+        let Scenario { level, transport, .. } = *scenario;
+        Self { directions, prefix, users, everybody, run, level, transport }
     }
 
     /// Whether the system goes on when the run is over: nobody may stay in its rooms.
@@ -73,7 +76,11 @@ impl Stage {
             self.run, place.room, place.member
         );
         let device = device.parse().context("naming a device")?;
-        Ok(Profile { device, ..self.directions.profile(&self.user(place)?)? })
+        let transport = match self.transport {
+            Transport::Tls => client::Transport::Tls,
+            Transport::Wss => client::Transport::WebSocket,
+        };
+        Ok(Profile { device, transport, ..self.directions.profile(&self.user(place)?)? })
     }
 
     /// Whoever sits there.

@@ -149,7 +149,7 @@ fn ran(report: &Report) -> String {
     let agents =
         if scenario.agents > 1 { format!("  {} agents", scenario.agents) } else { String::new() };
     format!(
-        "loadtest {}  {} rooms x {} members  {} {} {}/s  {} s (+{} s warm-up)  {} octets  e2ee {}  tls  seed {}{agents}\n\
+        "loadtest {}  {} rooms x {} members  {} {} {}/s  {} s (+{} s warm-up)  {} octets  e2ee {}  {}  seed {}{agents}\n\
          {} build {} on {} CPUs, everyone had joined after {} ms",
         scenario.name,
         scenario.rooms,
@@ -161,6 +161,7 @@ fn ran(report: &Report) -> String {
         scenario.warmup_secs,
         scenario.size_octets,
         word(scenario.level == Level::Sealed, "on", "off"),
+        scenario.transport.name(),
         scenario.seed,
         environment.profile,
         environment.version,

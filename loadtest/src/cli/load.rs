@@ -10,7 +10,7 @@ use crate::conduct::Asked;
 use crate::output::Output;
 use crate::recipe::{PATIENCE, Recipe};
 use crate::report::Limit;
-use crate::scenario::{self, Level, Scenario};
+use crate::scenario::{self, Level, Scenario, Transport};
 use crate::threshold::Thresholds;
 use crate::units;
 use crate::watch::Exporter;
@@ -45,6 +45,9 @@ pub struct Load {
     /// Whether the rooms are sealed with a group key (on)
     #[arg(long, value_enum)]
     pub e2ee: Option<Switch>,
+    /// What MSRP of the members runs over (tls)
+    #[arg(long, value_enum)]
+    pub transport: Option<Transport>,
     /// Have each speaker wait for an answer before the next message; latencies then hide stalls, and the result says so
     #[arg(long)]
     pub closed: bool,
@@ -197,6 +200,7 @@ impl Load {
                 Some(Switch::On) => Level::Sealed,
                 Some(Switch::Off) => Level::Open,
             },
+            transport: self.transport.unwrap_or(base.transport),
             closed: base.closed || self.closed,
             ..base
         };

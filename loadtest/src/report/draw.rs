@@ -406,6 +406,7 @@ impl Ran {
             seed: scenario.seed,
             open_loop: !scenario.closed,
             level: scenario.level,
+            transport: scenario.transport,
             kind: scenario.kind,
             agents: observed.generators.len(),
             own_system: observed.own_system,

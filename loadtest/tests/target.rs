@@ -1,0 +1,94 @@
+//! `loadtest --target`: a load on a system that runs already, again and again, over each transport. Real servers, real devices.
+#![expect(clippy::unwrap_used, reason = "a run that prints no result should fail the test")]
+use std::process::Stdio;
+use std::time::Duration;
+
+use conclave::system::{Plan, System};
+use serde_json::Value;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::process::Command;
+use tokio::time::timeout;
+
+/// How long what is to happen may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Everybody in the rooms of the load below.
+const MEMBERS: usize = 6;
+
+async fn system() -> System {
+    let users = (0..MEMBERS).map(|n| format!("user{n}")).collect();
+    let program = Some(env!("CARGO_BIN_EXE_loadtest").into());
+    System::start(&Plan { users, program, ..Plan::default() }).await.unwrap()
+}
+
+/// What the relay says of itself.
+async fn relay(system: &System) -> String {
+    let [_focus, relay] = system.servers();
+    let mut stream = TcpStream::connect(relay.address("ops").unwrap()).await.unwrap();
+    let request = b"GET /metrics HTTP/1.1\r\nHost: relay\r\nConnection: close\r\n\r\n";
+    stream.write_all(request).await.unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).await.unwrap();
+    text
+}
+
+fn figure(text: &str, name: &str) -> f64 {
+    let is = |line: &&str| line.split(' ').next() == Some(name);
+    text.lines().find(is).map_or(0.0, |line| line.rsplit(' ').next().unwrap().parse().unwrap())
+}
+
+async fn load(system: &System, more: &[&str]) -> Value {
+    let [_focus, relay] = system.servers();
+    let mrfp = format!("mrfp=http://{}/metrics", relay.address("ops").unwrap());
+    let small = "quick --rooms 2 --members 3 --rate 20 --duration 2s --warmup 0.5s --allow-not-valid --json";
+    let output = Command::new(env!("CARGO_BIN_EXE_loadtest"))
+        .args(small.split(' '))
+        .args(["--threshold", "loss=0,dup=0", "--metrics", &mrfp, "--target"])
+        .arg(system.folder())
+        .args(more)
+        .stdin(Stdio::null())
+        .output()
+        .await
+        .unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{stderr}");
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {stderr}"))
+}
+
+#[tokio::test]
+async fn a_system_that_runs_already_is_loaded_again_and_again_and_nobody_stays_behind() {
+    let system = system().await;
+    for _again in 0..2 {
+        let json = load(&system, &[]).await;
+
+        assert_eq!(json["scenario"]["own_system"], false, "{json:#}");
+        assert_eq!(json["deliveries"]["delivered"], 100, "{json:#}");
+        assert_eq!(json["servers"][0]["name"], "mrfp", "{json:#}");
+        assert!(json["servers"][0]["rss_octets"].as_u64() > Some(0), "{json:#}");
+        // Who has hung up may still be on the way out.
+        let empty = async { while figure(&relay(&system).await, "mrfp_rooms") > 0.0 {} };
+        timeout(PATIENCE, empty).await.expect("somebody stays behind");
+    }
+    system.stop().await.unwrap();
+}
+
+/// RFC 7977, 5.1.
+#[tokio::test]
+async fn members_are_behind_a_websocket_when_that_is_asked_for_and_behind_tls_when_not() {
+    let system = system().await;
+    let opened = |text: &str, over: &str| {
+        figure(text, &format!("mrfp_sessions_opened_total{{transport=\"{over}\"}}"))
+    };
+
+    let json = load(&system, &["--transport", "wss"]).await;
+    assert_eq!(json["scenario"]["transport"], "wss", "{json:#}");
+    assert_eq!(json["deliveries"]["delivered"], 100, "{json:#}");
+    let text = relay(&system).await;
+    assert_eq!((opened(&text, "ws"), opened(&text, "tls")), (MEMBERS as f64, 0.0));
+
+    let json = load(&system, &[]).await;
+    assert_eq!(json["scenario"]["transport"], "tls", "{json:#}");
+    let text = relay(&system).await;
+    assert_eq!((opened(&text, "ws"), opened(&text, "tls")), (MEMBERS as f64, MEMBERS as f64));
+    system.stop().await.unwrap();
+}
