@@ -34,9 +34,7 @@ fn main() -> ExitCode {
         cli::Command::Dev(options) => {
             on_runtime(async { dev::run(options).await.map(|()| ExitCode::SUCCESS) })
         }
-        cli::Command::Chat(options) => {
-            on_runtime(async { chat::run(options).await.map(|()| ExitCode::SUCCESS) })
-        }
+        cli::Command::Chat(options) => on_runtime(async { Box::pin(chat::run(options)).await }),
         cli::Command::Send(options) => {
             on_runtime(async { files::send(options).await.map(|()| ExitCode::SUCCESS) })
         }

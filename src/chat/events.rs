@@ -51,6 +51,7 @@ pub(crate) async fn told(event: &Event, table: &Table<'_>) -> Option<String> {
             format!("* your keys were lost: you cannot read what was said before epoch {until}")
         }
         Event::Removed => "* you were removed from the group".to_owned(),
-        Event::Ended { reason } => format!("* the conference ended for you: {reason}"),
+        // Told at the end of everything else, with how to go on.
+        Event::Ended { .. } => return None,
     })
 }

@@ -2,6 +2,7 @@
 //! is decided in `line`, what it does here, without a terminal; `plain` and `screen` only read and show. What goes to one
 //! person is in `mail` and `files`, who is there in `roster`, and whom a name means in `whom`.
 mod device;
+mod ending;
 mod events;
 mod files;
 mod help;
@@ -18,7 +19,10 @@ mod trust;
 mod turn;
 mod whom;
 
+use std::cell::Cell;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use anyhow::Context;
 use bytes::Bytes;
@@ -48,7 +52,7 @@ const UNDER_YOUR_NAME: &str = "you are here under a pseudonym, and this would go
                                Without --anonymous it can be";
 
 /// Whether the conversation goes on after a line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Next {
     /// Read on.
     Go,
@@ -56,6 +60,8 @@ pub(crate) enum Next {
     Quit,
     /// Done, leaving the group.
     Leave,
+    /// Somebody else has ended it, for this reason.
+    Over(String),
 }
 
 /// What a conversation is carried on with.
@@ -80,6 +86,8 @@ pub(crate) struct Table<'a> {
     pub(crate) kept_in: Option<PathBuf>,
     /// When it is to end.
     pub(crate) stop: Shutdown,
+    /// This device was taken back by its own person, here.
+    given_up: Cell<bool>,
     /// Files for one person, either way.
     files: Files,
     /// What is shown when it is over, of what nobody waits for.
@@ -122,6 +130,9 @@ pub(crate) async fn carry_out(
     match carried {
         Ok(said) => said.into_iter().for_each(show),
         Err(error) => show(format!("! {}{error}", line.command())),
+    }
+    if table.given_up.get() {
+        return Next::Quit;
     }
     Next::Go
 }
@@ -286,11 +297,11 @@ async fn join(
     Ok(Joined { device, invitations, vault, room, events })
 }
 
-/// Joins and talks until the person, the input or a signal ends it.
+/// Joins and talks until the person, the input or a signal ends it, or somebody else does: then the code is another one.
 ///
 /// # Errors
 /// The system is not there, does not know the user, or refuses the conference.
-pub(crate) async fn run(chat: cli::Chat) -> anyhow::Result<()> {
+pub(crate) async fn run(chat: cli::Chat) -> anyhow::Result<ExitCode> {
     let directions = Directions::read(&chat.folder)?;
     let profile = directions.profile(&chat.name)?;
     let me = profile.aor.clone();
@@ -301,7 +312,7 @@ pub(crate) async fn run(chat: cli::Chat) -> anyhow::Result<()> {
         device::State { folder: chat.state.clone(), passphrase_file: chat.passphrase_file.clone() };
     let joined = tokio::select! {
         joined = Box::pin(join(&chat, &state, profile)) => joined?,
-        () = stop.triggered() => return Ok(()),
+        () = stop.triggered() => return Ok(ExitCode::SUCCESS),
     };
     let Joined { device, invitations, vault, room, events } = joined;
     let me = room.shown_as().unwrap_or(&me).clone();
@@ -317,6 +328,7 @@ pub(crate) async fn run(chat: cli::Chat) -> anyhow::Result<()> {
     let files = Files::new(device.unfetched());
     // Under a pseudonym nothing is fetched: that would say whose it is.
     first.extend(files.waiting().filter(|_| room.shown_as().is_none()));
+    let place = ending::Place::of(&room, &chat);
     let mut table = Table {
         room: &room,
         me: &me,
@@ -331,6 +343,7 @@ pub(crate) async fn run(chat: cli::Chat) -> anyhow::Result<()> {
         file_octets_max: FILE_OCTETS_MAX,
         kept_in: vault.is_some().then(|| state.place(&chat.folder, &chat.name)),
         stop,
+        given_up: Cell::default(),
         files,
         later: mpsc::channel(LATER_MAX),
     };
@@ -338,6 +351,15 @@ pub(crate) async fn run(chat: cli::Chat) -> anyhow::Result<()> {
         true => plain::talk(&mut table, first).await,
         false => screen::talk(&mut table, &chat.name, first).await?,
     };
+    let ending = match &next {
+        Next::Over(reason) => Some(ending::Ending::of(reason, &table).await),
+        Next::Go | Next::Quit | Next::Leave => None,
+    };
+    if let Some(ending) = &ending {
+        let told = ending.told(&place, table.kept_in.as_deref());
+        // Whoever listened may be gone.
+        let _there = writeln!(io::stdout(), "{}", crate::terminal::lines(&told));
+    }
     drop(table);
     // What was shown is not shown again, also if the server does not answer to the rest.
     if let Some(vault) = &vault {
@@ -345,8 +367,8 @@ pub(crate) async fn run(chat: cli::Chat) -> anyhow::Result<()> {
     }
     match next {
         Next::Leave => room.leave().await.context("leaving")?,
-        Next::Go | Next::Quit => room.away().await,
+        Next::Go | Next::Quit | Next::Over(_) => room.away().await,
     }
     device.stop().await;
-    Ok(())
+    Ok(ending.map_or(ExitCode::SUCCESS, |ending| ExitCode::from(ending.exit_code())))
 }

@@ -23,12 +23,15 @@ pub(super) async fn take_back(device: &str, table: &Table<'_>) -> Result<String,
     let taken = table.device.take_back(&id).await.map_err(|error| error.to_string())?;
     let conferences = counted(usize::try_from(taken).unwrap_or(usize::MAX), "conference");
     let told = format!("* {id} is taken back; it was in {conferences}");
-    match &table.kept_in {
-        Some(folder) if id == *table.device.id() => {
-            Ok(format!("{told}. It was this one. {}", device::begin_anew(folder)))
-        }
-        _ => Ok(told),
+    if id != *table.device.id() {
+        return Ok(told);
     }
+    table.given_up.set(true);
+    let told = format!("{told}. It was this one");
+    Ok(match &table.kept_in {
+        Some(folder) => format!("{told}. {}", device::begin_anew(folder)),
+        None => told,
+    })
 }
 
 /// Vouches for the new device that shows this code.

@@ -26,10 +26,10 @@ async fn converse(table: &mut Table<'_>, show: &mut dyn FnMut(String)) -> Next {
     loop {
         tokio::select! {
             happened = turn::next(table) => {
-                let (said, over) = turn::lines(happened, table).await;
+                let (said, next) = turn::lines(happened, table).await;
                 said.into_iter().for_each(&mut *show);
-                if over {
-                    return Next::Quit;
+                if next != Next::Go {
+                    return next;
                 }
             }
             line = lines.recv() => {

@@ -135,10 +135,10 @@ async fn converse(
         }
         tokio::select! {
             happened = turn::next(table) => {
-                let (said, over) = turn::lines(happened, table).await;
+                let (said, next) = turn::lines(happened, table).await;
                 said.into_iter().for_each(|line| screen.add(line));
-                if over {
-                    return Next::Quit;
+                if next != Next::Go {
+                    return next;
                 }
             }
             input = keys.recv() => {

@@ -2,7 +2,7 @@
 //! shown, and what comes later waits for the next time.
 use client::{Arrival, Conference, Event, Events, Invitations, Roster};
 
-use super::{Table, mail, roster, told};
+use super::{Next, Table, mail, roster, told};
 
 /// Something that is to be shown.
 pub(super) enum Happened {
@@ -29,15 +29,15 @@ pub(super) async fn next(table: &mut Table<'_>) -> Happened {
     }
 }
 
-/// It in lines, and whether it is the end.
-pub(super) async fn lines(happened: Happened, table: &mut Table<'_>) -> (Vec<String>, bool) {
-    let mut over = false;
+/// It in lines, and what comes next.
+pub(super) async fn lines(happened: Happened, table: &mut Table<'_>) -> (Vec<String>, Next) {
     let lines = match happened {
-        Happened::Event(Some(event)) => {
-            over = matches!(event, Event::Ended { .. });
-            told(&event, table).await.into_iter().collect()
+        Happened::Event(Some(Event::Ended { reason })) => return (Vec::new(), Next::Over(reason)),
+        Happened::Event(Some(event)) => told(&event, table).await.into_iter().collect(),
+        Happened::Event(None) => {
+            return (Vec::new(), Next::Over("its connection is gone".to_owned()));
         }
-        Happened::Event(None) | Happened::Stop => return (Vec::new(), true),
+        Happened::Stop => return (Vec::new(), Next::Quit),
         Happened::Arrival(arrival) => mail::arrived(arrival, table).into_iter().collect(),
         Happened::Later(line) => vec![line],
         Happened::Roster(Some(now)) => {
@@ -60,7 +60,7 @@ pub(super) async fn lines(happened: Happened, table: &mut Table<'_>) -> (Vec<Str
             Vec::new()
         }
     };
-    (lines, over)
+    (lines, Next::Go)
 }
 
 /// The end of the conversation: what has come and was not shown yet.

@@ -129,9 +129,10 @@ fn every_line_is_answered_in_words_that_say_what_to_do() {
     alice.until("<bob to you alone, sealed> psst");
 
     alice.say("/kick carol");
-    carol.until("* the conference ended for you: removed by a moderator");
+    let told = carol.until("* the conference ended for you: removed by a moderator");
+    assert!(told.contains("(/invite carol); then start again: conclave chat lobby --as carol"));
     alice.until("* carol is removed, and comes back only when invited");
-    assert!(carol.child.wait().unwrap().success());
+    assert_eq!(carol.child.wait().unwrap().code(), Some(6));
     let mut carol = chat("hall", "carol");
     carol.until("you hold the group key");
     alice.say("/invite carol");
@@ -204,5 +205,35 @@ fn a_second_chat_says_that_it_is_not_kept_and_a_device_that_was_taken_back_how_t
     alice.until("! bob has a new device");
     bob.say("it is me again");
     alice.until("<bob> it is me again");
-    assert!(alice.end() && bob.end());
+
+    // From another device of his: the one that talks says so, too, and a script can tell.
+    let mut second = enter(&chat, "bob");
+    second.say("/devices");
+    let other = loop {
+        let line = second.until(": certificate ends in ");
+        if !line.contains("(this one)") {
+            break line.trim().split(": ").next().unwrap().to_owned();
+        }
+    };
+    second.say(&format!("/lost {other}"));
+    let told = bob.until("* the conference ended for you: this device was taken back");
+    assert!(told.contains(&way), "{told}");
+    assert_eq!(bob.child.wait().unwrap().code(), Some(7));
+    assert!(alice.end() && second.end());
+}
+
+#[test]
+fn a_chat_whose_servers_are_gone_says_so_and_ends_with_a_code_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let (dev, chat) = system(folder.path());
+    let mut alice = enter(&chat, "alice");
+
+    drop(dev);
+
+    let told = alice.until("* the conference ended for you: ");
+    assert!(
+        told.contains("You are still a member: start again with conclave chat lobby"),
+        "{told}"
+    );
+    assert_eq!(alice.child.wait().unwrap().code(), Some(5));
 }

@@ -72,7 +72,7 @@ fn f8_a_moderator_types_what_is_settled_and_everybody_sees_it() {
     alice.say("/ban bob");
     bob.until("the conference ended for you");
     // Its input is open, and it ends all the same.
-    assert!(bob.child.wait().unwrap().success());
+    assert_eq!(bob.child.wait().unwrap().code(), Some(6));
     alice.say("/unban bob");
     alice.until("* done");
     enter(&chat, "bob");
