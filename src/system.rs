@@ -41,6 +41,8 @@ pub struct Plan {
     pub level: Level,
     /// Whether a conference comes into being when somebody calls its name.
     pub named: bool,
+    /// Whether a message of a sealed room is acknowledged when it is stored, and not when it is relayed.
+    pub stored: bool,
     /// Connections the relay takes from one address: on loopback everybody has the same.
     pub connections_max: usize,
     /// Seconds a participant has to come to its seat, if not as long as usual.
@@ -56,6 +58,7 @@ impl Default for Plan {
             sip: SocketAddr::from(([127, 0, 0, 1], 0)),
             level: Level::Sealed,
             named: true,
+            stored: false,
             connections_max: 10_000,
             bind_secs: None,
             program: None,
@@ -369,7 +372,10 @@ impl Made {
                 "files": { "listen": free, "arriving": self.folder.join("arriving") },
             },
             "blobs": { "folder": self.folder.join("blobs") },
-            "conferences": { "named": self.plan.named, "level": level },
+            "conferences": {
+                "named": self.plan.named, "level": level,
+                "acknowledge": if self.plan.stored { "stored" } else { "relayed" },
+            },
         });
         Ok(toml::to_string(&config)?)
     }

@@ -1,12 +1,13 @@
 //! The books of a run: what became of every message at its sender and at every receiver. It is told what happens and
-//! judges nothing; times are counted from the start of the run. Who stays is owed every message; guests, who come and go,
-//! are owed none, and what they are shown is checked all the same (`guests`). Pure.
+//! judges nothing; times are counted from the start of the run. Who stays is owed every message, and so are guests for whom the
+//! room keeps them; other guests, who come and go, are owed none, and what they are shown is checked all the same (`guests`).
+//! Pure.
 mod counts;
 mod guests;
 mod part;
 mod rows;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use crate::latency::{Figures, Latencies};
@@ -116,7 +117,7 @@ pub struct Book {
     /// In the order of their numbers, which may have gaps: another generator has the others.
     shots: Vec<Shot>,
     fates: Vec<Fate>,
-    /// How often each member of its room was shown each message.
+    /// How often each place of its room was shown each message.
     shown: Vec<u8>,
     /// The members that were shown each message at least once.
     reached: Vec<u32>,
@@ -139,9 +140,10 @@ impl Book {
     /// Books in which nothing has happened yet.
     #[must_use]
     pub fn new(scenario: Scenario, shots: Vec<Shot>) -> Self {
+        let changes = Changes::new(&scenario);
         Self {
             fates: vec![Fate::Scheduled; shots.len()],
-            shown: vec![0; shots.len() * scenario.members],
+            shown: vec![0; shots.len() * changes.places()],
             reached: vec![0; shots.len()],
             latest: BTreeMap::new(),
             unsettled: shots.len() as u64,
@@ -150,7 +152,7 @@ impl Book {
             steps: StepPart::planned(&scenario, &shots),
             rooms: vec![Room::default(); scenario.rooms],
             rows: Rows::new(&scenario, &shots),
-            changes: Changes::new(&scenario),
+            changes,
             errors: BTreeMap::new(),
             interval: Interval::default(),
             interval_latency: Latencies::default(),
@@ -173,7 +175,7 @@ impl Book {
                 self.settle(number, Fate::Dropped);
             }
             Note::Heard { receiver, from, content, at } => self.heard(receiver, from, content, at),
-            Note::Unreadable { receiver, .. } if self.is_guest(receiver) => {
+            Note::Unreadable { receiver, .. } if !self.changes.is_owed(receiver) => {
                 self.changes.guests.unreadable += 1;
             }
             Note::Unreadable { receiver, why } => {
@@ -186,6 +188,11 @@ impl Book {
             Note::Refused => self.changes.guests.commits_refused += 1,
             Note::Took { what, time } => self.changes.took(what, time),
             Note::Guest(change) => {
+                if let Change::In { who } = change
+                    && self.changes.is_owed(who)
+                {
+                    self.changes.back(who, self.unseen(who));
+                }
                 if let Some((what, why)) = self.changes.note(change, &self.rooms) {
                     self.error(what, why);
                 }
@@ -366,13 +373,13 @@ impl Book {
             self.room(receiver).deliveries.misdelivered += 1;
             return;
         }
-        if self.is_guest(receiver) {
+        if !self.changes.is_owed(receiver) {
             if self.changes.shown(receiver, shot.at) {
                 self.room(receiver).deliveries.leaked += 1;
             }
             return;
         }
-        let Some(shown) = self.shown.get_mut(slot * self.scenario.members + receiver.member) else {
+        let Some(shown) = self.shown.get_mut(slot * self.changes.places() + receiver.member) else {
             return;
         };
         *shown = shown.saturating_add(1);
@@ -384,22 +391,29 @@ impl Book {
         let overtaken = *latest > shot.number;
         *latest = (*latest).max(shot.number + 1);
         self.room(receiver).deliveries.reordered += u64::from(overtaken);
-        self.arrived(slot, &shot, at);
+        self.arrived(slot, &shot, receiver, at);
     }
 
-    fn arrived(&mut self, slot: usize, shot: &Shot, at: Duration) {
+    fn arrived(&mut self, slot: usize, shot: &Shot, receiver: Place, at: Duration) {
         if let Some(reached) = self.reached.get_mut(slot) {
             *reached += 1;
         }
         if self.fates.get(slot) == Some(&Fate::Accepted) {
             self.owed -= 1;
         }
+        // How long a guest was away is no latency.
+        let stays = receiver.member < self.scenario.members;
+        if !stays {
+            self.changes.received(receiver, shot.number, at);
+        }
         if shot.measured {
-            let latency = at.saturating_sub(shot.at);
-            self.interval_latency.record(latency);
-            self.rows.at(shot.at).latency.record(latency);
+            let latency = stays.then(|| at.saturating_sub(shot.at));
+            if let Some(latency) = latency {
+                self.interval_latency.record(latency);
+                self.rows.at(shot.at).latency.record(latency);
+            }
             if let Some(step) = self.steps.get_mut(shot.step) {
-                step.latency.record(latency);
+                latency.into_iter().for_each(|latency| step.latency.record(latency));
                 step.counts.delivered += 1;
             }
         }
@@ -420,13 +434,20 @@ impl Book {
             .expect("whoever hears something sits in a room of the scenario")
     }
 
-    fn is_guest(&self, place: Place) -> bool {
-        place.member >= self.scenario.members
+    /// What was accepted in somebody's room and not shown to them.
+    fn unseen(&self, who: Place) -> HashSet<u64> {
+        let places = self.changes.places();
+        let is = |(slot, shot): &(usize, &Shot)| {
+            shot.sender.room == who.room
+                && self.fates.get(*slot) == Some(&Fate::Accepted)
+                && self.shown.get(slot * places + who.member) == Some(&0)
+        };
+        self.shots.iter().enumerate().filter(is).map(|(_, shot)| shot.number).collect()
     }
 
     /// How many a message has to reach.
     fn others(&self) -> u64 {
-        self.scenario.members as u64 - 1
+        self.changes.owed() - 1
     }
 }
 

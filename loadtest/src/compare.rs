@@ -64,13 +64,14 @@ pub fn differences(before: &Report, after: &Report) -> Vec<String> {
     let (one, other) = (&before.scenario, &after.scenario);
     let shape = |ran: &crate::report::Ran| {
         format!(
-            "{} rooms x {} of {}, {} guests, {} octets, {:?} {:?} over {}, {} s, seed {}",
+            "{} rooms x {} of {}, {} guests, {} octets, {:?} {:?} {:?} over {}, {} s, seed {}",
             ran.rooms,
             ran.members,
             ran.name,
             ran.guests,
             ran.size_octets,
             ran.level,
+            ran.acknowledge,
             ran.kind,
             ran.transport.name(),
             ran.duration_secs,

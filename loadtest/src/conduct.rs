@@ -13,7 +13,7 @@ use crate::engine::{Engine, LEAD, Manner, Outcome};
 use crate::environment;
 use crate::live::Live;
 use crate::report::{Limit, Observed, Report, Sample, Used};
-use crate::scenario::{Level, Scenario};
+use crate::scenario::{Acknowledge, Level, Scenario};
 use crate::stage::{Share, Stage};
 use crate::threshold::Thresholds;
 use crate::usage;
@@ -149,6 +149,7 @@ impl Site {
                 Level::Sealed => client::Level::Sealed,
                 Level::Open => client::Level::Open,
             },
+            stored: asked.scenario.acknowledge == Acknowledge::Stored,
             ..Plan::default()
         };
         Ok(Self::Own(Box::new(System::start(&plan).await?)))

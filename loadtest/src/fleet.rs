@@ -162,7 +162,7 @@ impl Fleet {
         let (mut moderators, mut visiting) = (HashMap::new(), HashMap::new());
         let under_way_max = if scenario.closed { 1 } else { UNDER_WAY_MAX };
         for joined in self.joined {
-            let Joined { place, conference, events, device, took } = joined;
+            let Joined { place, conference, events, device, took, .. } = joined;
             tasks.spawn(report_setup(took, hub.clone()));
             let conference = Arc::new(conference);
             if place.member >= scenario.members {

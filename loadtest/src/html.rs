@@ -131,6 +131,13 @@ fn tiles(report: &Report) -> String {
     if let Some(enter) = report.measures.get("enter") {
         tiles.push(tile("coming in p99", us(enter.us.p99), format!("{} times", enter.us.count)));
     }
+    if let Some(caught) = report.measures.get("catchup") {
+        tiles.push(tile(
+            "catching up p99",
+            us(caught.us.p99),
+            format!("{} times", caught.us.count),
+        ));
+    }
     let health = if report.generator.valid { "lag p99, believable" } else { "lag p99, NOT VALID" };
     tiles.push(tile("generator", us(report.generator.lag_us.p99), health.to_owned()));
     format!("<div class=\"tiles\">{}</div>", tiles.concat())
@@ -281,7 +288,8 @@ fn rest(report: &Report) -> String {
         let _always = write!(
             out,
             "<h2>Guests</h2><p>Came in or back {} times, went {} times, of which {} removals; {} seats were cut off. They were \
-             shown {} messages and sent {} that they could not open; {} were said while they were away.</p>",
+             shown {} messages and sent {} that they could not open; {} were said while they were away \
+             and not kept for them.</p>",
             guests.entered,
             guests.went,
             guests.kicked,

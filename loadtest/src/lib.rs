@@ -43,6 +43,7 @@
 //! duration = "20s"     # and `warmup`, `patience`
 //! size = "4KiB"        # of a message, or with `send = "files"` of a file
 //! e2ee = true          # false: rooms that the relay can read
+//! acknowledge = "relayed"  # or "stored"
 //! transport = "tls"    # or "wss": MSRP over WebSocket over TLS, as browsers have it
 //! threshold = "loss=0"
 //! [[act]]
@@ -53,8 +54,9 @@
 //! ```
 //!
 //! `ramp`, `soak`, `churn`, `mailbox` and `files` are scenarios with options of their own. The schedule of messages and acts is
-//! fixed by the scenario and `--seed` before anything is sent. Nothing keeps messages for who is away yet: `mailbox` measures
-//! the way back into room and group, and counts what was missed.
+//! fixed by the scenario and `--seed` before anything is sent. `acknowledge = "stored"` has the system acknowledge a message
+//! when it is stored: guests who go away, or stop reading, and come back are then owed everything that was said meanwhile, as
+//! those are who stay. `mailbox` measures that.
 //!
 //! # What each number means
 //!
@@ -65,8 +67,8 @@
 //!   octet, and behind it the *achieved rate*: measured messages over the time until the last of them was accepted. Below
 //!   the offered rate the system has fallen behind.
 //! - **failed**: refused, or not answered in time. **unanswered**: still without an answer when patience ended.
-//! - **delivered** a/b: of b arrivals that had to happen (every accepted message at everyone else in its room who stays), a
-//!   did, decrypted, in the name of their proven sender, octet for octet as sent. **lost** is b - a: what had not arrived when
+//! - **delivered** a/b: of b arrivals that had to happen (every accepted message at everyone else in its room who stays, or for
+//!   whom it is kept), a did, decrypted, in the name of their proven sender, octet for octet as sent. **lost** is b - a: what had not arrived when
 //!   patience ended, so a system that is only far behind shows losses too, and achieves less than was offered.
 //! - **dup**: shown again to somebody who had it. **corrupt**: shown with content that nobody sent. **misdelivered**: shown
 //!   in another room, to its author, or in another's name. **undecryptable**: arrived and could not be opened. **leaked**: shown
@@ -77,13 +79,15 @@
 //! - **latency e2e**: from the *intended* start of a message to one receiver having decrypted it, one value for each
 //!   receiver, in an HDR histogram (three digits; percentiles are never averaged). It holds everything between: the
 //!   generator's own lag, the sender's queue, sealing, the relay, the receiver's opening. Only messages meant for after the
-//!   warm-up count. A lost message has no latency: it fails the run.
+//!   warm-up count, and only receivers who stay. A lost message has no latency: it fails the run.
 //! - **start, seat, key**: a device starts (certificate, KeyPackages, REGISTER); INVITE until its seat is taken; until it holds
 //!   the group key. Those who come before the run come eight at a time. **enter**: all of it for a guest, from the time it was
 //!   *meant* to come. **kick**: from that time to the focus having accepted the removal. **epoch**: from the intended time of a
 //!   change to a member who stays being in an epoch with it, one value for each.
+//! - **catchup**: from the time a guest is meant to come back to its having the last message that had been accepted when it was
+//!   back, in rooms that store.
 //! - **guests**: *cut off* are seats that ended although their guest did not go, as of somebody who does not read; *missed* is
-//!   what was accepted while they were away; *unreadable* what was sealed before they came or after they went.
+//!   what was accepted while they were away and nobody kept for them; *unreadable* what was sealed before they came or after they went.
 //! - **knee**: the highest rate of a ramp before the first step that strains: less than 98 % achieved, a p99 above ten times
 //!   that of the first step (or `--p99-max`), or a generator that is late itself. The ramp ends there.
 //! - **lag**: from the intended start of a message to its being handed to the device: the part of the latency that is the

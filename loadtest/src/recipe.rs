@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer};
 
 use crate::acts::{Act, What};
-use crate::scenario::{Kind, Level, Ramp, Scenario, Transport};
+use crate::scenario::{Acknowledge, Kind, Level, Ramp, Scenario, Transport};
 use crate::threshold::Thresholds;
 use crate::units;
 
@@ -53,6 +53,8 @@ struct Written {
     size: Option<Size>,
     seed: Option<u64>,
     e2ee: Option<bool>,
+    #[serde(default)]
+    acknowledge: Acknowledge,
     #[serde(default)]
     transport: Transport,
     #[serde(default)]
@@ -138,6 +140,7 @@ impl Recipe {
             size,
             seed: written.seed.unwrap_or(quick.seed),
             level: if written.e2ee.unwrap_or(true) { Level::Sealed } else { Level::Open },
+            acknowledge: written.acknowledge,
             transport: written.transport,
             kind: written.send.unwrap_or(Kind::Messages),
             closed: written.closed,

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::book::{Deliveries, ErrorCount, Guests, Row, Sent};
 use crate::latency::{Figures, Latencies};
-use crate::scenario::{Kind, Level, Transport};
+use crate::scenario::{Acknowledge, Kind, Level, Transport};
 use crate::threshold::Judged;
 pub(crate) use draw::CLOSED;
 pub use draw::{Generation, Observed, Sample, Used};
@@ -134,6 +134,9 @@ pub struct Ran {
     pub open_loop: bool,
     /// Protection of the rooms.
     pub level: Level,
+    /// When a message was acknowledged.
+    #[serde(default)]
+    pub acknowledge: Acknowledge,
     /// What MSRP ran over.
     #[serde(default)]
     pub transport: Transport,

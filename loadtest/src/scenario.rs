@@ -10,8 +10,8 @@ use rand::rngs::StdRng;
 use rand::{Rng, RngCore, SeedableRng};
 use serde::{Deserialize, Serialize};
 
-use crate::acts::Act;
-pub use kinds::{Kind, Level, Transport};
+use crate::acts::{Act, What};
+pub use kinds::{Acknowledge, Kind, Level, Transport};
 
 /// Octets of a message's own number, with which its content begins.
 const NUMBER_OCTETS: usize = 8;
@@ -45,6 +45,8 @@ pub struct Scenario {
     pub seed: u64,
     /// Protection of the rooms.
     pub level: Level,
+    /// When a message is acknowledged.
+    pub acknowledge: Acknowledge,
     /// What MSRP runs over.
     pub transport: Transport,
     /// What is sent.
@@ -79,6 +81,7 @@ impl Default for Scenario {
             size: 256,
             seed: 1,
             level: Level::Sealed,
+            acknowledge: Acknowledge::Relayed,
             transport: Transport::Tls,
             kind: Kind::Messages,
             closed: false,
@@ -112,6 +115,9 @@ pub enum BadScenario {
     /// Nothing would be measured.
     #[error("--duration is too short for a single message at this --rate")]
     Short,
+    /// Nothing is kept of what is not sealed.
+    #[error("rooms that are not sealed keep nothing: --acknowledge stored needs --e2ee on")]
+    Stored,
     /// More than the books can hold.
     #[error(
         "{0} arrivals are too many to check (at most {ARRIVALS_MAX}): less --rate, --duration or --members"
@@ -195,6 +201,20 @@ impl Scenario {
         (0..rooms).flat_map(move |room| (0..all).map(move |member| Place { room, member }))
     }
 
+    /// Whether who sits at each place of a room is owed every message: those who stay are, and where messages are stored the
+    /// guests who go away, or stop reading, and come back.
+    #[must_use]
+    pub fn owed(&self) -> Vec<bool> {
+        let guest = |act: &Act| {
+            let kept = self.acknowledge == Acknowledge::Stored
+                && matches!(act.what, What::Away | What::Pause)
+                && act.back.is_some();
+            std::iter::repeat_n(kept, act.who)
+        };
+        let stay = std::iter::repeat_n(true, self.members);
+        stay.chain(self.acts.iter().flat_map(guest)).collect()
+    }
+
     /// How long is measured, over all steps.
     #[must_use]
     pub fn measured(&self) -> Duration {
@@ -263,12 +283,16 @@ impl Scenario {
         for (number, act) in self.acts.iter().enumerate() {
             act.check().map_err(|why| BadScenario::Act(number + 1, why))?;
         }
+        if self.acknowledge == Acknowledge::Stored && self.level == Level::Open {
+            return Err(BadScenario::Stored);
+        }
         if messages_in(self.duration, self.rate) == 0 {
             return Err(BadScenario::Short);
         }
         let messages: u64 =
             self.parts().iter().map(|part| part.messages).fold(0, u64::saturating_add);
-        let arrivals = messages.saturating_mul(self.members as u64);
+        let owed = self.owed().into_iter().filter(|owed| *owed).count();
+        let arrivals = messages.saturating_mul(owed as u64);
         if arrivals > ARRIVALS_MAX {
             return Err(BadScenario::Many(arrivals));
         }
@@ -429,6 +453,10 @@ pub(crate) mod tests {
         let cases = [
             (Scenario { rooms: 0, ..scenario() }, BadScenario::NoRooms),
             (Scenario { members: 1, ..scenario() }, BadScenario::Alone),
+            (
+                Scenario { acknowledge: Acknowledge::Stored, level: Level::Open, ..scenario() },
+                BadScenario::Stored,
+            ),
             (
                 Scenario { size: 7, ..scenario() },
                 BadScenario::Size(client::session::MESSAGE_OCTETS_MAX),

@@ -80,8 +80,15 @@ const FIGURES: &[(&str, Figure)] = &[
     ("max", |figures| figures.max),
 ];
 
-const MEASURES: &[Measure] =
-    &[Measure::Start, Measure::Seat, Measure::Key, Measure::Enter, Measure::Kick, Measure::Epoch];
+const MEASURES: &[Measure] = &[
+    Measure::Start,
+    Measure::Seat,
+    Measure::Key,
+    Measure::Enter,
+    Measure::CatchUp,
+    Measure::Kick,
+    Measure::Epoch,
+];
 
 const METRICS: &[(&str, Metric)] = &[
     ("loss", Metric::Count(|seen| seen.deliveries.lost)),

@@ -55,7 +55,8 @@ fn every_message_arrives_once_and_the_json_follows_its_schema() {
         "{json:#}"
     );
     let relay = &json["servers"][1]["relay"];
-    assert!(relay["chunks"].as_u64() >= Some(40), "one for each message: {json:#}");
+    // One for each measured message, less those that went while the relay was looked at when the warm-up ended.
+    assert!(relay["chunks"].as_u64() >= Some(30), "{json:#}");
     assert!(relay["p50_us"].as_u64() >= Some(1), "{json:#}");
 }
 

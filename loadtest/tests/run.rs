@@ -96,6 +96,46 @@ fn guests_join_leave_are_removed_and_come_back_while_nothing_is_lost() {
     assert!(text(folder.path(), "p.hlog").contains("Tag=epoch"));
 }
 
+const MORNING: &str = "
+name = 'morning'
+about = 'half of a small room goes away and comes back'
+rooms = 2
+members = 2
+rate = 40
+duration = '5s'
+warmup = '0.5s'
+patience = '20s'
+acknowledge = 'stored'
+[[act]]
+what = 'away'
+who = 2
+at = '0.5s'
+back = '2s'
+[[act]]
+what = 'pause'
+who = 1
+at = '0.5s'
+back = '2s'
+";
+
+#[test]
+fn who_was_away_from_rooms_that_store_is_owed_everything_and_gets_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("morning.toml");
+    std::fs::write(&path, MORNING).unwrap();
+
+    let output = loadtest(&["run", path.to_str().unwrap(), "--json"]).output().unwrap();
+
+    let json = json(&output);
+    assert_eq!(schema::breaches(&schema(), &json), Vec::<String>::new());
+    assert_eq!(output.status.code(), Some(0), "{:#}", json["broken"]);
+    // One other who stays, and three guests for whom everything is kept.
+    assert_eq!(json["deliveries"]["expected"], 220 * 4, "{json:#}");
+    assert_eq!(json["deliveries"]["delivered"], 220 * 4, "{json:#}");
+    assert_eq!(json["guests"]["missed"], 0, "{json:#}");
+    assert_eq!(json["measures"]["catchup"]["us"]["count"], 4, "{json:#}");
+}
+
 #[test]
 fn two_generators_share_the_rooms_and_their_books_add_up() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,6 +1,6 @@
 //! What guests do to the group, and how long it takes: from the intended time of a change to every member who stays being
 //! in an epoch that has it. Pure.
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -21,6 +21,8 @@ pub enum Measure {
     Key,
     /// From the time a guest is meant to come in, or to come back, to its holding the group key.
     Enter,
+    /// From the time a guest is meant to come back to its having every message that had been accepted when it was back.
+    CatchUp,
     /// From asking for somebody's removal to the focus having accepted it.
     Kick,
     /// From the intended time of a change of the group to a member who stays being in an epoch with it.
@@ -36,6 +38,7 @@ impl Measure {
             Self::Seat => "seat",
             Self::Key => "key",
             Self::Enter => "enter",
+            Self::CatchUp => "catchup",
             Self::Kick => "kick",
             Self::Epoch => "epoch",
         }
@@ -102,7 +105,8 @@ pub struct Guests {
     pub unreadable: u64,
     /// Commits that the focus refused because another one came first or because they left somebody in.
     pub commits_refused: u64,
-    /// Messages that were accepted in their room while guests were away, one for each guest. Nothing keeps them for them.
+    /// Messages that were accepted in their room while guests were away, one for each guest, and
+    /// nothing kept them for them.
     pub missed: u64,
 }
 
@@ -117,6 +121,8 @@ struct Pending {
 #[derive(Debug)]
 pub(super) struct Changes {
     members: usize,
+    /// By their places in a room, who is owed every message.
+    owed: Vec<bool>,
     pub(super) measures: BTreeMap<Measure, Latencies>,
     pub(super) guests: Guests,
     adding: HashMap<Place, Pending>,
@@ -125,18 +131,32 @@ pub(super) struct Changes {
     kicked: HashMap<Place, Duration>,
     /// What had been accepted in the room when a guest went.
     away: HashMap<Place, u64>,
+    /// When guests were meant to come who are not in yet.
+    coming: HashMap<Place, Duration>,
+    /// Messages that guests who came back are still owed.
+    backlogs: HashMap<Place, Backlog>,
+}
+
+/// What a guest who came back is still owed of what it missed.
+#[derive(Debug)]
+struct Backlog {
+    meant: Duration,
+    numbers: HashSet<u64>,
 }
 
 impl Changes {
     pub(super) fn new(scenario: &Scenario) -> Self {
         Self {
             members: scenario.members,
+            owed: scenario.owed(),
             measures: BTreeMap::new(),
             guests: Guests::default(),
             adding: HashMap::new(),
             removing: HashMap::new(),
             kicked: HashMap::new(),
             away: HashMap::new(),
+            coming: HashMap::new(),
+            backlogs: HashMap::new(),
         }
     }
 
@@ -156,11 +176,15 @@ impl Changes {
             Change::Coming { who, meant } => {
                 self.kicked.remove(&who);
                 self.adding.insert(who, Pending { meant, left });
+                self.coming.insert(who, meant);
             }
             Change::In { who } => {
                 self.guests.entered += 1;
+                self.coming.remove(&who);
                 let missed = self.away.remove(&who).map(|before| accepted(who) - before);
-                self.guests.missed += missed.unwrap_or_default();
+                if !self.is_owed(who) {
+                    self.guests.missed += missed.unwrap_or_default();
+                }
             }
             Change::Going { who, meant } => {
                 self.guests.went += 1;
@@ -177,6 +201,42 @@ impl Changes {
             Change::Failed { what, why } => return Some((what, why)),
         }
         None
+    }
+
+    /// Whether who sits there is to get every message.
+    pub(super) fn is_owed(&self, who: Place) -> bool {
+        self.owed.get(who.member).copied().unwrap_or_default()
+    }
+
+    /// How many in a room are.
+    pub(super) fn owed(&self) -> u64 {
+        self.owed.iter().filter(|owed| **owed).count() as u64
+    }
+
+    /// Places in a room up to the last who is owed something.
+    pub(super) fn places(&self) -> usize {
+        self.owed.iter().rposition(|owed| *owed).map_or(0, |last| last + 1)
+    }
+
+    /// A guest is back, and these messages have been accepted that it was not shown.
+    pub(super) fn back(&mut self, who: Place, numbers: HashSet<u64>) {
+        if let Some(meant) = self.coming.remove(&who)
+            && !numbers.is_empty()
+        {
+            self.backlogs.insert(who, Backlog { meant, numbers });
+        }
+    }
+
+    /// A guest who is owed everything was shown a message for the first time.
+    pub(super) fn received(&mut self, who: Place, number: u64, at: Duration) {
+        self.guests.heard += 1;
+        let Some(backlog) = self.backlogs.get_mut(&who) else { return };
+        backlog.numbers.remove(&number);
+        if backlog.numbers.is_empty() {
+            let time = at.saturating_sub(backlog.meant);
+            self.backlogs.remove(&who);
+            self.took(Measure::CatchUp, time);
+        }
     }
 
     /// A guest was shown a message that was meant for `meant`. Whether it may not have been.
@@ -215,7 +275,10 @@ impl Changes {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::acts::tests::act;
+    use crate::acts::{Act, What};
     use crate::book::{Book, Note};
+    use crate::scenario::Acknowledge;
     use crate::scenario::tests::scenario;
 
     const SEC: Duration = Duration::from_secs(1);
@@ -303,5 +366,73 @@ mod tests {
         ]);
 
         assert_eq!(book.part().guests.missed, 2, "3 is in another room");
+    }
+
+    /// Two guests for whom the room keeps everything sit behind its three members.
+    fn kept() -> Scenario {
+        let away = Act { back: Some(SEC), ..act(What::Away, 2) };
+        Scenario { acts: vec![away], acknowledge: Acknowledge::Stored, ..scenario() }
+    }
+
+    /// Messages 0 and 2 are of room 0; the first is shown to everybody before a guest goes, the second while it is away.
+    fn one_is_away() -> Book {
+        let shots = kept().schedule().unwrap();
+        let mut book = Book::new(kept(), shots.clone());
+        let room = (0..5).map(|member| Place { room: 0, member });
+        let others = |number: usize| {
+            let sender = shots[number].sender;
+            room.clone().filter(move |place| *place != sender)
+        };
+        let shown = |number: usize, receiver| Note::Heard {
+            receiver,
+            from: Some(shots[number].sender),
+            content: Some(number as u64),
+            at: SEC,
+        };
+        let first = others(0).map(|receiver| shown(0, receiver));
+        let second = others(2).filter(|place| *place != GUEST).map(|receiver| shown(2, receiver));
+        let accepted = |number| Note::Accepted { number, at: SEC };
+        let going = Note::Guest(Change::Going { who: GUEST, meant: None });
+        let notes = first.chain([accepted(0), going, accepted(2)]).chain(second);
+        notes.for_each(|note| book.note(note));
+        book
+    }
+
+    fn second_shown(at: Duration) -> Note {
+        let shot = kept().schedule().unwrap()[2];
+        Note::Heard { receiver: GUEST, from: Some(shot.sender), content: Some(2), at }
+    }
+
+    #[test]
+    fn what_is_kept_for_a_guest_is_owed_to_it_and_not_shown_it_is_lost() {
+        let mut book = one_is_away();
+
+        assert_eq!((book.deliveries().expected, book.deliveries().lost), (8, 1));
+        book.note(Note::Guest(Change::Coming { who: GUEST, meant: 2 * SEC }));
+        book.note(Note::Guest(Change::In { who: GUEST }));
+        book.note(second_shown(5 * SEC));
+        assert_eq!((book.deliveries().delivered, book.deliveries().lost), (8, 0));
+        assert_eq!(book.part().guests.missed, 0);
+        book.note(second_shown(6 * SEC));
+        assert_eq!(book.deliveries().duplicated, 1);
+        let unreadable = Note::Unreadable { receiver: GUEST, why: String::new() };
+        book.note(unreadable);
+        assert_eq!(book.deliveries().undecryptable, 1);
+    }
+
+    #[test]
+    fn a_guest_has_caught_up_with_the_last_of_what_was_kept_from_the_time_it_was_to_come_back() {
+        let mut book = one_is_away();
+        book.note(Note::Guest(Change::Coming { who: GUEST, meant: 2 * SEC }));
+        book.note(Note::Guest(Change::In { who: GUEST }));
+
+        assert!(!book.part().measures.contains_key(&Measure::CatchUp));
+        book.note(second_shown(5 * SEC));
+
+        let caught = book.part().measures[&Measure::CatchUp].figures();
+        assert_eq!(caught.count, 1);
+        assert!(caught.max.abs_diff(3_000_000) < 3000, "{caught:?}");
+        // Of messages to those who stay one has been measured, and what the guest was shown late is none of it.
+        assert!(book.latency().max < 1_000_000, "{:?}", book.latency());
     }
 }

@@ -10,7 +10,7 @@ use crate::conduct::Asked;
 use crate::output::Output;
 use crate::recipe::{PATIENCE, Recipe};
 use crate::report::Limit;
-use crate::scenario::{self, Level, Scenario, Transport};
+use crate::scenario::{self, Acknowledge, Level, Scenario, Transport};
 use crate::threshold::Thresholds;
 use crate::units;
 use crate::watch::Exporter;
@@ -45,6 +45,9 @@ pub struct Load {
     /// Whether the rooms are sealed with a group key (on)
     #[arg(long, value_enum)]
     pub e2ee: Option<Switch>,
+    /// When a message is acknowledged; a system of --target has to be told so itself (relayed)
+    #[arg(long, value_enum)]
+    pub acknowledge: Option<Acknowledge>,
     /// What MSRP of the members runs over (tls)
     #[arg(long, value_enum)]
     pub transport: Option<Transport>,
@@ -200,6 +203,7 @@ impl Load {
                 Some(Switch::On) => Level::Sealed,
                 Some(Switch::Off) => Level::Open,
             },
+            acknowledge: self.acknowledge.unwrap_or(base.acknowledge),
             transport: self.transport.unwrap_or(base.transport),
             closed: base.closed || self.closed,
             ..base

@@ -203,12 +203,14 @@ impl Visit {
         };
         self.hub.change(Change::Coming { who, meant }).await;
         match seat::sit(&self.stage, None, who, known).await {
-            Ok(Joined { conference, events, device, took, .. }) => {
+            Ok(Joined { conference, events, early, device, took, .. }) => {
                 let entered =
                     Note::Took { what: Measure::Enter, time: self.hub.now().saturating_sub(meant) };
                 self.is = Whereabouts::In { device, conference: Arc::new(conference), events };
                 self.hub.change(Change::In { who }).await;
-                for note in took.into_iter().chain([entered]) {
+                let early = early.into_iter().filter_map(|event| self.hub.noted(who, event));
+                let early: Vec<Note> = early.collect();
+                for note in took.into_iter().chain([entered]).chain(early) {
                     if self.hub.note(note).await.is_break() {
                         return;
                     }

@@ -20,6 +20,8 @@ pub(super) struct Joined {
     pub(super) place: Place,
     pub(super) conference: Conference,
     pub(super) events: Events,
+    /// What it was told before it had the group key.
+    pub(super) early: Vec<Event>,
     /// Kept: a device that is dropped is deaf.
     pub(super) device: Device,
     /// How long it took.
@@ -78,12 +80,13 @@ pub(super) async fn sit(
     took.push(lap.took(Measure::Seat));
     // Those who wait for the key together are let in together.
     drop(permit);
+    let mut early = Vec::new();
     if stage.level == Level::Sealed {
-        let entering = in_time(entered(&mut events)).await.and_then(|result| result);
+        let entering = in_time(entered(&mut events, &mut early)).await.and_then(|result| result);
         entering.with_context(|| format!("{user} waits for the group key of {room}"))?;
         took.push(lap.took(Measure::Key));
     }
-    Ok(Joined { place, conference, events, device, took })
+    Ok(Joined { place, conference, events, early, device, took })
 }
 
 struct Lap(Instant);
@@ -96,14 +99,18 @@ impl Lap {
     }
 }
 
-async fn entered(events: &mut Events) -> anyhow::Result<()> {
+async fn entered(events: &mut Events, early: &mut Vec<Event>) -> anyhow::Result<()> {
     let mut unreadable = None;
     loop {
         match events.next().await {
             Some(Event::Entered { .. }) => return Ok(()),
-            Some(Event::Unreadable { why } | Event::Refused { why }) => unreadable = Some(why),
             Some(Event::Ended { reason }) => bail!("its seat ended: {reason} ({unreadable:?})"),
-            Some(_) => {}
+            Some(event) => {
+                if let Event::Unreadable { why } | Event::Refused { why } = &event {
+                    unreadable = Some(why.clone());
+                }
+                early.push(event);
+            }
             None => bail!("its seat ended ({unreadable:?})"),
         }
     }

@@ -204,7 +204,7 @@ fn arrivals(report: &Report) -> String {
 }
 
 fn measures(report: &Report) -> Option<String> {
-    let shown: Vec<_> = ["enter", "epoch", "kick", "key", "seat", "start"]
+    let shown: Vec<_> = ["enter", "catchup", "epoch", "kick", "key", "seat", "start"]
         .iter()
         .filter_map(|name| Some((*name, report.measures.get(*name)?)))
         .filter(|(_, measured)| measured.us.count > 1)

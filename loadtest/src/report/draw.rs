@@ -356,6 +356,9 @@ fn measures(part: &Part) -> BTreeMap<String, Measured> {
         Measure::Seat => "from the INVITE to the seat over MSRP",
         Measure::Key => "from the seat to the group key",
         Measure::Enter => "from the time somebody is meant to come in, or back, to their group key",
+        Measure::CatchUp => {
+            "from the time somebody is meant to come back to the last message they were owed by then"
+        }
         Measure::Kick => "from asking for a removal to its being accepted",
         Measure::Epoch => {
             "from the intended time of a change to each member being in an epoch with it"
@@ -406,6 +409,7 @@ impl Ran {
             seed: scenario.seed,
             open_loop: !scenario.closed,
             level: scenario.level,
+            acknowledge: scenario.acknowledge,
             transport: scenario.transport,
             kind: scenario.kind,
             agents: observed.generators.len(),

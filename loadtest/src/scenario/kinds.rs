@@ -34,6 +34,17 @@ impl Transport {
     }
 }
 
+/// When the relay acknowledges a message.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Acknowledge {
+    /// When it has gone to those who are there
+    #[default]
+    Relayed,
+    /// When it is stored: who is away gets it when they are back
+    Stored,
+}
+
 /// What is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
