@@ -14,7 +14,7 @@ use client::{Conference, Device, Event};
 use futures_util::future::{join_all, try_join_all};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use ids::{Aor, DeviceId};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::{JoinSet, unconstrained};
 
 use crate::book::{Change, Note};
@@ -64,6 +64,9 @@ struct Hub {
 pub(crate) struct Run {
     over: Arc<AtomicBool>,
     tasks: JoinSet<()>,
+    visits: JoinSet<()>,
+    /// Tells the guests to leave.
+    leaving: watch::Sender<bool>,
     conferences: Vec<Arc<Conference>>,
     devices: Vec<Device>,
 }
@@ -74,10 +77,14 @@ impl Run {
         self.over.store(true, Ordering::Relaxed);
     }
 
-    /// Ends it. Those who were in a room all the time leave it and are registered no more. What a server does not let go
-    /// in time stays.
+    /// Ends it. Everybody leaves their rooms, guests who are away too, and is registered no more. What a server does not let
+    /// go in time stays.
     pub(crate) async fn leave(mut self) {
         self.end();
+        self.leaving.send_replace(true);
+        let gone = async { while self.visits.join_next().await.is_some() {} };
+        let _late = tokio::time::timeout(LEAVING, gone).await;
+        self.visits.shutdown().await;
         self.tasks.shutdown().await;
         let rooms = std::mem::take(&mut self.conferences).into_iter().filter_map(Arc::into_inner);
         let devices = std::mem::take(&mut self.devices);
@@ -158,6 +165,7 @@ impl Fleet {
             over: Arc::new(AtomicBool::new(false)),
         };
         let (mut tasks, mut devices, mut queues) = (JoinSet::new(), Vec::new(), HashMap::new());
+        let (mut visits, (leaving, told)) = (JoinSet::new(), watch::channel(false));
         let mut conferences = Vec::new();
         let (mut moderators, mut visiting) = (HashMap::new(), HashMap::new());
         let under_way_max = if scenario.closed { 1 } else { UNDER_WAY_MAX };
@@ -185,14 +193,14 @@ impl Fleet {
                 let inside = visiting.remove(&guest.place);
                 let (stage, moderator) = (Arc::clone(&self.stage), Arc::clone(moderator));
                 let visit = Visit::new(stage, guest, moderator, inside, hub.clone());
-                tasks.spawn(visit.play());
+                visits.spawn(visit.play(told.clone()));
             }
         }
         let rate = scenario.rate_of(scenario.steps() - 1).get();
         let watch = WATCH_MAX.min(Duration::from_secs(1) / rate / WATCH_SHARE);
         let over = Arc::clone(&hub.over);
         tasks.spawn_blocking(move || fire(&shots, &queues, watch, &hub));
-        Run { over, tasks, conferences, devices }
+        Run { over, tasks, visits, leaving, conferences, devices }
     }
 }
 

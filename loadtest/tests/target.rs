@@ -3,6 +3,7 @@
 use std::process::Stdio;
 use std::time::Duration;
 
+use client::{Device, Entry, Event, Level};
 use conclave::system::{Plan, System};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -69,6 +70,66 @@ async fn a_system_that_runs_already_is_loaded_again_and_again_and_nobody_stays_b
         let empty = async { while figure(&relay(&system).await, "mrfp_rooms") > 0.0 {} };
         timeout(PATIENCE, empty).await.expect("somebody stays behind");
     }
+    system.stop().await.unwrap();
+}
+
+/// In one room guests are in, away, have left and were removed when the run ends.
+const GUESTS: &str = "
+name = 'guests'
+about = 'everybody leaves at the end'
+rooms = 1
+members = 2
+rate = 20
+duration = '2s'
+warmup = '0.2s'
+[[act]]
+what = 'join'
+who = 1
+at = '0.2s'
+[[act]]
+what = 'away'
+who = 1
+at = '0.2s'
+[[act]]
+what = 'vanish'
+who = 1
+at = '0.2s'
+[[act]]
+what = 'kick'
+who = 1
+at = '0.5s'
+";
+
+#[tokio::test]
+async fn guests_leave_a_system_that_goes_on_whatever_they_did() {
+    let system = system().await;
+    let scenario = system.folder().join("guests.toml");
+    std::fs::write(&scenario, GUESTS).unwrap();
+
+    let output = Command::new(env!("CARGO_BIN_EXE_loadtest"))
+        .args(["run", scenario.to_str().unwrap(), "--prefix", "guests", "--allow-not-valid"])
+        .arg("--target")
+        .arg(system.folder())
+        .stdin(Stdio::null())
+        .output()
+        .await
+        .unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+
+    // Who comes to a room in which somebody is left is let in, and does not begin a new one.
+    let profile = system.directions().profile("user0").unwrap();
+    let (device, _invitations) = Device::start(profile).await.unwrap();
+    let room = "guests-0".parse().unwrap();
+    let (_conference, mut events) = device.join(&room, Level::Sealed).await.unwrap();
+    let entered = async {
+        loop {
+            if let Some(Event::Entered { by, .. }) = events.next().await {
+                break by;
+            }
+        }
+    };
+    assert_eq!(timeout(PATIENCE, entered).await.unwrap(), Entry::Created);
+    device.stop().await;
     system.stop().await.unwrap();
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use client::{Conference, Device, Event, Events};
+use tokio::sync::watch;
 
 use super::Hub;
 use super::seat::{self, Joined, Known};
@@ -49,11 +50,15 @@ impl Visit {
         Self { stage, guest, moderator, is, hub }
     }
 
-    /// Does everything at its time, then only listens.
-    pub(super) async fn play(mut self) {
+    /// Does everything at its time, then only listens, until it is told to leave for good.
+    pub(super) async fn play(mut self, mut leaving: watch::Receiver<bool>) {
         for cue in self.guest.cues.clone() {
             let time = self.hub.start + cue.at;
-            while let Some(event) = self.next(time).await {
+            while let Some(event) = tokio::select! {
+                biased;
+                () = told(&mut leaving) => return self.depart().await,
+                event = self.next(time) => event,
+            } {
                 self.heard(event).await;
             }
             match cue.turn {
@@ -62,13 +67,46 @@ impl Visit {
             }
         }
         loop {
-            match self.events() {
-                Some(events) => match events.next().await {
-                    Some(event) => self.heard(event).await,
-                    None => self.lose(),
-                },
-                None => return,
+            let Some(events) = self.events() else {
+                told(&mut leaving).await;
+                return self.depart().await;
+            };
+            let event = tokio::select! {
+                biased;
+                () = told(&mut leaving) => return self.depart().await,
+                event = events.next() => event,
+            };
+            match event {
+                Some(event) => self.heard(event).await,
+                None => self.lose(),
             }
+        }
+    }
+
+    /// Is a member no more, wherever it is. Who is away comes back for that.
+    async fn depart(mut self) {
+        let was_away = match &self.is {
+            Whereabouts::Away(known) => known.is_some(),
+            Whereabouts::In { .. } | Whereabouts::Deaf { .. } | Whereabouts::Out { .. } => false,
+        };
+        let is_member = matches!(self.guest.act.what, What::Away | What::Vanish | What::Pause);
+        if was_away && is_member {
+            let now = self.hub.now();
+            self.come(now).await;
+        }
+        match self.is {
+            Whereabouts::In { device, conference, .. }
+            | Whereabouts::Deaf { device, conference, .. } => {
+                if let Some(conference) = Arc::into_inner(conference) {
+                    // The run is over; what is left behind is the system's.
+                    let _left = conference.leave().await;
+                }
+                device.stop().await;
+            }
+            Whereabouts::Out { device, .. } | Whereabouts::Away(Some(Known::Running(device))) => {
+                device.stop().await;
+            }
+            Whereabouts::Away(_) => {}
         }
     }
 
@@ -223,4 +261,9 @@ impl Visit {
             }
         }
     }
+}
+
+/// Waits until everybody is to leave, also if whoever would say so is gone.
+async fn told(leaving: &mut watch::Receiver<bool>) {
+    drop(leaving.wait_for(|told| *told).await);
 }
