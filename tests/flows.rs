@@ -30,6 +30,8 @@ mod files;
 mod full;
 #[path = "flows/killing.rs"]
 mod killing;
+#[path = "flows/large.rs"]
+mod large;
 #[path = "flows/left.rs"]
 mod left;
 #[path = "flows/losing.rs"]

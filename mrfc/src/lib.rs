@@ -48,8 +48,9 @@
 //! `front/pair_dialog.rs`; `front/pairs.rs` is the table. `front/pair_media.rs` puts a relay between the two where the
 //! configuration asks for it, `legs.rs` has the rooms made and hears the relays before the desks do, `charging.rs` keeps
 //! what messages cost. A MESSAGE goes to `front/message.rs`, or by `front/list.rs` to many; [`filter`] may refuse it.
-//! What reaches nobody goes by `front/deferral.rs` to the mailbox, where it waits for a device that registers. A file goes by
-//! `front/kept_calls.rs` to `mailbox/files`, which is an end of its MSRP session and keeps it in the blob store (`blobs`).
+//! What reaches nobody goes by `front/deferral.rs` to the mailbox, where it waits for a device that registers. Files, and
+//! messages of a session, go by `front/kept_calls.rs` to `mailbox/files`, which is an end of their MSRP session and keeps
+//! what is large in the blob store (`blobs`); a large message goes to devices by `front/late_calls.rs`.
 //!
 //! People who write to each other sealed share a *circle*: `circles.rs` orders the changes of its group, which come beside
 //! a first message (`front/message/sealed.rs`) or over HTTPS (`http/circles.rs`), by the rules of every group.

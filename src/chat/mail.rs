@@ -178,7 +178,8 @@ fn letter_of(letter: &Letter, me: &Aor) -> String {
 }
 
 fn line_of(message: &Immediate) -> String {
-    let text = terminal::content(&message.content_type, &message.body);
+    let (content_type, body) = message.inside();
+    let text = terminal::content(&content_type, &body);
     let times = message.late.map(|late| times::late(late, None)).unwrap_or_default();
     // What was sealed by other means than ours is shown as octets, and its type says what it is.
     let open = if message.protection == Some(Protection::EndToEnd) { "" } else { ", not sealed" };
@@ -208,6 +209,15 @@ mod tests {
         );
         let now = Immediate { late: None, ..message };
         assert_eq!(line_of(&now), "<alice to you, not sealed> hi [2J");
+        let wrapped = Immediate {
+            content_type: "Message/CPIM".to_owned(),
+            body: Bytes::from_static(
+                b"From: <sip:alice@localhost>\r\nTo: <sip:bob@localhost>\r\n\r\n\
+                  Content-Type: text/plain\r\n\r\nhi",
+            ),
+            ..now
+        };
+        assert_eq!(line_of(&wrapped), "<alice to you, not sealed> hi");
     }
 
     #[test]

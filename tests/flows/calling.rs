@@ -137,13 +137,15 @@ async fn f9_a_person_has_several_sessions_at_once_and_each_keeps_to_itself() {
 
 #[tokio::test]
 async fn f9_who_is_not_there_does_not_want_to_or_is_nobody_is_told_as_it_is() {
-    let house = House::with(&[("MRFC_CONFERENCES__NAMED", "false")]);
+    let house =
+        House::with(&[("MRFC_CONFERENCES__NAMED", "false"), ("MRFC_MAILBOX__ON_BUSY", "false")]);
     let (alice, bob) = (house.guest("alice").await, house.guest("bob").await);
     let nobody: Aor = "sip:nobody@localhost".parse().unwrap();
     let carol: Aor = "sip:carol@localhost".parse().unwrap();
 
     assert_eq!(status(soon(alice.device.call(&nobody)).await), 404);
-    assert_eq!(status(soon(alice.device.call(&carol)).await), 480);
+    let (mailbox, _events) = soon(alice.device.call(&carol)).await.unwrap();
+    assert!(mailbox.with_mailbox());
     // Bob's program takes no calls.
     assert_eq!(status(soon(alice.device.call(&bob.aor)).await), 488);
     let mut inbox = bob.device.inbox();
@@ -162,7 +164,8 @@ async fn f9_who_is_not_there_does_not_want_to_or_is_nobody_is_told_as_it_is() {
     let late = soon(rang.accept()).await;
     assert!(matches!(late, Err(Error::Ended(_))), "{late:?}");
     // And nothing of all that is in the way of a session.
-    session(&alice, &bob).await;
+    let (caller, _callee) = session(&alice, &bob).await;
+    assert!(!caller.leg.with_mailbox());
 }
 
 #[tokio::test]

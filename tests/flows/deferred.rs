@@ -8,18 +8,18 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{House, soon};
 
-async fn message(inbox: &mut Inbox) -> Immediate {
+pub(super) async fn message(inbox: &mut Inbox) -> Immediate {
     match soon(inbox.next()).await.unwrap() {
         Arrival::Message(message) => message,
         other => panic!("no message: {other:?}"),
     }
 }
 
-fn of(user: &str) -> Aor {
+pub(super) fn of(user: &str) -> Aor {
     format!("sip:{user}@localhost").parse().unwrap()
 }
 
-fn noise(octets: usize) -> Bytes {
+pub(super) fn noise(octets: usize) -> Bytes {
     (0..=255_u8).cycle().skip(octets % 7).take(octets).collect()
 }
 

@@ -106,7 +106,7 @@ async fn f14_a_file_sealed_for_somebody_away_is_fetched_another_day_from_another
     }
 }
 
-/// S4-02, S4-03.
+/// S4-02, S4-03, S4-18.
 #[tokio::test]
 async fn f14_what_is_left_is_the_same_octets_everywhere_whatever_the_chunks_and_the_memory_is_bounded()
  {

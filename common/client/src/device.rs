@@ -2,11 +2,13 @@
 //! registers, and takes calls from conferences that invite it. Calls between people are in `calling`,
 //! files between them in `filing`.
 mod admission;
+mod brought;
 mod calling;
 mod filing;
 mod hiding;
 mod kept;
 mod shelf;
+mod sorting;
 mod unfetched;
 mod upkeep;
 

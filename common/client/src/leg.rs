@@ -23,6 +23,7 @@ const COMMANDS_MAX: usize = 64;
 #[derive(Debug)]
 pub struct Leg {
     peer: Aor,
+    with_mailbox: bool,
     call: Arc<Call>,
     commands: mpsc::Sender<Command>,
     given_up: Arc<Notify>,
@@ -70,6 +71,7 @@ impl Leg {
         let (to_events, events) = mpsc::channel(EVENTS_MAX);
         let (commands, from_commands) = mpsc::channel(COMMANDS_MAX);
         let hangup = parts.call.hangup();
+        let with_mailbox = parts.call.is_machine();
         let call = Arc::new(parts.call);
         let given_up = Arc::new(Notify::new());
         let task = Task {
@@ -83,7 +85,7 @@ impl Leg {
             bound: Some(bound),
         };
         tokio::spawn(task.run(hangup));
-        let leg = Self { peer: parts.peer, call, commands, given_up };
+        let leg = Self { peer: parts.peer, with_mailbox, call, commands, given_up };
         let answered = tokio::time::timeout(parts.patience, is_bound).await;
         let answered = answered.map_err(|_elapsed| Error::Late("the session"))?;
         answered.map_err(|_gone| Error::Ended("its task is over".to_owned()))??;
@@ -93,6 +95,12 @@ impl Leg {
     /// Whom it is with.
     pub fn peer(&self) -> &Aor {
         &self.peer
+    }
+
+    /// Whether a mailbox has answered in that person's place. What is said is left there for them once it is accepted, and
+    /// nothing is answered; a device of theirs has it as a message from outside of any session, with the time.
+    pub fn with_mailbox(&self) -> bool {
+        self.with_mailbox
     }
 
     /// Says something, and returns once the next hop has accepted its last octet: its Message-ID, under which

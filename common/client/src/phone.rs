@@ -33,7 +33,7 @@ use crate::profile::Profile;
 pub(crate) use call::{At, Call, Hangup, ShownAs};
 pub(crate) use incoming::Incoming;
 pub use late::Late;
-pub(crate) use pager::name_of;
+pub(crate) use pager::{Brings, name_of};
 pub use pager::{Immediate, Protection, Taken};
 pub(crate) use post::Post;
 pub use referring::Calling;

@@ -7,6 +7,7 @@
 //!                         └─► aborting ──────────►                                └─► aborting ─►
 //! ```
 mod hashing;
+mod messages;
 mod receiving;
 mod sending;
 
@@ -18,6 +19,7 @@ use msrp::{Address, Chunk, Frame, Item, MessageId, Method, Status};
 use rand::CryptoRng;
 
 pub use hashing::{Hashes, Hashing};
+pub use messages::{Came, Messages, Sinks};
 use receiving::Receiving;
 use sending::Sending;
 
@@ -58,6 +60,20 @@ pub struct Part {
     pub disposition: Option<String>,
     /// A wrapper (message/cpim) that comes is part of what is received.
     pub as_sent: bool,
+    /// What the message is called that is sent; `None` makes a name up.
+    pub message_id: Option<MessageId>,
+    /// When what is sent has arrived.
+    pub proof: Proof,
+}
+
+/// When a receiver is believed to have what was sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Proof {
+    /// It reports that; or does not, and had time to.
+    #[default]
+    Report,
+    /// It has answered the last octet.
+    Answer,
 }
 
 /// How far a transfer has come.
@@ -161,7 +177,8 @@ impl Transfer {
         source: Box<dyn Source>,
         rng: &mut impl CryptoRng,
     ) -> Self {
-        let sending = Sending::new(&setup, part, source, MessageId::random(rng));
+        let id = part.message_id.unwrap_or_else(|| MessageId::random(rng));
+        let sending = Sending::new(&setup, part, source, id);
         Self::new(setup, Side::Sending(sending), rng)
     }
 

@@ -1,5 +1,5 @@
-//! Files and large messages that wait for people: who they are for and what they are. Their octets lie in a blob store,
-//! of which this knows the names.
+//! Files that wait for people: who they are for and what they are. Their octets lie in a blob store, of which this knows the
+//! names.
 use std::time::SystemTime;
 
 use bytes::Bytes;
@@ -9,15 +9,13 @@ use sqlx::Row as _;
 use crate::engine::{Connection, Row};
 use crate::{Error, Store, flag, millis, time};
 
-/// A file or a large message.
+/// A file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileRow {
     /// Whose mailbox it is in.
     pub owner: Aor,
     /// Who sent it.
     pub sender: Aor,
-    /// A message, which is delivered; a file is fetched.
-    pub is_message: bool,
     /// What its sender calls the transfer.
     pub transfer_id: String,
     /// The name of its octets in the blob store.
@@ -56,7 +54,7 @@ pub struct FileBounds {
     pub files_max: u32,
     /// Files of one sender.
     pub sender_files_max: u32,
-    /// Octets.
+    /// Octets, those of large messages among them.
     pub octets_max: u64,
 }
 
@@ -169,15 +167,52 @@ impl Store {
             .await
     }
 
-    /// Whether a blob belongs to a file.
+    /// Blobs of messages whose text is gone, at most so many: the number of each, and its name.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn ended_blobs(&self, max: u32) -> Result<Vec<(i64, String)>, Error> {
+        let rows = sqlx::query(
+            "SELECT number, blob FROM mailbox WHERE blob IS NOT NULL AND head IS NULL LIMIT $1",
+        )
+        .bind(i64::from(max))
+        .fetch_all(&self.readers)
+        .await?;
+        rows.iter().map(|row| Ok((row.try_get("number")?, row.try_get("blob")?))).collect()
+    }
+
+    /// The blob of this message is gone.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn forget_blob(&self, number: i64) -> Result<(), Error> {
+        self.writer
+            .write(move |connection| {
+                Box::pin(async move {
+                    sqlx::query(
+                        "UPDATE mailbox SET blob = NULL WHERE number = $1 AND head IS NULL",
+                    )
+                    .bind(number)
+                    .execute(&mut *connection)
+                    .await?;
+                    Ok(())
+                })
+            })
+            .await
+    }
+
+    /// Whether a blob belongs to a file or to a large message.
     ///
     /// # Errors
     /// The database failed.
     pub async fn knows_blob(&self, blob: &str) -> Result<bool, Error> {
-        let row = sqlx::query("SELECT 1 FROM mailbox_files WHERE blob = $1 LIMIT 1")
-            .bind(blob)
-            .fetch_optional(&self.readers)
-            .await?;
+        let row = sqlx::query(
+            "SELECT 1 FROM mailbox_files WHERE blob = $1 UNION ALL \
+             SELECT 1 FROM mailbox WHERE blob = $1 LIMIT 1",
+        )
+        .bind(blob)
+        .fetch_optional(&self.readers)
+        .await?;
         Ok(row.is_some())
     }
 }
@@ -209,8 +244,10 @@ async fn file_room(
     .fetch_one(&mut *connection)
     .await?;
     let number = |name| -> Result<u64, Error> { Ok(row.try_get::<i64, _>(name)?.unsigned_abs()) };
+    let large = large_octets(connection, &file.owner).await?;
+    let used = number("octets")?.saturating_add(large);
     if number("files")? >= bounds.files_max.into()
-        || number("octets")?.saturating_add(file.octets) > bounds.octets_max
+        || used.saturating_add(file.octets) > bounds.octets_max
     {
         return Ok(Filed::Full);
     }
@@ -220,16 +257,40 @@ async fn file_room(
     Ok(Filed::Kept)
 }
 
+/// Octets of large messages in the blob store.
+async fn large_octets(connection: &mut Connection, owner: &Aor) -> Result<u64, Error> {
+    let row = sqlx::query(
+        "SELECT CAST(COALESCE(SUM(octets), 0) AS BIGINT) AS octets FROM mailbox \
+         WHERE owner = $1 AND blob IS NOT NULL",
+    )
+    .bind(owner.as_str())
+    .fetch_one(&mut *connection)
+    .await?;
+    Ok(row.try_get::<i64, _>("octets")?.unsigned_abs())
+}
+
+/// Octets that a person has in the blob store.
+pub(crate) async fn blob_octets(connection: &mut Connection, owner: &Aor) -> Result<u64, Error> {
+    let row = sqlx::query(
+        "SELECT CAST(COALESCE(SUM(octets), 0) AS BIGINT) AS octets FROM mailbox_files \
+         WHERE owner = $1",
+    )
+    .bind(owner.as_str())
+    .fetch_one(&mut *connection)
+    .await?;
+    let files = row.try_get::<i64, _>("octets")?.unsigned_abs();
+    Ok(files.saturating_add(large_octets(connection, owner).await?))
+}
+
 /// Whether it is new.
 async fn insert(connection: &mut Connection, file: &FileRow) -> Result<bool, Error> {
     let done = sqlx::query(
-        "INSERT INTO mailbox_files (owner, sender, kind, transfer_id, blob, octets, sha256, sha1, \
+        "INSERT INTO mailbox_files (owner, sender, transfer_id, blob, octets, sha256, sha1, \
          locked, head, accepted_ms, expires_ms) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT DO NOTHING",
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT DO NOTHING",
     )
     .bind(file.owner.as_str())
     .bind(file.sender.as_str())
-    .bind(if file.is_message { "message" } else { "file" })
     .bind(&file.transfer_id)
     .bind(&file.blob)
     .bind(i64::try_from(file.octets).unwrap_or(i64::MAX))
@@ -254,7 +315,6 @@ fn read(row: &Row) -> Result<KeptFile, Error> {
     let file = FileRow {
         owner: address("owner")?,
         sender: address("sender")?,
-        is_message: row.try_get::<String, _>("kind")? == "message",
         transfer_id: row.try_get("transfer_id")?,
         blob: row.try_get("blob")?,
         octets: row.try_get::<i64, _>("octets")?.unsigned_abs(),

@@ -7,7 +7,7 @@ use ids::Aor;
 use sqlx::Row as _;
 
 use crate::engine::{Connection, Row};
-use crate::{Error, Store, flag, millis, time};
+use crate::{Error, Store, files, flag, millis, time};
 
 /// A message to be kept for somebody.
 #[derive(Clone, Debug)]
@@ -30,8 +30,10 @@ pub struct NewLetter {
     pub locked: bool,
     /// Its header fields.
     pub head: Bytes,
-    /// Its body.
+    /// Its body; of a large one the beginning.
     pub body: Bytes,
+    /// The name of a large body in the blob store.
+    pub blob: Option<String>,
 }
 
 /// A message that waits.
@@ -54,8 +56,10 @@ pub struct MailboxBounds {
     pub letters_max: u32,
     /// The same of one sender.
     pub sender_letters_max: u32,
-    /// Octets of such messages.
+    /// Octets of such messages, but for large ones.
     pub octets_max: u64,
+    /// Octets in the blob store: of large messages and files.
+    pub blob_octets_max: u64,
     /// Rows of one person, with those of which only the name is left.
     pub known_max: u32,
 }
@@ -109,6 +113,19 @@ impl Store {
                 })
             })
             .await
+    }
+
+    /// Whether there is room for one more message of this sender, however small.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn has_room(
+        &self,
+        (owner, sender): (&Aor, &Aor),
+        bounds: MailboxBounds,
+    ) -> Result<Posted, Error> {
+        let mut connection = self.readers.acquire().await?;
+        waiting(&mut connection, (owner, sender)).await.map(|waiting| waiting.takes(bounds))
     }
 
     /// The oldest message that this device has not been given.
@@ -223,10 +240,13 @@ impl Store {
         self.writer
             .write(move |connection| {
                 Box::pin(async move {
-                    sqlx::query("DELETE FROM mailbox WHERE head IS NULL AND forget_ms <= $1")
-                        .bind(now)
-                        .execute(&mut *connection)
-                        .await?;
+                    // A row that still names a blob stays until the blob is gone.
+                    sqlx::query(
+                        "DELETE FROM mailbox WHERE head IS NULL AND blob IS NULL AND forget_ms <= $1",
+                    )
+                    .bind(now)
+                    .execute(&mut *connection)
+                    .await?;
                     // Numbers only grow, so who has no message left starts behind all there ever were.
                     sqlx::query(
                         "DELETE FROM mailbox_cursors WHERE NOT EXISTS (SELECT 1 FROM mailbox m \
@@ -282,34 +302,62 @@ async fn room(
     if known.is_some() {
         return Ok(Posted::Known);
     }
+    let waiting = waiting(connection, (&letter.owner, &letter.sender)).await?;
+    let (used, most) = match letter.blob {
+        None => (waiting.octets, bounds.octets_max),
+        Some(_) => (files::blob_octets(connection, &letter.owner).await?, bounds.blob_octets_max),
+    };
+    if used.saturating_add(letter.octets) > most {
+        return Ok(Posted::Full);
+    }
+    Ok(waiting.takes(bounds))
+}
+
+/// What waits for a person.
+struct Waiting {
+    letters: u64,
+    /// Of this sender.
+    of_sender: u64,
+    /// But for large messages.
+    octets: u64,
+}
+
+impl Waiting {
+    fn takes(&self, bounds: MailboxBounds) -> Posted {
+        if self.letters >= bounds.letters_max.into() {
+            Posted::Full
+        } else if self.of_sender >= bounds.sender_letters_max.into() {
+            Posted::SenderFull
+        } else {
+            Posted::Kept
+        }
+    }
+}
+
+async fn waiting(
+    connection: &mut Connection,
+    (owner, sender): (&Aor, &Aor),
+) -> Result<Waiting, Error> {
     let row = sqlx::query(
-        "SELECT COUNT(*) AS letters, CAST(COALESCE(SUM(octets), 0) AS BIGINT) AS octets, \
+        "SELECT COUNT(*) AS letters, \
+         CAST(COALESCE(SUM(CASE WHEN blob IS NULL THEN octets ELSE 0 END), 0) AS BIGINT) AS octets, \
          COUNT(CASE WHEN sender = $2 THEN 1 END) AS of_sender FROM mailbox \
          WHERE owner = $1 AND head IS NOT NULL AND delivered_ms IS NULL",
     )
-    .bind(letter.owner.as_str())
-    .bind(letter.sender.as_str())
+    .bind(owner.as_str())
+    .bind(sender.as_str())
     .fetch_one(&mut *connection)
     .await?;
     let number = |name| -> Result<u64, Error> { Ok(row.try_get::<i64, _>(name)?.unsigned_abs()) };
-    let (letters, octets, of_sender) =
-        (number("letters")?, number("octets")?, number("of_sender")?);
-    if letters >= bounds.letters_max.into()
-        || octets.saturating_add(letter.octets) > bounds.octets_max
-    {
-        return Ok(Posted::Full);
-    }
-    if of_sender >= bounds.sender_letters_max.into() {
-        return Ok(Posted::SenderFull);
-    }
-    Ok(Posted::Kept)
+    let (letters, of_sender) = (number("letters")?, number("of_sender")?);
+    Ok(Waiting { letters, of_sender, octets: number("octets")? })
 }
 
 /// Whether it is new.
 async fn insert(connection: &mut Connection, letter: &NewLetter) -> Result<bool, Error> {
     let done = sqlx::query(
         "INSERT INTO mailbox (owner, sender, message_id, accepted_ms, expires_ms, forget_ms, octets, \
-         locked, head, body) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \
+         locked, head, body, blob) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) \
          ON CONFLICT DO NOTHING",
     )
     .bind(letter.owner.as_str())
@@ -322,6 +370,7 @@ async fn insert(connection: &mut Connection, letter: &NewLetter) -> Result<bool,
     .bind(i64::from(letter.locked))
     .bind(letter.head.as_ref())
     .bind(letter.body.as_ref())
+    .bind(letter.blob.as_deref())
     .execute(&mut *connection)
     .await?;
     Ok(done.rows_affected() > 0)
@@ -381,8 +430,8 @@ async fn trim(
     .execute(&mut *connection)
     .await?;
     sqlx::query(
-        "DELETE FROM mailbox WHERE owner = $1 AND head IS NULL AND number <= (SELECT number FROM \
-         mailbox WHERE owner = $1 ORDER BY number DESC LIMIT 1 OFFSET $2)",
+        "DELETE FROM mailbox WHERE owner = $1 AND head IS NULL AND blob IS NULL AND number <= \
+         (SELECT number FROM mailbox WHERE owner = $1 ORDER BY number DESC LIMIT 1 OFFSET $2)",
     )
     .bind(owner.as_str())
     .bind(i64::from(bounds.known_max))
@@ -410,6 +459,7 @@ fn read(row: &Row) -> Result<Letter, Error> {
         locked: flag(row, "locked")?,
         head: head.into(),
         body: body.into(),
+        blob: row.try_get("blob")?,
     };
     let (number, told) = (row.try_get("number")?, flag(row, "told")?);
     Ok(Letter { number, letter, delivered: delivered.is_some(), told })

@@ -23,7 +23,6 @@ fn file(sender: &str, id: &str, octets: u64) -> FileRow {
     FileRow {
         owner: aor("bob"),
         sender: aor(sender),
-        is_message: false,
         transfer_id: id.to_owned(),
         blob: format!("blob-{id}"),
         octets,
@@ -38,8 +37,7 @@ fn file(sender: &str, id: &str, octets: u64) -> FileRow {
 
 async fn what_was_kept_is_given_back_until_its_time_is_over(database: Database) {
     let store = database.open().await;
-    let (one, two) =
-        (file("alice", "t1", 10), FileRow { is_message: true, ..file("eve", "t2", 0) });
+    let (one, two) = (file("alice", "t1", 10), file("eve", "t2", 0));
     for row in [&one, &two] {
         assert_eq!(store.keep_file(row.clone(), BOUNDS).await.unwrap(), Filed::Kept);
     }

@@ -8,10 +8,15 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use engines::Database;
 use ids::Aor;
-use store::{MailboxBounds, NewLetter, Posted, Settled};
+use store::{FileBounds, FileRow, Filed, MailboxBounds, NewLetter, Posted, Settled};
 
-const BOUNDS: MailboxBounds =
-    MailboxBounds { letters_max: 3, sender_letters_max: 2, octets_max: 100, known_max: 10 };
+const BOUNDS: MailboxBounds = MailboxBounds {
+    letters_max: 3,
+    sender_letters_max: 2,
+    octets_max: 100,
+    blob_octets_max: 1_000,
+    known_max: 10,
+};
 
 fn aor(name: &str) -> Aor {
     format!("sip:{name}@example.net").parse().unwrap()
@@ -33,6 +38,7 @@ fn letter(sender: &str, id: &str, expires: u64) -> NewLetter {
         locked: false,
         head: Bytes::from_static(b"head"),
         body: Bytes::from_static(b"\x00body\xff"),
+        blob: None,
     }
 }
 
@@ -96,7 +102,65 @@ async fn a_full_mailbox_takes_nothing_more_and_one_sender_fills_it_not(database:
     assert_eq!(post("carol", "m2", 0).await, Posted::Full);
 }
 
+fn large(sender: &str, id: &str, octets: u64) -> NewLetter {
+    NewLetter { octets, blob: Some(format!("blob-{id}")), ..letter(sender, id, 50) }
+}
+
+async fn a_large_message_keeps_its_row_until_its_blob_is_gone(database: Database) {
+    let store = database.open().await;
+    let posted = store.post(large("alice", "m1", 500), None, BOUNDS).await.unwrap();
+    assert_eq!(posted, Posted::Kept);
+    let store = database.reopen(store).await;
+    let kept = store.next_letter(&aor("bob"), "phone", 0, at(2)).await.unwrap().unwrap();
+    assert_eq!(kept.letter.blob.as_deref(), Some("blob-m1"));
+    assert!(store.knows_blob("blob-m1").await.unwrap());
+    assert!(store.ended_blobs(9).await.unwrap().is_empty());
+
+    store.end_letters(vec![(kept.number, None)]).await.unwrap();
+    store.forget_letters(at(1_000)).await.unwrap();
+
+    assert_eq!(store.ended_blobs(9).await.unwrap(), [(kept.number, "blob-m1".to_owned())]);
+    store.forget_blob(kept.number).await.unwrap();
+    assert!(store.ended_blobs(9).await.unwrap().is_empty());
+    assert!(!store.knows_blob("blob-m1").await.unwrap());
+    store.forget_letters(at(1_000)).await.unwrap();
+    let again = store.post(large("alice", "m1", 500), None, BOUNDS).await.unwrap();
+    assert_eq!(again, Posted::Kept);
+}
+
+async fn large_messages_and_files_have_one_bound_and_small_messages_another(database: Database) {
+    let store = database.open().await;
+    let post = async |letter| store.post(letter, None, BOUNDS).await.unwrap();
+    let files = FileBounds { files_max: 9, sender_files_max: 9, octets_max: 1_000 };
+    let file = FileRow {
+        owner: aor("bob"),
+        sender: aor("eve"),
+        transfer_id: "t1".to_owned(),
+        blob: "blob-t1".to_owned(),
+        octets: 300,
+        sha256: "hash".to_owned(),
+        sha1: "old hash".to_owned(),
+        locked: true,
+        head: Bytes::new(),
+        accepted: at(1),
+        expires: at(50),
+    };
+    assert_eq!(post(large("alice", "m1", 600)).await, Posted::Kept);
+    let much = FileRow { octets: 401, ..file.clone() };
+    assert_eq!(store.keep_file(much, files).await.unwrap(), Filed::Full);
+    assert_eq!(store.keep_file(file, files).await.unwrap(), Filed::Kept);
+    assert_eq!(post(large("carol", "m2", 101)).await, Posted::Full);
+    assert_eq!(post(NewLetter { octets: 100, ..letter("carol", "m3", 50) }).await, Posted::Kept);
+    assert_eq!(post(letter("alice", "m4", 50)).await, Posted::Full);
+    let room = async |sender| store.has_room((&aor("bob"), &aor(sender)), BOUNDS).await.unwrap();
+    assert_eq!(room("alice").await, Posted::Kept);
+    assert_eq!(post(NewLetter { octets: 0, ..letter("alice", "m4", 50) }).await, Posted::Kept);
+    assert_eq!(room("carol").await, Posted::Full);
+}
+
 on_both![
+    a_large_message_keeps_its_row_until_its_blob_is_gone,
+    large_messages_and_files_have_one_bound_and_small_messages_another,
     each_device_has_its_own_place_and_what_came_later_comes_later,
     a_message_that_comes_again_is_known_until_it_is_forgotten_and_a_notice_is_kept_with_it,
     a_full_mailbox_takes_nothing_more_and_one_sender_fills_it_not,

@@ -1,5 +1,5 @@
 //! Deferred delivery: a MESSAGE that reaches nobody goes to the mailbox (202), and what waits there goes to each device
-//! when it registers, one message at a time and in order. What is kept, and for how long, is for [`crate::mailbox`] to say.
+//! when it registers, one message at a time and in order; a large one by a call ([`super::late_calls`]). What is kept, and for how long, is for [`crate::mailbox`] to say.
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -17,12 +17,13 @@ use time::format_description::well_known::Rfc2822;
 
 use super::answers::overloaded;
 use super::dispatch::Reply;
+use super::late_calls::{LateCalls, mailbox_next};
 use super::message::{OURS, Way, with_protection};
 use super::privacy::Privacy;
 use super::protection::Protection;
 use super::{Done, Front, WhatFor};
 use crate::mailbox::letter::Letter;
-use crate::mailbox::{Deposit, Mailbox, NotStored, Ready, Stored, stamp};
+use crate::mailbox::{Deposit, Mailbox, NotFound, NotStored, Ready, Stored, stamp};
 use crate::people::shapes::MailboxUse;
 use crate::registrar::Binding;
 
@@ -44,6 +45,7 @@ pub(super) type Slot = (Aor, String);
 pub(super) struct Deferral {
     rounds: HashMap<Slot, Round>,
     copies: HashMap<TransactionKey, (Slot, Arc<Ready>)>,
+    pub(super) calls: LateCalls,
     is_sweeping: bool,
 }
 
@@ -60,10 +62,10 @@ struct Round {
 /// What the mailbox has for a device.
 #[derive(Debug)]
 pub(super) struct Found {
-    slot: Slot,
-    ready: Result<Option<Ready>, store::Error>,
+    pub(super) slot: Slot,
+    pub(super) ready: Result<Option<Ready>, NotFound>,
     /// Who is told something about what was settled before.
-    told: Option<Aor>,
+    pub(super) told: Option<Aor>,
 }
 
 /// Whose message it is, and how much of that may show.
@@ -168,7 +170,7 @@ impl Front {
         let call_id = request.headers.call_id().ok()?;
         let call = format!("{call_id} {}", request.headers.cseq().ok()?.number);
         let is_sealed = Protection::of_request(request) == Protection::EndToEnd;
-        Some((mailbox, Deposit { owner: owner.clone(), letter, call, is_sealed }))
+        Some((mailbox, Deposit { owner: owner.clone(), letter, call, is_sealed, large: None }))
     }
 
     /// A message is on disk, or not.
@@ -264,21 +266,22 @@ impl Front {
 
     /// Sends a device its message.
     fn carry(&mut self, slot: Slot, ready: Arc<Ready>) {
+        if ready.large.is_some() {
+            return self.call_late(slot, ready);
+        }
         let copy = self.way_to(&slot).and_then(|way| {
-            let copy = self.late_copy(&slot.0, &ready, &way)?;
+            let what = (Method::Message, &ready.letter.body);
+            let copy = self.late_copy(&slot.0, &ready, what, &way)?;
             Some((way.flow, copy))
         });
         // It comes back when the device does.
-        let Some((flow, copy)) = copy else {
-            self.deferral.rounds.remove(&slot);
-            return;
-        };
+        let Some((flow, copy)) = copy else { return self.end_round(&slot) };
         let sent = self.endpoint.request(clock::now(), flow, copy);
         self.deferral.copies.insert(sent, (slot, ready));
     }
 
     /// The newest flow of a device.
-    fn way_to(&self, (person, name): &Slot) -> Option<Way> {
+    pub(super) fn way_to(&self, (person, name): &Slot) -> Option<Way> {
         let uri: Uri = SipUri::from(person).into();
         let ways = self.ways_to(&uri, person, clock::now());
         let mut newest = ways.into_iter().filter_map(|flows| flows.into_iter().next());
@@ -287,12 +290,34 @@ impl Front {
         Some(Way { flow: binding.flow, target, path: binding.path, others: Vec::new() })
     }
 
-    /// The message as it was sent, with when that was and how long it is still good.
-    fn late_copy(&mut self, owner: &Aor, ready: &Ready, way: &Way) -> Option<Request> {
+    /// The device is not there.
+    pub(super) fn end_round(&mut self, slot: &Slot) {
+        self.deferral.rounds.remove(slot);
+    }
+
+    /// Whether a device was asked again and again, and will not be asked more often.
+    pub(super) fn has_rested_long(&self, slot: &Slot) -> bool {
+        self.deferral.rounds.get(slot).is_some_and(|round| round.pause >= PAUSE_MAX)
+    }
+
+    /// What goes to a device: the message as it was sent, or a call that brings it, with when that was and how long it is
+    /// still good.
+    pub(super) fn late_copy(
+        &mut self,
+        owner: &Aor,
+        ready: &Ready,
+        (method, body): (Method, &Bytes),
+        way: &Way,
+    ) -> Option<Request> {
         let uri: Uri = SipUri::from(owner).into();
-        let mut kept = Request::new(Method::Message, uri);
+        let mut kept = Request::new(method, uri);
         kept.headers = ready.letter.headers.clone();
-        kept.body = ready.letter.body.clone();
+        kept.body = body.clone();
+        if kept.method == Method::Invite {
+            kept.headers.set(Name::ContentType, "application/sdp");
+            // There it is the time that a call may ring.
+            kept.headers.remove(&Name::Expires);
+        }
         if kept.headers.has(&Name::Expires) {
             let left = ready.expires.duration_since(clock::wall()).unwrap_or_default();
             kept.headers.set(Name::Expires, left.as_secs().max(1).to_string());
@@ -326,12 +351,7 @@ impl Front {
         let Some(mailbox) = self.mailbox.clone() else { return true };
         let what_for = WhatFor::Mailbox(slot.clone());
         self.calls.must(self.config.limits.call(), what_for, async move {
-            let (now, whose) = (clock::wall(), (&slot.0, slot.1.as_str()));
-            let (told, ready) = match mailbox.settle(whose, &ready, settled, now).await {
-                Ok(told) => (told, mailbox.next(&slot.0, &slot.1, now).await),
-                Err(error) => (None, Err(error)),
-            };
-            Done::Found(Box::new(Found { slot, ready, told }))
+            mailbox_next(&mailbox, slot, &ready, settled).await
         });
         true
     }
@@ -353,6 +373,8 @@ impl Front {
     /// Goes back to devices that have rested, and ends what has waited too long.
     pub(super) fn deferred_due(&mut self, now: Instant) {
         let Some(mailbox) = self.mailbox.clone() else { return };
+        self.late_calls_due(now);
+        self.tell(mailbox.news());
         let rested = |round: &Round| round.rests_until.is_some_and(|until| now >= until);
         let due = self.deferral.rounds.iter().filter(|(_, round)| rested(round));
         let due: Vec<(Slot, Duration)> =
@@ -388,7 +410,10 @@ impl Front {
         let owner = request.uri.aor().filter(|owner| self.users.knows(owner))?;
         let is_asked = self.mailbox.is_some() && is_mailbox(&request.uri);
         is_asked.then(|| {
-            format!("<{owner};{PARAM}>;automata;actor=\"msg-taker\";methods=\"MESSAGE,OPTIONS\"")
+            let files = self.mailbox.as_ref().and_then(Mailbox::files);
+            let methods =
+                if files.is_some() { "MESSAGE,INVITE,OPTIONS" } else { "MESSAGE,OPTIONS" };
+            format!("<{owner};{PARAM}>;automata;actor=\"msg-taker\";methods=\"{methods}\"")
         })
     }
 }
@@ -414,7 +439,7 @@ fn name_of(binding: &Binding) -> String {
 }
 
 /// Whether a device that answers so may answer differently another time.
-const fn is_temporary(code: u16) -> bool {
+pub(super) const fn is_temporary(code: u16) -> bool {
     matches!(
         code,
         300..=399

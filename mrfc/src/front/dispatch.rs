@@ -43,6 +43,7 @@ impl Front {
                     && !self.watcher_answered(key, &response)
                     && !self.message_answered(key, &response)
                     && !self.letter_answered(key, &response)
+                    && !self.late_call_answered(key, &response)
                     && !self.branch_answered(key, &response)
                     && !self.passed_back(key, &response)
                 {
@@ -54,6 +55,7 @@ impl Front {
                     && !self.watcher_lost(key)
                     && !self.message_lost(key, why)
                     && !self.letter_lost(key)
+                    && !self.late_call_lost(key)
                     && !self.branch_lost(key, why)
                     && !self.passing_lost(key, why)
                 {

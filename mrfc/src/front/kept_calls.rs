@@ -1,5 +1,5 @@
-//! Calls that the mailbox answers: a file for somebody who is not there, and files that wait ([`crate::mailbox::files`]).
-//! Here is their SIP: who may, the dialog, and its end.
+//! Calls that the mailbox answers: a file or messages for somebody who is not there, and files that wait
+//! ([`crate::mailbox::files`]). Here is their SIP: who may, the dialog, and its end.
 use std::collections::HashMap;
 
 use bytes::Bytes;
@@ -10,7 +10,7 @@ use sip::endpoint::{FlowId, TransactionKey};
 use sip::gruu::Gruu;
 use sip::header::{Name, Warning};
 use sip::sdp::{Offer, closed_file};
-use sip::{Method, Request, Response, Status};
+use sip::{Headers, Method, Request, Response, Status};
 use tokio::sync::oneshot;
 
 use super::answers::overloaded;
@@ -18,8 +18,8 @@ use super::deferral::header;
 use super::dispatch::Reply;
 use super::screen::ALLOW;
 use super::{Done, Front, WhatFor};
-use crate::mailbox::files::{Asked, Files, NotTaken, Taken};
-use crate::mailbox::{Mailbox, stamp};
+use crate::mailbox::files::{Asked, Deposits, Files, NotTaken, Taken, Wanted};
+use crate::mailbox::{Waits, stamp};
 use crate::people::shapes::MailboxUse;
 
 /// Dialogs with the mailbox.
@@ -28,13 +28,13 @@ pub(super) type KeptCalls = HashMap<DialogId, KeptCall>;
 /// A dialog with the mailbox.
 #[derive(Debug)]
 pub(super) struct KeptCall {
-    dialog: Dialog,
-    person: Aor,
-    flow: FlowId,
+    pub(super) dialog: Dialog,
+    pub(super) person: Aor,
+    pub(super) flow: FlowId,
     /// What the mailbox has said of its end.
-    description: Bytes,
+    pub(super) description: Bytes,
     /// Dropped, the session ends; closed, it has ended.
-    hangup: oneshot::Sender<()>,
+    pub(super) hangup: oneshot::Sender<()>,
 }
 
 /// The mailbox has decided.
@@ -46,6 +46,20 @@ pub(super) struct Decided {
 }
 
 impl Front {
+    /// Whether a call is for the mailbox at once, and what it leaves there then waits for.
+    pub(super) fn waits_for(
+        &self,
+        key: TransactionKey,
+        flow: FlowId,
+        request: &Request,
+        callee: &Aor,
+    ) -> Option<Waits> {
+        if self.is_for_mailbox(key, callee) {
+            return Some(Waits::ForNextTime);
+        }
+        self.ways_of(flow, request, callee).is_empty().then_some(Waits::ForComing)
+    }
+
     /// The mailbox is called in the place of somebody who is not there, or by its own name.
     pub(super) fn call_mailbox(
         &mut self,
@@ -53,9 +67,11 @@ impl Front {
         flow: FlowId,
         request: &Request,
         (caller, owner): (Aor, Aor),
+        waits: Waits,
     ) -> Reply {
         let nobody = || Response::to(request, Status::TEMPORARILY_UNAVAILABLE);
-        let files = self.mailbox.as_ref().and_then(Mailbox::files).cloned().ok_or_else(nobody)?;
+        let mailbox = self.mailbox.clone().ok_or_else(nobody)?;
+        let files = mailbox.files().cloned().ok_or_else(nobody)?;
         let unwanted = self.policies.of(&owner).mailbox() == MailboxUse::Never && caller != owner;
         let of_one_device = request.uri.sip().and_then(Gruu::of).is_some();
         // Whose name is hidden has no mailbox that a fetcher could be told of.
@@ -69,18 +85,40 @@ impl Front {
                 .with(Name::Accept, "application/sdp"));
         }
         let offer = Offer::parse(&request.body).map_err(|_| nobody())?;
-        if !Files::could_take(&offer) {
-            return Err(nobody());
-        }
+        let wanted = Files::wanted(&offer).ok_or_else(nobody)?;
         let asked = Asked { caller: caller.clone(), owner, offer };
+        let deposits = Deposits { mailbox, headers: along(&request.headers), waits };
         let work = async move {
-            let taken = files.open(asked).await;
+            let taken = match wanted {
+                Wanted::File => files.open(asked).await,
+                Wanted::Messages => files.take_messages(asked, deposits).await,
+            };
             Done::Kept(Box::new(Decided { key, flow, caller, taken }))
         };
         let begun = self.calls.begin(self.config.limits.call(), WhatFor::Request(key), work);
         begun.map_err(|_| overloaded(request))?;
         self.respond(key, Response::to(request, Status::TRYING));
         Ok(None)
+    }
+
+    /// Nobody has taken a call. Somebody who has something to say can leave it, if the mailbox takes messages that ended so.
+    pub(super) fn unanswered(
+        &mut self,
+        key: TransactionKey,
+        (flow, caller, callee): (FlowId, Aor, Aor),
+        status: Status,
+    ) {
+        let Some(request) = self.request(key) else { return };
+        let offer = Offer::parse(&request.body).ok();
+        let has_words = offer.and_then(|offer| Files::wanted(&offer)) == Some(Wanted::Messages);
+        if has_words && self.defers(status) {
+            let people = (caller, callee);
+            let taken = self.call_mailbox(key, flow, &request, people, Waits::ForNextTime);
+            if taken.is_ok() {
+                return;
+            }
+        }
+        self.answer(key, status);
     }
 
     /// The mailbox takes a call, or not.
@@ -189,10 +227,21 @@ impl Front {
     }
 }
 
+/// What goes along with each message of a session, of the request it began with.
+fn along(asked: &Headers) -> Headers {
+    let mut headers = Headers::new();
+    for name in [Name::From, Name::To, Name::Date, Name::Subject] {
+        headers.copy(&name, asked);
+    }
+    headers
+}
+
 /// How a caller is told.
 fn status(why: &NotTaken) -> Status {
     match why {
-        NotTaken::Nobody | NotTaken::Full | NotTaken::SenderFull => Status::TEMPORARILY_UNAVAILABLE,
+        NotTaken::Nobody | NotTaken::Full | NotTaken::SenderFull | NotTaken::SenderLettersFull => {
+            Status::TEMPORARILY_UNAVAILABLE
+        }
         NotTaken::Sdp(bad) => bad.status(),
         NotTaken::TooLarge | NotTaken::Range | NotTaken::NoFile | NotTaken::Again => {
             Status::NOT_ACCEPTABLE_HERE

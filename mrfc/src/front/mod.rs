@@ -23,6 +23,7 @@ mod in_dialog;
 mod invite;
 mod keeper;
 mod kept_calls;
+mod late_calls;
 mod list;
 mod low;
 mod message;
@@ -229,6 +230,8 @@ enum Done {
     Invited(ConferenceId, Vec<Aor>),
     Stored(TransactionKey, Box<Result<Stored, NotStored>>),
     Found(Box<deferral::Found>),
+    /// A device is to be left alone for a while.
+    Unsettled(deferral::Slot),
     /// For whom a notification lies in the mailbox.
     Told(Vec<Aor>),
     Swept(Vec<Aor>),

@@ -20,6 +20,7 @@ impl Front {
             }
             Outcome::Done(Done::Stored(key, stored)) => self.stored(key, *stored),
             Outcome::Done(Done::Found(found)) => self.found(*found),
+            Outcome::Done(Done::Unsettled(slot)) => self.rest(&slot),
             Outcome::Done(Done::Told(people)) => self.tell(people),
             Outcome::Done(Done::Swept(people)) => self.swept(people),
             Outcome::Done(Done::Nothing) => {}

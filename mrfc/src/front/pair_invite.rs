@@ -79,8 +79,9 @@ impl Front {
         {
             return Err(overloaded(request));
         }
-        if self.is_for_mailbox(key, &callee) || self.ways_of(flow, request, &callee).is_empty() {
-            return self.call_mailbox(key, flow, request, (caller, callee));
+        let waits = self.waits_for(key, flow, request, &callee);
+        if let Some(waits) = waits {
+            return self.call_mailbox(key, flow, request, (caller, callee), waits);
         }
         let Some(terms) = self.through_relay(&caller, &callee, privacy) else {
             self.respond(key, refuse(Status::TRYING));
@@ -182,7 +183,7 @@ impl Front {
         }
     }
 
-    fn ways_of(&self, flow: FlowId, request: &Request, callee: &Aor) -> Vec<Way> {
+    pub(super) fn ways_of(&self, flow: FlowId, request: &Request, callee: &Aor) -> Vec<Way> {
         // RFC 5630, 3.1.3: what was asked for over TLS goes over TLS, or nowhere.
         let secure = request.uri.sip().is_some_and(SipUri::is_secure);
         let plain = |way: &Way| self.flows.get(&way.flow).is_none_or(|flow| flow.plain);
@@ -225,6 +226,7 @@ impl Front {
         let mut ring = Ring {
             flow,
             caller: caller.clone(),
+            callee: callee.clone(),
             tag: random_tag(&mut self.rng),
             fork: Fork::default(),
             branches: Vec::new(),
@@ -338,7 +340,7 @@ impl Front {
         self.stop_branches(asked);
         if let Some(ring) = self.pairs.rings.remove(&asked) {
             self.close_media(ring.media.as_ref(), "nobody answered");
-            self.answer(asked, status);
+            self.unanswered(asked, (ring.flow, ring.caller, ring.callee), status);
         }
     }
 

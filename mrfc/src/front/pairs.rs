@@ -65,6 +65,7 @@ impl Pair {
 pub(super) struct Ring {
     pub(super) flow: FlowId,
     pub(super) caller: Aor,
+    pub(super) callee: Aor,
     /// The tag of our answers to the caller.
     pub(super) tag: String,
     pub(super) fork: Fork,

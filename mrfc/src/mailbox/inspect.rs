@@ -3,8 +3,9 @@ use ids::Aor;
 use sha2::{Digest as _, Sha256};
 use store::{Location, Store};
 
+use super::NoMailbox;
 use super::lock::Keys;
-use super::{NoMailbox, opened};
+use super::row::opened;
 use crate::config::Mailbox;
 
 /// A message that waits.
@@ -20,7 +21,7 @@ pub struct KeptMessage {
     pub locked: bool,
 }
 
-/// What this database has for a person. What does not open is left out.
+/// What this database has for a person. What does not open, and what is large and lies elsewhere, is left out.
 pub(crate) async fn kept(
     settings: &Mailbox,
     database: Location,
@@ -39,5 +40,6 @@ pub(crate) async fn kept(
             locked: kept.letter.locked,
         })
     };
-    Ok(letters?.into_iter().filter_map(message).collect())
+    let here = letters?.into_iter().filter(|kept| kept.letter.blob.is_none());
+    Ok(here.filter_map(message).collect())
 }

@@ -71,6 +71,11 @@ impl Letter {
         media.is(cpim::MEDIA_TYPE).then(|| cpim::parse(&self.body).ok().flatten()).flatten()
     }
 
+    /// Its type, with its parameters.
+    pub(crate) fn content_type(&self) -> Option<String> {
+        self.headers.text(&Name::ContentType).map(std::borrow::Cow::into_owned)
+    }
+
     /// What its sender calls it; a sender that gave it no name is taken to repeat itself only if the request is the same.
     pub(crate) fn id(&self, call: &str) -> String {
         let id = self.envelope().and_then(|it| it.imdn_message_id().map(str::to_owned));

@@ -2,21 +2,23 @@
 //! and tells senders what became of it. It speaks no SIP (`front/deferral.rs` does) and decides for nobody whether a
 //! message is to wait.
 //!
-//! A message's way: [`letter`] is the message and what it says of itself · [`lock`] puts it under the mailbox's key, unless no
-//! server can read it anyway · the store keeps it, and answers when it is on disk · [`imdn`] is what its sender is told,
+//! A message comes by a SIP MESSAGE, or in a session ([`files`]). Its way: [`letter`] is the message and what it says of
+//! itself · [`lock`] puts it under the mailbox's key, unless no server can read it anyway; of one that is large the octets
+//! are in the blob store by then, and what is said of it here is its headers · the store keeps it, and answers when it is on disk · [`imdn`] is what its sender is told,
 //! which is a letter in the sender's own mailbox, kept in the same transaction: so nothing that is owed is lost in a crash.
 pub(crate) mod files;
 pub(crate) mod imdn;
 pub(crate) mod inspect;
+mod large;
 pub(crate) mod letter;
 pub(crate) mod lock;
+mod row;
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
-use bytes::Bytes;
 use ids::Aor;
 use sha2::{Digest as _, Sha256};
 use sip::Headers;
@@ -31,9 +33,11 @@ use crate::users::Users;
 use files::Files;
 pub use files::NoFiles;
 use imdn::Fate;
+pub(crate) use large::{Large, Waits};
 use letter::Letter;
 pub use lock::BadKeys;
 use lock::Keys;
+use row::Kept;
 
 /// The user part of who tells senders what became of their messages.
 const NAME: &str = "mailbox";
@@ -60,6 +64,8 @@ struct Inner {
     owners: RwLock<HashSet<Aor>>,
     sweeps: AtomicU64,
     files: Option<Files>,
+    /// For whom a session has left something since the front last asked.
+    news: Mutex<HashSet<Aor>>,
 }
 
 /// A message to be kept.
@@ -73,6 +79,8 @@ pub(crate) struct Deposit {
     pub(crate) call: String,
     /// No server can read its body, so it is kept as it is.
     pub(crate) is_sealed: bool,
+    /// Where its octets are, if they are too many for a row: then the body is its headers alone.
+    pub(crate) large: Option<Large>,
 }
 
 /// It is on disk.
@@ -82,6 +90,8 @@ pub(crate) struct Stored {
     pub(crate) until: SystemTime,
     /// Who is told of it.
     pub(crate) told: Option<Aor>,
+    /// It was not here before.
+    pub(crate) is_new: bool,
 }
 
 /// Why a message is not kept.
@@ -120,6 +130,8 @@ pub(crate) struct Ready {
     pub(crate) expires: SystemTime,
     /// Its sender's clock was wrong.
     pub(crate) skewed: bool,
+    /// Where its octets are, if they are many: then it goes by a session.
+    pub(crate) large: Option<Large>,
 }
 
 impl Mailbox {
@@ -166,6 +178,7 @@ impl Mailbox {
             owners: RwLock::new(owners),
             sweeps: AtomicU64::new(0),
             files,
+            news: Mutex::default(),
         })))
     }
 
@@ -187,8 +200,8 @@ impl Mailbox {
     ) -> Result<Stored, NotStored> {
         let posted = self.posted(deposit, now).await;
         let result = match &posted {
-            Ok((_, true)) => "stored",
-            Ok((_, false)) => "replayed",
+            Ok(Stored { is_new: true, .. }) => "stored",
+            Ok(Stored { is_new: false, .. }) => "replayed",
             Err(NotStored::TooLarge) => "too_large",
             Err(NotStored::Full | NotStored::SenderFull) => "full",
             Err(NotStored::Stale) => "stale",
@@ -196,12 +209,12 @@ impl Mailbox {
             Err(NotStored::Disk) => "failed",
         };
         self.0.metrics.mailbox(result);
-        posted.map(|(stored, _)| stored)
+        posted
     }
 
-    async fn posted(&self, deposit: Deposit, now: SystemTime) -> Result<(Stored, bool), NotStored> {
+    async fn posted(&self, deposit: Deposit, now: SystemTime) -> Result<Stored, NotStored> {
         let (settings, secs) = (&self.0.settings, Duration::from_secs);
-        let Deposit { owner, letter, call, is_sealed } = deposit;
+        let Deposit { owner, letter, call, is_sealed, large } = deposit;
         let octets = u64::try_from(letter.body.len()).unwrap_or(u64::MAX);
         if octets > settings.octets_max {
             return Err(NotStored::TooLarge);
@@ -229,6 +242,7 @@ impl Mailbox {
             // What claims to be of tomorrow could come again the day after.
             forget: written.unwrap_or(now).max(now).max(until) + window,
             is_sealed,
+            large,
         };
         let new = self.locked(new, &letter, now).ok_or(NotStored::Disk)?;
         // Somebody who registers right now is to find it.
@@ -237,9 +251,9 @@ impl Mailbox {
         match posted.map_err(|error| failed(&error))? {
             Posted::Kept => {
                 told.iter().for_each(|told| self.note_owner(told));
-                Ok((Stored { until, told }, true))
+                Ok(Stored { until, told, is_new: true })
             }
-            Posted::Known => Ok((Stored { until, told: None }, false)),
+            Posted::Known => Ok(Stored { until, told: None, is_new: false }),
             Posted::Full => Err(NotStored::Full),
             Posted::SenderFull => Err(NotStored::SenderFull),
         }
@@ -251,21 +265,27 @@ impl Mailbox {
         owner: &Aor,
         device: &str,
         now: SystemTime,
-    ) -> Result<Option<Ready>, store::Error> {
+    ) -> Result<Option<Ready>, NotFound> {
         let mut behind = 0;
         while let Some(kept) = self.0.store.next_letter(owner, device, behind, now).await? {
             behind = kept.number;
             let (accepted, expires) = (kept.letter.accepted, kept.letter.expires);
-            let Some(letter) = self.opened(&kept.letter) else {
+            let large = Large::of(&kept.letter);
+            let letter = match self.is_there(large.as_ref()).await? {
+                true => self.opened(&kept.letter),
+                false => None,
+            };
+            let Some(letter) = letter else {
                 self.0.metrics.mailbox("unreadable");
                 tracing::warn!(
                     number = kept.number,
-                    "a message in a mailbox does not open: is its key in mailbox.key_file?"
+                    "a message in a mailbox does not open: is its key in mailbox.key_file, and what is large in [blobs]?"
                 );
                 continue;
             };
             let skewed = self.is_skewed(letter.written(), accepted);
-            return Ok(Some(Ready { number: kept.number, letter, accepted, expires, skewed }));
+            let number = kept.number;
+            return Ok(Some(Ready { number, letter, accepted, expires, skewed, large }));
         }
         Ok(None)
     }
@@ -302,6 +322,7 @@ impl Mailbox {
         if self.0.sweeps.fetch_add(1, Ordering::Relaxed).is_multiple_of(SWEEPS_TO_FORGET) {
             self.0.store.forget_letters(now).await?;
         }
+        self.remove_blobs().await?;
         let over = self.0.store.expired_letters(now, ENDED_AT_ONCE_MAX).await?;
         if over.is_empty() {
             return Ok(Vec::new());
@@ -343,6 +364,7 @@ impl Mailbox {
             letters_max: settings.letters_max,
             sender_letters_max: settings.sender_letters_max,
             octets_max: settings.octets_max,
+            blob_octets_max: settings.files.as_ref().map_or(0, |files| files.octets_max),
             known_max: settings.letters_max.saturating_mul(KNOWN_FACTOR),
         }
     }
@@ -387,52 +409,29 @@ impl Mailbox {
             until,
             forget: until + Duration::from_secs(self.0.settings.replay_secs),
             is_sealed: false,
+            large: None,
         };
         self.locked(kept, &notice, now)
     }
 
     fn locked(&self, kept: Kept, letter: &Letter, now: SystemTime) -> Option<NewLetter> {
-        let octets = u64::try_from(letter.body.len()).unwrap_or(u64::MAX);
-        let mut new = NewLetter {
-            owner: kept.owner,
-            sender: letter.author.clone(),
-            message_id: kept.id,
-            accepted: now,
-            expires: kept.until,
-            forget: kept.forget,
-            octets,
-            locked: !kept.is_sealed,
-            head: Bytes::new(),
-            body: letter.body.clone(),
-        };
-        new.head = self.0.keys.lock(&place("head", &new), &letter.head()).ok()?;
-        if new.locked {
-            new.body = self.0.keys.lock(&place("body", &new), &letter.body).ok()?;
-        }
-        Some(new)
+        row::locked(&self.0.keys, kept, letter, now)
     }
 
     fn opened(&self, kept: &NewLetter) -> Option<Letter> {
-        opened(&self.0.keys, kept)
+        row::opened(&self.0.keys, kept)
     }
 }
 
-fn opened(keys: &Keys, kept: &NewLetter) -> Option<Letter> {
-    let head = keys.open(&place("head", kept), &kept.head)?;
-    let body = match kept.locked {
-        true => keys.open(&place("body", kept), &kept.body)?,
-        false => kept.body.clone(),
-    };
-    Letter::read(&head, body)
-}
-
-/// What is known of a message beside its text.
-struct Kept {
-    owner: Aor,
-    id: String,
-    until: SystemTime,
-    forget: SystemTime,
-    is_sealed: bool,
+/// Why it is not known what waits.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NotFound {
+    /// The database does not tell.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// The blob store does not.
+    #[error(transparent)]
+    Blobs(#[from] blobs::Error),
 }
 
 /// Why there is no mailbox.
@@ -456,13 +455,6 @@ pub enum NoMailbox {
 pub(crate) fn check(settings: &config::Mailbox) -> Result<(), NoMailbox> {
     Keys::read(&settings.key_file)?;
     Ok(())
-}
-
-/// Where a text belongs: moved to another row it does not open.
-fn place(part: &str, letter: &NewLetter) -> Vec<u8> {
-    let accepted = letter.accepted.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    let (owner, sender, id) = (&letter.owner, &letter.sender, &letter.message_id);
-    format!("{part}\n{owner}\n{sender}\n{}\n{id}", accepted.as_millis()).into_bytes()
 }
 
 fn apart(one: SystemTime, other: SystemTime) -> Duration {

@@ -2,7 +2,7 @@
 //! in the root's `tests/`.
 use mrfc::Config;
 use sip::header::Name;
-use sip::sdp::Setup;
+use sip::sdp::{Direction, Setup};
 use sip::{Method, Response, Status};
 
 use crate::pairing::{acknowledge, call, end, send};
@@ -100,8 +100,9 @@ async fn f14_what_a_mailbox_does_not_take_or_have_is_said_at_once_and_in_words()
         ("bob", file("sendonly", "t1", &sealed(100), &range("1-101")), 488, "no such octets"),
         ("bob", file("recvonly", "t1", &sealed(100), ""), 480, ""),
         ("alice;mailbox", file("recvonly", "t1", &sealed(100), ""), 488, "no such file"),
-        ("bob", end("alice", "actpass"), 480, ""),
-        ("bob", format!("{}a=sendonly\r\n", end("alice", "actpass")), 480, ""),
+        ("bob", format!("{}a=recvonly\r\n", end("alice", "actpass")), 480, ""),
+        ("bob", format!("{}a=inactive\r\n", end("alice", "actpass")), 480, ""),
+        ("bob", end("alice", "passive"), 488, ""),
         ("bob", file("sendonly", "t1", &sealed(100), "").replace("actpass", "passive"), 488, ""),
         ("nobody", file("sendonly", "t1", &sealed(100), ""), 404, ""),
     ] {
@@ -112,6 +113,27 @@ async fn f14_what_a_mailbox_does_not_take_or_have_is_said_at_once_and_in_words()
         assert_eq!(answer.status.code(), status, "{to}: {body}\n{}", warning(&answer));
         assert!(warning(&answer).contains(words), "{words}: {}", warning(&answer));
     }
+}
+
+/// S4-05, S4-16.
+#[tokio::test]
+async fn f12_a_mailbox_takes_messages_for_who_is_away_and_none_from_who_hides() {
+    let world = world().await;
+    let mut alice = Phone::registered(&world, "alice", 1).await;
+    for body in [end("alice", "actpass"), format!("{}a=sendonly\r\n", end("alice", "actpass"))] {
+        let answer = asked(&mut alice, "bob", &body).await;
+        assert_eq!(answer.status, Status::OK, "{}", warning(&answer));
+        let contact = answer.headers.contact().unwrap();
+        assert!(contact.params.has("automata") && contact.params.has("actor"), "{contact}");
+        let ours = sip::sdp::parse_answer(&answer.body).unwrap();
+        assert_eq!((ours.setup, ours.direction), (Some(Setup::Passive), Direction::RecvOnly));
+        assert_eq!((ours.max_size, ours.file), (Some(16 << 20), None));
+    }
+
+    let hidden = alice.request("INVITE", &format!("sip:bob@{DOMAIN}")).with(Name::Privacy, "id");
+    let hidden = hidden.with_body("application/sdp", end("alice", "actpass"));
+    let answer = send(&alice, hidden).answer.await.unwrap();
+    assert_eq!(answer.status, Status::TEMPORARILY_UNAVAILABLE);
 }
 
 #[tokio::test]

@@ -14,9 +14,10 @@ use tokio::sync::mpsc;
 
 use super::filing::{FileOffer, FileRequest, Way};
 use super::shelf::Shelf;
+use super::sorting::{To, sorted};
 use super::unfetched::Unfetched;
 use super::{Device, Shared, origin};
-use crate::circles::{Circles, Coming, Departures, Manner, Sent, Writing};
+use crate::circles::{Coming, Departures, Manner, Sent, Writing};
 use crate::connection::{self, Connection};
 use crate::event::{Announced, DeviceNews, Error};
 use crate::leg::{self, Leg, LegEvents};
@@ -185,7 +186,9 @@ impl Device {
         circles.listen(told.clone());
         self.shared.phone.open_inbox(to);
         let before = self.shared.phone.kept();
-        tokio::spawn(sorted(circles.clone(), before, came, told.clone()));
+        let to =
+            To { circles: circles.clone(), shared: Arc::clone(&self.shared), told: told.clone() };
+        tokio::spawn(sorted(to, before, came));
         tokio::spawn(async move {
             // What was opened before is told as soon as it is known who is in its circle.
             let mut wait = ENTER_AGAIN;
@@ -291,53 +294,6 @@ impl Device {
     ) -> Result<(Taken, Option<Protection>), Error> {
         self.shared.phone.message_all(to, content_type, body).await
     }
-}
-
-/// Gives what is sealed to its circle, and everything else on, until nobody listens. What came before the device was
-/// started goes first.
-async fn sorted(
-    circles: Circles,
-    before: Vec<(Immediate, Kept)>,
-    mut came: mpsc::Receiver<Arrived>,
-    told: mpsc::Sender<Arrived>,
-) {
-    for (message, kept) in before {
-        if sort(&circles, Arrived::Message(message, Some(kept)), true, &told).await.is_err() {
-            return;
-        }
-    }
-    loop {
-        let arrived = tokio::select! {
-            () = told.closed() => return,
-            arrived = came.recv() => arrived,
-        };
-        let Some(arrived) = arrived else { return };
-        if sort(&circles, arrived, false, &told).await.is_err() {
-            return;
-        }
-    }
-}
-
-/// Fails if nobody listens.
-async fn sort(
-    circles: &Circles,
-    arrived: Arrived,
-    again: bool,
-    told: &mpsc::Sender<Arrived>,
-) -> Result<(), mpsc::error::SendError<Arrived>> {
-    let Arrived::Message(message, kept) = arrived else { return told.send(arrived).await };
-    if let Some(parcel) = Parcel::read(&message.content_type, &message.body) {
-        let coming = Coming { late: message.late, kept, again };
-        circles.arrived(message.from, parcel, coming).await;
-        return Ok(());
-    }
-    // That it was noted before says nothing of whether it was told.
-    if !circles.is_new(&message) && !again {
-        tracing::debug!(from = %message.from, "a message that was here before");
-        kept.into_iter().for_each(Kept::done);
-        return Ok(());
-    }
-    told.send(Arrived::Message(message, kept)).await
 }
 
 /// What is known when both sides have described their ends.

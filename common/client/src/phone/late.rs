@@ -37,15 +37,21 @@ pub(super) fn late(headers: &Headers, body: &bytes::Bytes) -> Option<Late> {
             _ => {}
         }
     }
-    let kind = headers.content_type().ok().flatten();
-    let envelope = kind.filter(|kind| kind.is(msrp::cpim::MEDIA_TYPE));
-    let envelope = envelope.and_then(|_| msrp::cpim::parse(body).ok().flatten());
-    let sent = envelope.and_then(|envelope| time_of(envelope.date_time()?));
+    let kind = headers.text(&Name::ContentType).unwrap_or_default();
+    let sent = sent_in(&kind, body);
     let dated = || {
         let date = headers.text(&Name::Date)?;
         OffsetDateTime::parse(&date, &Rfc2822).ok().map(SystemTime::from)
     };
     Some(Late { accepted: accepted?, sent: sent.or_else(dated), skewed })
+}
+
+/// When a message says that it was sent, if it has an envelope.
+pub(super) fn sent_in(content_type: &str, body: &bytes::Bytes) -> Option<SystemTime> {
+    let essence = content_type.split(';').next().unwrap_or_default().trim();
+    let is_enveloped = essence.eq_ignore_ascii_case(msrp::cpim::MEDIA_TYPE);
+    let envelope = is_enveloped.then(|| msrp::cpim::parse(body).ok().flatten()).flatten()?;
+    time_of(envelope.date_time()?)
 }
 
 /// Whether a mailbox has our message.

@@ -9,11 +9,12 @@ use sip::{Method, Name, Request, Response, Status};
 use tokio::sync::broadcast;
 
 use super::incoming::answer;
-use super::late::{Late, is_stored, late};
+use super::late::{Late, is_stored, late, sent_in};
 use super::ringing::{Arrived, author};
 use super::{Phone, uri};
 use crate::event::Error;
 use crate::session::kept::Kept;
+use crate::vault::VaultError;
 
 /// The user part of the URI of the list service.
 const LIST_SERVICE: &str = "list";
@@ -56,6 +57,59 @@ pub enum Taken {
     Stored,
     /// A server has it (202), and nothing is known yet of whom it is for.
     Accepted,
+}
+
+/// Why a message was not taken.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NotKept {
+    /// Nobody here takes messages.
+    #[error("nobody takes messages here")]
+    Nobody,
+    /// Too many wait.
+    #[error("too much waits to be looked at")]
+    Busy,
+    /// The disk fails.
+    #[error(transparent)]
+    Disk(#[from] VaultError),
+}
+
+/// What is known of a message before it is here, by the call that brings it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Brings {
+    late: Late,
+    protection: Option<Protection>,
+}
+
+impl Brings {
+    /// Only the focus can say so: it passes on nobody else's word.
+    pub(super) fn of(invite: &Request) -> Option<Self> {
+        let late = late(&invite.headers, &Bytes::new())?;
+        Some(Self { late, protection: protection(&invite.headers) })
+    }
+}
+
+impl Immediate {
+    /// What is said, and its type: without the wrapper (RFC 3862), if there is one.
+    pub fn inside(&self) -> (String, Bytes) {
+        let kind = self.content_type.split(';').next().unwrap_or_default().trim();
+        let is_wrapped = kind.eq_ignore_ascii_case(cpim::MEDIA_TYPE);
+        match is_wrapped.then(|| cpim::parse(&self.body).ok().flatten()).flatten() {
+            None => (self.content_type.clone(), self.body.clone()),
+            Some(envelope) => {
+                let kind = envelope.content_type().unwrap_or(b"text/plain");
+                let kind = String::from_utf8_lossy(kind).into_owned();
+                (kind, self.body.slice(envelope.octets().min(self.body.len())..))
+            }
+        }
+    }
+
+    /// A message that a mailbox has brought.
+    pub(crate) fn brought(from: &Aor, brings: Brings, content_type: String, body: Bytes) -> Self {
+        let Brings { late, protection } = brings;
+        let sent = sent_in(&content_type, &body).or(late.sent);
+        let late = Some(Late { sent, ..late });
+        Self { from: from.clone(), content_type, body, protection, late }
+    }
 }
 
 impl Phone {
@@ -152,9 +206,6 @@ impl Phone {
             self.shared.low.notify_one();
             return answer(request, Status::OK);
         }
-        let Some(inbox) = self.inbox() else {
-            return answer(request, Status::TEMPORARILY_UNAVAILABLE);
-        };
         let message = Immediate {
             from: author(request),
             content_type: content_type.into_owned(),
@@ -162,21 +213,27 @@ impl Phone {
             protection: protection(&request.headers),
             late: late(&request.headers, &request.body),
         };
-        // A place first: what is kept and finds none would come twice.
-        let Ok(place) = inbox.try_reserve() else {
-            return answer(request, Status::BUSY_HERE);
-        };
-        match self.shared.post.keep(&message).await {
-            Ok(kept) => {
-                place.send(Arrived::Message(message, kept));
+        match self.keep(message).await {
+            Ok(()) => {
                 self.thank(request);
                 answer(request, Status::OK)
             }
-            Err(error) => {
-                tracing::warn!(%error, "a message was not taken");
+            Err(NotKept::Busy) => answer(request, Status::BUSY_HERE),
+            Err(why) => {
+                tracing::warn!(%why, "a message was not taken");
                 answer(request, Status::TEMPORARILY_UNAVAILABLE)
             }
         }
+    }
+
+    /// Keeps a message, and gives it to the inbox: it is on the disk when this returns.
+    pub(crate) async fn keep(&self, message: Immediate) -> Result<(), NotKept> {
+        let inbox = self.inbox().ok_or(NotKept::Nobody)?;
+        // A place first: what is kept and finds none would come twice.
+        let place = inbox.try_reserve().map_err(|_full| NotKept::Busy)?;
+        let kept = self.shared.post.keep(&message).await?;
+        place.send(Arrived::Message(message, kept));
+        Ok(())
     }
 
     /// What came before the device was started, and was not dealt with. Given once.

@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::call::With;
 use super::incoming::{ALLOW, answer};
-use super::pager::Immediate;
+use super::pager::{Brings, Immediate};
 use super::{Call, Phone};
 use crate::event::{Announced, DeviceNews, Error};
 use crate::session::kept::Kept;
@@ -72,6 +72,8 @@ pub(crate) struct Ringing {
     pub(crate) offer: sdp::Offer,
     /// A small picture of the file they offer.
     pub(crate) icon: Option<Part>,
+    /// What is known of a message that a mailbox brings by this call.
+    pub(crate) brings: Option<Brings>,
     given_up: oneshot::Receiver<()>,
 }
 
@@ -118,6 +120,7 @@ impl Phone {
         }
         let icon = file.and_then(|file| file.icon.as_deref());
         let icon = icon.and_then(|id| multipart::related(&request.headers, &request.body, id));
+        let brings = if file.is_none() { Brings::of(&request) } else { None };
         let place = inbox.try_reserve().map_err(|_full| refuse(Status::BUSY_HERE))?;
         let (tell, given_up) = oneshot::channel();
         let tag = random_tag(&mut rand::rng());
@@ -127,7 +130,7 @@ impl Phone {
         let ringing = response(Status::RINGING).with(Name::Contact, self.contact());
         self.shared.sip.respond(key, ringing).await;
         let phone = self.clone();
-        let rings = Ringing { phone, key, request, tag, from, offer, icon, given_up };
+        let rings = Ringing { phone, key, request, tag, from, offer, icon, brings, given_up };
         place.send(Arrived::Call(Box::new(rings)));
         Ok(())
     }

@@ -11,6 +11,7 @@ use msrp::{
     Reassembly, Report, Status, SuccessReport, TransactionId, Whole,
 };
 use rand::CryptoRng;
+use sip::sdp::Direction;
 
 use super::Ticket;
 use super::outgoing::{Content, Outgoing, Sealing, Settled};
@@ -151,11 +152,17 @@ impl Leg {
         let id = MessageId::random(rng);
         let essence = content_type.split(';').next().unwrap_or_default().trim();
         let theirs = &self.setup.theirs;
-        let (content_type, body) = if theirs.accepts(essence) {
+        // Whoever only takes gives it to somebody else later, who wants to know when it was written, and to have it once.
+        let is_left = theirs.direction == Direction::RecvOnly
+            && theirs.accepts(cpim::MEDIA_TYPE)
+            && theirs.accepts_wrapped(essence)
+            && essence != cpim::MEDIA_TYPE;
+        let (content_type, body) = if theirs.accepts(essence) && !is_left {
             (content_type.to_owned(), Body::from(content))
         } else if theirs.accepts_wrapped(essence) {
             let letter = cpim::Builder::new(self.setup.me.as_str(), self.setup.peer.as_str())
                 .date_time(&crate::date_time(now.wall));
+            let letter = if is_left { letter.imdn(id.as_str(), &[]) } else { letter };
             (cpim::MEDIA_TYPE.to_owned(), letter.content(content_type, content))
         } else {
             let reason = format!("the other side takes no {essence}");

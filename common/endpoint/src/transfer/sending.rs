@@ -11,7 +11,7 @@ use msrp::{
 };
 use rand::CryptoRng;
 
-use super::{Broken, Finished, Out, Part, Progress, Source};
+use super::{Broken, Finished, Out, Part, Progress, Proof, Source};
 use crate::{Deliveries, Setup};
 
 /// Octets that may be unanswered.
@@ -136,7 +136,10 @@ impl Sending {
         SendRequest {
             range,
             flag,
-            success_report: SuccessReport::Yes,
+            success_report: match self.part.proof {
+                Proof::Report => SuccessReport::Yes,
+                Proof::Answer => SuccessReport::No,
+            },
             headers: disposition
                 .map(|value| ("Content-Disposition".into(), value.clone()))
                 .collect(),
@@ -187,6 +190,10 @@ impl Sending {
         }
         if self.next.is_none() && self.flights.is_empty() {
             self.phase = Phase::Reporting { until: now + self.patience };
+            if self.part.proof == Proof::Answer {
+                let octets = self.progress().octets;
+                out.end(Ok(Finished { octets, verified: false }));
+            }
         }
     }
 

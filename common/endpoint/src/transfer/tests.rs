@@ -1,6 +1,7 @@
 //! Two sides of a transfer without a network between them, and a sender or receiver that misbehaves. Rules are those of
 //! RFC 5547 by their sections.
 mod hostile;
+mod messages;
 
 use std::sync::{Arc, Mutex};
 

@@ -25,11 +25,6 @@ impl Described {
         Self { sender, transfer_id, name, media_type, render }
     }
 
-    pub(super) fn message(transfer_id: &str, sender: &Aor) -> Self {
-        let (sender, transfer_id) = (sender.to_string(), transfer_id.to_owned());
-        Self { sender, transfer_id, name: None, media_type: None, render: false }
-    }
-
     /// Under the key, for this blob.
     pub(super) fn lock(&self, keys: &Keys, blob: &str) -> Result<Bytes, NotLocked> {
         let text = serde_json::to_vec(self).map_err(|_| NotLocked)?;

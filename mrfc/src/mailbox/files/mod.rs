@@ -1,21 +1,26 @@
-//! Files for people who are not there. The mailbox is an end of an MSRP session (RFC 4975) like a device: it takes files
-//! that are sent to somebody who is away, and gives them to who asks for them (RFC 5547). Messages come as SIP MESSAGE and
-//! not here. It speaks no SIP (`front/kept_calls.rs` does).
+//! The mailbox as an end of MSRP sessions (RFC 4975), like a device: it takes files and messages that are sent to somebody
+//! who is away, gives files to who asks for them (RFC 5547), and large messages to the devices of who they are for. It speaks
+//! no SIP (`front/kept_calls.rs` and `front/late_calls.rs` do).
 //!
 //! A file's way: [`Files::open`] decides and describes our end · [`arrivals`] takes the connection and finds its session ·
 //! [`session`] moves octets: in, to a file on this machine's disk ([`spool`]); whole and compared, from there into the blob
 //! store ([`place`]) and the table, and only then the sender hears that it was kept · out, from the blob store in pieces.
 //! Memory is a few MiB for each session, whatever the file.
 //!
+//! The messages of a session are taken by [`taking`] and posted like every other one; what is too large for a row has the
+//! blob store as its body. [`delivering`] opens the session that a device gets it by.
+//!
 //! What no server can read lies there as it was sent; everything else is locked under the mailbox's key, piece by piece.
 //! A file that somebody keeps in their own mailbox is for whoever names its SHA-256: that was told under a seal. Everything
 //! else is for the owner of the mailbox alone.
 mod arrivals;
+mod delivering;
 mod description;
 mod place;
 mod session;
 mod spool;
 mod sweep;
+mod taking;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -37,9 +42,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use super::lock::Keys;
 use crate::config;
 use crate::metrics::Metrics;
-use arrivals::Arrivals;
+use arrivals::{Arrivals, Connection};
+pub(crate) use delivering::{Given, Offering};
 use description::Described;
 use session::{Session, Side};
+pub(crate) use taking::Deposits;
 
 /// Octets around a file in its message: the wrapper.
 const AROUND_OCTETS: u64 = 64 << 10;
@@ -53,7 +60,6 @@ struct Inner {
     settings: config::MailboxFiles,
     keep: Duration,
     delivered_keep: Duration,
-    message_octets_max: u64,
     blobs: Blobs,
     store: Store,
     keys: Arc<Keys>,
@@ -72,6 +78,15 @@ pub(crate) struct Asked {
     pub(crate) owner: Aor,
     /// What is offered or asked for.
     pub(crate) offer: Offer,
+}
+
+/// What a mailbox could do about an offer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    /// Take a file, or give one.
+    File,
+    /// Take messages.
+    Messages,
 }
 
 /// The mailbox takes the call.
@@ -112,6 +127,9 @@ pub(crate) enum NotTaken {
     /// It is kept, or on its way, already.
     #[error("this transfer was here before, or is under way")]
     Again,
+    /// As many messages of this sender wait as may.
+    #[error("the mailbox holds as many of your messages as it may")]
+    SenderLettersFull,
     /// As many sessions as there may be.
     #[error("too many files come and go")]
     Busy,
@@ -134,9 +152,16 @@ impl Drop for UnderWay {
 struct Plan {
     side: Side,
     part: Part,
-    file: Option<FileMedia>,
+    file: FileMedia,
     under_way: Option<UnderWay>,
     until: Option<SystemTime>,
+}
+
+/// Our end of a session that we were called for.
+struct Answered {
+    setup: Setup,
+    connected: oneshot::Receiver<Connection>,
+    answer: Bytes,
 }
 
 impl Files {
@@ -157,7 +182,6 @@ impl Files {
         let inner = Arc::new(Inner {
             keep: Duration::from_secs(mailbox.keep_secs),
             delivered_keep: Duration::from_secs(mailbox.delivered_keep_secs),
-            message_octets_max: config.limits.message_bytes_max,
             sessions: Arc::new(Semaphore::new(settings.sessions_max)),
             settings: settings.clone(),
             blobs,
@@ -171,42 +195,33 @@ impl Files {
         Ok(Some(Self(inner)))
     }
 
-    /// Whether an offer is something that a mailbox could take at all.
-    pub(crate) fn could_take(offer: &Offer) -> bool {
+    /// What an offer wants of a mailbox, if that is anything it could do.
+    pub(crate) fn wanted(offer: &Offer) -> Option<Wanted> {
         let media = offer.media();
         let file = media.file.as_deref().filter(|file| !file.is_capability());
-        file.is_some() && matches!(media.direction, Direction::SendOnly | Direction::RecvOnly)
+        match (file, media.direction) {
+            (Some(_), Direction::SendOnly | Direction::RecvOnly) => Some(Wanted::File),
+            (None, Direction::SendOnly | Direction::SendRecv) => Some(Wanted::Messages),
+            _ => None,
+        }
     }
 
-    /// Takes a call, or says why not. What is offered has to come within half a minute.
+    /// Takes a call for a file, or says why not. What is offered has to come within half a minute.
     pub(crate) async fn open(&self, asked: Asked) -> Result<Taken, NotTaken> {
         let Asked { caller, owner, offer } = asked;
-        let media = offer.media().clone();
-        let terms = ends::waiting(&media)?;
-        let permit = Arc::clone(&self.0.sessions).try_acquire_owned();
-        let permit: OwnedSemaphorePermit = permit.map_err(|_| NotTaken::Busy)?;
+        let media = offer.media();
+        let terms = ends::waiting(media)?;
+        let permit = self.permit()?;
         let now = clock::wall();
         let plan = match (media.direction, media.file.as_deref()) {
             (Direction::SendOnly, Some(file)) => self.taking(&caller, &owner, file, now).await?,
             (Direction::RecvOnly, Some(file)) => self.giving(&caller, &owner, file, now).await?,
-            (Direction::SendOnly, None) => self.taking_message(&caller, &owner, now).await?,
             _ => return Err(NotTaken::Nobody),
         };
-        let name = session_name();
-        let ours = self.end(&name, &terms, &media, plan.file.as_ref())?;
-        let setup = Setup {
-            me: owner.clone(),
-            peer: caller,
-            own: ends::path(&ours).map_err(|_| BadSdp::Path)?,
-            to: ends::path(&media).map_err(|_| BadSdp::Path)?,
-            ours: ours.clone(),
-            theirs: media.clone(),
-            first: First::Peer,
-            by_session_id: terms.anchored,
-            limits: endpoint::Limits::default(),
-        };
-        let known = media.identity()?.iter().map(ToString::to_string).collect::<Vec<_>>();
-        let connected = self.0.arrivals.expect(&name, &known).ok_or(BadSdp::Fingerprint)?;
+        let octets_max = self.0.settings.file_octets_max.saturating_add(AROUND_OCTETS);
+        let ours = (Some(plan.file), media.direction.reversed(), octets_max);
+        let Answered { setup, connected, answer } =
+            self.answer((&caller, &owner), &offer, &terms, ours)?;
         let (hangup, hung_up) = oneshot::channel();
         let session = Session {
             files: self.clone(),
@@ -217,17 +232,48 @@ impl Files {
             _permit: permit,
         };
         tokio::spawn(session.run(connected, hung_up));
-        let answer = offer.answer(&origin(&ours.address), &ours);
         Ok(Taken { answer, until: plan.until, hangup })
+    }
+
+    fn permit(&self) -> Result<OwnedSemaphorePermit, NotTaken> {
+        Arc::clone(&self.0.sessions).try_acquire_owned().map_err(|_| NotTaken::Busy)
+    }
+
+    /// Describes our end of a session that we are called for, and expects who called.
+    fn answer(
+        &self,
+        (caller, owner): (&Aor, &Aor),
+        offer: &Offer,
+        terms: &sip::sdp::Terms,
+        (file, direction, octets_max): (Option<FileMedia>, Direction, u64),
+    ) -> Result<Answered, NotTaken> {
+        let theirs = offer.media();
+        let name = session_name();
+        let ours = self.end(&name, (terms.setup, terms.cema), octets_max)?;
+        let ours = MsrpMedia { file: file.map(Box::new), direction, ..ours };
+        let known = theirs.identity()?.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let connected = self.0.arrivals.expect(&name, &known).ok_or(BadSdp::Fingerprint)?;
+        let answer = offer.answer(&origin(&ours.address), &ours);
+        let setup = Setup {
+            me: owner.clone(),
+            peer: caller.clone(),
+            own: ends::path(&ours).map_err(|_| BadSdp::Path)?,
+            to: ends::path(theirs).map_err(|_| BadSdp::Path)?,
+            ours,
+            theirs: theirs.clone(),
+            first: First::Peer,
+            by_session_id: terms.anchored,
+            limits: endpoint::Limits::default(),
+        };
+        Ok(Answered { setup, connected, answer })
     }
 
     fn end(
         &self,
         name: &str,
-        terms: &sip::sdp::Terms,
-        theirs: &MsrpMedia,
-        file: Option<&FileMedia>,
-    ) -> Result<MsrpMedia, NotTaken> {
+        (setup, cema): (sip::sdp::Setup, bool),
+        message_octets_max: u64,
+    ) -> Result<MsrpMedia, BadSdp> {
         let inner = &self.0;
         let (host, port) = inner.arrivals.advertised();
         let place = Place {
@@ -235,14 +281,9 @@ impl Files {
             port: Some(port),
             session: name,
             fingerprint: &inner.arrivals.fingerprint(),
-            message_octets_max: match file {
-                Some(_) => inner.settings.file_octets_max.saturating_add(AROUND_OCTETS),
-                None => inner.message_octets_max,
-            },
+            message_octets_max,
         };
-        let ours = place.media(terms.setup, terms.cema)?;
-        let direction = theirs.direction.reversed();
-        Ok(MsrpMedia { file: file.cloned().map(Box::new), direction, ..ours })
+        place.media(setup, cema)
     }
 
     /// A file that somebody sends.
@@ -265,7 +306,7 @@ impl Files {
         if size > octets_max {
             return Err(NotTaken::TooLarge);
         }
-        self.room(caller, owner, size, Some(&file.transfer_id), now).await?;
+        self.room(caller, owner, size, &file.transfer_id, now).await?;
         let of = match (hashes.sha256, hashes.sha1) {
             (Some(hash), _) => hex::encode(hash),
             (None, Some(hash)) => hex::encode(hash),
@@ -293,31 +334,9 @@ impl Files {
             octets_max,
             ..Part::default()
         };
-        let side = Side::Take { owner, described, spool, until, is_message: false };
-        let file = Some(file.mirrored());
+        let side = Side::Take { owner, described, spool, until };
+        let file = file.mirrored();
         Ok(Plan { side, part, file, under_way: Some(under_way), until: Some(until) })
-    }
-
-    /// One message of whatever size, as it is sent.
-    async fn taking_message(
-        &self,
-        caller: &Aor,
-        owner: &Aor,
-        now: SystemTime,
-    ) -> Result<Plan, NotTaken> {
-        let inner = &self.0;
-        let octets_max = inner.message_octets_max;
-        self.room(caller, owner, octets_max, None, now).await?;
-        let name = session_name();
-        let under_way = self.under_way((caller, owner), &name, octets_max)?;
-        let spool = spool::Spool::open(&inner.settings.arriving, &under_way.1, 0);
-        let spool = spool.map_err(|why| failed(&why))?;
-        let until = now + inner.keep;
-        let described = Described::message(&name, caller);
-        let (owner, is_message) = (owner.clone(), true);
-        let side = Side::Take { owner, described, spool, until, is_message };
-        let part = Part { octets_max, as_sent: true, ..Part::default() };
-        Ok(Plan { side, part, file: None, under_way: Some(under_way), until: Some(until) })
     }
 
     /// A file that somebody asks for.
@@ -337,8 +356,7 @@ impl Files {
             let described = self.described(kept)?;
             // Who knows the hash of what somebody keeps for others was told of it under a seal.
             let may = is_owner || (named && kept.row.sender == *owner);
-            (may && !kept.row.is_message && described.selector(&kept.row).fits(asked))
-                .then_some(described)
+            (may && described.selector(&kept.row).fits(asked)).then_some(described)
         };
         let mut found = kept.iter().filter_map(|kept| Some((kept, fits(kept)?)));
         let (Some((kept, described)), None) = (found.next(), found.next()) else {
@@ -355,14 +373,14 @@ impl Files {
             hashes: Hashes::of(&selector),
             octets_max: u64::MAX,
             disposition: Some(described.content_disposition(row.octets)),
-            as_sent: false,
+            ..Part::default()
         };
         let ours = FileMedia { selector, ..file.mirrored() };
         let is_all = start + octets == row.octets;
         // What somebody keeps for others stays until its time is over.
         let settles = is_owner && is_all && row.sender != *owner;
         let side = Side::Give { kept: Box::new(kept.clone()), settles };
-        Ok(Plan { side, part, file: Some(ours), under_way: None, until: None })
+        Ok(Plan { side, part, file: ours, under_way: None, until: None })
     }
 
     /// Whether there may be room for so much.
@@ -371,13 +389,13 @@ impl Files {
         sender: &Aor,
         owner: &Aor,
         octets: u64,
-        transfer: Option<&str>,
+        transfer: &str,
         now: SystemTime,
     ) -> Result<(), NotTaken> {
         let inner = &self.0;
         let kept = inner.store.files_of(owner, now).await.map_err(|error| failed(&error))?;
         let of_sender = || kept.iter().filter(|kept| kept.row.sender == *sender);
-        if of_sender().any(|kept| Some(kept.row.transfer_id.as_str()) == transfer) {
+        if of_sender().any(|kept| kept.row.transfer_id == transfer) {
             return Err(NotTaken::Again);
         }
         let (under_way, coming) = self.coming_to(owner);

@@ -1,5 +1,6 @@
-//! The task of one session of a mailbox: it reads, writes, times out, and puts what has come into the blob store before its
-//! sender hears that it was kept. It has a thread of its own, since it reads and writes a disk.
+//! The task of a session for one file, or for a message that is delivered: it reads, writes, times out, and puts what has
+//! come into the blob store before its sender hears that it was kept. It has a thread of its own, since it reads and writes
+//! a disk.
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -20,22 +21,25 @@ use super::description::Described;
 use super::place::{self, Kept};
 use super::spool::Spool;
 use super::{Files, UnderWay, session_name};
+use crate::mailbox::Large;
 
 /// How long who was told where to connect may take.
-const CONNECTING: Duration = Duration::from_secs(30);
+pub(super) const CONNECTING: Duration = Duration::from_secs(30);
 /// Octets encoded ahead of the socket.
-const WRITE_OCTETS: usize = 256 << 10;
+pub(super) const WRITE_OCTETS: usize = 256 << 10;
 /// How long the other side may take to hang up once everything is said.
 const FAREWELL: Duration = Duration::from_secs(5);
 /// What no server can read is kept as it was sent.
-const SEALED: [&str; 2] = [mls::wire::SEALED_FILE, mls::wire::MLS];
+pub(super) const SEALED: [&str; 2] = [mls::wire::SEALED_FILE, mls::wire::MLS];
 
 /// What becomes of the octets.
 pub(super) enum Side {
     /// They come, for somebody.
-    Take { owner: Aor, described: Described, spool: Spool, until: SystemTime, is_message: bool },
-    /// They go.
+    Take { owner: Aor, described: Described, spool: Spool, until: SystemTime },
+    /// They go, to who asks for them.
     Give { kept: Box<KeptFile>, settles: bool },
+    /// They are a message, and go to a device of who it is for. What becomes of it is told.
+    Deliver { large: Large, told: oneshot::Sender<Result<Finished, Broken>> },
 }
 
 /// A session that is described and has no connection.
@@ -89,36 +93,34 @@ impl Session {
         mut hung_up: oneshot::Receiver<()>,
         runtime: Handle,
     ) {
-        let mut transfer = match self.transfer(runtime) {
-            Ok(transfer) => transfer,
-            Err(error) => return tracing::warn!(%error, "a file cannot be moved"),
-        };
+        let mut transfer = self.transfer(runtime);
         let over = self.exchange(&mut transfer, connection, &mut hung_up).await;
         self.settle(over, &transfer).await;
     }
 
-    fn transfer(&self, runtime: Handle) -> io::Result<Transfer> {
-        let (setup, part, inner) = (self.setup.clone(), self.part.clone(), &self.files.0);
-        Ok(match &self.side {
+    fn transfer(&self, runtime: Handle) -> Transfer {
+        let (setup, part) = (self.setup.clone(), self.part.clone());
+        let (blob, octets, locked) = match &self.side {
             Side::Take { spool, .. } => {
-                let disk = Box::new(spool.disk()?);
+                let disk = Box::new(spool.disk());
                 let mut transfer =
                     Transfer::receive_into(now(), setup, part, disk, &mut rand::rng());
                 transfer.hold();
-                transfer
+                return transfer;
             }
-            Side::Give { kept, .. } => {
-                let source = Kept {
-                    blobs: inner.blobs.clone(),
-                    name: kept.row.blob.clone(),
-                    octets: kept.row.octets,
-                    keys: kept.row.locked.then(|| Arc::clone(&inner.keys)),
-                    runtime,
-                    piece: (0, Bytes::new()),
-                };
-                Transfer::send(setup, part, Box::new(source), &mut rand::rng())
-            }
-        })
+            Side::Give { kept, .. } => (&kept.row.blob, kept.row.octets, kept.row.locked),
+            Side::Deliver { large, .. } => (&large.blob, large.octets, large.locked),
+        };
+        let inner = &self.files.0;
+        let source = Kept {
+            blobs: inner.blobs.clone(),
+            name: blob.clone(),
+            octets,
+            keys: locked.then(|| Arc::clone(&inner.keys)),
+            runtime,
+            piece: (0, Bytes::new()),
+        };
+        Transfer::send(setup, part, Box::new(source), &mut rand::rng())
     }
 
     /// Moves octets until it is over; with what.
@@ -202,7 +204,7 @@ impl Session {
 
     /// What has come goes into the blob store, and then into the table: from then on it is kept.
     async fn keep(&self, media_type: Option<String>) -> Result<(), String> {
-        let Side::Take { owner, described, spool, until, is_message } = &self.side else {
+        let Side::Take { owner, described, spool, until } = &self.side else {
             return Err("nothing comes here".to_owned());
         };
         let inner = &self.files.0;
@@ -212,7 +214,7 @@ impl Session {
         let essence = essence.split(';').next().unwrap_or_default().trim();
         let locked = !SEALED.contains(&essence);
         let blob = session_name();
-        let mut disk = spool.disk().map_err(|error| error.to_string())?;
+        let mut disk = spool.disk();
         let keys = locked.then_some(&*inner.keys);
         let put = place::put(&inner.blobs, (&blob, keys), &mut disk).await;
         let filed = match put {
@@ -222,7 +224,6 @@ impl Session {
                 let row = FileRow {
                     owner: owner.clone(),
                     sender: self.setup.peer.clone(),
-                    is_message: *is_message,
                     transfer_id: described.transfer_id.clone(),
                     blob: blob.clone(),
                     octets,
@@ -258,9 +259,9 @@ impl Session {
         }
     }
 
-    async fn settle(&self, over: Result<Finished, Broken>, transfer: &Transfer) {
+    async fn settle(self, over: Result<Finished, Broken>, transfer: &Transfer) {
         let inner = &self.files.0;
-        match (&self.side, over) {
+        match (self.side, over) {
             (Side::Take { spool, .. }, Ok(_)) => spool.remove(),
             (Side::Take { spool, .. }, Err(why)) => {
                 tracing::debug!(%why, "a file was not taken");
@@ -275,13 +276,15 @@ impl Session {
                 inner.metrics.mailbox("file_fetched");
                 let now = clock::wall();
                 let until = now + inner.delivered_keep;
-                if *settles
+                if settles
                     && let Err(error) = inner.store.file_fetched(kept.number, now, until).await
                 {
                     tracing::warn!(%error, "a file that was fetched stays for its whole time");
                 }
             }
             (Side::Give { .. }, Err(why)) => tracing::debug!(%why, "a file was not given"),
+            // Whoever waited for it may have stopped.
+            (Side::Deliver { told, .. }, over) => drop(told.send(over)),
         }
     }
 }
@@ -292,6 +295,6 @@ fn agrees(said: &Hashes, found: &Hashes) -> bool {
         && (said.sha256.is_none() || said.sha256 == found.sha256)
 }
 
-fn now() -> Now {
+pub(super) fn now() -> Now {
     Now { instant: clock::now(), wall: clock::wall() }
 }

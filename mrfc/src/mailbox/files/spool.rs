@@ -4,6 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
 use endpoint::transfer::{Hashes, Sink, Source};
@@ -12,7 +13,7 @@ use endpoint::transfer::{Hashes, Sink, Source};
 #[derive(Debug)]
 pub(super) struct Spool {
     path: PathBuf,
-    file: File,
+    file: Arc<File>,
 }
 
 /// Why there is none.
@@ -37,12 +38,12 @@ impl Spool {
             return Err(NoSpool::Shorter);
         }
         file.set_len(start)?;
-        Ok(Self { path, file })
+        Ok(Self { path, file: Arc::new(file) })
     }
 
     /// Where octets are written and read again.
-    pub(super) fn disk(&self) -> io::Result<Disk> {
-        self.file.try_clone().map(Disk)
+    pub(super) fn disk(&self) -> Disk {
+        Disk(Arc::clone(&self.file))
     }
 
     /// So many octets of the beginning are good, and their sender may go on from there, if the file is known by a hash.
@@ -65,8 +66,28 @@ impl Spool {
 }
 
 /// The octets.
-#[derive(Debug)]
-pub(super) struct Disk(File);
+#[derive(Clone, Debug)]
+pub(super) struct Disk(Arc<File>);
+
+impl Disk {
+    /// A file that has no name: it is gone with whoever has it.
+    pub(super) fn unnamed(folder: &Path, name: &str) -> io::Result<Self> {
+        let path = folder.join(name);
+        let mut options = OpenOptions::new();
+        let file = options.read(true).write(true).create_new(true).mode(0o600).open(&path)?;
+        std::fs::remove_file(&path)?;
+        Ok(Self(Arc::new(file)))
+    }
+
+    /// The same octets, as long as somebody else has them.
+    pub(super) fn watched(&self) -> Weak<File> {
+        Arc::downgrade(&self.0)
+    }
+
+    pub(super) fn of(file: &Weak<File>) -> Option<Self> {
+        file.upgrade().map(Self)
+    }
+}
 
 impl Source for Disk {
     fn read(&mut self, offset: u64, octets: usize) -> Result<Bytes, String> {

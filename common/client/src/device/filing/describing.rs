@@ -39,7 +39,7 @@ pub(super) fn part_of(sent: &FileToSend, known: &Known, start: u64, octets: u64)
         hashes: known.hashes,
         octets_max: u64::MAX,
         disposition: Some(format!("{kind}; filename={name}; size={}", known.size)),
-        as_sent: false,
+        ..Part::default()
     }
 }
 
