@@ -217,6 +217,12 @@ impl Conference {
         let wish = if wish.is_empty() { None } else { Some(Nickname::parse(wish)?) };
         if let Some(wish) = &wish {
             self.nicknames.may_take(&who.aor, wish, policy, now)?;
+            // RFC 7701, 7.1: what others here are known by is reserved for them. Of who hides it would tell the name.
+            let others = self.roster.people().filter(|aor| **aor != who.aor);
+            let mut names = others.filter(|aor| self.roster.hidden(aor).is_none()).map(Aor::user);
+            if names.any(|name| wish.is_same(name)) {
+                return Err(Refusal::NicknameTaken);
+            }
         }
         if self.nicknames.of(seat) == wish.as_ref() {
             return Err(Refusal::NothingNew);

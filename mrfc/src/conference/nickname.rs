@@ -52,6 +52,11 @@ impl Nickname {
         &self.shown
     }
 
+    /// Whether this name is the same one.
+    pub(super) fn is_same(&self, name: &str) -> bool {
+        Self::parse(name).is_ok_and(|name| name.key == self.key)
+    }
+
     /// What it is compared by.
     pub(super) const fn key(&self) -> &Key {
         &self.key

@@ -40,8 +40,8 @@ pub enum Refusal {
     /// Whoever asks, or whom it is about, is not on the roster.
     #[error("{0} is not on the roster")]
     NotOnRoster(Aor),
-    /// The conference's founder cannot be removed by somebody else.
-    #[error("the founder of a conference cannot be removed")]
+    /// The conference's founder cannot be removed, muted or dismissed by somebody else.
+    #[error("nobody else can remove, mute or dismiss the founder of a conference")]
     Founder,
     /// The conference, or this focus, has no place left.
     #[error("there is no place left")]

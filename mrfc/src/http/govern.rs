@@ -204,7 +204,14 @@ fn problem(refusal: &Refusal) -> Problem {
             (StatusCode::NOT_FOUND, "the path", "name a conference you are in, and who is in it")
         }
         410 => (StatusCode::GONE, "the path", "make another conference"),
-        403 => (StatusCode::FORBIDDEN, "the conference", "ask a moderator of it"),
+        403 => {
+            let mend = match refusal {
+                Refusal::Founder => "ask the founder",
+                Refusal::LastModerator => "make somebody else a moderator before",
+                _ => "ask a moderator of it",
+            };
+            (StatusCode::FORBIDDEN, "the conference", mend)
+        }
         503 => return Problem::unavailable(refusal),
         504 => (
             StatusCode::GATEWAY_TIMEOUT,

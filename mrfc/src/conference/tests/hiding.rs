@@ -1,7 +1,7 @@
 //! Those who are known by a number: what a moderator may do to them, and what naming them tells nobody.
 use std::sync::Arc;
 
-use super::world::{World, aor};
+use super::world::{World, aor, device};
 use crate::conference::*;
 use ids::{Aor, SeatId};
 
@@ -180,4 +180,18 @@ fn who_hides_stays_the_same_number_over_a_restart() {
 
     assert_eq!(recovered.scene(), world.conference.scene());
     assert_eq!(recovered.shown_as(&aor("dave")), Some(anonymous(2)));
+}
+
+#[test]
+fn m7701_19_the_name_of_somebody_else_who_is_here_is_reserved_for_them_but_of_who_hides() {
+    let mut world = masked();
+    let mut ask = |person: &str, wish: &str| {
+        let seat = world.seat(&device(person, 1));
+        world.run(&Command::Rename { seat, nickname: wish.to_owned() })
+    };
+
+    assert_eq!(ask("bob", "ALICE"), Err(Refusal::NicknameTaken));
+    assert_eq!(ask("alice", "Alice"), Ok(()));
+    assert_eq!(ask("bob", "Carol"), Ok(()), "it would tell that she is here");
+    assert_eq!(ask("bob", "Dave"), Ok(()));
 }
