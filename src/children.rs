@@ -3,6 +3,7 @@
 //! so it never outlives its parent. Nothing here knows what the servers do.
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
@@ -57,7 +58,7 @@ impl Server {
         };
         let config = folder.join(format!("{}.toml", role.name()));
         let log = folder.join(format!("{}.log", role.name()));
-        let log_file = File::options().create(true).append(true).open(&log);
+        let log_file = File::options().create(true).append(true).mode(0o600).open(&log);
         let log_file = log_file.with_context(|| format!("opening {}", log.display()))?;
         let mut child = Command::new(program)
             .args([role.name(), "serve", "--exit-with-parent", "--config"])

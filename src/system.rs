@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write as _;
 use std::net::SocketAddr;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -28,6 +28,7 @@ const CA: &str = "ca.pem";
 const ISSUER: &str = "issuer.pem";
 const MAILBOX_KEY: &str = "mailbox.key";
 const TOKEN: &str = "admin.token";
+const DATABASE: &str = "mrfc.sqlite";
 const OPERATOR: &str = "operator.toml";
 
 /// How a system should be.
@@ -173,7 +174,7 @@ impl System {
     /// # Errors
     /// As for [`System::start`].
     pub async fn start_at(plan: &Plan, folder: &Path) -> anyhow::Result<Self> {
-        fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
+        make_private(folder)?;
         let lock = fs::File::create(folder.join("lock")).context("opening the folder's lock")?;
         if lock.try_lock().is_err() {
             anyhow::bail!(
@@ -182,6 +183,8 @@ impl System {
             );
         }
         forget(folder)?;
+        // SQLite gives what it writes beside the file the rights of the file.
+        write_private(&folder.join(DATABASE), "")?;
         let started = Self::start_in(plan, folder.to_owned(), None).await?;
         Ok(Self { _lock: Some(lock), ..started })
     }
@@ -358,7 +361,7 @@ impl Made {
                 "listen": free, "token_file": self.folder.join(TOKEN),
             })),
             "ops": { "listen": free },
-            "store": { "path": self.folder.join("mrfc.sqlite") },
+            "store": { "path": self.folder.join(DATABASE) },
             "issuer": {
                 "certificate_file": self.folder.join(ISSUER),
                 "key_file": self.folder.join("issuer.key"),
@@ -396,7 +399,7 @@ fn forget(folder: &Path) -> anyhow::Result<()> {
     for entry in fs::read_dir(folder).with_context(|| format!("listing {}", folder.display()))? {
         let path = entry?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        if name.starts_with("mrfc.sqlite")
+        if name.starts_with(DATABASE)
             || name.starts_with("device-")
             || name == "mrfc.log"
             || name == "mrfp.log"
@@ -421,6 +424,16 @@ fn pem(label: &str, der: &[u8]) -> String {
     format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"))
 }
 
+/// Makes a folder for its owner alone. One that was there, and has more in it than a system's files, stays as it is.
+fn make_private(folder: &Path) -> anyhow::Result<()> {
+    let context = || format!("making {}", folder.display());
+    if folder.join(DIRECTIONS).exists() {
+        let owners = fs::Permissions::from_mode(0o700);
+        return fs::set_permissions(folder, owners).with_context(context);
+    }
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).with_context(context)
+}
+
 /// Writes a file that only its owner may read.
 fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
     let file =
@@ -435,7 +448,6 @@ mod tests {
 
     #[test]
     fn a_private_file_is_its_owners_alone() {
-        use std::os::unix::fs::PermissionsExt;
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("secret");
 

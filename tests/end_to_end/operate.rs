@@ -184,3 +184,24 @@ fn a_database_is_backed_up_beside_the_focus_and_put_back_when_it_has_stopped() {
     let (_, words) = failed(here, &format!("db restore {of} --from nothing --force"));
     assert!(words.contains("nothing"), "{words}");
 }
+
+#[test]
+fn what_a_system_keeps_is_its_owners_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let dev_folder = folder.path().join("dev");
+    let of = dev_folder.display().to_string();
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+
+    for _time in 0..2 {
+        let mut dev = Talk::start(&["dev", "--sip", "127.0.0.1:0", "--folder", &of]);
+        dev.until("ready in");
+
+        assert_eq!(mode(&dev_folder), 0o700);
+        for file in ["mrfc.sqlite", "mrfc.sqlite-wal", "mrfc.log", "mrfp.log", "directions.json"] {
+            assert_eq!(mode(&dev_folder.join(file)), 0o600, "{file}");
+        }
+        // A folder of an earlier version.
+        std::fs::set_permissions(&dev_folder, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+}
