@@ -80,6 +80,9 @@ pub(super) fn not_kept(folder: &Path, name: &str) -> String {
 fn refused(error: client::Error, state: &Path) -> anyhow::Error {
     match error {
         client::Error::TakenBack(_) => anyhow!("{error}. {}", begin_anew(state)),
+        client::Error::Network { .. } => {
+            anyhow!("{error}: no server is there; is the system running (conclave dev)?")
+        }
         other => other.into(),
     }
 }

@@ -1,5 +1,7 @@
 //! A conversation that somebody else has ended: what has happened, how its person goes on, and what a script is told.
-use client::Conference;
+use anyhow::anyhow;
+use client::{Conference, Error};
+use ids::ConferenceId;
 
 use super::{Table, device};
 
@@ -63,7 +65,7 @@ impl Ending {
         let Place { room, name, command } = at;
         let what = match self {
             Self::Removed => format!(
-                "{REMOVED}. You can come back when one of {room} has let you in again (/invite {name}); then start again: {command}"
+                "{REMOVED}. Once a moderator of {room} has let you in again (/invite {name}), start again: {command}"
             ),
             Self::Over => format!("{room} was ended for everybody. {command} begins a new one"),
             Self::TakenBack => {
@@ -78,6 +80,16 @@ impl Ending {
             }
         };
         format!("* the conference ended for you: {what}")
+    }
+}
+
+/// Why somebody is not let into a room, and how to mend it.
+pub(super) fn not_in(error: Error, room: &ConferenceId, name: &str) -> anyhow::Error {
+    match error {
+        Error::Refused { status: 403, .. } => {
+            anyhow!("joining: {error}; ask a moderator of {room} to let you in (/invite {name})")
+        }
+        error => anyhow::Error::new(error).context("joining"),
     }
 }
 

@@ -1,6 +1,7 @@
 //! What happens in the room, as lines for a person. A file that has come whole is in its folder before it is told of.
 use client::{Entry, Event, Folder};
-use ids::Aor;
+use ids::{Aor, DeviceId};
+use mls::wire::DeviceName;
 
 use super::{Table, files, times, trust};
 use crate::terminal;
@@ -13,10 +14,7 @@ pub(crate) async fn told(event: &Event, table: &Table<'_>) -> Option<String> {
         }
         Event::Entered { epoch, .. } => format!("* you hold the group key (epoch {epoch})"),
         Event::Advanced { epoch, added, removed } => {
-            let names = |devices: &[(Aor, ids::DeviceId)], word: &str| -> Vec<String> {
-                devices.iter().map(|(aor, _device)| format!("{aor} {word}")).collect()
-            };
-            let changes = [names(added, "joined"), names(removed, "is out")].concat();
+            let changes = moves(added, removed, &table.room.status().roster);
             match changes.is_empty() {
                 true => format!("* epoch {epoch}; the group has a new key"),
                 false => format!("* epoch {epoch}; {}", changes.join(", ")),
@@ -54,4 +52,85 @@ pub(crate) async fn told(event: &Event, table: &Table<'_>) -> Option<String> {
         // Told at the end of everything else, with how to go on.
         Event::Ended { .. } => return None,
     })
+}
+
+/// Who has come and gone, each person once; of somebody who is there on other devices too, only a device has.
+fn moves(
+    added: &[(Aor, DeviceId)],
+    removed: &[(Aor, DeviceId)],
+    there: &[DeviceName],
+) -> Vec<String> {
+    let others = |who: &Aor, than: &[(Aor, DeviceId)]| {
+        let is_other = |it: &&DeviceName| than.iter().all(|(_, device)| *device != it.device);
+        there.iter().filter(|it| it.aor == *who).filter(is_other).count()
+    };
+    let come = each(added).map(|(who, devices)| match (others(who, added), devices) {
+        (0, 1) => format!("{who} joined"),
+        (0, devices) => format!("{who} joined with {devices} devices"),
+        (_, 1) => format!("another device of {who} joined"),
+        (_, devices) => format!("{devices} more devices of {who} joined"),
+    });
+    let gone = each(removed).map(|(who, devices)| match (others(who, removed), devices) {
+        (0, 1) => format!("{who} is out"),
+        (0, devices) => format!("{who} is out, with {devices} devices"),
+        (_, 1) => format!("a device of {who} is out"),
+        (_, devices) => format!("{devices} devices of {who} are out"),
+    });
+    come.chain(gone).collect()
+}
+
+/// Each person with the number of their devices, in the order they come in.
+fn each(devices: &[(Aor, DeviceId)]) -> impl Iterator<Item = (&Aor, usize)> {
+    let mut people: Vec<(&Aor, usize)> = Vec::new();
+    for (who, _device) in devices {
+        match people.iter_mut().find(|(known, _)| *known == who) {
+            Some((_, devices)) => *devices += 1,
+            None => people.push((who, 1)),
+        }
+    }
+    people.into_iter()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn device(user: &str, n: u8) -> (Aor, DeviceId) {
+        let device = format!("urn:uuid:00000000-0000-4000-8000-0000000000{n:02}");
+        (format!("sip:{user}@x").parse().unwrap(), device.parse().unwrap())
+    }
+
+    fn there(devices: &[(Aor, DeviceId)]) -> Vec<DeviceName> {
+        let name = |(aor, device): &(Aor, DeviceId)| DeviceName {
+            aor: aor.clone(),
+            device: device.clone(),
+        };
+        devices.iter().map(name).collect()
+    }
+
+    #[test]
+    fn a_person_is_named_once_however_many_devices_come_or_go() {
+        let bob = [device("bob", 1), device("bob", 2), device("bob", 3)];
+        let carol = device("carol", 4);
+
+        assert_eq!(moves(&[], &bob, &[]), ["sip:bob@x is out, with 3 devices"]);
+        let came = [bob[0].clone(), carol.clone()];
+        assert_eq!(moves(&came, &[], &there(&came)), ["sip:bob@x joined", "sip:carol@x joined"]);
+        assert_eq!(
+            moves(&bob, &[carol], &there(&bob)),
+            ["sip:bob@x joined with 3 devices", "sip:carol@x is out"]
+        );
+    }
+
+    #[test]
+    fn who_has_other_devices_here_has_neither_come_nor_gone() {
+        let bob = [device("bob", 1), device("bob", 2), device("bob", 3)];
+
+        assert_eq!(
+            moves(&bob[1..2], &[], &there(&bob[..2])),
+            ["another device of sip:bob@x joined"]
+        );
+        assert_eq!(moves(&[], &bob[1..], &there(&bob[..1])), ["2 devices of sip:bob@x are out"]);
+        assert_eq!(moves(&[], &bob[..1], &there(&bob[1..])), ["a device of sip:bob@x is out"]);
+    }
 }

@@ -1,11 +1,11 @@
 //! What the slash commands are, in words. Pure.
 
 /// For `/help`.
-pub(crate) const HELP: &str = "/invite USER  /kick USER  /file PATH  /nick NAME  /who  /quit (stay a member)  /leave (for good)  /help\n\
+pub(crate) const HELP: &str = "/invite USER  /kick USER  /file PATH  /nick [NAME] (none: give it up)  /who  /quit or /q (stay a member)  /leave (for good)  /help\n\
     for one person, sealed: /tell USER TEXT or /msg USER TEXT (there or not; several: ann,bob)  /private NICK TEXT (in this room)  /send USER PATH\n\
     files for you: /get (which there are)  /get [NUMBER or NAME]   in the clear, so that servers can read it: /page USER TEXT (or /tell --clear USER TEXT)\n\
     who is who: /verify [USER]  /verified USER  /unverify USER  /accept USER\n\
-    your own devices: /devices  /confirm CODE (what a new one shows)  /lost DEVICE (take it back for good)\n\
+    your own devices: /devices  /confirm CODE (what a new one shows)  /lost DEVICE (take it back for good; the first letters of what /devices shows are enough)\n\
     moderators: /lock  /unlock  /subject TEXT  /ban USER  /unban USER  /mute USER  /unmute USER  /moderator USER  /dismiss USER\n\
     a text that begins with a slash: //TEXT";
 
@@ -14,7 +14,7 @@ const WRITTEN: [(&str, &str); 30] = [
     ("invite", "USER"),
     ("kick", "USER"),
     ("file", "PATH"),
-    ("nick", "NAME"),
+    ("nick", "[NAME]"),
     ("who", ""),
     ("quit", ""),
     ("leave", ""),

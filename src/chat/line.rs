@@ -147,8 +147,11 @@ pub(crate) fn understand(line: &str) -> Option<Line> {
 
 /// A command with a person and something for them.
 fn addressed(word: &str, rest: &str) -> Option<Line> {
-    let (who, what) = rest.split_once(' ')?;
-    let (who, what) = (who.to_owned(), what.trim().to_owned());
+    let (who, what) = match word {
+        "tell" | "msg" => people(rest)?,
+        _ => rest.split_once(' ').map(|(who, what)| (who.to_owned(), what))?,
+    };
+    let what = what.trim().to_owned();
     match word {
         // Only this word, in this place, gives the seal up.
         "tell" | "msg" if who == "--clear" => addressed("page", &what),
@@ -157,6 +160,18 @@ fn addressed(word: &str, rest: &str) -> Option<Line> {
         "private" => Some(Line::Private(who, what)),
         _ => Some(Line::Send(who, what)),
     }
+}
+
+/// The people at the beginning of a line, and what is behind them: a comma goes on also beside a blank.
+fn people(rest: &str) -> Option<(String, &str)> {
+    let (who, mut what) = rest.split_once(' ')?;
+    let mut who = who.to_owned();
+    while who.ends_with(',') || what.trim_start().starts_with(',') {
+        let (next, behind) = what.trim_start().split_once(' ')?;
+        who.push_str(next);
+        what = behind;
+    }
+    Some((who, what))
 }
 
 impl Line {
@@ -206,6 +221,13 @@ mod tests {
         let page = Line::Page("bob".into(), "are you there?".into());
         assert_eq!(understand("/page bob are you there?"), Some(page.clone()));
         assert_eq!(understand("/tell --clear bob are you there?"), Some(page));
+        for several in
+            ["/tell bob,carol x", "/tell bob, carol x", "/tell bob ,carol  x", "/msg bob , carol x"]
+        {
+            let both = Line::Tell("bob,carol".into(), "x".into());
+            assert_eq!(understand(several), Some(both), "{several}");
+        }
+        assert_eq!(understand("/tell bob, x"), Some(Line::Unknown("/tell bob, x".into())));
         assert_eq!(
             understand("/send bob a b.txt"),
             Some(Line::Send("bob".into(), "a b.txt".into()))

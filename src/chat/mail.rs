@@ -4,7 +4,7 @@ use bytes::Bytes;
 use client::{Arrival, Error, Immediate, Inbox, Letter, Manner, Protection, Sent, Taken, Writing};
 use ids::Aor;
 
-use super::{THAT_IS_YOU, Table, files, times, trust};
+use super::{THAT_IS_YOU, Table, files, nick, times, trust, unread};
 use crate::terminal;
 
 /// What is typed is text.
@@ -39,7 +39,14 @@ pub(super) fn arrived(arrival: Arrival, table: &Table<'_>) -> Option<String> {
         Arrival::Receipt(receipt) => format!("* {} has opened it", receipt.by.user()),
         Arrival::Device { who, device, news, held } => trust::told(&who, &device, news, held),
         Arrival::Unreadable { from, why } => {
-            format!("* something of {} cannot be read here: {why}", from.user())
+            if table.unread.note(&from, &why) {
+                let unread = table.unread.clone();
+                table.show_later(async move {
+                    tokio::time::sleep(unread::MOMENT).await;
+                    unread.take().join("\n")
+                });
+            }
+            return None;
         }
     })
 }
@@ -56,9 +63,15 @@ pub(crate) fn message(arrival: &Arrival, me: &Aor) -> Option<String> {
 /// `/tell USER TEXT`: sealed, or not sent.
 pub(super) async fn tell(table: &Table<'_>, users: &str, text: &str) -> Result<String, String> {
     let whom = table.whom();
-    let to: Result<Vec<Aor>, String> =
-        users.split(',').map(|user| whom.elsewhere(user.trim(), table.me)).collect();
-    let to = to?;
+    let named = users.split(',').map(str::trim).filter(|user| !user.is_empty());
+    let mut to: Vec<Aor> = Vec::new();
+    for who in named.map(|user| whom.elsewhere(user, table.me)) {
+        let who = who?;
+        // Each has it once, however often they are named.
+        if !to.contains(&who) {
+            to.push(who);
+        }
+    }
     let manner = Manner { receipt: true, ..Manner::default() };
     let body = Bytes::from(text.to_owned());
     let writing = table.device.writing(&to, manner, TEXT, body).await;
@@ -106,6 +119,16 @@ async fn known_as(table: &Table<'_>, nick: &str) -> Result<Aor, String> {
     }
     match who {
         Some(who) if who == *table.me => Err(THAT_IS_YOU.to_owned()),
+        // A nickname that is the name of somebody who is not here: nobody is to read what was for another.
+        Some(who)
+            if table.whom().somebody(nick).as_ref() != Ok(&who)
+                && nick::is_somebody_elses(nick, table).await =>
+        {
+            Err(format!(
+                "here {} calls themselves so, and somebody else has that name: /private {0} or /tell {nick}",
+                who.user()
+            ))
+        }
         Some(who) => Ok(who),
         None => {
             let others = table.whom().others(table.me);
@@ -144,6 +167,7 @@ pub(super) fn went(
             Ok(format!("{}, {seal}", came(sent.taken, many)))
         }
         Err(error @ Error::NoKeys(_)) => Err(format!("{error}. {otherwise}")),
+        Err(error @ Error::Nobody(_)) if many => Err(format!("{error}; nothing was sent")),
         Err(error) => Err(error.to_string()),
     }
 }

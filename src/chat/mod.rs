@@ -10,13 +10,16 @@ mod line;
 mod lines;
 mod list;
 mod mail;
+mod nick;
 mod own;
 mod plain;
 mod roster;
 mod screen;
+mod settle;
 mod times;
 mod trust;
 mod turn;
+mod unread;
 mod whom;
 
 use std::cell::Cell;
@@ -34,7 +37,7 @@ use tokio::sync::mpsc;
 use conclave::system::Directions;
 
 use crate::cli;
-use crate::terminal::{counted, plain as shown};
+use crate::terminal::counted;
 pub(crate) use device::start as start_device;
 use events::told;
 use files::Files;
@@ -47,6 +50,8 @@ use whom::{THAT_IS_YOU, Whom};
 const FILE_OCTETS_MAX: u64 = 256 * 1024 * 1024;
 /// Lines that wait to be shown, of what has taken a while.
 const LATER_MAX: usize = 64;
+/// What is said to who tries to talk and may not.
+const YOU_ARE_MUTED: &str = "a moderator has muted you: you may read, and not talk, until they /unmute you; /who shows who moderates";
 /// What goes to a person outside of the room has a name on it.
 const UNDER_YOUR_NAME: &str = "you are here under a pseudonym, and this would go out under your name; nothing was sent. \
                                Without --anonymous it can be";
@@ -88,6 +93,8 @@ pub(crate) struct Table<'a> {
     pub(crate) stop: Shutdown,
     /// This device was taken back by its own person, here.
     given_up: Cell<bool>,
+    /// What could not be read, and is told in a moment.
+    unread: unread::Unread,
     /// Files for one person, either way.
     files: Files,
     /// What is shown when it is over, of what nobody waits for.
@@ -100,6 +107,26 @@ impl Table<'_> {
         let members = self.room.status().roster.into_iter().map(|device| device.aor);
         let roster = self.watch.as_ref().map(Watch::roster).unwrap_or_default();
         Whom::new(self.domain, members, &roster)
+    }
+
+    /// Whether there is such a person at all, as far as that can be known.
+    async fn is_known(&self, who: &Aor) -> Result<(), String> {
+        let is_here = who.is_pseudonym() || self.whom().has(who);
+        match is_here || self.device.knows(who).await != Some(false) {
+            true => Ok(()),
+            false => Err(format!("nobody of the name {} is known here", who.user())),
+        }
+    }
+
+    /// Why nothing was said: whoever is muted hears that first.
+    async fn unsaid(&self, why: Error) -> String {
+        if let (Error::Refused { status: 403, .. }, Some(watch)) = (&why, &self.watch)
+            && let Ok(now) = watch.look().await
+            && roster::is_muted(&now, self.me)
+        {
+            return YOU_ARE_MUTED.to_owned();
+        }
+        why.to_string()
     }
 
     /// Shows what comes of this when it does.
@@ -141,7 +168,7 @@ pub(crate) async fn carry_out(
 async fn carried(line: &Line, table: &Table<'_>) -> Result<Option<String>, String> {
     let room = table.room;
     let shown = match line {
-        Line::Say(text) => return say(text, room).await,
+        Line::Say(text) => return say(text, table).await,
         Line::Tell(..) | Line::Page(..) | Line::Send(..) | Line::Get(..)
             if room.shown_as().is_some() =>
         {
@@ -154,19 +181,9 @@ async fn carried(line: &Line, table: &Table<'_>) -> Result<Option<String>, Strin
         Line::Get(name) => files::get(table, name).await?,
         Line::Invite(user) => invite(user, table).await?,
         Line::Kick(user) => kick(user, table).await?,
-        Line::Settle(settle, of) => {
-            let ruling = settle.ruling(of, &table.whom(), table.me)?;
-            room.settle(&ruling).await.map_err(|error| error.to_string())?;
-            "* done".to_owned()
-        }
+        Line::Settle(settle, of) => settle::carry_out(*settle, of, table).await?,
         Line::Share(path) => share(path, table).await?,
-        Line::Nick(name) => {
-            room.nickname(name).await.map_err(|error| error.to_string())?;
-            match name.is_empty() {
-                true => "* you have no nickname".to_owned(),
-                false => format!("* you are known as {}", shown(name)),
-            }
-        }
+        Line::Nick(name) => nick::take(name, table).await?,
         Line::Trust(trust, of) => trust.carry_out(of, table).await?,
         Line::Devices => own::devices(table).await?,
         Line::Confirm(code) => own::confirm(code, table).await?,
@@ -180,15 +197,17 @@ async fn carried(line: &Line, table: &Table<'_>) -> Result<Option<String>, Strin
 }
 
 /// Says something to everybody. Where it is held, it goes out later, and an event says so.
-async fn say(text: &str, room: &Conference) -> Result<Option<String>, String> {
-    let text = Bytes::from(text.to_owned());
-    tokio::select! {
+async fn say(text: &str, table: &Table<'_>) -> Result<Option<String>, String> {
+    let (text, room) = (Bytes::from(text.to_owned()), table.room);
+    let sent = tokio::select! {
         // Said first, then held.
         biased;
-        sent = room.send("text/plain;charset=utf-8", text) => {
-            sent.map(|_id| None).map_err(|error| error.to_string())
-        }
-        _who = room.held() => Ok(None),
+        sent = room.send("text/plain;charset=utf-8", text) => sent,
+        _who = room.held() => return Ok(None),
+    };
+    match sent {
+        Ok(_id) => Ok(None),
+        Err(error) => Err(table.unsaid(error).await),
     }
 }
 
@@ -243,8 +262,10 @@ async fn share(path: &str, table: &Table<'_>) -> Result<String, String> {
     }
     let content = tokio::fs::read(path).await.map_err(|error| error.to_string())?;
     let shared = table.room.send_file(&name, "application/octet-stream", Bytes::from(content));
-    shared.await.map_err(|error| error.to_string())?;
-    Ok(format!("* shared {path}"))
+    match shared.await {
+        Ok(()) => Ok(format!("* shared {path}")),
+        Err(error) => Err(table.unsaid(error).await),
+    }
 }
 
 /// `/who`: asked of the focus this moment, for it tells of changes only now and then.
@@ -293,8 +314,23 @@ async fn join(
         true => device.join_anonymously(&id, Level::Sealed).await,
         false => device.join(&id, Level::Sealed).await,
     };
-    let (room, events) = joined.context("joining")?;
+    let (room, events) = joined.map_err(|error| ending::not_in(error, &id, &chat.name))?;
     Ok(Joined { device, invitations, vault, room, events })
+}
+
+/// Follows who is there, if we may; what there is to say of it at the beginning.
+async fn watched(room: &Conference, me: &Aor, first: &mut Vec<String>) -> Option<Watch> {
+    match room.watch().await {
+        Ok(watch) => {
+            let muted = roster::is_muted(&watch.roster(), me);
+            first.extend(muted.then(|| format!("! {YOU_ARE_MUTED}")));
+            Some(watch)
+        }
+        Err(error) => {
+            first.push(format!("! who is there cannot be watched: {error}"));
+            None
+        }
+    }
 }
 
 /// Joins and talks until the person, the input or a signal ends it, or somebody else does: then the code is another one.
@@ -316,15 +352,11 @@ pub(crate) async fn run(chat: cli::Chat) -> anyhow::Result<ExitCode> {
     };
     let Joined { device, invitations, vault, room, events } = joined;
     let me = room.shown_as().unwrap_or(&me).clone();
-    let mut first = Vec::new();
-    let watch = room.watch().await;
-    let watch = watch.inspect_err(|error| {
-        first.push(format!("! who is there cannot be watched: {error}"));
-    });
+    let mut first: Vec<String> = Vec::new();
     if vault.is_none() {
         first.push(device::not_kept(&chat.folder, &chat.name));
     }
-    let watch = watch.ok();
+    let watch = watched(&room, &me, &mut first).await;
     let files = Files::new(device.unfetched());
     // Under a pseudonym nothing is fetched: that would say whose it is.
     first.extend(files.waiting().filter(|_| room.shown_as().is_none()));
@@ -344,6 +376,7 @@ pub(crate) async fn run(chat: cli::Chat) -> anyhow::Result<ExitCode> {
         kept_in: vault.is_some().then(|| state.place(&chat.folder, &chat.name)),
         stop,
         given_up: Cell::default(),
+        unread: unread::Unread::default(),
         files,
         later: mpsc::channel(LATER_MAX),
     };

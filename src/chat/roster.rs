@@ -1,10 +1,14 @@
 //! Who is there, in lines for a person. Pure.
 use client::{Person, Roster, Whereabouts};
+use ids::Aor;
 
+use super::YOU_ARE_MUTED;
+use super::nick::LETTERS_MAX;
 use crate::terminal::plain;
 
 /// Everybody, each on a line.
 pub(super) fn shown(roster: &Roster) -> String {
+    let line = |person: &Person| line(person, &roster.people);
     let mut lines: Vec<String> = roster.people.iter().map(line).collect();
     if let Some(subject) = &roster.subject {
         lines.insert(0, format!("  about {}", plain(subject)));
@@ -16,7 +20,7 @@ pub(super) fn shown(roster: &Roster) -> String {
 }
 
 /// What is different now and no other line tells of.
-pub(super) fn changes(before: &Roster, after: &Roster) -> Vec<String> {
+pub(super) fn changes(before: &Roster, after: &Roster, me: &Aor, members: &[Aor]) -> Vec<String> {
     let mut told = Vec::new();
     match (before.locked, after.locked) {
         (false, true) => told.push(String::from("* the conference is locked")),
@@ -36,17 +40,45 @@ pub(super) fn changes(before: &Roster, after: &Roster) -> Vec<String> {
             (true, false) => told.push(format!("* {name} does not moderate any more")),
             _ => {}
         }
-        let muted = |person: &Person| person.whereabouts == Whereabouts::Muted;
-        match (was.is_some_and(muted), muted(person)) {
-            (false, true) => told.push(format!("* {name} may not talk")),
-            (true, false) => told.push(format!("* {name} may talk")),
+        let is_me = person.address == me.as_str();
+        let now = person.whereabouts;
+        match (was.map(|was| was.whereabouts), now) {
+            (Some(Whereabouts::Muted), Whereabouts::Muted) => {}
+            (_, Whereabouts::Muted) if is_me => told.push(format!("! {YOU_ARE_MUTED}")),
+            (_, Whereabouts::Muted) => told.push(format!("* {name} may not talk")),
+            (Some(Whereabouts::Muted), Whereabouts::Here) if is_me => {
+                told.push(String::from("* you may talk again"));
+            }
+            (Some(Whereabouts::Muted), Whereabouts::Here) => {
+                told.push(format!("* {name} may talk"));
+            }
+            (Some(Whereabouts::Away), now) if !is_me && is_there(now) => {
+                told.push(format!("* {name} is back"));
+            }
+            // Who is a member no more has not gone away, but for good, as another line says.
+            (Some(was), Whereabouts::Away)
+                if is_there(was) && members.iter().any(|who| who.as_str() == person.address) =>
+            {
+                told.push(format!("* {name} is away"));
+            }
             _ => {}
         }
     }
     told
 }
 
-fn line(person: &Person) -> String {
+/// Whether this person may not talk.
+pub(super) fn is_muted(roster: &Roster, who: &Aor) -> bool {
+    let mut own = roster.people.iter().filter(|person| person.address == who.as_str());
+    own.any(|person| person.whereabouts == Whereabouts::Muted)
+}
+
+/// On the way, too: whoever was away is seen there first.
+const fn is_there(whereabouts: Whereabouts) -> bool {
+    !matches!(whereabouts, Whereabouts::Away | Whereabouts::Called)
+}
+
+fn line(person: &Person, people: &[Person]) -> String {
     let role = if person.moderator { ", moderator" } else { "" };
     let place = match person.whereabouts {
         Whereabouts::Here => "here",
@@ -56,9 +88,23 @@ fn line(person: &Person) -> String {
         Whereabouts::Called => "being called",
         Whereabouts::Away => "away",
     };
-    let nickname =
-        person.nickname.as_ref().map(|name| format!(" ({})", plain(name))).unwrap_or_default();
+    let nickname = person.nickname.as_ref().map(|name| nickname(name, person, people));
+    let nickname = nickname.unwrap_or_default();
     format!("  {}{nickname}: {place}{role}", plain(&person.address))
+}
+
+/// What somebody wants to be called. The name of somebody else is called so.
+fn nickname(name: &str, person: &Person, people: &[Person]) -> String {
+    let shown: String = plain(name).chars().take(LETTERS_MAX).collect();
+    let more = if plain(name).chars().nth(LETTERS_MAX).is_some() { "\u{2026}" } else { "" };
+    let user =
+        |person: &Person| person.address.parse().ok().map(|who: Aor| who.user().to_lowercase());
+    let others = people.iter().filter(|other| other.address != person.address);
+    let mut others = others.filter_map(user);
+    match others.any(|user| user == name.to_lowercase()) {
+        true => format!(" (says {shown}{more}, and is not)"),
+        false => format!(" ({shown}{more})"),
+    }
 }
 
 #[cfg(test)]
@@ -81,11 +127,82 @@ mod tests {
         let muted = Person { whereabouts: Whereabouts::Muted, ..person("bob") };
         let after = Roster { locked: true, people: vec![muted], ..Roster::default() };
 
+        let me = address_of("alice");
         assert_eq!(
-            changes(&before, &after),
+            changes(&before, &after, &me, &[]),
             ["* the conference is locked", "* sip:bob@example.net may not talk"]
         );
-        assert!(changes(&after, &after).is_empty());
+        assert!(changes(&after, &after, &me, &[]).is_empty());
+    }
+
+    fn address_of(user: &str) -> Aor {
+        format!("sip:{user}@example.net").parse().unwrap()
+    }
+
+    /// What is told when somebody is here and there, one after the other.
+    fn told(places: &[Whereabouts], me: &Aor) -> Vec<String> {
+        let at = |whereabouts: &Whereabouts| {
+            let people = vec![Person { whereabouts: *whereabouts, ..person("bob") }];
+            Roster { people, ..Roster::default() }
+        };
+        let rosters: Vec<Roster> = places.iter().map(at).collect();
+        let members = [address_of("bob")].into_iter().filter(|who| who != me).collect::<Vec<_>>();
+        let told = |pair: &[Roster]| changes(&pair[0], &pair[1], me, &members);
+        rosters.windows(2).flat_map(told).collect()
+    }
+
+    #[test]
+    fn who_goes_away_and_comes_back_is_told_of_once_each() {
+        use Whereabouts::{Away, Called, Coming, Here, Muted};
+
+        assert_eq!(
+            told(&[Here, Away, Coming, Here, Away, Called, Away], &address_of("alice")),
+            [
+                "* sip:bob@example.net is away",
+                "* sip:bob@example.net is back",
+                "* sip:bob@example.net is away",
+            ]
+        );
+        assert!(told(&[Here, Away, Coming, Here], &address_of("bob")).is_empty(), "that is me");
+        assert_eq!(
+            told(&[Here, Muted, Away, Muted, Here], &address_of("alice")),
+            [
+                "* sip:bob@example.net may not talk",
+                "* sip:bob@example.net is away",
+                "* sip:bob@example.net may not talk",
+                "* sip:bob@example.net may talk",
+            ]
+        );
+    }
+
+    #[test]
+    fn who_is_muted_hears_it_as_what_it_is() {
+        use Whereabouts::{Here, Muted};
+
+        let lines = told(&[Here, Muted, Here], &address_of("bob"));
+
+        assert!(lines[0].starts_with("! a moderator has muted you"), "{lines:?}");
+        assert_eq!(lines[1..], ["* you may talk again"]);
+    }
+
+    #[test]
+    fn a_nickname_that_is_the_name_of_somebody_else_fools_nobody_and_a_long_one_is_cut() {
+        let named =
+            |user: &str, nickname: String| Person { nickname: Some(nickname), ..person(user) };
+        let people = vec![
+            person("alice"),
+            named("mallory", "Alice".to_owned()),
+            named("trudy", "x".repeat(300)),
+        ];
+
+        let lines = shown(&Roster { people, ..Roster::default() });
+
+        assert!(
+            lines.contains("sip:mallory@example.net (says Alice, and is not): here"),
+            "{lines}"
+        );
+        let cut = format!("sip:trudy@example.net ({}\u{2026}): here", "x".repeat(64));
+        assert!(lines.contains(&cut), "{lines}");
     }
 
     #[test]

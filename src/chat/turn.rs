@@ -2,6 +2,8 @@
 //! shown, and what comes later waits for the next time.
 use client::{Arrival, Conference, Event, Events, Invitations, Roster};
 
+use ids::Aor;
+
 use super::{Next, Table, mail, roster, told};
 
 /// Something that is to be shown.
@@ -39,9 +41,14 @@ pub(super) async fn lines(happened: Happened, table: &mut Table<'_>) -> (Vec<Str
         }
         Happened::Stop => return (Vec::new(), Next::Quit),
         Happened::Arrival(arrival) => mail::arrived(arrival, table).into_iter().collect(),
+        // It was told otherwise meanwhile.
+        Happened::Later(line) if line.is_empty() => Vec::new(),
         Happened::Later(line) => vec![line],
         Happened::Roster(Some(now)) => {
-            let changes = roster::changes(&table.known, &now);
+            let members = table.room.status().roster.into_iter().map(|device| device.aor);
+            // Here on another device one is not away.
+            let others: Vec<Aor> = members.filter(|who| who != table.me).collect();
+            let changes = roster::changes(&table.known, &now, table.me, &others);
             table.known = now;
             changes
         }
@@ -77,6 +84,7 @@ pub(super) async fn rest(table: &mut Table<'_>) -> Vec<String> {
             lines.extend(mail::arrived(arrival, table));
         }
     }
+    lines.extend(table.unread.take());
     while let Ok(line) = table.later.1.try_recv() {
         lines.push(line);
     }

@@ -44,6 +44,17 @@ impl<'a> Whom<'a> {
         Ok(hidden.cloned().unwrap_or(who))
     }
 
+    /// Whether this person is here.
+    pub(super) fn has(&self, who: &Aor) -> bool {
+        self.here.contains(who)
+    }
+
+    /// Whether somebody else who is here has this name.
+    pub(super) fn others_named(&self, name: &str, me: &Aor) -> bool {
+        let name = name.to_lowercase();
+        self.here.iter().any(|who| who != me && who.user().to_lowercase() == name)
+    }
+
     /// Somebody who is here, by their nickname too. None: nobody here is called so.
     pub(super) fn here(&self, name: &str) -> Option<Aor> {
         let who = self.somebody(name).ok().filter(|who| self.here.contains(who));

@@ -1,7 +1,8 @@
 //! `conclave chat`: what it answers to each line, also to the wrong ones, and how it ends and begins again.
 use std::fs::File;
 use std::io::Read as _;
-use std::process::{Command, Stdio};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
 
 use super::chat::{enter, system, system_with};
 use crate::common::{CONCLAVE, Talk};
@@ -81,7 +82,7 @@ fn every_line_is_answered_in_words_that_say_what_to_do() {
     let folder = tempfile::tempdir().unwrap();
     // The focus tells of changes every five seconds only, as it does by default.
     let (_dev, chat) = system_with(folder.path(), &[]);
-    let [mut alice, mut bob, mut carol] = ["alice", "bob", "carol"].map(|name| enter(&chat, name));
+    let [mut alice, mut bob, carol] = ["alice", "bob", "carol"].map(|name| enter(&chat, name));
     alice.until("sip:carol@localhost joined");
 
     alice.say("/who");
@@ -103,7 +104,16 @@ fn every_line_is_answered_in_words_that_say_what_to_do() {
         ("/nick Red\u{202e}", "the nickname was refused: 424"),
         ("/nick Jay", "* you are known as Jay"),
         ("/tell alice me", "! /tell alice: that is you"),
-        ("/tell bob,carol both", "* bob, carol are sent it, sealed"),
+        ("/tell bob, carol both", "* bob, carol are sent it, sealed"),
+        ("/tell bob,bob once", "* bob has it, sealed"),
+        ("/tell bbo x", "! /tell bbo: nobody of the name bbo is known here"),
+        ("/send bbo /etc/passwd", "! passwd is not sent: nobody of the name bbo is known here"),
+        ("/tell erin x", "! /tell erin: sip:erin@localhost has no keys"),
+        ("/nick Bob", "! /nick Bob: somebody else has the name Bob"),
+        ("/nick Erin", "! /nick Erin: somebody else has the name Erin"),
+        (&format!("/nick {}", "x".repeat(300)), "300 letters are too many"),
+        ("/lost 12", "! /lost 12: name at least 4 letters of what /devices shows"),
+        ("/mute dave", "! /mute dave: they are not here; here are bob, carol"),
         ("/private nobody x", "! /private nobody: nobody here is called so; here are bob, carol"),
         ("/private Jay x", "! /private Jay: that is you"),
         ("/verify alice", "! /verify alice: that is you"),
@@ -127,12 +137,25 @@ fn every_line_is_answered_in_words_that_say_what_to_do() {
     // Told of her nickname or not: who does not know it yet asks.
     bob.say("/private Jay psst");
     alice.until("<bob to you alone, sealed> psst");
+    assert!(alice.end() && bob.end() && carol.end());
+}
+
+#[test]
+fn who_is_removed_hears_how_to_come_back_and_comes_when_they_are_called() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_dev, chat) = system(folder.path());
+    let [mut alice, mut carol] = ["alice", "carol"].map(|name| enter(&chat, name));
+    alice.until("sip:carol@localhost joined");
 
     alice.say("/kick carol");
     let told = carol.until("* the conference ended for you: removed by a moderator");
-    assert!(told.contains("(/invite carol); then start again: conclave chat lobby --as carol"));
+    assert!(told.contains("(/invite carol), start again: conclave chat lobby --as carol"));
     alice.until("* carol is removed, and comes back only when invited");
     assert_eq!(carol.child.wait().unwrap().code(), Some(6));
+    let again = start(&folder.path().join("dev"), "carol");
+    assert_eq!(again.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&again.stderr).into_owned();
+    assert!(said.contains("ask a moderator of lobby to let you in (/invite carol)"), "{said}");
     let mut carol = chat("hall", "carol");
     carol.until("you hold the group key");
     alice.say("/invite carol");
@@ -141,7 +164,7 @@ fn every_line_is_answered_in_words_that_say_what_to_do() {
     carol.say("/quit");
     assert!(carol.child.wait().unwrap().success());
     let carol = enter(&chat, "carol");
-    assert!(alice.end() && bob.end() && carol.end());
+    assert!(alice.end() && carol.end());
 }
 
 #[test]
@@ -191,11 +214,7 @@ fn a_second_chat_says_that_it_is_not_kept_and_a_device_that_was_taken_back_how_t
     assert!(bob.until("* urn:uuid:").contains(&way));
     assert!(bob.child.wait().unwrap().success());
     alice.until("sip:bob@localhost is out");
-    let refused = Command::new(CONCLAVE)
-        .args(["chat", "lobby", "--as", "bob", "--plain", "--folder"])
-        .arg(folder.path().join("dev"))
-        .output()
-        .unwrap();
+    let refused = start(&folder.path().join("dev"), "bob");
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(!refused.status.success() && said.contains("was taken back"), "{said}");
     assert!(said.contains(&way), "{said}");
@@ -208,18 +227,22 @@ fn a_second_chat_says_that_it_is_not_kept_and_a_device_that_was_taken_back_how_t
 
     // From another device of his: the one that talks says so, too, and a script can tell.
     let mut second = enter(&chat, "bob");
-    second.say("/devices");
-    let other = loop {
-        let line = second.until(": certificate ends in ");
-        if !line.contains("(this one)") {
-            break line.trim().split(": ").next().unwrap().to_owned();
-        }
-    };
-    second.say(&format!("/lost {other}"));
+    bob.say("/devices");
+    let own = bob.until(" (this one): certificate ends in ");
+    // The first letters are enough.
+    let own: String = own.trim().trim_start_matches("urn:uuid:").chars().take(12).collect();
+    second.say(&format!("/lost {own}"));
+    second.until("is taken back; it was in 1 conference");
     let told = bob.until("* the conference ended for you: this device was taken back");
     assert!(told.contains(&way), "{told}");
     assert_eq!(bob.child.wait().unwrap().code(), Some(7));
     assert!(alice.end() && second.end());
+}
+
+/// A chat that is not to come about, until it has ended.
+fn start(dev: &Path, name: &str) -> Output {
+    let words = ["chat", "lobby", "--as", name, "--plain", "--folder"];
+    Command::new(CONCLAVE).args(words).arg(dev).stdin(Stdio::null()).output().unwrap()
 }
 
 #[test]
@@ -236,4 +259,50 @@ fn a_chat_whose_servers_are_gone_says_so_and_ends_with_a_code_of_its_own() {
         "{told}"
     );
     assert_eq!(alice.child.wait().unwrap().code(), Some(5));
+    let again = start(&folder.path().join("dev"), "alice");
+    let said = String::from_utf8_lossy(&again.stderr).into_owned();
+    assert!(said.contains("is the system running (conclave dev)?"), "{said}");
+}
+
+#[test]
+fn a_new_device_says_once_how_much_of_what_was_written_before_it_cannot_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_dev, chat) = system(folder.path());
+    let mut alice = enter(&chat, "alice");
+    assert!(enter(&chat, "bob").end());
+    for n in 1..=3 {
+        alice.say(&format!("/tell bob letter {n}"));
+        alice.until("* bob is not there: it waits in the mailbox, sealed");
+    }
+
+    let (dev, state) = (folder.path().join("dev"), folder.path().join("other"));
+    let [dev, state] = [dev, state].map(|path| path.display().to_string());
+    let other = ["chat", "lobby", "--as", "bob", "--plain", "--folder", &dev, "--state", &state];
+    let mut other = Talk::start(&other);
+
+    let told = other.until("cannot be read here: ");
+    assert!(told.starts_with("* 3 messages of alice cannot be read here: it was sealed before"));
+    let mut bob = enter(&chat, "bob");
+    bob.until("sealed, ");
+    assert!(bob.end() && other.end() && alice.end());
+}
+
+#[test]
+fn who_goes_away_and_who_comes_back_is_told_to_the_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_dev, chat) = system(folder.path());
+    let mut alice = enter(&chat, "alice");
+    let bob = enter(&chat, "bob");
+    alice.until("sip:bob@localhost joined");
+
+    assert!(bob.end());
+    alice.until("* sip:bob@localhost is away");
+    let mut bob = enter(&chat, "bob");
+    alice.until("* sip:bob@localhost is back");
+
+    // Who leaves for good is out.
+    bob.say("/leave");
+    assert!(bob.child.wait().unwrap().success());
+    alice.until("; sip:bob@localhost is out");
+    assert!(alice.end());
 }

@@ -41,9 +41,14 @@ fn f8_a_moderator_types_what_is_settled_and_everybody_sees_it() {
     alice.say("/subject Tea and cake");
     bob.until("* the conference is about Tea and cake");
     alice.say("/mute bob");
-    bob.until("* sip:bob@localhost may not talk");
+    bob.until("! a moderator has muted you: you may read, and not talk");
+    alice.until("* sip:bob@localhost may not talk");
+    bob.say("do you hear me?");
+    bob.until("! a moderator has muted you: you may read, and not talk");
+    alice.say("/mute bob");
+    alice.until("! /mute bob: bob is muted already; nothing has changed");
     alice.say("/unmute bob");
-    bob.until("* sip:bob@localhost may talk");
+    bob.until("* you may talk again");
     alice.say("/lock");
     bob.until("* the conference is locked");
     bob.say("/who");
@@ -61,20 +66,29 @@ fn f8_a_moderator_types_what_is_settled_and_everybody_sees_it() {
     alice.say("/kick carol");
     alice.until("! /kick carol: removing somebody was refused: 404 sip:carol@localhost is not");
     alice.say("/dismiss alice");
-    alice.until("! /dismiss alice: ");
+    alice.until("! /dismiss alice: dismissing a moderator was refused: 403 the last moderator");
 
     alice.say("/moderator bob");
     bob.until("* sip:bob@localhost moderates");
     bob.say("/unlock");
     bob.until("* the conference is not locked any more");
+    bob.say("/dismiss alice");
+    bob.until(
+        "! /dismiss alice: dismissing a moderator was refused: 403 nobody else can remove, mute or",
+    );
     bob.say("/dismiss bob");
     bob.until("* sip:bob@localhost does not moderate any more");
     alice.say("/ban bob");
     bob.until("the conference ended for you");
     // Its input is open, and it ends all the same.
     assert_eq!(bob.child.wait().unwrap().code(), Some(6));
+    alice.until("* done: bob is kept out");
     alice.say("/unban bob");
-    alice.until("* done");
+    alice.until("* done: bob may come again");
+    alice.say("/unban bob");
+    alice.until("! /unban bob: bob is not kept out; nothing has changed");
+    alice.say("/ban nobody");
+    alice.until("! /ban nobody: nobody of the name nobody is known here");
     enter(&chat, "bob");
 }
 

@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 use crate::circles::{Circles, Writing};
 use crate::directory::Directory;
 use crate::event::{Error, Event, Level, Outgoing};
-use crate::govern::Ruling;
+use crate::govern::{Rules, Ruling};
 use crate::phone::{Call, Calling, Hangup, Watch};
 use crate::sealed_file::SealedFile;
 use crate::session::{Numbers, Session, Standing};
@@ -322,6 +322,14 @@ impl Conference {
     /// We moderate nothing here, it cannot be so, or the server did not answer.
     pub async fn settle(&self, ruling: &Ruling) -> Result<(), Error> {
         self.directory.settle(&self.id, ruling).await
+    }
+
+    /// What holds in it.
+    ///
+    /// # Errors
+    /// We are not in it, or the server did not answer.
+    pub async fn rules(&self) -> Result<Rules, Error> {
+        self.directory.rules(&self.id).await
     }
 
     /// Watches who is in it (RFC 4575).

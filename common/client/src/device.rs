@@ -259,6 +259,11 @@ impl Device {
         self.shared.directory.devices().await
     }
 
+    /// Whether there is such a person, as far as the focus says: none if it does not. They do not hear of it.
+    pub async fn knows(&self, who: &Aor) -> Option<bool> {
+        self.shared.phone.knows(who).await
+    }
+
     /// Takes back a device of this user that was lost, or this one: it leaves every conference and its group, and can
     /// never come back. Says in how many conferences it was.
     ///

@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use crate::event::Error;
-use crate::govern::{Ruling, Sent};
+use crate::govern::{Rules, Ruling, Sent};
 use crate::own_device::{self, OwnDevice};
 use crate::profile::Profile;
 
@@ -132,6 +132,14 @@ impl Directory {
         let conferences = taken.get("conferences").and_then(serde_json::Value::as_u64);
         conferences
             .ok_or_else(|| Error::Answer { what, why: "it does not say how many".to_owned() })
+    }
+
+    /// What holds in a conference.
+    pub(crate) async fn rules(&self, id: &ConferenceId) -> Result<Rules, Error> {
+        let (what, path) = ("the rules of the conference", format!("/v1/conferences/{id}"));
+        let asked = Asked { what, method: Method::GET, path: &path, content: None };
+        let read = Rules::read(&self.ask(&asked).await?);
+        read.ok_or_else(|| Error::Answer { what, why: "these are no rules".to_owned() })
     }
 
     /// Has something settled by a moderator.

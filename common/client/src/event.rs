@@ -263,6 +263,9 @@ pub enum Error {
     /// Somebody has no keys, so that nothing can be sealed for them. Nothing was sent.
     #[error("{0} has no keys: nothing can be sealed for them")]
     NoKeys(Aor),
+    /// There is nobody of this name. Nothing was sent.
+    #[error("nobody of the name {} is known here", .0.user())]
+    Nobody(Aor),
     /// Nothing came in time.
     #[error("{0}: no answer in time")]
     Late(&'static str),

@@ -28,6 +28,46 @@ pub enum Ruling {
     Dismiss(Aor),
 }
 
+/// What holds in a conference, as far as whoever asks may know.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rules {
+    /// Nobody new is let in.
+    pub locked: bool,
+    /// Messages to one participant alone pass.
+    pub private_messages: bool,
+    /// There are nicknames.
+    pub nicknames: bool,
+    /// What it is about.
+    pub subject: Option<String>,
+    /// Who may decide about others.
+    pub moderators: Vec<Aor>,
+    /// Who may not talk.
+    pub muted: Vec<Aor>,
+    /// Who is kept out. Moderators alone are told.
+    pub banned: Vec<Aor>,
+}
+
+impl Rules {
+    /// Reads them; none if these are none.
+    pub(crate) fn read(octets: &[u8]) -> Option<Self> {
+        let rules: Value = serde_json::from_slice(octets).ok()?;
+        let is = |name: &str| rules.get(name)?.as_bool();
+        let people = |name: &str| -> Option<Vec<Aor>> {
+            let listed = rules.get(name)?.as_array()?.iter();
+            Some(listed.filter_map(|who| who.as_str()?.parse().ok()).collect())
+        };
+        Some(Self {
+            locked: is("locked")?,
+            private_messages: is("private_messages")?,
+            nicknames: is("nicknames")?,
+            subject: rules.get("subject")?.as_str().map(str::to_owned),
+            moderators: people("moderators")?,
+            muted: people("muted")?,
+            banned: people("banned")?,
+        })
+    }
+}
+
 /// What is sent for a ruling.
 pub(crate) struct Sent {
     pub(crate) method: Method,
@@ -36,6 +76,22 @@ pub(crate) struct Sent {
 }
 
 impl Ruling {
+    /// Whether it is so already.
+    pub fn is_so(&self, rules: &Rules) -> bool {
+        match self {
+            Self::Lock(it) => rules.locked == *it,
+            Self::PrivateMessages(it) => rules.private_messages == *it,
+            Self::Nicknames(it) => rules.nicknames == *it,
+            Self::Subject(it) => rules.subject.as_deref().unwrap_or_default() == it,
+            Self::Mute(who) => rules.muted.contains(who),
+            Self::Unmute(who) => !rules.muted.contains(who),
+            Self::Ban(who) => rules.banned.contains(who),
+            Self::Unban(who) => !rules.banned.contains(who),
+            Self::Appoint(who) => rules.moderators.contains(who),
+            Self::Dismiss(who) => !rules.moderators.contains(who),
+        }
+    }
+
     pub(crate) fn sent(&self, id: &ConferenceId) -> Sent {
         let path = format!("/v1/conferences/{id}");
         let change =
@@ -80,6 +136,41 @@ impl Ruling {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_holds_is_read_and_says_what_a_ruling_would_not_change() {
+        let rules = Rules::read(
+            br#"{"uri":"sip:room7@x","locked":true,"private_messages":true,"nicknames":false,"subject":null,
+                "moderators":["sip:alice@x"],"muted":["sip:bob@x"],"banned":[]}"#,
+        );
+        let rules = rules.unwrap();
+        let (alice, bob): (Aor, Aor) =
+            ("sip:alice@x".parse().unwrap(), "sip:bob@x".parse().unwrap());
+
+        let so = [
+            Ruling::Lock(true),
+            Ruling::PrivateMessages(true),
+            Ruling::Nicknames(false),
+            Ruling::Subject(String::new()),
+            Ruling::Mute(bob.clone()),
+            Ruling::Unmute(alice.clone()),
+            Ruling::Unban(bob.clone()),
+            Ruling::Appoint(alice.clone()),
+            Ruling::Dismiss(bob.clone()),
+        ];
+        assert!(so.iter().all(|ruling| ruling.is_so(&rules)));
+        let new = [
+            Ruling::Lock(false),
+            Ruling::Subject("tea".to_owned()),
+            Ruling::Mute(alice.clone()),
+            Ruling::Unmute(bob.clone()),
+            Ruling::Ban(bob.clone()),
+            Ruling::Appoint(bob),
+            Ruling::Dismiss(alice),
+        ];
+        assert!(!new.iter().any(|ruling| ruling.is_so(&rules)));
+        assert_eq!(Rules::read(b"[]"), None);
+    }
 
     #[test]
     fn each_ruling_has_its_resource() {

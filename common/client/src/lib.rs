@@ -65,7 +65,7 @@ pub use device::{
     Invitations, Ring, Unfetched,
 };
 pub use event::{Announced, DeviceNews, Entry, Error, Event, File, Level, Message, Outgoing};
-pub use govern::Ruling;
+pub use govern::{Rules, Ruling};
 pub use leg::{Leg, LegEvent, LegEvents, Received};
 pub use own_device::{LastResort, OwnDevice};
 pub use phone::{Calling, Immediate, Late, Protection, Taken, Watch};

@@ -1,5 +1,6 @@
 //! The SIP side of a device: one TLS flow to the MRFC, on which it registers, calls conferences and is called by them.
 //! It answers every challenge, comes back by itself when its flow is lost, and what a call is about is decided by `device`.
+mod asking;
 mod call;
 mod giving_up;
 mod incoming;

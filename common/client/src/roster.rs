@@ -1,5 +1,5 @@
 //! Who is in a conference, as the focus tells those who watch it (RFC 4575). Pure: documents in, people out.
-use sip::conference_info::{ConferenceInfo, State, Status, User};
+use sip::conference_info::{ConferenceInfo, Disconnection, Endpoint, State, Status, User};
 
 /// A conference as this device may see it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -58,9 +58,11 @@ impl Roster {
     }
 }
 
-/// Also who is away: what is deleted belongs to it no more.
+/// Also who is away. What is deleted belongs to it no more, and neither does who was put out.
 fn is_there(user: &&User) -> bool {
-    user.state != State::Deleted
+    let booted = |it: &Endpoint| it.disconnection == Some(Disconnection::Booted);
+    let is_put_out = !user.endpoints.is_empty() && user.endpoints.iter().all(booted);
+    user.state != State::Deleted && !is_put_out
 }
 
 fn person(user: &User) -> Person {
@@ -89,8 +91,6 @@ fn whereabouts(status: Option<Status>) -> Whereabouts {
 
 #[cfg(test)]
 mod tests {
-    use sip::conference_info::Endpoint;
-
     use super::*;
 
     fn user(entity: &str, statuses: &[Status]) -> User {
@@ -116,7 +116,12 @@ mod tests {
             user("sip:bob@example.net", &[Status::Disconnected]),
             user("sip:carol@example.net", &[Status::MutedViaFocus, Status::OnHold]),
             User::deleted("sip:dave@example.net"),
+            user("sip:mallory@example.net", &[Status::Disconnected]),
         ];
+        // Somebody was put out, and one of somebody's devices.
+        for (who, endpoint) in [(0, 0), (4, 0)] {
+            info.users[who].endpoints[endpoint].disconnection = Some(Disconnection::Booted);
+        }
 
         let roster = Roster::of(&info);
 

@@ -88,7 +88,10 @@ impl Task {
         for person in circle.people() {
             let theirs = self.tools.directory.claim(person).await?;
             if theirs.is_empty() && person != self.tools.me() {
-                return Err(Error::NoKeys(person.clone()));
+                return Err(match self.tools.phone.knows(person).await {
+                    Some(false) => Error::Nobody(person.clone()),
+                    _ => Error::NoKeys(person.clone()),
+                });
             }
             claims.extend(theirs);
         }

@@ -74,7 +74,7 @@ pub(crate) enum At {
 }
 
 impl At {
-    fn uri(self, who: &Aor) -> String {
+    pub(super) fn uri(self, who: &Aor) -> String {
         match self {
             Self::Devices => who.to_string(),
             Self::Mailbox => format!("{who};mailbox"),
