@@ -1,4 +1,6 @@
 //! A conversation that somebody else has ended: what has happened, how its person goes on, and what a script is told.
+use std::path::Path;
+
 use anyhow::anyhow;
 use client::{Conference, Error};
 use ids::ConferenceId;
@@ -27,7 +29,8 @@ pub(crate) enum Ending {
 #[derive(Clone, Debug)]
 pub(super) struct Place {
     pub(super) room: String,
-    pub(super) name: String,
+    /// By which name one is called there; none: one hides it.
+    pub(super) name: Option<String>,
     /// What is typed to start it again.
     pub(super) command: String,
 }
@@ -61,12 +64,15 @@ impl Ending {
     }
 
     /// What is said of it; `kept` if this device is kept in a folder.
-    pub(super) fn told(&self, at: &Place, kept: Option<&std::path::Path>) -> String {
+    pub(super) fn told(&self, at: &Place, kept: Option<&Path>) -> String {
         let Place { room, name, command } = at;
         let what = match self {
-            Self::Removed => format!(
-                "{REMOVED}. Once a moderator of {room} has let you in again (/invite {name}), start again: {command}"
-            ),
+            Self::Removed => {
+                let by = name.as_ref().map(|name| format!(" (/invite {name})")).unwrap_or_default();
+                format!(
+                    "{REMOVED}. Once a moderator of {room} has let you in again{by}, start again: {command}"
+                )
+            }
             Self::Over => format!("{room} was ended for everybody. {command} begins a new one"),
             Self::TakenBack => {
                 let how = match kept {
@@ -96,13 +102,22 @@ pub(super) fn not_in(error: Error, room: &ConferenceId, name: &str) -> anyhow::E
 impl Place {
     pub(super) fn of(room: &Conference, chat: &crate::cli::Chat) -> Self {
         let mut command = format!("conclave chat {} --as {}", chat.room, chat.name);
-        if chat.folder != std::path::Path::new("conclave-dev") {
+        if chat.folder != Path::new("conclave-dev") {
             command += &format!(" --folder {}", chat.folder.display());
         }
-        if let Some(state) = &chat.state {
-            command += &format!(" --state {}", state.display());
+        let options = [
+            ("state", &chat.state),
+            ("passphrase-file", &chat.passphrase_file),
+            ("downloads", &chat.downloads),
+        ];
+        for (option, path) in options {
+            command.extend(path.iter().map(|path| format!(" --{option} {}", path.display())));
         }
-        Self { room: room.id().to_string(), name: chat.name.clone(), command }
+        if chat.anonymous {
+            command += " --anonymous";
+        }
+        let name = (!chat.anonymous).then(|| chat.name.clone());
+        Self { room: room.id().to_string(), name, command }
     }
 }
 
@@ -113,12 +128,14 @@ mod tests {
     #[test]
     fn whatever_has_ended_it_it_is_said_how_to_go_on_and_each_kind_has_a_code() {
         let command = "conclave chat lobby --as bob".to_owned();
-        let at = Place { room: "lobby".to_owned(), name: "bob".to_owned(), command };
-        let folder = std::path::Path::new("dev/state-bob");
+        let at = Place { room: "lobby".to_owned(), name: Some("bob".to_owned()), command };
+        let folder = Path::new("dev/state-bob");
         let told = |ending: &Ending, kept| (ending.exit_code(), ending.told(&at, kept));
 
         let (code, line) = told(&Ending::Removed, None);
         assert!(code == 6 && line.contains("/invite bob"), "{line}");
+        let hidden = Place { name: None, ..at.clone() };
+        assert!(!Ending::Removed.told(&hidden, None).contains("/invite"));
         let (code, line) = told(&Ending::Over, None);
         assert!(code == 6 && line.contains("lobby was ended for everybody"), "{line}");
         let (code, line) = told(&Ending::TakenBack, Some(folder));

@@ -184,12 +184,12 @@ impl Line {
             Self::Page(user, _text) => format!("/page {user}: "),
             Self::Private(nick, _text) => format!("/private {nick}: "),
             Self::Send(user, path) => format!("/send {user} {path}: "),
-            Self::Get(name) => format!("/get {name}: "),
+            Self::Get(name) => format!("/get {name}").trim_end().to_owned() + ": ",
             Self::Share(path) => format!("/file {path}: "),
             Self::Devices => "/devices: ".to_owned(),
             Self::Confirm(_code) => "/confirm: ".to_owned(),
             Self::Lost(device) => format!("/lost {device}: "),
-            Self::Nick(name) => format!("/nick {name}: "),
+            Self::Nick(name) => format!("/nick {name}").trim_end().to_owned() + ": ",
             Self::Trust(trust, of) => {
                 format!("/{} {of}", trust.word()).trim_end().to_owned() + ": "
             }

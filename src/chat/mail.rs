@@ -87,6 +87,9 @@ pub(super) async fn tell(table: &Table<'_>, users: &str, text: &str) -> Result<S
 
 /// `/page USER TEXT`: as it is. Servers can read it.
 pub(super) async fn page(table: &Table<'_>, user: &str, text: &str) -> Result<String, String> {
+    if user.contains(',') {
+        return Err("it goes to one person at a time; /tell goes to several, sealed".to_owned());
+    }
     let who = table.whom().elsewhere(user, table.me)?;
     let sent = table.device.message(&who, TEXT, Bytes::from(text.to_owned())).await;
     let (taken, _protection) = sent.map_err(|error| match error {
@@ -104,6 +107,10 @@ pub(super) async fn private(table: &Table<'_>, nick: &str, text: &str) -> Result
     let nick = nick.to_owned();
     outcome(table, writing, move |said| match said {
         Ok(_id) => format!("* {} alone has it, sealed", who.user()),
+        Err(Error::Refused { status: 404, .. }) => {
+            let who = who.user();
+            format!("! /private {nick}: {who} is away; /tell {who} waits for them in their mailbox")
+        }
         Err(error) => format!("! /private {nick}: {error}"),
     })
     .await

@@ -244,7 +244,13 @@ async fn kick(user: &str, table: &Table<'_>) -> Result<String, String> {
     if who == *table.me {
         return Err(format!("{THAT_IS_YOU}: /leave takes you out for good"));
     }
-    table.room.kick(&who).await.map_err(|error| error.to_string())?;
+    table.room.kick(&who).await.map_err(|error| match error {
+        Error::Refused { status: 404, .. } => {
+            let others = table.whom().others(table.me);
+            format!("they are not here; {others}. /ban keeps out who is not here, too")
+        }
+        error => error.to_string(),
+    })?;
     Ok(format!("* {} is removed, and comes back only when invited", who.user()))
 }
 

@@ -45,7 +45,13 @@ impl Unread {
                 1 => format!("a message of {authors}"),
                 messages => format!("{messages} messages of {authors}"),
             };
-            let why = if why.is_empty() { "for several reasons" } else { &why };
+            let why = match (&*why, of.messages) {
+                ("", _) => "for several reasons".to_owned(),
+                (_, 1) => why,
+                _ => why
+                    .strip_prefix("it was ")
+                    .map_or_else(|| why.clone(), |rest| format!("they were {rest}")),
+            };
             format!("* {what} cannot be read here: {why}; another device of yours may have read it")
         };
         std::mem::take(&mut *self.reasons()).into_iter().map(line).collect()
@@ -61,7 +67,8 @@ mod tests {
         let (alice, bob): (Aor, Aor) =
             ("sip:alice@x".parse().unwrap(), "sip:bob@x".parse().unwrap());
         let unread = Unread::default();
-        let noted = [(&bob, "old"), (&alice, "old"), (&bob, "old"), (&bob, "damaged")];
+        let old = "it was sealed before";
+        let noted = [(&bob, old), (&alice, old), (&bob, old), (&bob, "damaged")];
 
         let first = noted.map(|(from, why)| unread.note(from, why));
 
@@ -71,7 +78,9 @@ mod tests {
             lines[0].starts_with("* a message of bob cannot be read here: damaged"),
             "{lines:?}"
         );
-        assert!(lines[1].starts_with("* 3 messages of alice, bob cannot be read here: old"));
-        assert!(unread.take().is_empty() && unread.note(&bob, "old"));
+        assert!(lines[1].starts_with(
+            "* 3 messages of alice, bob cannot be read here: they were sealed before;"
+        ));
+        assert!(unread.take().is_empty() && unread.note(&bob, old));
     }
 }

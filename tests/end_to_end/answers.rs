@@ -281,7 +281,7 @@ fn a_new_device_says_once_how_much_of_what_was_written_before_it_cannot_read() {
     let mut other = Talk::start(&other);
 
     let told = other.until("cannot be read here: ");
-    assert!(told.starts_with("* 3 messages of alice cannot be read here: it was sealed before"));
+    assert!(told.starts_with("* 3 messages of alice cannot be read here: they were sealed before"));
     let mut bob = enter(&chat, "bob");
     bob.until("sealed, ");
     assert!(bob.end() && other.end() && alice.end());
@@ -297,6 +297,10 @@ fn who_goes_away_and_who_comes_back_is_told_to_the_others() {
 
     assert!(bob.end());
     alice.until("* sip:bob@localhost is away");
+    alice.say("/private bob x");
+    alice.until("! /private bob: bob is away; /tell bob waits for them in their mailbox");
+    alice.say("/page bob,carol x");
+    alice.until("! /page bob,carol: it goes to one person at a time");
     let mut bob = enter(&chat, "bob");
     alice.until("* sip:bob@localhost is back");
 

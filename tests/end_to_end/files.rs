@@ -114,3 +114,33 @@ fn f14_a_file_that_a_chat_has_shown_and_not_fetched_is_received_later() {
     assert_eq!(std::fs::read_to_string(saved).unwrap(), "the report");
     assert!(bob.end() && alice.end());
 }
+
+#[test]
+fn a_file_that_cannot_be_had_says_where_it_is_not_and_leaves_the_list_when_nobody_has_it() {
+    let temporary = tempfile::tempdir().unwrap();
+    let (_dev, chat) = crate::chat::system(temporary.path());
+    let [mut alice, mut bob] = ["alice", "bob"].map(|name| crate::chat::enter(&chat, name));
+    let path = temporary.path().join("report.txt");
+    std::fs::write(&path, "the report").unwrap();
+    alice.say(&format!("/send bob {}", path.display()));
+    bob.until("* alice has report.txt for you");
+    assert!(alice.end());
+
+    // She is away, and has left it nowhere.
+    let mut refused = String::new();
+    while !refused.contains("alice is away") {
+        bob.say("/get 1");
+        refused = bob.until("! /get 1: ");
+    }
+    assert!(refused.contains("it waits in no mailbox"), "{refused}");
+    bob.say("/get");
+    bob.until("  1  report.txt of alice (10 octets), sealed");
+    // She is back, and has it no more.
+    let mut alice = crate::chat::enter(&chat, "alice");
+    bob.say("/get report.txt");
+    bob.until("! /get report.txt: alice has it no more, and it waits in no mailbox: ask alice");
+    alice.until("* bob asked for a file that you have not");
+    bob.say("/get");
+    bob.until("* nobody has a file for you");
+    assert!(alice.end() && bob.end());
+}
