@@ -16,6 +16,7 @@ use crate::doors::{Doors, Errand, Parcel, Stream};
 use crate::focus::Focus;
 use crate::metrics::Metrics;
 use crate::pair::legs::Legs;
+use crate::pair::tab::Tab;
 use crate::room::{Passage, Room, Roster, Shards};
 use crate::session::{Audience, Message, Piece, Refusal, Seen};
 
@@ -40,6 +41,7 @@ pub(crate) struct Relay {
     metrics: Arc<Metrics>,
     limits: Limits,
     tabs: Mutex<charge::Tabs>,
+    unstored: Mutex<charge::Unstored>,
     /// Of a one-to-one session only.
     legs: Option<Mutex<Legs>>,
     /// Its room keeps a log: once so, always so.
@@ -65,8 +67,9 @@ impl Relay {
         let pair = room.roster().level == Level::Pair;
         let legs = pair.then(|| Mutex::new(Legs::new(limits.pair_marks())));
         let keeps_log = AtomicBool::new(room.keeps_log());
-        let (id, room, tabs) = (RoomId::fresh(), Mutex::new(room), Mutex::default());
-        Self { id, room, doors, focus, metrics, limits: *limits, tabs, legs, keeps_log }
+        let (id, room) = (RoomId::fresh(), Mutex::new(room));
+        let (tabs, unstored) = (Mutex::default(), Mutex::default());
+        Self { id, room, doors, focus, metrics, limits: *limits, tabs, unstored, legs, keeps_log }
     }
 
     /// The room, for one decision. Never held across an await.
@@ -188,10 +191,10 @@ impl Relay {
         self.doors.push_all(room.shards(), || Errand::GateMoved { room: self.id });
     }
 
-    /// A gathered message is complete.
-    pub(crate) fn message(
+    /// A gathered message is complete. Where it counts only when it is stored, its charge is kept until then.
+    fn message(
         &self,
-        message: &Message,
+        (message, tab): (&Message, Option<&Arc<Tab>>),
         now: Instant,
         rng: &mut impl RngCore,
     ) -> Result<Passage, Refusal> {
@@ -199,6 +202,9 @@ impl Relay {
         let passage = room.pass(message, now)?;
         if let Passage::Pass(_, Some(number)) = passage {
             self.deposit_message(&mut room, number, message)?;
+            if room.keeps_log() {
+                self.charge_when_stored(number, tab);
+            }
         }
         if let Passage::Pass(shards, number) = passage {
             let except = except(message.audience(), message.sender());

@@ -1,11 +1,12 @@
 //! Charges of a room's messages: each that is passed on is told to the focus once. What a pair's messages cost is told by
-//! whoever hears from the next hop; a switch is the receiving end, so here it is enough that a message was passed on.
-use std::collections::HashMap;
+//! whoever hears from the next hop; a switch is the receiving end, so here it is enough that a message was passed on, or in a
+//! room that keeps a log that it was stored.
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use control::Ending;
-use ids::SeatId;
+use ids::{Number, SeatId};
 use msrp::{Flag, MessageId, cpim};
 use rand::RngCore;
 
@@ -17,7 +18,36 @@ use crate::session::{Audience, Message, Piece, Refusal};
 /// The tabs of the streams that are passing through a room.
 pub(super) type Tabs = HashMap<MessageId, Arc<Tab>>;
 
+/// The tabs of messages that have a place in the log and are not stored yet.
+pub(super) type Unstored = BTreeMap<Number, Arc<Tab>>;
+
 impl Relay {
+    fn unstored_tabs(&self) -> MutexGuard<'_, Unstored> {
+        self.unstored.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The message at this place is charged when it is stored. Called under the room's lock, so before anybody can say so.
+    pub(super) fn charge_when_stored(&self, number: Number, tab: Option<&Arc<Tab>>) {
+        if let Some(tab) = tab {
+            self.unstored_tabs().insert(number, Arc::clone(tab));
+        }
+    }
+
+    /// Everything up to there is stored.
+    pub(super) fn charge_stored(&self, upto: Number) {
+        let mut waiting = self.unstored_tabs();
+        while let Some(first) = waiting.first_entry().filter(|first| *first.key() <= upto) {
+            first.remove().close(Ending::Complete);
+        }
+    }
+
+    /// The message at this place is not stored: its sender is told so, and so is whoever charges.
+    pub(super) fn charge_unstored(&self, number: Number) {
+        if let Some(tab) = self.unstored_tabs().remove(&number) {
+            tab.close(Ending::Refused(Refusal::NotStored.status().code()));
+        }
+    }
+
     fn tabs(&self) -> MutexGuard<'_, Tabs> {
         self.tabs.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -81,10 +111,13 @@ impl Relay {
     ) -> Result<Passage, Refusal> {
         let whose = (message.sender(), id);
         let tab = self.open_tab_for(whose, message.audience(), message.content_type())?;
-        let passage = self.message(message, now, rng);
-        if let Some(tab) = tab {
+        if let Some(tab) = &tab {
             tab.note(message.body().octets());
+        }
+        let passage = self.message((message, tab.as_ref()), now, rng);
+        if let Some(tab) = tab {
             match &passage {
+                Ok(Passage::Pass(_, Some(_))) if self.keeps_log() => {}
                 Ok(Passage::Pass(..)) => tab.close(Ending::Complete),
                 Ok(Passage::Wait) | Err(_) => tab.cancel(),
             }

@@ -161,6 +161,7 @@ impl Relay {
         if let Some(log) = room.log() {
             log.store(number);
         }
+        self.charge_stored(number);
         self.tell_log(&room, LogErrand::Stored(number));
     }
 
@@ -178,6 +179,7 @@ impl Relay {
             log.fail(number);
         }
         room.forget_seen(number);
+        self.charge_unstored(number);
         self.tell_log(&room, LogErrand::Unstored(number));
     }
 

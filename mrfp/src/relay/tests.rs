@@ -97,7 +97,7 @@ fn a_body_is_not_copied_between_the_decoder_and_the_seal() {
     let mut scene = scene();
     let (message, came_in) = admitted(&mut scene);
 
-    scene.relay.message(&message, scene.now, &mut scene.rng).unwrap();
+    scene.relay.message((&message, None), scene.now, &mut scene.rng).unwrap();
 
     for door in 0..2 {
         let parcels = parcels(door, &scene.doors);
@@ -117,7 +117,7 @@ fn every_shard_sees_messages_and_commits_in_one_order() {
     let mut scene = scene();
     for n in 0..10_u64 {
         let (message, _) = admitted(&mut scene);
-        scene.relay.message(&message, scene.now, &mut scene.rng).unwrap();
+        scene.relay.message((&message, None), scene.now, &mut scene.rng).unwrap();
         let commit = Bytes::from(format!("commit {n}"));
         scene.relay.broadcast((Key(n), commit, None), scene.now, &mut scene.rng);
     }
@@ -139,7 +139,7 @@ fn after_a_kick_not_even_a_message_that_was_admitted_before_is_relayed() {
     let (message, _) = admitted(&mut scene);
     scene.relay.unseat(SeatId(1));
 
-    let passed = scene.relay.message(&message, scene.now, &mut scene.rng);
+    let passed = scene.relay.message((&message, None), scene.now, &mut scene.rng);
 
     assert_eq!(passed, Err(Refusal::NoSession));
     assert!(parcels(0, &scene.doors).is_empty() && parcels(1, &scene.doors).is_empty());

@@ -3,7 +3,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 use control::{
-    Deposit, Level, Logged, Notice, Order, Page, ReplayAsked, Room, RoomNotice, RoomOrder, Seat,
+    Charge, Deposit, Ending, Level, Logged, Notice, Order, Page, ReplayAsked, Room, RoomNotice,
+    RoomOrder, Seat,
 };
 use ids::{DeviceId, Key, Number, SeatId, Term};
 use msrp::{Body, SendRequest};
@@ -85,6 +86,22 @@ impl Shelf {
     }
 }
 
+/// The same, each message of which is charged.
+async fn charged_room() -> (Stage, Shelf) {
+    let mut stage = Stage::new().await;
+    let charged = Room { charge: true, ..kept(1) };
+    stage.focus.tell(Order::room(conference(), RoomOrder::Open(charged))).await;
+    (stage, Shelf::new())
+}
+
+async fn charge(stage: &mut Stage) -> Charge {
+    let charged = |notice: &Notice| match notice {
+        Notice::Room { notice: RoomNotice::Charged(charge), .. } => Some(charge.clone()),
+        _ => None,
+    };
+    stage.focus.notice(charged).await
+}
+
 async fn room() -> (Stage, Shelf) {
     let limits = |config: &mut mrfp::Config| {
         config.limits.outbox_octets_max = 256 * 1024;
@@ -96,7 +113,12 @@ async fn room() -> (Stage, Shelf) {
 }
 
 async fn open(stage: &mut Stage, term: u32) {
-    let room = Room {
+    stage.focus.tell(Order::room(conference(), RoomOrder::Open(kept(term)))).await;
+}
+
+/// A sealed room that keeps a log.
+fn kept(term: u32) -> Room {
+    Room {
         uri: ROOM.into(),
         term: Term(term),
         level: Level::Sealed,
@@ -104,8 +126,7 @@ async fn open(stage: &mut Stage, term: u32) {
         message_octets_max: 1 << 20,
         charge: false,
         stored: Some(Number { term: Term(term), n: 0 }),
-    };
-    stage.focus.tell(Order::room(conference(), RoomOrder::Open(room))).await;
+    }
 }
 
 /// Reads what a participant is sent, in a task of its own.
@@ -207,6 +228,36 @@ async fn a_message_that_could_not_be_stored_fails_and_may_be_said_again() {
     say(&mut alice, (&mut stage, &mut shelf), &again).await;
     assert_eq!(hear(&mut bob, (&mut stage, &mut shelf)).await, sealed(1, 4, "hello"));
     assert_eq!(hear(&mut bob, (&mut stage, &mut shelf)).await, sealed(1, 4, "hello"));
+}
+
+#[tokio::test]
+async fn a_charged_message_is_charged_when_it_is_stored_and_one_that_could_not_be_is_told_as_refused()
+ {
+    let (mut stage, mut shelf) = charged_room().await;
+    let (mut alice, mut bob) = (stage.join(1).await, stage.join(2).await);
+    shelf.stores = false;
+    let mut sent = Vec::new();
+    for name in ["first1", "second1"] {
+        sent.push(alice.send(&message(name, sealed(1, 4, name))).await);
+        bob.message().await;
+    }
+    while shelf.waiting.len() < 2 {
+        shelf.step(&mut stage).await;
+    }
+    let charged =
+        |notice: &&Notice| matches!(notice, Notice::Room { notice: RoomNotice::Charged(_), .. });
+    assert!(stage.focus.left().find(charged).is_none(), "nothing is stored yet");
+
+    let first = shelf.waiting.remove(0).number;
+    stage.order(RoomOrder::Unstored(first)).await;
+    shelf.store(&mut stage).await;
+
+    let (refused, complete) = (charge(&mut stage).await, charge(&mut stage).await);
+    assert_eq!((refused.message_id.as_str(), refused.ending), ("first1", Ending::Refused(413)));
+    assert_eq!((complete.message_id.as_str(), complete.ending), ("second1", Ending::Complete));
+    assert!(refused.octets > 0 && complete.octets > 0);
+    assert_eq!(alice.answer(sent[0]).await.0, 413);
+    assert_eq!(alice.answer(sent[1]).await.0, 200);
 }
 
 #[tokio::test]
