@@ -50,6 +50,11 @@ fn the_demo_keeps_every_promise() {
     assert_eq!(sealed["stored_sha256"].as_str().unwrap().len(), 64);
     assert_eq!(sealed["stored_sha256"], sealed["sent_sha256"]);
     assert_eq!(sealed["read"], true);
+    let caught_up = &report["caught_up"];
+    // Three before erin comes in, and then four of each of the four who are there.
+    assert_eq!((&caught_up["messages"], &caught_up["missed"]), (&19.into(), &0.into()));
+    assert_eq!(caught_up["epochs"], 1, "{report:#}");
+    assert_eq!(caught_up["sha256_back"], caught_up["sha256_there"]);
     assert!(report["messages"]["delivered"].as_u64().unwrap() > 100, "{report:#}");
     assert!(report["elapsed_ms"].as_u64().unwrap() > 0);
 }

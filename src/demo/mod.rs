@@ -2,6 +2,7 @@
 //! with real devices, searches the servers for plaintext, and says what happened and whether a promise was broken.
 //! It measures nothing: that is the load test's work.
 mod absent;
+mod away;
 mod cast;
 mod report;
 mod story;
@@ -50,7 +51,7 @@ pub(crate) async fn play(
     let start = service::clock::now();
     let plant = options.plant;
     let level = if plant == Some(Plant::OpenRoom) { Level::Open } else { Level::Sealed };
-    let mut plan = Plan { level, named: false, ..Plan::default() };
+    let mut plan = Plan { level, named: false, stored: true, ..Plan::default() };
     plan.users.push(absent::ABSENT.to_owned());
     let system = match &options.folder {
         Some(folder) => System::start_at(&plan, folder).await?,
@@ -110,8 +111,15 @@ impl Scenes<'_> {
         );
         story.rejoin(stage).await?;
         self.done("carol lost her group state and comes back by an external commit", story.epoch());
+        story.go_away().await?;
         story.join_late(stage).await?;
         self.done("erin joins late; her keys open nothing sent before", story.epoch());
+        story.talk().await?;
+        story.come_back().await?;
+        self.done(
+            "bob's second device was away for that and for what everyone said then; it has caught up",
+            story.epoch(),
+        );
         story.talk().await?;
         story.heard().await?;
         self.done("everyone talks again", story.epoch());
@@ -136,6 +144,7 @@ impl Scenes<'_> {
         self.report.members_agree = story.agreed();
         self.report.image = story.image.clone();
         self.report.file = story.file.clone();
+        self.report.caught_up = story.caught_up.clone();
         self.report.removed_member_read_after_removal = story.removed_read;
         self.report.newcomer_read_before_joining = story.newcomer_read;
         let mut scan = canary::files(stage.system.folder(), stage.canary.as_bytes())?;

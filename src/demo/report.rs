@@ -80,6 +80,28 @@ impl SealedDeferred {
     }
 }
 
+/// What a member who was away was told when it was back.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct CaughtUp {
+    /// Epochs that the group went through meanwhile.
+    pub(crate) epochs: u64,
+    /// Messages that were accepted meanwhile.
+    pub(crate) messages: u64,
+    /// Messages that it was not shown in the end, of those and of all before.
+    pub(crate) missed: u64,
+    /// SHA-256 of what others said meanwhile, one after the other as somebody was shown it who stayed.
+    pub(crate) sha256_there: String,
+    /// SHA-256 of the same, as it was shown to who had been away.
+    pub(crate) sha256_back: String,
+}
+
+impl CaughtUp {
+    fn all(&self) -> bool {
+        let same = self.sha256_there == self.sha256_back;
+        self.epochs > 0 && self.messages > 0 && self.missed == 0 && same
+    }
+}
+
 /// One step of the story.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Step {
@@ -114,6 +136,8 @@ pub(crate) struct Report {
     pub(crate) deferred: Deferred,
     /// A sealed one for the same person.
     pub(crate) deferred_sealed: SealedDeferred,
+    /// What was kept in the conference for a member who was away.
+    pub(crate) caught_up: CaughtUp,
     /// Whether a canary that was only ever sent sealed was found in a server's memory or files.
     pub(crate) server_saw_plaintext: bool,
     /// Octets of memory and files that were searched for it.
@@ -152,6 +176,10 @@ impl Report {
         promise(
             self.deferred_sealed.arrived(),
             "a sealed message that waited was not kept or not read as it was written",
+        );
+        promise(
+            self.caught_up.all(),
+            "a member who was away was not shown what was said, as it was said",
         );
         self.broken = broken;
     }
@@ -229,6 +257,7 @@ mod tests {
                 marked_late: true,
                 ..SealedDeferred::default()
             },
+            caught_up: CaughtUp { epochs: 1, messages: 1, ..CaughtUp::default() },
             searched_octets: 1,
             ..Report::default()
         }
@@ -261,7 +290,7 @@ mod tests {
 
     #[test]
     fn every_broken_promise_is_named() {
-        let breaches: [fn(&mut Report); 14] = [
+        let breaches: [fn(&mut Report); 17] = [
             |report| report.server_saw_plaintext = true,
             |report| report.searched_octets = 0,
             |report| report.removed_member_read_after_removal = 1,
@@ -276,6 +305,9 @@ mod tests {
             |report| report.deferred.delivered_sha256 = "b".into(),
             |report| report.deferred_sealed.stored_sha256 = "b".into(),
             |report| report.deferred_sealed.read = false,
+            |report| report.caught_up.missed = 1,
+            |report| report.caught_up.epochs = 0,
+            |report| report.caught_up.sha256_back = "b".into(),
         ];
         let mut report = good();
         report.judge();

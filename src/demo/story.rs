@@ -11,8 +11,9 @@ use ids::ConferenceId;
 use rand::RngCore;
 use sha2::{Digest, Sha256};
 
+use super::away::Away;
 use super::cast::{Actor, Log};
-use super::report::{FileWay, Tally};
+use super::report::{CaughtUp, FileWay, Tally};
 use super::{Plant, Stage};
 
 const TEXT_OCTETS: usize = 48 * 1024;
@@ -30,6 +31,9 @@ pub(crate) struct Story {
     pub(crate) file: FileWay,
     pub(crate) removed_read: u64,
     pub(crate) newcomer_read: u64,
+    /// Who is away.
+    pub(super) away: Option<Away>,
+    pub(crate) caught_up: CaughtUp,
     /// Devices that left the stage, and what they were shown while they were on it.
     pub(crate) past: Vec<(String, Log)>,
     /// Members that should be none: a planted breach leaves one.
@@ -93,6 +97,8 @@ impl Story {
             file: FileWay::default(),
             removed_read: 0,
             newcomer_read: 0,
+            away: None,
+            caught_up: CaughtUp::default(),
             past: Vec::new(),
             ghosts: 0,
             id,
@@ -318,7 +324,7 @@ impl Story {
         Ok(())
     }
 
-    fn awaited(&self, name: &str) -> Vec<String> {
+    pub(super) fn awaited(&self, name: &str) -> Vec<String> {
         self.tally.lock().unwrap_or_else(std::sync::PoisonError::into_inner).awaited(name)
     }
 
@@ -329,7 +335,7 @@ impl Story {
             let (mine, target) = (actor.conference()?, target);
             let same = |_events: &[Event]| {
                 let (mine, target) = (mine.status(), target.status());
-                (mine.epoch, mine.members) == (target.epoch, self.actors.len() + self.ghosts)
+                (mine.epoch, mine.members) == (target.epoch, self.devices())
                     && mine.authenticator == target.authenticator
             };
             if self.level() == Level::Sealed {
@@ -356,13 +362,23 @@ impl Story {
             })
     }
 
-    fn level(&self) -> Level {
+    /// Devices in the group, there or not.
+    fn devices(&self) -> usize {
+        self.actors.len() + usize::from(self.away.is_some()) + self.ghosts
+    }
+
+    pub(super) const fn id(&self) -> &ConferenceId {
+        &self.id
+    }
+
+    pub(super) fn level(&self) -> Level {
         let conference = self.actors.first().and_then(|actor| actor.conference.as_ref());
         conference.map_or(Level::Sealed, client::Conference::level)
     }
 
     fn names(&self) -> BTreeSet<String> {
-        self.actors.iter().map(|actor| actor.name.clone()).collect()
+        let there = self.actors.iter().map(|actor| actor.name.as_str());
+        there.chain(self.away.iter().map(Away::name)).map(str::to_owned).collect()
     }
 }
 
