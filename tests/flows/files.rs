@@ -7,11 +7,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use client::{
     Arrival, Arrived, Broken, Disposition, Error, Event, FileHash, FileOffer, FileRequest,
-    FileSelector, FileToSend, FileTransfer, Folder, Icon, Inbox, Incomplete, Limits, SealedFile,
+    FileSelector, FileToSend, FileTransfer, Folder, Icon, Inbox, Incomplete, Level, Limits,
+    SealedFile,
 };
 use sha2::{Digest as _, Sha256};
 
-use crate::{Guest, House, soon};
+use crate::circles::opened;
+use crate::{Guest, House, Seat, soon};
 
 /// A folder with a file to send, and one for what comes.
 pub(crate) struct Desk {
@@ -415,4 +417,64 @@ async fn f14_a_large_file_of_a_sealed_room_is_fetched_sealed_and_opens_for_membe
     assert_eq!(opened, desk.into.path().join("holiday.mkv"));
     assert!(fs::read(opened).unwrap() == content);
     assert_eq!(desk.names(), ["holiday.mkv"]);
+}
+
+/// What is announced is fetched, whatever its size: nobody waits for octets that do not come.
+#[tokio::test]
+async fn f14_a_small_file_that_is_announced_in_a_room_is_told_of_and_fetched() {
+    let house = House::open();
+    let (alice, chair, bob, mut seat) = crate::two(&house).await;
+    let desk = Desk::new();
+    let file = desk.file("note.txt", b"the heron lands at nine");
+    let into = desk.into.path().join("sealed");
+    let file = soon(SealedFile::new(&file.path, "text/plain", &into)).await.unwrap();
+    let mut inbox = alice.device.inbox();
+
+    soon(chair.conference.announce(&file)).await.unwrap();
+
+    let told = |event| if let Event::Announced(file) = event { Some(file) } else { None };
+    let announced = seat.until(told).await;
+    let giving = async {
+        request(&mut inbox).await.serve(&file.to_send()).await.unwrap().finished().await.unwrap()
+    };
+    let fetching = async { bob.device.fetch_announced(&announced, &desk.into).await };
+    let (_given, fetched) = soon(async { tokio::join!(giving, fetching) }).await;
+    let fetched = path(Ok(fetched.unwrap().finished().await.unwrap()));
+    let opened = soon(announced.open(fetched, &desk.into)).await.unwrap();
+    assert_eq!(fs::read(opened).unwrap(), b"the heron lands at nine");
+}
+
+/// Promise 8: both halves were answered, and their sender will not send them again.
+#[tokio::test]
+async fn f14_a_file_that_was_shared_is_told_after_a_crash_of_the_device_that_had_not_told_it() {
+    let house = House::open();
+    let alice = house.guest("alice").await;
+    let mut chair = alice.create().await;
+    chair.entered().await;
+    let (folder, room) = (tempfile::tempdir().unwrap(), chair.conference.id().clone());
+    let (device, vault) = opened(&house, &folder, "bob").await;
+    let mut seat = Seat::of(soon(device.join(&room, Level::Sealed)).await.unwrap());
+    seat.entered().await;
+    chair.are(2).await;
+
+    let content = Bytes::from(content(200_000));
+    let shared = chair.conference.send_file("holiday.jpg", "image/jpeg", content.clone());
+    soon(shared).await.unwrap();
+    // Nobody asks for events, so nothing is told.
+    let here = async {
+        while vault.records().noted_under(b"files/").len() < 2 {
+            tokio::task::yield_now().await;
+        }
+    };
+    soon(here).await;
+    vault.commit_now().unwrap();
+    device.vanish().await;
+    drop((seat, vault));
+
+    let file = |event| if let Event::File(file) = event { Some(file) } else { None };
+    let (device, vault) = opened(&house, &folder, "bob").await;
+    let mut seat = Seat::of(soon(device.join(&room, Level::Sealed)).await.unwrap());
+    let again = seat.until(file).await;
+    assert_eq!((again.name.as_str(), &again.content), ("holiday.jpg", &content));
+    assert!(vault.records().noted_under(b"files/").is_empty(), "it was told");
 }

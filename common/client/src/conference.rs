@@ -263,7 +263,8 @@ impl Conference {
         self.ask(|reply| Command::Share { file, reply }).await?
     }
 
-    /// Tells the room of a file, with its key: whoever wants it fetches it from us ([`crate::Device::fetch_announced`]).
+    /// Tells the room of a file of any size, with its key: whoever wants it fetches it from us
+    /// ([`crate::Device::fetch_announced`]).
     ///
     /// # Errors
     /// As for [`Conference::send`]; also if the room is open, where the key would be no secret.
@@ -275,7 +276,7 @@ impl Conference {
             let why = "whoever fetches the file would see who has it: share it in the room";
             return Err(Error::Group(why.to_owned()));
         }
-        self.send(mls::wire::FILE_DESCRIPTION, file.description()).await.map(|_id| ())
+        self.send(mls::wire::FILE_TO_FETCH, file.description()).await.map(|_id| ())
     }
 
     /// Asks to be known by a nickname (RFC 7701, 7); an empty one gives up what there is. Only this device has it.

@@ -40,6 +40,8 @@ pub const MLS: &str = "message/mls";
 pub const SEALED_FILE: &str = "application/vnd.conclave.sealed-file";
 /// A [`FileDescription`](crate::files::FileDescription), only ever inside a sealed message.
 pub const FILE_DESCRIPTION: &str = "application/vnd.conclave.file";
+/// The same of a file whose octets do not come by themselves, whatever its size: its author gives it to who asks.
+pub const FILE_TO_FETCH: &str = "application/vnd.conclave.file-to-fetch";
 /// A [`KeyPackageUpload`], or the list of [`ClaimedKeyPackage`]s, over HTTPS.
 pub const KEY_PACKAGES: &str = "application/vnd.conclave.key-packages";
 /// A [`GroupState`], over HTTPS.

@@ -18,6 +18,8 @@ pub(super) struct Keeping {
     untold: Untold,
     /// Those under way to the person, by author and id, in their order.
     telling: VecDeque<(Aor, String, Kept)>,
+    /// Files under way to the person, in their order.
+    files: VecDeque<Kept>,
     whispers: Row,
 }
 
@@ -27,7 +29,8 @@ impl Keeping {
         let (untold, messages) = Untold::kept(records, room);
         let (_kept_by_its_circle, opened) = Untold::whispers(records, room);
         let (whispers, came) = Row::open(records, format!("whispers/{room}/").into_bytes());
-        let mut keeping = Self { untold, telling: VecDeque::new(), whispers };
+        let (telling, files) = (VecDeque::new(), VecDeque::new());
+        let mut keeping = Self { untold, telling, files, whispers };
         let mut outputs = VecDeque::new();
         for (message, kept) in messages.into_iter().chain(opened) {
             keeping.telling.push_back((message.from.clone(), message.id.clone(), kept));
@@ -47,6 +50,11 @@ impl Keeping {
         self.telling.push_back((message.from.clone(), message.id.clone(), kept));
     }
 
+    /// A file is to be told, or told of.
+    pub(super) fn tells_file(&mut self, kept: Kept) {
+        self.files.push_back(kept);
+    }
+
     /// What keeps a message that is about to be told. Nothing here if it came out of a circle.
     fn telling(&mut self, message: &Message) -> Option<Kept> {
         let is_it =
@@ -64,8 +72,11 @@ impl Keeping {
 impl Session {
     /// What keeps an event that is about to be told, until the person has it.
     pub(crate) fn telling(&mut self, event: &Event) -> Option<Kept> {
-        let Event::Message(message) = event else { return None };
-        self.keeping.telling(message)
+        match event {
+            Event::Message(message) => self.keeping.telling(message),
+            Event::File(_) | Event::Announced(_) => self.keeping.files.pop_front(),
+            _ => None,
+        }
     }
 
     /// The person has been told of an event.

@@ -7,13 +7,19 @@ use mls::storage::{Octets, Records};
 #[must_use]
 pub(crate) struct Kept {
     records: Records,
-    name: Vec<u8>,
+    names: Vec<Vec<u8>>,
 }
 
 impl Kept {
     /// It is dealt with. That is forgotten with the next transaction: nothing depends on it.
     pub(crate) fn done(self) {
-        self.records.forget_lazily(&self.name);
+        self.names.iter().for_each(|name| self.records.forget_lazily(name));
+    }
+
+    /// Two parts of one thing.
+    pub(crate) fn and(mut self, other: Self) -> Self {
+        self.names.extend(other.names);
+        self
     }
 }
 
@@ -34,7 +40,7 @@ impl Row {
             let number = name.get(row.prefix.len()..).and_then(|end| end.try_into().ok());
             let Some(number) = number.map(u64::from_be_bytes) else { continue };
             row.number = number.saturating_add(1);
-            all.push((Kept { records: records.clone(), name }, value));
+            all.push((Kept { records: records.clone(), names: vec![name] }, value));
         }
         (row, all)
     }
@@ -44,6 +50,6 @@ impl Row {
         let name = [&*self.prefix, &self.number.to_be_bytes()].concat();
         self.number += 1;
         self.records.note(&name, value);
-        Kept { records: self.records.clone(), name }
+        Kept { records: self.records.clone(), names: vec![name] }
     }
 }

@@ -122,7 +122,14 @@ impl Session {
         let bind = bind.to(&address);
         let me = setup.shown_as.clone().unwrap_or_else(|| keyring.device().aor.clone());
         let records = keyring.records();
-        let (keeping, outputs) = Keeping::open(records, &setup.conference);
+        let (mut keeping, mut outputs) = Keeping::open(records, &setup.conference);
+        // The seal and the headers around a file take less than a sixteenth.
+        let file_octets_max = limits.message_octets_max - limits.message_octets_max / 16;
+        let (files, untold) = Files::kept(records, &setup.conference, file_octets_max);
+        for (event, kept) in untold {
+            keeping.tells_file(kept);
+            outputs.push_back(Output::Event(event));
+        }
         let seen = Seen::kept(records, &setup.conference);
         Self {
             level: setup.level,
@@ -131,13 +138,12 @@ impl Session {
             trust: Trust::new(setup.pins.clone()),
             incoming: Reassembly::new(quota),
             outgoing: Outgoing::new(address.clone(), &limits),
-            files: Files::new(limits.message_octets_max - limits.message_octets_max / 16),
+            files,
             seen,
             keeping,
             early: VecDeque::new(),
             limits,
-            // The seal and the headers around a file take less than a sixteenth.
-            file_octets_max: limits.message_octets_max - limits.message_octets_max / 16,
+            file_octets_max,
             binding,
             alive: Alive::new(address, limits.of_an_end()),
             renames: Renames::new(
@@ -329,8 +335,7 @@ impl Session {
     /// Takes what people send without a seal of its own: a sealed file, or anything in an open room.
     fn talked(&mut self, letter: &cpim::Message) {
         if letter.envelope.is_type(wire::SEALED_FILE) {
-            let opened = self.files.arrived(letter.content.clone());
-            self.filed(opened);
+            self.file_came(letter.content.clone());
         } else if self.level == Level::Open {
             match letter::plain(letter) {
                 Some(message) => {
@@ -397,11 +402,11 @@ impl Session {
     fn opened(&mut self, envelope: &Envelope, opened: Opened) {
         self.compare(&opened.from.aor, &opened.plaintext);
         match letter::check(envelope, opened) {
-            Ok(message) if message.content_type == wire::FILE_DESCRIPTION => {
-                let opened = self.files.described(message.from, &message.body);
-                self.filed(opened);
+            Ok(message) => {
+                if let Some(message) = self.told_of_file(message) {
+                    self.show(message);
+                }
             }
-            Ok(message) => self.show(message),
             Err(why) => self.unreadable(why),
         }
     }
@@ -411,14 +416,6 @@ impl Session {
         if message.id.is_empty() || self.seen.note(&message.from, &message.id) {
             self.keeping.tells(&message);
             self.outputs.push_back(Output::Event(Event::Message(message)));
-        }
-    }
-
-    fn filed(&mut self, opened: Option<Result<Event, String>>) {
-        match opened {
-            Some(Ok(event)) => self.outputs.push_back(Output::Event(event)),
-            Some(Err(why)) => self.unreadable(&why),
-            None => {}
         }
     }
 
