@@ -10,6 +10,9 @@
 //!
 //! It keeps no circle in memory, has no task of its own, and sees no message: [`Circles::pass`] reads the clear front of
 //! one that passes by, so that nobody writes in an epoch that is over.
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -190,32 +193,70 @@ impl Circles {
 
     /// A device has to go from every circle of its person: nobody writes there until a commit covers it.
     pub(crate) async fn remove(&self, device: &DeviceName) -> Result<usize, Refusal> {
-        let mut removed = 0;
+        let mut removed = Ok(0);
         for circle in self.of(&device.aor).await? {
-            for _try in 0..TRIES {
-                let Some(row) = self.row(circle.id()).await? else { break };
-                let (inner, device, seen) = (Arc::clone(&self.0), device.clone(), row.revision);
-                let proposed = blocking(move || {
-                    let mut ledger = inner.ledger(&row)?;
-                    if !ledger.is_member(&device) || ledger.pending().any(|it| *it == device) {
-                        return Ok(None);
-                    }
-                    let removal = ledger.check_removal(Whom::Device(&device))?;
-                    let proposals = ledger.apply_removal(removal)?;
-                    let readers: Vec<DeviceName> = ledger.members().cloned().collect();
-                    let changes = proposals.into_iter().map(|it| change(it, None, &readers, &[]));
-                    let (era, epoch) = (ledger.era(), ledger.epoch());
-                    let result = CommitResult::Accepted { era, epoch };
-                    Ok(Some(Checked { changes: changes.collect(), ledger, result }))
-                });
-                let Some(proposed) = proposed.await? else { break };
-                if self.keep(circle.id(), seen, Vec::new(), proposed).await?.is_some() {
-                    removed += 1;
-                    break;
+            let device = device.clone();
+            let whom = move |ledger: &Ledger| {
+                ledger.members().filter(|member| **member == device).cloned().collect()
+            };
+            // One that fails keeps it in no other.
+            removed = match self.propose(circle.id(), whom).await {
+                Ok(any) => removed.map(|count| count + usize::from(any)),
+                Err(why) => Err(why),
+            };
+        }
+        removed
+    }
+
+    /// Whoever's certificate has ended has to go too: nobody vouches for that device any more, and it may be anybody's.
+    async fn expire(&self, id: &ConferenceId, standing: &CircleStanding) -> Result<bool, Refusal> {
+        let now = (self.0.wall)();
+        if standing.ends.is_none_or(|ends| now < ends) {
+            return Ok(false);
+        }
+        self.propose(id, move |ledger| ledger.expired(now)).await?;
+        Ok(true)
+    }
+
+    /// Makes a Remove pending for each of these that has none. Whether there was one to be made.
+    async fn propose(
+        &self,
+        id: &ConferenceId,
+        whom: impl Fn(&Ledger) -> Vec<DeviceName> + Clone + Send + 'static,
+    ) -> Result<bool, Refusal> {
+        for _try in 0..TRIES {
+            let Some(row) = self.row(id).await? else { return Ok(false) };
+            let (inner, whom, seen) = (Arc::clone(&self.0), whom.clone(), row.revision);
+            let (known, proposed) = blocking(move || {
+                let mut ledger = inner.ledger(&row)?;
+                let known = standing_of(&ledger);
+                let before = ledger.pending_proposals();
+                let pending: Vec<DeviceName> = ledger.pending().cloned().collect();
+                for device in whom(&ledger).iter().filter(|device| !pending.contains(device)) {
+                    let removal = ledger.check_removal(Whom::Device(device))?;
+                    ledger.apply_removal(removal)?;
+                }
+                let readers: Vec<DeviceName> = ledger.members().cloned().collect();
+                let new = ledger.pending_proposals().into_iter().filter(|it| !before.contains(it));
+                let changes = new.map(|it| change(it, None, &readers, &[])).collect();
+                let (era, epoch) = (ledger.era(), ledger.epoch());
+                let result = CommitResult::Accepted { era, epoch };
+                Ok((known, Checked { changes, ledger, result }))
+            })
+            .await?;
+            let any = !proposed.changes.is_empty();
+            if !any {
+                // What stands beside the group may be from before anybody kept it.
+                let kept = self.0.store.circle_people(id).await.map_err(|why| unavailable(&why))?;
+                if kept.is_some_and(|(_, kept)| kept == known) {
+                    return Ok(false);
                 }
             }
+            if self.keep(id, seen, Vec::new(), proposed).await?.is_some() {
+                return Ok(any);
+            }
         }
-        Ok(removed)
+        Err(Refusal::Unavailable)
     }
 
     /// What has happened in a circle after this place, for this device of one of its people.
@@ -227,7 +268,12 @@ impl Circles {
     ) -> Result<CircleLog, Refusal> {
         let known = self.0.store.circle_people(id).await.map_err(|why| unavailable(&why))?;
         let known = known.filter(|(people, _)| people.contains(&device.aor));
-        let (people, CircleStanding { era, epoch, .. }) = known.ok_or(Refusal::NoSuchCircle)?;
+        let (people, mut standing) = known.ok_or(Refusal::NoSuchCircle)?;
+        // Whoever seals for a room's log reads this one first, and is not asked again.
+        if self.expire(id, &standing).await? {
+            standing = self.standing(id, &device.aor).await?;
+        }
+        let CircleStanding { era, epoch, .. } = standing;
         // Read behind the standing, the log leads to it at least; whoever is told of more than it leads to enters anew.
         let ask = (&device.aor, &device.device);
         let max = u32::try_from(LOG_ENTRIES_MAX).unwrap_or(u32::MAX);
@@ -264,10 +310,14 @@ impl Circles {
     }
 
     /// Whether a sealed message of this person may pass: its circle is theirs, and it was sealed in the present epoch, where
-    /// nobody is whom a commit has yet to remove. Its author hears 412 and looks what has changed.
+    /// nobody is whom a commit has yet to remove, or whose certificate has ended. Its author hears 412 and looks what has
+    /// changed.
     pub(crate) async fn pass(&self, author: &Aor, prefix: &Prefix) -> Result<(), Refusal> {
-        let CircleStanding { era, epoch, paused } =
-            self.standing(&prefix.conference, author).await?;
+        let mut standing = self.standing(&prefix.conference, author).await?;
+        if self.expire(&prefix.conference, &standing).await? {
+            standing = self.standing(&prefix.conference, author).await?;
+        }
+        let CircleStanding { era, epoch, paused, .. } = standing;
         if !paused && (prefix.era, prefix.epoch) == (Era(era), Epoch(epoch)) {
             Ok(())
         } else {
@@ -302,11 +352,7 @@ impl Circles {
         let new = NewCircle {
             seen,
             people,
-            standing: CircleStanding {
-                era: ledger.era().0,
-                epoch: ledger.epoch().0,
-                paused: ledger.pending().next().is_some(),
-            },
+            standing: standing_of(&ledger),
             state: ledger.to_bytes(),
             changes,
             kept: (log, log_entries_max),
@@ -325,6 +371,15 @@ impl Inner {
             tracing::error!(%error, "a circle cannot be read back");
             Refusal::Unavailable
         })
+    }
+}
+
+fn standing_of(ledger: &Ledger) -> CircleStanding {
+    CircleStanding {
+        era: ledger.era().0,
+        epoch: ledger.epoch().0,
+        paused: ledger.pending().next().is_some(),
+        ends: ledger.next_expiry().map(|(ends, _)| ends),
     }
 }
 

@@ -51,6 +51,8 @@ pub(crate) struct Change {
     pub(crate) added: Vec<DeviceName>,
     /// Leaves that go, by index.
     pub(crate) removed: BTreeSet<u32>,
+    /// The committer has a new leaf from now on, whose certificate is valid.
+    pub(crate) renews_leaf: bool,
 }
 
 impl Change {
@@ -65,9 +67,11 @@ impl Change {
         staged.queued_proposals().try_for_each(allowed)?;
         let path =
             staged.update_path_leaf_node().map(|leaf| name_of(leaf, roots, now)).transpose()?;
+        let renews_leaf = path.is_some();
         let (from, by) = committer(sender, path, leaves)?;
         let removed = staged.remove_proposals().map(|r| r.remove_proposal().removed().u32());
-        let mut change = Self { from, by, added: Vec::new(), removed: removed.collect() };
+        let (added, removed) = (Vec::new(), removed.collect());
+        let mut change = Self { from, by, added, removed, renews_leaf };
         for add in staged.add_proposals() {
             change.added.push(newcomer(add.add_proposal().key_package(), roots, now)?);
         }

@@ -8,7 +8,7 @@ use sqlx::Row as _;
 
 use crate::engine::{Connection, Row};
 use crate::journal::blob;
-use crate::{Error, Store, millis};
+use crate::{Error, Store, millis, time};
 
 /// A circle as it is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +30,8 @@ pub struct CircleStanding {
     pub epoch: u64,
     /// Somebody has to go before anybody may write.
     pub paused: bool,
+    /// When somebody else has to.
+    pub ends: Option<SystemTime>,
 }
 
 /// A change of a circle's log.
@@ -102,7 +104,7 @@ impl Store {
         id: &ConferenceId,
     ) -> Result<Option<(Vec<Aor>, CircleStanding)>, Error> {
         let rows = sqlx::query(
-            "SELECT c.era, c.epoch, c.paused, p.aor FROM circles c \
+            "SELECT c.era, c.epoch, c.paused, c.ends_ms, p.aor FROM circles c \
              JOIN circle_people p ON p.circle = c.circle WHERE c.circle = $1 ORDER BY p.aor",
         )
         .bind(id.as_str())
@@ -124,8 +126,8 @@ impl Store {
         person: &Aor,
     ) -> Result<Option<CircleStanding>, Error> {
         let row = sqlx::query(
-            "SELECT c.era, c.epoch, c.paused FROM circles c JOIN circle_people p ON p.circle = c.circle \
-             WHERE c.circle = $1 AND p.aor = $2",
+            "SELECT c.era, c.epoch, c.paused, c.ends_ms FROM circles c \
+             JOIN circle_people p ON p.circle = c.circle WHERE c.circle = $1 AND p.aor = $2",
         )
         .bind(id.as_str())
         .bind(person.as_str())
@@ -242,13 +244,13 @@ async fn swap(
     now: SystemTime,
 ) -> Result<(), Error> {
     let text = if new.seen == 0 {
-        "INSERT INTO circles (circle, revision, era, epoch, state, changed_ms, paused) \
-         VALUES ($1, $2 + 1, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING"
+        "INSERT INTO circles (circle, revision, era, epoch, state, changed_ms, paused, ends_ms) \
+         VALUES ($1, $2 + 1, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING"
     } else {
         "UPDATE circles SET revision = $2 + 1, era = $3, epoch = $4, state = $5, changed_ms = $6, \
-         paused = $7 WHERE circle = $1 AND revision = $2"
+         paused = $7, ends_ms = $8 WHERE circle = $1 AND revision = $2"
     };
-    let CircleStanding { era, epoch, paused } = new.standing;
+    let CircleStanding { era, epoch, paused, ends } = new.standing;
     let changed = sqlx::query(text)
         .bind(id.as_str())
         .bind(stored(new.seen)?)
@@ -257,6 +259,7 @@ async fn swap(
         .bind(&new.state[..])
         .bind(millis(now))
         .bind(i64::from(paused))
+        .bind(ends.map(millis))
         .execute(&mut *connection)
         .await?;
     if changed.rows_affected() == 0 {
@@ -341,7 +344,8 @@ fn standing(row: &Row) -> Result<CircleStanding, Error> {
     let era = era.map_err(|_| Error::Foreign { what: "an era" })?;
     let epoch = number(row.try_get("epoch")?)?;
     let paused = row.try_get::<i64, _>("paused")? != 0;
-    Ok(CircleStanding { era, epoch, paused })
+    let ends = row.try_get::<Option<i64>, _>("ends_ms")?.map(time);
+    Ok(CircleStanding { era, epoch, paused, ends })
 }
 
 fn address(text: &str) -> Result<Aor, Error> {

@@ -37,11 +37,16 @@ fn change(text: &'static str, readers: &[(&str, u8, Option<&'static str>)]) -> C
     CircleChange { message: Bytes::from_static(text.as_bytes()), tree, readers }
 }
 
+fn standing(seen: u64) -> CircleStanding {
+    let odd = seen % 2 == 1;
+    CircleStanding { era: 1, epoch: seen + 1, paused: odd, ends: odd.then(|| at(99)) }
+}
+
 fn new(seen: u64, changes: Vec<CircleChange>) -> NewCircle {
     NewCircle {
         seen,
         people: vec![aor("alice"), aor("bob")],
-        standing: CircleStanding { era: 1, epoch: seen + 1, paused: seen % 2 == 1 },
+        standing: standing(seen),
         state: Bytes::from(format!("state {}", seen + 1)),
         changes,
         kept: (60 * DAY, 3),
@@ -65,7 +70,7 @@ async fn i3_of_two_changes_made_on_one_revision_the_second_is_not_kept(database:
     let row = store.circle(&id).await.unwrap().unwrap();
     assert_eq!((row.revision, &row.state[..]), (2, &b"state 2"[..]));
     assert_eq!(row.people, [aor("alice"), aor("bob")]);
-    let standing = CircleStanding { era: 1, epoch: 2, paused: true };
+    let standing = standing(1);
     assert_eq!(store.circle_standing(&id, &aor("bob")).await.unwrap(), Some(standing));
     assert_eq!(store.circle_standing(&id, &aor("eve")).await.unwrap(), None);
     let people = vec![aor("alice"), aor("bob")];

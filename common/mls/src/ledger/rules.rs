@@ -19,13 +19,14 @@ pub(super) fn check(ledger: &Ledger, change: &Change, policy: &Policy<'_>) -> Re
     covers_removes(ledger, change)
 }
 
-/// A member commits under a certificate that is valid now, also when the commit does not renew its leaf.
+/// A member commits under a certificate that is valid now: that of the leaf it brings, which was checked with the change, or of
+/// the leaf it keeps. So whoever was away past the end of its certificate comes back by a commit of its own.
 fn committer_is_valid(
     ledger: &Ledger,
     change: &Change,
     policy: &Policy<'_>,
 ) -> Result<(), Refusal> {
-    let Some(index) = change.from else {
+    let Some(index) = change.from.filter(|_| !change.renews_leaf) else {
         return Ok(());
     };
     let leaf = ledger.state.group.leaf(LeafNodeIndex::new(index)).ok_or(Refusal::NotAMember)?;

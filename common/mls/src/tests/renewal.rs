@@ -1,6 +1,7 @@
 //! A certificate that is renewed before it ends, and the leaf that follows it.
 use super::support::{DAY, Room, name};
-use crate::identity::request;
+use crate::identity::{BadCredential, request};
+use crate::ledger::{Refusal, Verdict};
 use crate::member::{Member, Processed};
 use crate::wire::DeviceName;
 
@@ -33,7 +34,7 @@ fn a_renewed_certificate_reaches_the_group_and_the_old_end_removes_nobody() {
 
     let bundle = room.members[1].refresh().unwrap();
     let checked = room.check_at(&bob, &bundle, later).unwrap();
-    let crate::ledger::Verdict::New(checked) = checked else { panic!("seen before") };
+    let Verdict::New(checked) = checked else { panic!("seen before") };
     let accepted = room.ledger.apply(*checked).unwrap();
     let commit = accepted.commit.unwrap();
     for member in &mut room.members {
@@ -76,4 +77,39 @@ fn i12_a_leaf_is_not_refreshed_into_another_identity() {
 
     assert!(refused.is_err(), "bob's commit in alice's name");
     assert!(room.check(&name("bob", 2), &bundle).is_ok());
+}
+
+/// A device that was off past the end of its certificate, in a group where nobody was there to remove it.
+#[test]
+fn a_leaf_whose_certificate_has_ended_is_renewed_by_its_own_commit() {
+    for removing in [false, true] {
+        let mut room = Room::with(85, &[("bob", 2), ("carol", 3)]);
+        let (bob, later) = (name("bob", 2), room.realm.now + 31 * DAY);
+        if removing {
+            room.kick("carol");
+        }
+        let commit = |room: &mut Room| match removing {
+            false => room.members[1].refresh().unwrap(),
+            true => room.members[1].commit_pending(later).unwrap(),
+        };
+        let ended = Refusal::Credential(BadCredential::Expired);
+        let bundle = commit(&mut room);
+        assert_eq!(room.check_at(&bob, &bundle, later).unwrap_err(), ended);
+        room.members[1].abandon().unwrap();
+
+        let certificate = renewed(&room, &room.members[1], &bob, 31);
+        room.members[1].keyring().renew(&certificate, later).unwrap();
+        let bundle = commit(&mut room);
+        let Verdict::New(checked) = room.check_at(&bob, &bundle, later).unwrap() else {
+            panic!("seen before")
+        };
+        let commit = room.ledger.apply(*checked).unwrap().commit.unwrap();
+        for member in &mut room.members {
+            assert!(matches!(member.process(&commit, later), Ok(Processed::Commit(_))));
+        }
+
+        assert!(!room.ledger.expired(later).contains(&bob));
+        assert_eq!(room.members[0].authenticator(), room.members[1].authenticator());
+        assert_eq!(room.ledger.is_member(&name("carol", 3)), !removing);
+    }
 }
