@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use client::{
     Announced, Arrival, Arrived, Device, Disposition, FileOffer, FileToSend, FileTransfer, Folder,
     Icon, Progress, SealedFile,
@@ -22,6 +22,8 @@ use crate::terminal::{address, plain};
 
 /// How often a transfer that broke off is tried again from where it was.
 const AGAIN: u32 = 3;
+/// What is said of a file that servers can read.
+const NOT_SEALED: &str = "not sealed";
 /// How long is waited before that.
 const PAUSE: Duration = Duration::from_secs(2);
 
@@ -35,9 +37,11 @@ pub(crate) async fn send(options: cli::Send) -> anyhow::Result<()> {
     let profile = directions.profile(&options.name)?;
     let started = start_device(&options.folder, &options.name, profile).await;
     let (device, _invitations, _locked) = started.context("registering")?;
-    let sent = match options.clear {
-        true => push_clear(&device, &who, &options).await,
-        false => push_sealed(&device, &who, &options).await,
+    let sent = match (device.knows(&who).await, options.clear) {
+        // A call to nobody may begin a conference of that name.
+        (Some(false), _) => Err(client::Error::Nobody(who).into()),
+        (_, true) => push_clear(&device, &who, &options).await,
+        (_, false) => push_sealed(&device, &who, &options).await,
     };
     device.stop().await;
     sent
@@ -78,7 +82,7 @@ async fn push_clear(device: &Device, who: &Aor, options: &cli::Send) -> anyhow::
     }
     let octets = tokio::fs::metadata(&file.path).await?.len();
     let name = file.name.clone();
-    push(device, who, &mut file, (&name, "not sealed", octets)).await
+    push(device, who, &mut file, (&name, NOT_SEALED, octets)).await
 }
 
 async fn push(
@@ -88,7 +92,8 @@ async fn push(
     (name, seal, octets): (&str, &str, u64),
 ) -> anyhow::Result<()> {
     for attempt in 0.. {
-        let mut transfer = device.send_file(who, file).await.context("offering the file")?;
+        let offered = device.send_file(who, file).await;
+        let mut transfer = offered.map_err(|error| not_taken(error, who, seal))?;
         match watched(&mut transfer, name).await {
             Ok(arrived) => {
                 let proven = match (arrived.verified, transfer.with_mailbox()) {
@@ -107,6 +112,20 @@ async fn push(
         }
     }
     Ok(())
+}
+
+/// Why nobody takes a file, and what can be done.
+fn not_taken(error: client::Error, who: &Aor, seal: &str) -> anyhow::Error {
+    let who = who.user();
+    let way = match &error {
+        client::Error::Refused { status: 480, .. } if seal == NOT_SEALED => {
+            format!("; {who} is away, and only what is sealed waits: send it without --clear")
+        }
+        client::Error::Refused { status: 480, .. } => format!("; {who} is away"),
+        client::Error::Refused { status: 603, .. } => format!("; {who} does not want it"),
+        _ => String::new(),
+    };
+    anyhow!("offering the file: {error}{way}")
 }
 
 /// Waits for files of people and saves them.

@@ -14,12 +14,18 @@ fn f14_a_file_goes_from_one_terminal_to_another_and_a_refusal_is_a_failure() {
     let path = path.display().to_string();
     let send = |name: &str, more: &[&str]| {
         let mut send = Command::new(CONCLAVE);
-        send.args(["send", &path, "--to", "bob", "--as", name, "--folder", &folder]).args(more);
+        let to = if more.contains(&"--to") { &[][..] } else { &["--to", "bob"] };
+        send.args(["send", &path, "--as", name, "--folder", &folder]).args(to).args(more);
         send.output().unwrap()
     };
 
     // Nobody is there, and nothing can be sealed for somebody who never was.
-    for (more, why) in [(&["--clear"][..], "480"), (&[], "has no keys")] {
+    for (more, why) in [
+        (&["--clear"][..], "bob is away, and only what is sealed waits"),
+        (&[], "has no keys"),
+        (&["--clear", "--to", "bbo"], "nobody of the name bbo is known here"),
+        (&["--to", "bbo"], "nobody of the name bbo is known here"),
+    ] {
         let absent = send("alice", more);
         assert_eq!(absent.status.code(), Some(1));
         assert!(String::from_utf8_lossy(&absent.stderr).contains(why), "{absent:?}");

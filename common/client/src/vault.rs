@@ -1,4 +1,5 @@
-//! Where a device keeps its state: its key, its groups, what it has seen and not yet told; encrypted, in one folder.
+//! Where a device keeps its state: its key, its groups, what it has seen and not yet told, the keys of files that wait to be
+//! fetched; encrypted, in one folder.
 //!
 //! ```text
 //! FOLDER/lock    taken by the process that uses it
