@@ -1,6 +1,6 @@
-//! The focus's disk is full, or has become read-only, in a room whose messages count when they are stored: senders are told
-//! so, and whatever was acknowledged is there when the disk is well again. What the store makes of such disks by itself is
-//! tested there.
+//! The focus's disk is full, fails, or has become read-only, in a room whose messages count when they are stored: senders are
+//! told so, and whatever was acknowledged is there when the disk is well again. What the store makes of such disks by itself
+//! is tested there.
 #![expect(clippy::print_stderr, reason = "a test that is skipped says why")]
 use std::collections::BTreeSet;
 use std::io::Write as _;
@@ -8,12 +8,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use bytes::Bytes;
-use client::{Device, Error, Event, Level};
+use client::{Device, Error, Event, Level, Taken};
 use conclave::system::Directions;
 use tempfile::TempDir;
 
 use super::servers::{Server, settle};
 use crate::common::CONCLAVE;
+use crate::deferred::{message, noise, of};
 use crate::{Seat, soon};
 
 /// A disk of its own, which only root can have.
@@ -150,4 +151,177 @@ async fn a_full_or_read_only_disk_is_told_to_senders_and_costs_nothing_that_was_
     let mut seat = in_room(&bob).await;
     let id = chair.say("and goes on").await;
     hears(&mut seat, BTreeSet::from([id])).await;
+}
+
+/// Files and folders that take nothing: whoever has them open hears an error, until they are mended.
+struct Broken(Vec<PathBuf>);
+
+impl Broken {
+    /// Only root can break them so, and not on every file system.
+    fn all(paths: Vec<PathBuf>) -> Option<Self> {
+        let broken = Self(paths);
+        if broken.are("+i") {
+            return Some(broken);
+        }
+        eprintln!("SKIPPED: files cannot be made to fail here (not root, or no chattr)");
+        None
+    }
+
+    fn are(&self, how: &str) -> bool {
+        let mut chattr = Command::new("chattr");
+        chattr.arg(how).args(&self.0).stderr(Stdio::null()).status().is_ok_and(|it| it.success())
+    }
+}
+
+impl Drop for Broken {
+    fn drop(&mut self) {
+        self.are("-i");
+    }
+}
+
+/// S4-18, and promise 8.
+#[tokio::test]
+async fn a_disk_that_fails_under_a_running_focus_is_told_to_senders_and_when_it_is_well_all_goes_on()
+ {
+    service::tls::install_provider();
+    let home = tempfile::tempdir().unwrap();
+    let folder = home.path().join("dev");
+    let [mut relay, mut focus] = settle(&folder);
+    relay.start();
+    focus.start();
+    let (alice, bob) = (device(&folder, "alice").await, device(&folder, "bob").await);
+    let mut chair = in_room(&alice).await;
+    let seat = in_room(&bob).await;
+    chair.are(2).await;
+    soon(seat.conference.away()).await;
+    let mut acknowledged = BTreeSet::from([chair.say("before").await]);
+    let (leg, _events) = soon(alice.call(&of("carol"))).await.unwrap();
+    assert!(leg.with_mailbox());
+    let kind = "application/octet-stream";
+    soon(leg.send(kind, noise(2_000))).await.unwrap();
+
+    let parts = ["mrfc.sqlite", "mrfc.sqlite-wal", "arriving", "blobs"];
+    let broken = Broken::all(parts.map(|part| folder.join(part)).to_vec());
+    let Some(broken) = broken else { return };
+    for _ in 0..2 {
+        let refused = soon(chair.conference.send("text/plain", "lost".into())).await;
+        assert!(matches!(refused, Err(Error::Refused { .. })), "{refused:?}");
+        let refused = soon(alice.message(&of("carol"), "text/plain", "lost".into())).await;
+        assert!(matches!(refused, Err(Error::Refused { status: 500, .. })), "{refused:?}");
+        let refused = soon(leg.send(kind, noise(70_000))).await;
+        assert!(matches!(refused, Err(Error::Refused { status: 413, .. })), "{refused:?}");
+    }
+    // Nobody is let in whose entry could not be written down.
+    let refused = soon(bob.join(chair.conference.id(), Level::Sealed)).await;
+    assert!(refused.is_err(), "{refused:?}");
+
+    drop(broken);
+    acknowledged.insert(chair.say("it is well again").await);
+    let stored = soon(alice.message(&of("carol"), "text/plain", "and here".into())).await;
+    assert_eq!(stored.unwrap().0, Taken::Stored);
+    soon(leg.send(kind, noise(70_000))).await.unwrap();
+    let mut seat = Seat::of(soon(bob.join(chair.conference.id(), Level::Sealed)).await.unwrap());
+    hears(&mut seat, acknowledged).await;
+    let carol = device(&folder, "carol").await;
+    let mut inbox = carol.inbox();
+    for wanted in [noise(2_000), "and here".into(), noise(70_000)] {
+        assert!(message(&mut inbox).await.inside().1 == wanted, "something else came");
+    }
+    focus.kill();
+    sound(&focus);
+}
+
+/// A file system of its own on a file, which turns read-only when it finds an error.
+struct FileSystem {
+    folder: TempDir,
+    device: String,
+}
+
+impl FileSystem {
+    fn mount() -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let (image, at) = (folder.path().join("image"), folder.path().join("mounted"));
+        std::fs::create_dir(&at).unwrap();
+        std::fs::File::create(&image).unwrap().set_len(96 << 20).unwrap();
+        let made = Command::new("mkfs.ext4").arg("-q").arg(&image).stderr(Stdio::null()).status();
+        let options = ["-o", "loop,errors=remount-ro", &image.display().to_string()];
+        if !made.is_ok_and(|it| it.success()) || !mount(&options, &at) {
+            eprintln!("SKIPPED: a file system cannot be mounted here (not root, or a container)");
+            return None;
+        }
+        let mounts = std::fs::read_to_string("/proc/mounts").unwrap();
+        let line = mounts.lines().find(|line| line.contains(&at.display().to_string())).unwrap();
+        let device = line.split_whitespace().next().unwrap().trim_start_matches("/dev/").to_owned();
+        Some(Self { folder, device })
+    }
+
+    fn at(&self) -> PathBuf {
+        self.folder.path().join("mounted")
+    }
+
+    /// It has found an error.
+    fn fails(&self) -> bool {
+        let trigger = format!("/sys/fs/ext4/{}/trigger_fs_error", self.device);
+        std::fs::write(trigger, "1").is_ok()
+    }
+
+    /// As an operator does who has replaced the disk.
+    fn again(&self) {
+        assert!(Command::new("umount").arg(self.at()).status().unwrap().success());
+        let image = self.folder.path().join("image").display().to_string();
+        assert!(mount(&["-o", "loop", &image], &self.at()));
+    }
+}
+
+impl Drop for FileSystem {
+    fn drop(&mut self) {
+        Command::new("umount").arg("-l").arg(self.at()).status().ok();
+    }
+}
+
+#[tokio::test]
+async fn a_disk_that_turns_read_only_under_a_running_focus_costs_nothing_that_was_acknowledged() {
+    service::tls::install_provider();
+    let Some(disk) = FileSystem::mount() else { return };
+    let folder = disk.at().join("dev");
+    let [mut relay, mut focus] = settle(&folder);
+    // What is configured lay there long before. What is said from now on, servers have to put on the disk themselves.
+    assert!(Command::new("sync").arg("-f").arg(&folder).status().unwrap().success());
+    relay.start();
+    focus.start();
+    let (alice, bob) = (device(&folder, "alice").await, device(&folder, "bob").await);
+    let mut chair = in_room(&alice).await;
+    let seat = in_room(&bob).await;
+    chair.are(2).await;
+    soon(seat.conference.away()).await;
+    let acknowledged = BTreeSet::from([chair.say("before").await]);
+    let stored = soon(alice.message(&of("carol"), "text/plain", "kept".into())).await;
+    assert_eq!(stored.unwrap().0, Taken::Stored);
+
+    if !disk.fails() {
+        return eprintln!("SKIPPED: this kernel makes no file system fail");
+    }
+    let refused = soon(chair.conference.send("text/plain", "lost".into())).await;
+    assert!(matches!(refused, Err(Error::Refused { .. })), "{refused:?}");
+    let refused = soon(alice.message(&of("carol"), "text/plain", "lost".into())).await;
+    assert!(matches!(refused, Err(Error::Refused { status: 500, .. })), "{refused:?}");
+
+    focus.kill();
+    relay.kill();
+    disk.again();
+    sound(&focus);
+    relay.start();
+    focus.start();
+    let carol = device(&folder, "carol").await;
+    assert_eq!(&message(&mut carol.inbox()).await.body[..], b"kept");
+    let back = async {
+        loop {
+            // His phone finds the focus again by itself.
+            match bob.join(chair.conference.id(), Level::Sealed).await {
+                Ok(joined) => return Seat::of(joined),
+                Err(_) => tokio::task::yield_now().await,
+            }
+        }
+    };
+    hears(&mut soon(back).await, acknowledged).await;
 }

@@ -36,6 +36,8 @@ pub fn init(format: Format, level: &str) -> Result<(), TelemetryError> {
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        // What nothing takes is lost. To say so there would be a panic, in the middle of whatever had something to say.
+        .log_internal_errors(false)
         .with_target(true);
     let done = match format {
         Format::Text => {
