@@ -16,6 +16,8 @@ pub(crate) enum Fault {
     ForgetsCommit,
     /// One device is in an epoch with another key.
     OtherKey,
+    /// The focus shows a member that its commit has won, and the others another one; it lets who cannot follow enter anew.
+    LeadsApart,
     /// The relay loses a copy now and then, and says nothing.
     LosesCopies,
     /// The relay ends no seat of who was kicked.
@@ -56,6 +58,7 @@ pub(crate) const FOUND_BY: &[(Fault, &str)] = &[
     (Fault::AwayCountsAsGone, "i1:"),
     (Fault::ForgetsCommit, "i3:"),
     (Fault::OtherKey, "i4:"),
+    (Fault::LeadsApart, "i4:"),
     (Fault::LosesCopies, "i7:"),
     (Fault::KeepsKickedSeats, "i8:"),
     (Fault::GateStaysOpen, "i9:"),

@@ -8,8 +8,8 @@ use control::{Cause, FocusLink, Heard, Notice, Order, RoomNotice, RoomOrder, ToF
 use ids::{SeatId, Seq};
 use mls::wire::{self, GroupState};
 use mrfc::conference::{
-    Came, Command, Conference, Effect, End, Joining, Level, Participant, PeerPath, Refusal, Shown,
-    Terms, Told, Why,
+    Announced, Came, Command, Conference, Effect, End, Joining, Level, Participant, PeerPath,
+    Refusal, Shown, Terms, Told, Why,
 };
 use mrfc::orders::{Keys, orders};
 
@@ -387,6 +387,9 @@ impl Focus {
 
     fn bundle(&mut self, seat: SeatId, bundle: bytes::Bytes, around: &mut Around<'_>) {
         let welcomes = wire::Bundle::from_bytes(&bundle).map(|bundle| bundle.welcomes);
+        if self.leads_apart(seat, &bundle, around.watch) {
+            return;
+        }
         let Err(refusal) = self.run(&Command::Bundle { seat, bundle }, around) else { return };
         if self.dead {
             return;
@@ -404,5 +407,20 @@ impl Focus {
         if let Some(failed) = self.conference.failed(seat, &refusal) {
             self.tried(&failed, around);
         }
+    }
+
+    /// Shows a member its own commit as if it had won, and nobody else. True: it did.
+    fn leads_apart(&mut self, seat: SeatId, bundle: &bytes::Bytes, watch: &Watch) -> bool {
+        let Ok(bundle) = wire::Bundle::from_bytes(bundle) else { return false };
+        if bundle.kind != wire::Kind::Commit || !watch.leads_apart() {
+            return false;
+        }
+        let announce = Effect::Announce(Announced::Commit(bundle.commit));
+        for order in orders(&self.conference, &mut self.answers, announce) {
+            if let RoomOrder::Broadcast { key, cpim, .. } = order {
+                self.order(RoomOrder::Deliver { key, seat, cpim });
+            }
+        }
+        true
     }
 }

@@ -5,7 +5,7 @@
 //! |---|---|
 //! | i1 | whoever was removed opens nothing of a later epoch |
 //! | i3 | of concurrent commits one wins, everywhere the same |
-//! | i4 | all members of an epoch have the same authenticator |
+//! | i4 | all members of an epoch have the same authenticator, and none is told of another who had not |
 //! | i7 | an accepted message reaches each member of its epoch once, or its sender is told |
 //! | i8 | nothing goes to or comes from a person once the kick is acknowledged |
 //! | i9 | nothing of an epoch passes once a Remove is pending there, and that is acknowledged |
@@ -166,6 +166,12 @@ impl Watch {
     pub(crate) fn spoils(&self, seat: SeatId) -> bool {
         let insider = self.who(seat).is_some_and(|who| who.device.as_str().ends_with(INSIDER));
         insider || (!self.healing && self.counts.handshakes.is_multiple_of(4))
+    }
+
+    /// Whether the focus leads the author of the commit that has come into a group of its own.
+    pub(crate) fn leads_apart(&self) -> bool {
+        let one = self.counts.handshakes.is_multiple_of(4);
+        self.fault == Fault::LeadsApart && !self.healing && one
     }
 
     fn given_up(&mut self, author: &Participant) {
@@ -388,6 +394,10 @@ impl Watch {
 
     /// What a device that is in says of the group.
     pub(crate) fn stands(&mut self, who: &Participant, standing: &client::Standing) {
+        // Where somebody is led apart it is for the members to find out.
+        if self.fault == Fault::LeadsApart {
+            return;
+        }
         self.i4_one_authenticator_in_an_epoch(who, standing);
         let generation = (standing.era, standing.epoch);
         let roster: BTreeSet<Participant> = standing.roster.iter().map(Participant::from).collect();
@@ -395,6 +405,11 @@ impl Watch {
         self.check("i12", once, || format!("{who} sees a device twice in {generation:?}"));
         let right = self.members.get(&generation) == Some(&roster);
         self.check("i11", right, || format!("{who} sees another roster in {generation:?}"));
+    }
+
+    /// A device is told that somebody was in another group than it was.
+    pub(crate) fn split(&mut self, who: &Participant, other: &Aor, epoch: Epoch) {
+        self.check("i4", false, || format!("{other} was in another group than {who} in {epoch}"));
     }
 
     fn i4_one_authenticator_in_an_epoch(&mut self, who: &Participant, standing: &client::Standing) {

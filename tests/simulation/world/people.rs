@@ -82,6 +82,7 @@ impl World {
             Told::Event(Event::Advanced { epoch, .. }) => {
                 self.line(&format!("{who} is in {epoch}"));
             }
+            Told::Event(Event::Split { who: other, epoch }) => self.watch.split(who, &other, epoch),
             Told::Event(Event::Removed) => self.line(&format!("{who} was removed")),
             Told::Event(_) => {}
             Told::Settled { body, accepted } => self.watch.settled(&body, accepted),

@@ -14,15 +14,17 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::keys::{Until, group};
 use super::reading::Recent;
+use super::witnessing::Split;
 use super::writing::{Order, Reply};
 use super::{Coming, Manner, Sent, Tools, Unsealed};
 use crate::conference::Telling;
 use crate::event::Error;
 use crate::phone::{Protection, Taken};
 use crate::session::freshness::Freshness;
-use crate::session::parcel::{Parcel, Place, Wording};
+use crate::session::parcel::{Marks, Parcel, Place, Wording};
 use crate::session::seen::Seen;
 use crate::session::untold::{Messages, Untold};
+use crate::session::witness::Witness;
 use crate::session::{MESSAGE_OCTETS_MAX, Pair, Whisper};
 
 /// How often something is tried that a change of the circle has overtaken.
@@ -69,6 +71,10 @@ pub(super) struct Task {
     /// Up to where its log is known.
     pub(super) cursor: u64,
     pub(super) seen: Seen,
+    /// What this device has seen of the group.
+    pub(super) witness: Witness,
+    /// Somebody was in another group, and that is not told yet.
+    pub(super) split: Option<Split>,
     pub(super) untold: Untold,
     /// What was opened and not told, when the device was stopped or nobody listened.
     pub(super) waiting: Messages,
@@ -83,6 +89,7 @@ pub(super) struct Task {
 impl Task {
     pub(super) fn new(tools: Arc<Tools>, id: ConferenceId, own: mpsc::WeakSender<Command>) -> Self {
         let seen = Seen::kept(tools.keyring.records(), &id);
+        let witness = Witness::kept(tools.keyring.records(), &id);
         let (untold, waiting) = Untold::kept(tools.keyring.records(), &id);
         let (opened, held) = (Recent::default(), VecDeque::new());
         let freshness = Freshness::kept(tools.keyring.records(), &id);
@@ -96,6 +103,8 @@ impl Task {
             founding,
             cursor,
             seen,
+            witness,
+            split: None,
             untold,
             waiting,
             opened,
@@ -157,7 +166,9 @@ impl Task {
         let date_time = crate::date_time(service::clock::wall());
         let place = Place { circle, room: None };
         let content = (content_type.as_str(), body.clone());
-        let words = place.words(self.tools.me(), (&id, &date_time), manner.receipt, content);
+        let (seen, me) = (self.witness.told(), self.tools.me());
+        let marks = Marks { id: &id, date_time: &date_time, seen: &seen };
+        let words = place.words(me, marks, manner.receipt, content);
         match self.deliver(&to, &words).await {
             Ok(taken) => Ok(Sent { id: Some(id), taken, protection: Protection::EndToEnd }),
             Err(Error::NoKeys(who)) if manner.unsealed == Unsealed::WithoutKeys => {
@@ -190,7 +201,9 @@ impl Task {
             let sent = self.tools.phone.parcel(to, parts, &self.tools.departures).await;
             match sent {
                 Ok(taken) => {
-                    self.founding = None;
+                    if self.founding.take().is_some() {
+                        self.witness();
+                    }
                     self.copy(words.clone(), 0).await;
                     return Ok(taken);
                 }
@@ -244,7 +257,9 @@ impl Task {
         let date_time = crate::date_time(service::clock::wall());
         let place = Place { circle, room: Some(room) };
         let content = (content_type.as_str(), body.clone());
-        let words = place.words(self.tools.me(), (&id, &date_time), false, content);
+        let (seen, me) = (self.witness.told(), self.tools.me());
+        let marks = Marks { id: &id, date_time: &date_time, seen: &seen };
+        let words = place.words(me, marks, false, content);
         for _try in 0..TRIES {
             // The relay knows nothing of circles, so we look ourselves whether we are up to date.
             if self.member.is_none() || self.founding.is_some() {

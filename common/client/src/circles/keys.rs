@@ -119,7 +119,7 @@ impl Task {
     pub(super) async fn order_founding(&mut self) -> Result<(), Error> {
         let Some(founding) = &self.founding else { return Ok(()) };
         match self.tools.directory.circle_found(founding).await? {
-            CommitResult::Accepted { .. } => {}
+            CommitResult::Accepted { .. } => self.witness(),
             CommitResult::Lost { .. } => self.leave_behind(),
             CommitResult::Refused { why } => {
                 self.leave_behind();
@@ -211,7 +211,10 @@ impl Task {
         let Some(member) = self.member.as_mut() else {
             if let (Some(welcome), Some(circle)) = (&entry.welcome, &self.circle) {
                 match CircleMember::join(&self.tools.keyring, circle, welcome, now) {
-                    Ok(member) => self.member = Some(member),
+                    Ok(member) => {
+                        self.member = Some(member);
+                        self.witness();
+                    }
                     Err(error) => tracing::debug!(%error, "a Welcome to a circle does not open"),
                 }
             }
@@ -219,6 +222,7 @@ impl Task {
         };
         match member.process(&entry.message, now) {
             Ok(Processed::Commit(commit)) if commit.removed_self => self.leave_behind(),
+            Ok(Processed::Commit(_)) => self.witness(),
             Ok(_) => {}
             Err(error) => tracing::debug!(%error, "a change of a circle does not open"),
         }
@@ -237,6 +241,7 @@ impl Task {
             if let Ok(CommitResult::Accepted { .. }) = result {
                 member.process(&bundle.commit, now).map_err(|error| group(&error))?;
                 self.member = Some(member);
+                self.witness();
                 return Ok(());
             }
             member.forget();

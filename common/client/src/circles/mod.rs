@@ -1,5 +1,5 @@
 //! Circles of this device: people it writes to outside of rooms, or in private inside of one, under a key that only they
-//! have. Each circle has a task (`circle`, with `keys`, `reading` and `writing`) that owns its keys;
+//! have. Each circle has a task (`circle`, with `keys`, `reading`, `witnessing` and `writing`) that owns its keys;
 //! [`Circles`] finds it. What travels is worded in
 //! `session::parcel`, what the focus orders is asked for in `https`.
 //!
@@ -8,6 +8,7 @@ mod circle;
 mod https;
 mod keys;
 mod reading;
+mod witnessing;
 mod writing;
 
 use std::collections::HashMap;
@@ -38,7 +39,7 @@ use writing::{Asked, Order};
 const TASKS_MAX: usize = 4096;
 /// What waits for one circle's task.
 const COMMANDS_MAX: usize = 64;
-/// New devices that wait for somebody to be told. Fewer than an inbox takes at once.
+/// New devices, and splits, that wait for somebody to be told. Fewer than an inbox takes at once.
 const UNTOLD_MAX: usize = 32;
 /// How long a device that stops waits for its circles.
 const REST: Duration = Duration::from_secs(2);
@@ -128,10 +129,10 @@ impl Tools {
     async fn tell(&self, arrived: Arrived) -> Option<Arrived> {
         let inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let Some(inbox) = inbox.filter(|inbox| !inbox.is_closed()) else {
-            if !matches!(arrived, Arrived::Device { .. }) {
+            if !matches!(arrived, Arrived::Device { .. } | Arrived::Split { .. }) {
                 return Some(arrived);
             }
-            // A device is new once only, and whoever listens next is to hear of it.
+            // That is told once only, and whoever listens next is to hear of it.
             let mut untold = self.untold.lock().unwrap_or_else(PoisonError::into_inner);
             if untold.len() < UNTOLD_MAX {
                 untold.push(arrived);

@@ -21,7 +21,7 @@ use crate::conference::Telling;
 use crate::event::{Announced, Error, Event};
 use crate::phone::{Arrived, Late};
 use crate::session::kept::Kept;
-use crate::session::parcel::{Inside, Letter, Parcel, Place, Receipt, Wording};
+use crate::session::parcel::{Inside, Letter, Marks, Parcel, Place, Receipt, Wording};
 use crate::session::untold::Untold;
 use crate::session::{Pair, Whisper};
 
@@ -83,6 +83,7 @@ impl Task {
         if !self.keep().await {
             return;
         }
+        self.tell_split().await;
         match found {
             Ok(Some(Found::Letter(letter, kept, receipt))) => {
                 coming.done();
@@ -140,7 +141,9 @@ impl Task {
                 return Err("it was sealed by somebody else than who sent it".into());
             }
             let circle = task.circle.as_ref().ok_or("it is not known whose circle it is")?;
-            let inside = Place { circle, room: None }.check(&parcel.outer, opened)?;
+            let place = Place { circle, room: None };
+            let (inside, split) = place.check(&parcel.outer, opened, &mut task.witness)?;
+            task.split = split.map(|epoch| (from.clone(), epoch));
             Ok(task.note(inside, late))
         };
         self.open(&parcel.sealed, found).await
@@ -200,6 +203,7 @@ impl Task {
         Step::Done(match self.member.as_mut().map(|member| member.process(sealed, now)) {
             Some(Ok(Processed::Message(opened))) => {
                 self.opened.note(sealed);
+                self.witness();
                 found(self, opened).map(Some)
             }
             Some(Ok(Processed::Own)) => Ok(None),
@@ -288,7 +292,9 @@ impl Task {
         let (id, me) = (fresh_id(), self.tools.me().clone());
         let date_time = crate::date_time(service::clock::wall());
         let place = Place { circle: &circle, room: None };
-        let words = place.receipt(&me, (&id, &date_time), &of);
+        let seen = self.witness.told();
+        let marks = Marks { id: &id, date_time: &date_time, seen: &seen };
+        let words = place.receipt(&me, marks, &of);
         let sealed = match self.seal(&words).await {
             Ok(Some(sealed)) => sealed,
             // The circle had to change first.
@@ -370,7 +376,9 @@ impl Task {
         }
         let found = |task: &mut Self, opened: Opened| {
             let circle = task.circle.as_ref().ok_or("it is not known whose circle it is")?;
-            let inside = (Place { circle, room: Some(room) }).check(&outer, opened)?;
+            let (author, place) = (opened.from.aor.clone(), Place { circle, room: Some(room) });
+            let (inside, split) = place.check(&outer, opened, &mut task.witness)?;
+            task.split = split.map(|epoch| (author, epoch));
             let Inside::Letter(letter, _receipt) = inside else { return Ok(None) };
             let message = letter.message;
             let new = task.seen.note(&message.from, &message.id);
@@ -382,6 +390,7 @@ impl Task {
         if !self.keep().await {
             return None;
         }
+        self.tell_split().await;
         match found {
             Ok(telling) => {
                 came.done();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use ids::{Aor, DeviceId};
+use ids::{Aor, DeviceId, Epoch};
 use service::tls::{ClientAuth, Named, Trust, client_config, server_config};
 use sip::Status;
 use sip::sdp::{self, BadSdp, MsrpMedia, Setup, Target, Terms, host_and_port};
@@ -72,6 +72,14 @@ pub enum Arrival {
         /// The person was verified: what is written to them is held until somebody accepts it.
         held: bool,
     },
+    /// Somebody this device writes to has seen another group than it did: the two were led apart, and neither can know who
+    /// read what was written then. Told once.
+    Split {
+        /// Who.
+        who: Aor,
+        /// The first epoch in which it differs.
+        epoch: Epoch,
+    },
     /// Something sealed has come that this device cannot open.
     Unreadable {
         /// Who sent it.
@@ -130,6 +138,7 @@ impl Inbox {
             Arrived::Device { who, device, news, held } => {
                 Arrival::Device { who, device, news, held }
             }
+            Arrived::Split { who, epoch } => Arrival::Split { who, epoch },
             Arrived::Unreadable { from, why } => Arrival::Unreadable { from, why },
         }
     }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use ids::{Aor, DeviceId};
+use ids::{Aor, DeviceId, Epoch};
 use sip::dialog::{Dialog, random_tag};
 use sip::endpoint::TransactionKey;
 use sip::multipart::{self, Part};
@@ -42,6 +42,8 @@ pub(crate) enum Arrived {
     Announced(Announced, Kept),
     /// That it looks at a device which was not there before, or has another key.
     Device { who: Aor, device: DeviceId, news: DeviceNews, held: bool },
+    /// That it looks into why somebody saw another group than this device did.
+    Split { who: Aor, epoch: Epoch },
     /// Something sealed that does not open.
     Unreadable { from: Aor, why: String },
 }

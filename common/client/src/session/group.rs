@@ -435,4 +435,4 @@ fn is_handshake(message: &[u8]) -> bool {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

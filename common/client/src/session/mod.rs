@@ -24,7 +24,7 @@ mod setup;
 mod trust;
 pub(crate) mod untold;
 mod whisper;
-mod witness;
+pub(crate) mod witness;
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -57,6 +57,7 @@ pub use setup::{Setup, Standing};
 use trust::Trust;
 pub use trust::{Numbers, Pair};
 pub use whisper::Whisper;
+use witness::Witness;
 
 /// The largest content of one message, in octets; more travels as a file. The sealed letter around it has its own
 /// headers and must stay within 64 KiB.
@@ -131,11 +132,12 @@ impl Session {
             outputs.push_back(Output::Event(event));
         }
         let seen = Seen::kept(records, &setup.conference);
+        let witness = Witness::kept(records, &setup.conference);
         Self {
             level: setup.level,
             addresses: Addresses { me, conference: setup.uri.clone() },
             group: Group::new(keyring, setup.conference.clone()),
-            trust: Trust::new(setup.pins.clone()),
+            trust: Trust::new(setup.pins.clone(), witness),
             incoming: Reassembly::new(quota),
             outgoing: Outgoing::new(address.clone(), &limits),
             files,
@@ -215,8 +217,8 @@ impl Session {
         let date_time = crate::date_time(now.wall);
         let inner = match self.level {
             Level::Sealed => {
-                let named = (&*id, &*date_time);
-                self.addresses.witnessed(&self.seen(), named, content_type, body)
+                let (named, seen) = ((&*id, &*date_time), self.seen());
+                self.addresses.witnessed(&seen, named, content_type, body)
             }
             Level::Open => self.addresses.inner(&id, &date_time, content_type, body),
         };

@@ -2,7 +2,7 @@
 //! the founding of the circle beside it. What is inside the seal names its author, everybody it is for and its id, and
 //! receipts are sealed like what they are about. Pure.
 use bytes::Bytes;
-use ids::{Aor, ConferenceId, DeviceId};
+use ids::{Aor, ConferenceId, DeviceId, Epoch};
 use mls::circle::{Circle, group_of, is_circle};
 use mls::member::Opened;
 use mls::wire::{self, Founding};
@@ -12,6 +12,7 @@ use sip::multipart::{self, Part};
 use sip::{Headers, Name};
 
 use super::letter;
+use super::witness::Witness;
 use crate::event::Message;
 use crate::phone::Late;
 
@@ -73,6 +74,16 @@ pub(crate) enum Inside {
     Receipt(Receipt),
 }
 
+/// What is said of something that is written, but for what it is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Marks<'a> {
+    /// Its `imdn.Message-ID`.
+    pub(crate) id: &'a str,
+    pub(crate) date_time: &'a str,
+    /// What its author has seen of the circle's group.
+    pub(crate) seen: &'a str,
+}
+
 /// Where something is written.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Place<'a> {
@@ -114,41 +125,52 @@ impl Place<'_> {
     pub(crate) fn words(
         self,
         me: &Aor,
-        (id, date_time): (&str, &str),
+        marks: Marks<'_>,
         receipt: bool,
         (content_type, body): (&str, Bytes),
     ) -> Wording {
         let wanted: &[&str] = if receipt { &["positive-delivery"] } else { &[] };
-        let builder = self.address(me).date_time(date_time).imdn(id, wanted);
+        let Marks { id, date_time, seen } = marks;
+        let builder = self.address(me, seen).date_time(date_time).imdn(id, wanted);
         let inner = builder.content(content_type, body).gather();
         Wording { id: id.to_owned(), class: Class::Message, inner }
     }
 
     /// A receipt for a message.
-    pub(crate) fn receipt(self, me: &Aor, (id, date_time): (&str, &str), of: &str) -> Wording {
+    pub(crate) fn receipt(self, me: &Aor, marks: Marks<'_>, of: &str) -> Wording {
+        let Marks { id, date_time, seen } = marks;
         let (recipients, status) = (None, Status::Delivered);
         let told = Notification { of, written: date_time, recipients, status };
-        let builder = self.address(me).date_time(date_time).imdn(id, &[]);
+        let builder = self.address(me, seen).date_time(date_time).imdn(id, &[]);
         let inner = told.wrapped_in(builder).gather();
         Wording { id: id.to_owned(), class: Class::Receipt, inner }
     }
 
-    fn address(self, me: &Aor) -> Builder {
+    fn address(self, me: &Aor, seen: &str) -> Builder {
         let others = self.circle.others(me);
         let builder = Builder::to_each(me.as_str(), others.iter().map(Aor::as_str));
+        let builder = builder.namespace("conclave", CONCLAVE);
+        let builder = match seen {
+            "" => builder,
+            seen => builder.header("conclave.Seen", seen),
+        };
         match self.room {
-            Some(room) => {
-                builder.namespace("conclave", CONCLAVE).header("conclave.Room", room.as_str())
-            }
+            Some(room) => builder.header("conclave.Room", room.as_str()),
             None => builder,
         }
     }
 
-    /// What is inside a seal, if everything names one author, one id, these people and this place.
+    /// What is inside a seal, if everything names one author, one id, these people and this place; and the first epoch
+    /// in which its author was in another group than this device, if that is news.
     ///
     /// # Errors
     /// What does not fit, for a person.
-    pub(crate) fn check(self, outer: &Envelope, opened: Opened) -> Result<Inside, &'static str> {
+    pub(crate) fn check(
+        self,
+        outer: &Envelope,
+        opened: Opened,
+        witness: &mut Witness,
+    ) -> Result<(Inside, Option<Epoch>), &'static str> {
         let plain = Bytes::copy_from_slice(&opened.plaintext);
         let inner = cpim::parse(&plain).ok().flatten().ok_or("the inner message is not CPIM")?;
         let (by, device) = (opened.from.aor.clone(), opened.from.device.clone());
@@ -162,6 +184,8 @@ impl Place<'_> {
         if room != self.room.map(|room| room.as_str().as_bytes()) {
             return Err("it was written for another place");
         }
+        let seen = inner.namespaced(CONCLAVE, "Seen").and_then(|it| std::str::from_utf8(it).ok());
+        let split = seen.and_then(|seen| witness.compare(seen));
         let is_receipt = message.content_type.eq_ignore_ascii_case(IMDN_TYPE);
         let says_receipt = outer.namespaced(CONCLAVE, "Class") == Some(b"receipt");
         if is_receipt != says_receipt {
@@ -169,12 +193,12 @@ impl Place<'_> {
         }
         if is_receipt {
             let of = imdn::delivered(&message.body).ok_or("a receipt that says nothing")?;
-            return Ok(Inside::Receipt(Receipt { of, by, device }));
+            return Ok((Inside::Receipt(Receipt { of, by, device }), split));
         }
         message.private = self.room.is_some();
         let wanted = inner.wants("positive-delivery");
         let people = self.circle.people().cloned().collect();
-        Ok(Inside::Letter(Letter { message, people, late: None }, wanted))
+        Ok((Inside::Letter(Letter { message, people, late: None }, wanted), split))
     }
 }
 

@@ -41,21 +41,12 @@ pub(super) struct Trust {
     told: bool,
     /// What this device has seen of the group.
     witness: Witness,
-    /// A split was told of.
-    split: bool,
 }
 
 impl Trust {
-    pub(super) fn new(pins: Pins) -> Self {
+    pub(super) fn new(pins: Pins, witness: Witness) -> Self {
         let version = pins.version();
-        Self {
-            pins,
-            version,
-            held: Vec::new(),
-            told: false,
-            witness: Witness::default(),
-            split: false,
-        }
+        Self { pins, version, held: Vec::new(), told: false, witness }
     }
 
     pub(super) fn held(&self) -> &[Aor] {
@@ -100,17 +91,14 @@ impl Session {
     }
 
     /// What goes along, sealed, with what is said: what this device has seen of the group.
-    pub(super) fn seen(&self) -> String {
+    pub(super) fn seen(&mut self) -> String {
         self.trust.witness.told()
     }
 
     /// Compares what somebody has seen of the group with what this device has; a difference is told once.
     pub(super) fn compare(&mut self, who: &Aor, plaintext: &[u8]) {
         let Some(told) = letter::seen(plaintext) else { return };
-        let Some(epoch) = self.trust.witness.differs(&told).filter(|_| !self.trust.split) else {
-            return;
-        };
-        self.trust.split = true;
+        let Some(epoch) = self.trust.witness.compare(&told) else { return };
         self.outputs.push_back(Output::Event(Event::Split { who: who.clone(), epoch }));
     }
 
@@ -170,3 +158,6 @@ fn told(sighting: Sighting) -> Event {
         held: sighting.held,
     }
 }
+
+#[cfg(test)]
+mod tests;

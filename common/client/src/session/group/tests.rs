@@ -6,6 +6,7 @@ use bytes::Bytes;
 use ids::{DeviceId, Era};
 use mls::identity::{DeviceKey, Issuer, request};
 use mls::ledger::{Accepted, Ledger, Policy, Verdict, Whom};
+use mls::storage::Records;
 use mls::wire::{ClaimedKeyPackage, Finding};
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
@@ -18,17 +19,17 @@ mod leaf;
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// A focus with a ledger, and devices that hear everything.
-struct Room {
+pub(in crate::session) struct Room {
     issuer: Issuer,
     rng: StdRng,
-    now: SystemTime,
+    pub(in crate::session) now: SystemTime,
     ledger: Option<Ledger>,
     /// The keys of the devices.
     keys: BTreeMap<DeviceName, Vec<u8>>,
 }
 
 impl Room {
-    fn new() -> Self {
+    pub(in crate::session) fn new() -> Self {
         let mut rng = StdRng::seed_from_u64(7);
         let now = service::clock::wall();
         let issuer = Issuer::generate(&mut rng, "devices", now - DAY, 400 * DAY).unwrap();
@@ -39,27 +40,38 @@ impl Room {
         "room7".parse().unwrap()
     }
 
-    fn device(&mut self, person: &str) -> Group {
+    pub(in crate::session) fn device(&mut self, person: &str) -> Group {
+        Group::new(self.keyring(person), Self::id())
+    }
+
+    /// A new device of this person, which keeps what it has.
+    pub(in crate::session) fn keyring(&mut self, person: &str) -> Keyring {
         let aor = format!("sip:{person}@example.net").parse().unwrap();
         let name = DeviceName { aor, device: DeviceId::random(&mut self.rng) };
         let key = DeviceKey::generate(&mut self.rng);
         self.keys.insert(name.clone(), key.to_pkcs8().unwrap().to_vec());
-        let csr = request(&key, &name).unwrap();
-        let from = self.now - Duration::from_secs(60);
-        let certificate = self.issuer.issue(&csr, &name, from, 30 * DAY).unwrap();
-        let keyring = Keyring::new(key, &certificate, self.issuer.roots(), self.now).unwrap();
-        Group::new(keyring, Self::id())
+        self.certified(&name, Records::kept([]))
     }
 
     /// The same device, with its key and certificate and nothing else.
     fn bare(&self, group: &Group) -> Group {
-        let name = group.keyring.device().clone();
-        let key = DeviceKey::from_pkcs8(&self.keys[&name]).unwrap();
-        let csr = request(&key, &name).unwrap();
+        Group::new(self.certified(group.keyring.device(), Records::kept([])), Self::id())
+    }
+
+    /// The same device, with all that it kept.
+    pub(in crate::session) fn restarted(&self, keyring: &Keyring) -> Keyring {
+        let kept = keyring.records().snapshot().into_iter();
+        let kept = kept.filter_map(|change| Some((change.key, change.value?)));
+        self.certified(keyring.device(), Records::kept(kept))
+    }
+
+    fn certified(&self, name: &DeviceName, records: Records) -> Keyring {
+        let key = DeviceKey::from_pkcs8(&self.keys[name]).unwrap();
+        let csr = request(&key, name).unwrap();
         let from = self.now - Duration::from_secs(60);
-        let certificate = self.issuer.issue(&csr, &name, from, 30 * DAY).unwrap();
-        let keyring = Keyring::new(key, &certificate, self.issuer.roots(), self.now).unwrap();
-        Group::new(keyring, Self::id())
+        let certificate = self.issuer.issue(&csr, name, from, 30 * DAY).unwrap();
+        let roots = self.issuer.roots();
+        Keyring::with_records(key, &certificate, roots, self.now, records).unwrap()
     }
 
     /// What the focus asks for.
@@ -70,7 +82,7 @@ impl Room {
     }
 
     /// This device makes the group of this era.
-    fn found(&mut self, group: &mut Group, era: Era) {
+    pub(in crate::session) fn found(&mut self, group: &mut Group, era: Era) {
         let request =
             CommitRequest { reason: Reason::Create, era, add: Vec::new(), remove: Vec::new() };
         let bundle = sent(group.asked(&request.to_bytes(), self.now));
@@ -97,7 +109,7 @@ impl Room {
     }
 
     /// `by` adds `who`, and both are in the next epoch. Returns the commit.
-    fn add(&mut self, by: &mut Group, who: &mut Group) -> Bytes {
+    pub(in crate::session) fn add(&mut self, by: &mut Group, who: &mut Group) -> Bytes {
         let package = who.keyring.key_packages(1, false, self.now, 30 * DAY).unwrap().packages;
         let DeviceName { aor, device } = who.keyring.device().clone();
         let claim = ClaimedKeyPackage { aor, device, key_package: package[0].clone() };
@@ -110,12 +122,24 @@ impl Room {
     }
 
     /// Enters by external commit. Returns the commit and what the device made of it.
-    fn enter(&mut self, group: &mut Group) -> (Bytes, Vec<Follows>) {
+    pub(in crate::session) fn enter(&mut self, group: &mut Group) -> (Bytes, Vec<Follows>) {
         let state = self.ledger.as_ref().unwrap().group_state();
         let bundle = sent(group.enter(&state, self.now));
         let commit = self.accept(group, &bundle).commit.unwrap();
         let follows = group.process(&commit, self.now);
         (commit, follows)
+    }
+}
+
+impl Group {
+    /// The keys of its device.
+    pub(in crate::session) const fn keyring(&self) -> &Keyring {
+        &self.keyring
+    }
+
+    /// A commit of its own that replaces its leaf.
+    pub(in crate::session) fn refreshed(&mut self) -> Bytes {
+        self.member.as_mut().unwrap().refresh().unwrap().commit
     }
 }
 
@@ -430,6 +454,6 @@ fn i4_members_who_were_kept_in_two_groups_notice_it_once_they_are_in_one_again()
 
     // They hear each other again, and what each tells of the past does not fit.
     assert_eq!(alice.standing().authenticator, bob.standing().authenticator);
-    assert_eq!(by_bob.differs(&by_alice.told()), Some(Epoch(2)));
-    assert_eq!(by_alice.differs(&by_bob.told()), Some(Epoch(2)));
+    assert_eq!(by_bob.compare(&by_alice.told()), Some(Epoch(2)));
+    assert_eq!(by_alice.compare(&by_bob.told()), Some(Epoch(2)));
 }

@@ -24,20 +24,34 @@ fn inside(
     id: &str,
     place: Place<'_>,
 ) -> Result<Inside, &'static str> {
+    seen(words, (author, id), place, &mut Witness::default()).map(|(inside, _split)| inside)
+}
+
+/// The same for a recipient who has seen this of the group.
+fn seen(
+    words: &Wording,
+    (author, id): (&str, &str),
+    place: Place<'_>,
+    witness: &mut Witness,
+) -> Result<(Inside, Option<Epoch>), &'static str> {
     let parts = words.parts((&aor("alice"), &[aor("bob")]), None, Bytes::from_static(b"sealed"));
     let outer = cpim::parse(&parts[0].body).unwrap().unwrap();
     let opened = Opened {
         from: DeviceName { aor: aor(author), device: device() },
-        epoch: ids::Epoch(1),
+        epoch: Epoch(1),
         message_id: id.to_owned(),
         plaintext: words.inner.to_vec(),
     };
-    place.check(&outer, opened)
+    place.check(&outer, opened, witness)
+}
+
+fn marks<'a>(id: &'a str, seen: &'a str) -> Marks<'a> {
+    Marks { id, date_time: "2026-11-21T12:00:00Z", seen }
 }
 
 fn words(place: Place<'_>, receipt: bool) -> Wording {
     let body = Bytes::from_static(b"hello");
-    place.words(&aor("alice"), ("m1", "2026-11-21T12:00:00Z"), receipt, (TEXT, body))
+    place.words(&aor("alice"), marks("m1", ""), receipt, (TEXT, body))
 }
 
 #[test]
@@ -78,7 +92,7 @@ fn what_names_another_author_id_circle_or_place_is_not_shown() {
 fn a_receipt_says_outside_that_it_is_one_and_inside_of_what() {
     let pair = circle(&["alice", "bob"]);
     let place = Place { circle: &pair, room: None };
-    let mut receipt = place.receipt(&aor("alice"), ("r1", "2026-11-21T12:00:00Z"), "m1");
+    let mut receipt = place.receipt(&aor("alice"), marks("r1", ""), "m1");
 
     let Ok(Inside::Receipt(read)) = inside(&receipt, "alice", "r1", place) else { panic!() };
     assert_eq!((read.of.as_str(), read.by, read.device), ("m1", aor("alice"), device()));
@@ -100,4 +114,32 @@ fn what_is_no_sealed_message_of_a_circle_is_left_to_others() {
     );
     assert!(read("multipart/mixed;boundary=b", b"--b--\r\n").is_none());
     assert!(read("multipart/mixed", b"").is_none());
+}
+
+#[test]
+fn i4_who_was_led_into_another_group_is_noticed_in_a_circle_by_words_and_by_receipts() {
+    let many: Vec<String> =
+        (0..mls::circle::PEOPLE_MAX - 2).map(|n| format!("person{n}")).collect();
+    let many: Vec<&str> = ["alice", "bob"].into_iter().chain(many.iter().map(|it| &**it)).collect();
+    let (circle, me) = (circle(&many), aor("alice"));
+    let lobby = "lobby".parse().unwrap();
+    let saw = |authenticator: &[u8]| {
+        let mut witness = Witness::default();
+        witness.note((ids::Era(1), Epoch(2)), authenticator);
+        witness
+    };
+    for room in [None, Some(&lobby)] {
+        let place = Place { circle: &circle, room };
+        let told = saw(b"another").told();
+        let said = place.words(&me, marks("m1", &told), false, (TEXT, Bytes::from_static(b"hi")));
+        let receipt = place.receipt(&me, marks("m1", &told), "m0");
+        for wording in [said, receipt] {
+            let (mut same, mut other) = (saw(b"another"), saw(b"one"));
+            let read =
+                |witness: &mut Witness| seen(&wording, ("alice", "m1"), place, witness).unwrap().1;
+
+            assert_eq!((read(&mut same), read(&mut other)), (None, Some(Epoch(2))));
+            assert_eq!(read(&mut other), None, "it is told once");
+        }
+    }
 }
