@@ -75,6 +75,20 @@ impl Freshness {
         }
     }
 
+    /// How many messages the leaf has sealed, if this device has looked at it.
+    pub(crate) fn count(&self) -> u64 {
+        self.leaf.map_or(0, |leaf| leaf.sealed)
+    }
+
+    /// Whether it has sealed so many that it has to go.
+    pub(crate) fn is_worn(&self, limits: &Limits) -> bool {
+        let Some(leaf) = &self.leaf else { return false };
+        let quarter = limits.leaf_messages_max / 4;
+        let own = u128::from(quarter) * u128::from(leaf.part()) / u128::from(u16::MAX);
+        let most = limits.leaf_messages_max - quarter;
+        u128::from(leaf.sealed) >= u128::from(most) + own
+    }
+
     /// Whether the leaf that this device has in the group now has to go, and may.
     pub(crate) fn is_due(
         &mut self,
@@ -113,10 +127,7 @@ impl Freshness {
         let old = leaf.made.checked_add(quarter * 3 + own);
         let settled = leaf.used.checked_add(own);
         let is_old = old.zip(settled).is_some_and(|(old, settled)| now >= old.max(settled));
-        let quarter = limits.leaf_messages_max / 4;
-        let own = u128::from(quarter) * u128::from(part) / u128::from(u16::MAX);
-        let most = limits.leaf_messages_max - quarter;
-        is_old || u128::from(leaf.sealed) >= u128::from(most) + own
+        is_old || self.is_worn(limits)
     }
 }
 

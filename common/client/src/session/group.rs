@@ -156,6 +156,16 @@ impl Group {
         }
     }
 
+    /// What the leaf of this device has sealed.
+    pub(super) fn sealed(&self) -> u64 {
+        self.freshness.count()
+    }
+
+    /// Whether that was enough.
+    pub(super) fn is_worn(&self, limits: &Limits) -> bool {
+        self.freshness.is_worn(limits)
+    }
+
     /// Takes a message of the group.
     pub(super) fn process(&mut self, sealed: &[u8], now: SystemTime) -> Vec<Follows> {
         // The Welcome takes another way than what members say, and may come behind it.

@@ -21,6 +21,7 @@ pub(crate) mod pins;
 mod renames;
 pub(crate) mod seen;
 mod setup;
+mod tending;
 mod trust;
 pub(crate) mod untold;
 mod whisper;
@@ -97,6 +98,8 @@ pub struct Session {
     seen: Seen,
     keeping: Keeping,
     early: VecDeque<Body>,
+    /// When the leaf of this device is looked at next.
+    look: Option<Instant>,
     limits: Limits,
     /// What others take: the room names no other bound.
     file_octets_max: usize,
@@ -144,6 +147,7 @@ impl Session {
             seen,
             keeping,
             early: VecDeque::new(),
+            look: None,
             limits,
             file_octets_max,
             binding,
@@ -183,7 +187,7 @@ impl Session {
         if let Some(reply) = self.replies.pop_front() {
             return Some(reply);
         }
-        let held = self.is_held();
+        let (held, before) = (self.is_held(), self.group.sealed());
         let (group, addresses) = (&mut self.group, &self.addresses);
         let generation = group.generation();
         let seal = |id: &str, inner: &Bytes| {
@@ -195,6 +199,7 @@ impl Session {
         };
         let mut settled = Vec::new();
         let frame = self.outgoing.poll(now.instant, rng, seal, generation, &mut settled);
+        self.has_sealed(now.instant, before);
         self.settle(settled);
         frame
     }
@@ -262,6 +267,7 @@ impl Session {
     /// Takes what the decoder gave.
     pub fn receive(&mut self, now: Now, item: &Item) {
         self.alive.heard(now.instant);
+        self.look.get_or_insert(now.instant + tending::SETTLED);
         match item {
             Item::Response(head) if self.binding == Some(head.transaction()) => {
                 self.binding = None;
@@ -393,6 +399,7 @@ impl Session {
                 }
                 Follows::Advanced => {
                     self.recognise();
+                    self.look = Some(now.instant);
                     for whole in std::mem::take(&mut self.early) {
                         self.arrived(now, whole);
                     }
@@ -446,8 +453,7 @@ impl Session {
     pub fn timeout(&mut self, now: Now, rng: &mut impl CryptoRng) {
         let mut settled = Vec::new();
         self.postpone(now.instant);
-        let renewed = self.group.refresh(&self.limits, now.wall);
-        self.follow(now, renewed, None);
+        self.tend(now);
         self.outgoing.timeout(now.instant, &mut settled);
         settled.extend(self.renames.late(now.instant));
         self.settle(settled);
@@ -462,7 +468,7 @@ impl Session {
     /// When [`Session::timeout`] wants to be called next.
     pub fn next_timeout(&self) -> Option<Instant> {
         let (sent, named) = (self.outgoing.next_timeout(), self.renames.due());
-        let due = [sent, named, self.incoming.next_expiry(), self.alive.due()];
+        let due = [sent, named, self.incoming.next_expiry(), self.alive.due(), self.look];
         due.into_iter().flatten().min()
     }
 

@@ -160,4 +160,4 @@ fn told(sighting: Sighting) -> Event {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -20,7 +20,7 @@ struct Two {
 }
 
 /// What a device does at its start, on a seat of its own.
-fn seat(keyring: Keyring, rng: &mut StdRng) -> Session {
+pub(in crate::session) fn seat(keyring: Keyring, rng: &mut StdRng) -> Session {
     let path = |end: &str| format!("msrps://{end}.invalid:9/{end};tcp").parse().unwrap();
     let setup = Setup {
         conference: "room7".parse::<ConferenceId>().unwrap(),

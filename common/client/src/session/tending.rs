@@ -1,0 +1,93 @@
+//! When a session looks after the leaf of this device: in each new epoch, when the leaf has sealed enough, and from time to
+//! time. Whoever talks or listens without a pause has no other timeout, so this has its own.
+use std::time::{Duration, Instant};
+
+use super::{Now, Session};
+
+/// When a device that comes back first looks. It knows by then whether its keys are of the present epoch.
+pub(super) const SETTLED: Duration = Duration::from_secs(5);
+/// How often it looks then. A leaf lives for days.
+const EVERY: Duration = Duration::from_secs(60);
+
+impl Session {
+    /// Has the leaf replaced, if it is time to look and time for that.
+    pub(super) fn tend(&mut self, now: Now) {
+        if self.look.is_none_or(|due| due > now.instant) {
+            return;
+        }
+        self.look = Some(now.instant + EVERY);
+        let renewed = self.group.refresh(&self.limits, now.wall);
+        self.follow(now, renewed, None);
+    }
+
+    /// Something was to be sealed. Once for each message: what is under way is not asked for at every frame.
+    pub(super) fn has_sealed(&mut self, now: Instant, before: u64) {
+        if self.group.sealed() != before && self.group.is_worn(&self.limits) {
+            self.look = Some(now);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::{Bytes, BytesMut};
+    use ids::Era;
+    use mls::wire;
+    use rand::SeedableRng;
+    use rand::rngs::StdRng;
+
+    use super::super::group::Follows;
+    use super::super::group::tests::Room;
+    use super::super::trust::tests::seat;
+    use super::*;
+
+    /// What this one says without a pause, until it sends a commit: how many messages.
+    fn says_until_it_commits(alice: &mut Session, now: Now, rng: &mut StdRng) -> Option<u32> {
+        (1..20).find(|_message| {
+            alice.say(now, rng, "text/plain", Bytes::from_static(b"and then")).unwrap();
+            let mut octets = BytesMut::new();
+            for _turn in 0..2 {
+                while let Some(frame) = alice.poll_frame(now, rng) {
+                    frame.slices().for_each(|slice| octets.extend_from_slice(slice));
+                }
+                if alice.next_timeout().is_some_and(|due| due <= now.instant) {
+                    alice.timeout(now, rng);
+                }
+            }
+            let kind = wire::BUNDLE.as_bytes();
+            octets.windows(kind.len()).any(|part| part == kind)
+        })
+    }
+
+    #[test]
+    fn who_talks_without_a_pause_replaces_its_leaf_after_so_many_messages() {
+        let (mut room, mut rng) = (Room::new(), StdRng::seed_from_u64(7));
+        let mut alice = seat(room.keyring("alice"), &mut rng);
+        alice.limits.leaf_messages_max = 8;
+        room.found(&mut alice.group, Era(1));
+        let now = Now { instant: service::clock::now(), wall: room.now };
+        alice.follow(now, vec![Follows::Advanced], None);
+
+        let said = says_until_it_commits(&mut alice, now, &mut rng);
+
+        assert!(said.is_some_and(|said| (6..=9).contains(&said)), "{said:?}");
+    }
+
+    #[test]
+    fn who_hears_others_without_a_pause_still_looks_at_its_leaf() {
+        let (mut room, mut rng) = (Room::new(), StdRng::seed_from_u64(7));
+        let mut alice = seat(room.keyring("alice"), &mut rng);
+        room.found(&mut alice.group, Era(1));
+        let begin = Now { instant: service::clock::now(), wall: room.now };
+        alice.follow(begin, vec![Follows::Advanced], None);
+        alice.timeout(begin, &mut rng);
+        let later =
+            Now { instant: begin.instant + EVERY, wall: begin.wall + alice.limits.leaf_life };
+        alice.alive.heard(later.instant);
+
+        assert_eq!(alice.next_timeout(), Some(later.instant));
+        alice.timeout(later, &mut rng);
+
+        assert_eq!(alice.outgoing.len(), 1, "a commit is on its way");
+    }
+}
