@@ -21,6 +21,8 @@ use super::faults::Fault;
 const DAY: Duration = Duration::from_secs(24 * 3600);
 /// KeyPackages left at a start: few, so that the last resort has its turn.
 const PACKAGES: usize = 2;
+/// Messages after which a leaf is replaced: few, so that it happens.
+const LEAF_MESSAGES: u64 = 4;
 /// How long a call may ring.
 const CALL: Duration = Duration::from_secs(15);
 
@@ -216,7 +218,7 @@ impl Person {
             level: Level::Sealed,
             to_path: path.parse().unwrap(),
             from_path: self.own.parse().unwrap(),
-            limits: Limits::default(),
+            limits: Limits { leaf_messages_max: LEAF_MESSAGES, ..Limits::default() },
             pins: self.pins.clone(),
             shown_as: None,
         };

@@ -59,6 +59,8 @@ pub(crate) struct Counts {
     pub(crate) held_up: usize,
     pub(crate) replayed: usize,
     pub(crate) handshakes: usize,
+    pub(crate) refreshes: usize,
+    pub(crate) outboxes_full: usize,
     pub(crate) given_up: usize,
     /// After everything else was well.
     pub(crate) given_up_healed: usize,
@@ -202,6 +204,8 @@ impl Watch {
         }
         let enters = bundle.kind == Kind::External;
         self.counts.entries += usize::from(enters);
+        let changes_nobody = added.is_empty() && removed.is_empty();
+        self.counts.refreshes += usize::from(bundle.kind == Kind::Commit && changes_nobody);
         let (by, before) = (by.clone(), members.clone());
         for gone in removed {
             members.remove(gone);

@@ -24,8 +24,8 @@ use super::watch::Watch;
 const DAY: Duration = Duration::from_secs(24 * 3600);
 /// How often the relay looks at what took too long.
 const SWEEP: Duration = Duration::from_millis(500);
-/// Octets that wait for a slow device before its seat is closed.
-const OUTBOX: usize = 256 * 1024;
+/// Octets that wait for a slow device before its seat is closed: few, since nobody here says much.
+const OUTBOX: usize = 6 * 1024;
 
 /// What is on its way, or will happen by itself.
 pub(crate) enum Happening {

@@ -85,7 +85,8 @@ impl World {
             return;
         }
         line.queued += octets.len();
-        if line.queued > OUTBOX {
+        if slow && line.queued > OUTBOX {
+            self.watch.counts.outboxes_full += 1;
             self.breaks(conn, Cause::Slow);
         } else {
             self.at(at, Happening::ToPerson(conn, octets));
