@@ -9,6 +9,8 @@ mod common;
 mod files;
 #[path = "end_to_end/operate.rs"]
 mod operate;
+#[path = "common/picture.rs"]
+mod picture;
 
 use std::process::{Command, Output};
 

@@ -42,6 +42,8 @@ mod media;
 mod messages;
 #[path = "flows/packages.rs"]
 mod packages;
+#[path = "common/picture.rs"]
+mod picture;
 #[path = "flows/private.rs"]
 mod private;
 #[path = "flows/sealed.rs"]

@@ -35,9 +35,18 @@ pub(super) struct Files {
 #[derive(Debug, Default)]
 struct Inner {
     /// What we have for others.
-    own: VecDeque<(Aor, Arc<SealedFile>)>,
+    own: VecDeque<(For, Arc<SealedFile>)>,
     /// What others have for us.
     list: List<Source>,
+}
+
+/// Whom a file of ours is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum For {
+    /// A person.
+    Person(Aor),
+    /// Everybody who is a member when they ask.
+    Room,
 }
 
 /// Where a file for us is.
@@ -70,6 +79,11 @@ impl Files {
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// We have a file for somebody.
+    pub(super) fn keep_own(&self, whom: For, file: &Arc<SealedFile>) {
+        self.inner().keep_own(whom, file);
     }
 
     /// What is said at the beginning of files that wait.
@@ -166,16 +180,20 @@ impl Inner {
         Ok((entry.number, shown(&entry.name), source))
     }
 
-    /// The file of ours that a person asks for, if it is for them.
-    fn wanted(&self, request: &FileRequest) -> Option<Arc<SealedFile>> {
-        let is = |(to, file): &&(Aor, Arc<SealedFile>)| {
-            to == request.from() && file.is(request.selector())
+    /// The file of ours that a person asks for, if it is for them, or for all `members` and they are one.
+    fn wanted(&self, request: &FileRequest, members: &[Aor]) -> Option<Arc<SealedFile>> {
+        let is = |(to, file): &&(For, Arc<SealedFile>)| {
+            let theirs = match to {
+                For::Person(who) => who == request.from(),
+                For::Room => members.contains(request.from()),
+            };
+            theirs && file.is(request.selector())
         };
         self.own.iter().rev().find(is).map(|(_, file)| Arc::clone(file))
     }
 
-    fn keep_own(&mut self, who: &Aor, file: &Arc<SealedFile>) {
-        self.own.push_back((who.clone(), Arc::clone(file)));
+    fn keep_own(&mut self, whom: For, file: &Arc<SealedFile>) {
+        self.own.push_back((whom, Arc::clone(file)));
         if self.own.len() > FILES_MAX {
             self.own.pop_front();
         }
@@ -233,7 +251,7 @@ pub(super) async fn send(table: &Table<'_>, user: &str, path: &str) -> Result<St
     let into = table.downloads.join("sealed");
     let sealed = SealedFile::new(path, media_type_of(path), &into).await;
     let file = Arc::new(sealed.map_err(|error| error.to_string())?);
-    table.files.inner().keep_own(&who, &file);
+    table.files.keep_own(For::Person(who.clone()), &file);
     let writing = table.device.announce_to(&who, &file).await.map_err(|error| error.to_string())?;
     let name = shown(file.name());
     let (leaving, later) =
@@ -340,7 +358,9 @@ fn not_fetched(files: &Files, number: usize, key: Option<&Announced>, why: &Erro
 
 /// Somebody asks for a file of ours.
 pub(super) fn serve(table: &Table<'_>, request: FileRequest) {
-    let file = table.files.inner().wanted(&request);
+    let members: Vec<Aor> =
+        table.room.status().roster.into_iter().map(|device| device.aor).collect();
+    let file = table.files.inner().wanted(&request, &members);
     let who = request.from().user().to_owned();
     table.show_later(async move {
         let Some(file) = file else {

@@ -16,6 +16,7 @@ mod plain;
 mod roster;
 mod screen;
 mod settle;
+mod share;
 mod times;
 mod trust;
 mod turn;
@@ -24,7 +25,7 @@ mod whom;
 
 use std::cell::Cell;
 use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -46,8 +47,6 @@ use line::{Line, understand};
 pub(crate) use mail::message;
 use whom::{THAT_IS_YOU, Whom};
 
-/// Octets of a file that is shared: it is in memory as a whole.
-const FILE_OCTETS_MAX: u64 = 256 * 1024 * 1024;
 /// Lines that wait to be shown, of what has taken a while.
 const LATER_MAX: usize = 64;
 /// What is said to who tries to talk and may not.
@@ -85,7 +84,7 @@ pub(crate) struct Table<'a> {
     pub(crate) inbox: Inbox,
     /// Where received files go.
     pub(crate) downloads: PathBuf,
-    /// Octets of a file that may be shared.
+    /// Octets of a file that comes to everybody by itself, in memory as a whole.
     pub(crate) file_octets_max: u64,
     /// The folder that keeps this device, if one does.
     pub(crate) kept_in: Option<PathBuf>,
@@ -182,7 +181,7 @@ async fn carried(line: &Line, table: &Table<'_>) -> Result<Option<String>, Strin
         Line::Invite(user) => invite(user, table).await?,
         Line::Kick(user) => kick(user, table).await?,
         Line::Settle(settle, of) => settle::carry_out(*settle, of, table).await?,
-        Line::Share(path) => share(path, table).await?,
+        Line::Share(path) => share::share(path, table).await?,
         Line::Nick(name) => nick::take(name, table).await?,
         Line::Trust(trust, of) => trust.carry_out(of, table).await?,
         Line::Devices => own::devices(table).await?,
@@ -252,26 +251,6 @@ async fn kick(user: &str, table: &Table<'_>) -> Result<String, String> {
         error => error.to_string(),
     })?;
     Ok(format!("* {} is removed, and comes back only when invited", who.user()))
-}
-
-/// Shares a file, whose size is known before it is read.
-async fn share(path: &str, table: &Table<'_>) -> Result<String, String> {
-    let name = Path::new(path).file_name().map(|name| name.to_string_lossy().into_owned());
-    let name = name.ok_or("it names no file")?;
-    let metadata = tokio::fs::metadata(path).await.map_err(|error| error.to_string())?;
-    if !metadata.is_file() {
-        return Err("it is no file".to_owned());
-    }
-    let (octets, max) = (metadata.len(), table.file_octets_max);
-    if octets > max {
-        return Err(format!("{octets} octets are too many; share at most {max} at once"));
-    }
-    let content = tokio::fs::read(path).await.map_err(|error| error.to_string())?;
-    let shared = table.room.send_file(&name, "application/octet-stream", Bytes::from(content));
-    match shared.await {
-        Ok(()) => Ok(format!("* shared {path}")),
-        Err(error) => Err(table.unsaid(error).await),
-    }
 }
 
 /// `/who`: asked of the focus this moment, for it tells of changes only now and then.
@@ -347,6 +326,7 @@ pub(crate) async fn run(chat: cli::Chat) -> anyhow::Result<ExitCode> {
     let directions = Directions::read(&chat.folder)?;
     let profile = directions.profile(&chat.name)?;
     let me = profile.aor.clone();
+    let file_octets_max = u64::try_from(profile.limits.shared_octets_max()).unwrap_or(u64::MAX);
     let stop = Shutdown::new();
     stop.on_signals()?;
     stop.on_hangup()?;
@@ -378,7 +358,7 @@ pub(crate) async fn run(chat: cli::Chat) -> anyhow::Result<ExitCode> {
         watch,
         invitations: Some(invitations),
         downloads: chat.downloads.unwrap_or_else(|| chat.folder.join("downloads")),
-        file_octets_max: FILE_OCTETS_MAX,
+        file_octets_max,
         kept_in: vault.is_some().then(|| state.place(&chat.folder, &chat.name)),
         stop,
         given_up: Cell::default(),

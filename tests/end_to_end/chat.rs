@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::common::Talk;
+use crate::picture::PNG;
 
 /// A system in this folder, and a way to chat on it. Its focus tells of changes at once.
 pub(crate) fn system(folder: &Path) -> (Talk, impl Fn(&str, &str) -> Talk) {
@@ -105,12 +106,8 @@ fn what_cannot_be_said_or_shared_is_refused_and_a_file_lands_in_its_folder() {
     bob.until("<alice> caf\u{fffd}");
     alice.say(&"x".repeat(70_000));
     alice.until("! the line is too long");
-    let (shared, large) = (folder.path().join("..plan.txt"), folder.path().join("large"));
+    let shared = folder.path().join("..plan.txt");
     std::fs::write(&shared, "the plan").unwrap();
-    std::fs::File::create(&large).unwrap().set_len(1 << 30).unwrap();
-    alice.say(&format!("/file {}", large.display()));
-    let refused = alice.until("octets are too many");
-    assert!(refused.starts_with(&format!("! /file {}: 1073741824", large.display())), "{refused}");
     alice.say(&format!("/file {}", folder.path().display()));
     alice.until("it is no file");
 
@@ -122,6 +119,32 @@ fn what_cannot_be_said_or_shared_is_refused_and_a_file_lands_in_its_folder() {
         assert_eq!(mode(&saved), 0o600);
         assert_eq!(std::fs::read_to_string(saved).unwrap(), "the plan");
     }
+}
+
+#[test]
+fn f14_a_large_picture_for_the_room_is_announced_with_its_small_one_and_fetched_when_its_author_is_gone()
+ {
+    let folder = tempfile::tempdir().unwrap();
+    let (_dev, chat) = system(folder.path());
+    let [mut alice, mut bob] = ["alice", "bob"].map(|name| enter(&chat, name));
+    alice.until("sip:bob@localhost joined");
+    let picture = folder.path().join("holiday.png");
+    let mut content = hex::decode(PNG).unwrap();
+    // Nobody looks behind the end of a picture.
+    content.resize(16 << 20, 7);
+    std::fs::write(&picture, &content).unwrap();
+
+    alice.say(&format!("/file {}", picture.display()));
+    alice.until("* everybody here is told of holiday.png, and /get fetches it");
+    bob.until("* alice has holiday.png for you (16777216 octets), sealed: /get holiday.png");
+    bob.until("* a small picture of holiday.png is saved as ");
+    alice.until("* holiday.png waits in your mailbox for who wants it, sealed");
+    assert!(alice.end());
+    bob.say("/get holiday.png");
+
+    let told = bob.until("* holiday.png of alice, sealed, is saved as ");
+    let saved = told.rsplit(' ').next().unwrap();
+    assert!(std::fs::read(saved).unwrap() == content, "it arrived changed");
 }
 
 /// Who may do what with a file.

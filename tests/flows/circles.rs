@@ -368,10 +368,6 @@ async fn f14_a_sealed_file_rings_until_its_key_is_there_and_somebody_elses_key_i
     assert_eq!(received, b"for bob");
 }
 
-/// Four pixels by four, of one colour.
-const PNG: &str = "89504e470d0a1a0a0000000d49484452000000040000000408020000002693092900000010494441\
-                   54789c6338212707470cc47100b16310413b4b63820000000049454e44ae426082";
-
 /// S3-18, RFC 5547, 8.8, under a seal: who may open an image sees what it is before they fetch it, and no server does.
 #[tokio::test]
 async fn f14_a_small_picture_of_a_sealed_image_comes_with_its_key_and_not_with_its_offer() {
@@ -379,7 +375,7 @@ async fn f14_a_small_picture_of_a_sealed_image_comes_with_its_key_and_not_with_i
     let (alice, bob) = (house.guest("alice").await, house.guest("bob").await);
     let temporary = tempfile::tempdir().unwrap();
     let path = temporary.path().join("holiday.png");
-    fs::write(&path, hex::decode(PNG).unwrap()).unwrap();
+    fs::write(&path, hex::decode(crate::picture::PNG).unwrap()).unwrap();
     let sealed = SealedFile::new(&path, "image/png", temporary.path()).await.unwrap();
     let (mut inbox, mut departures) = (bob.device.inbox(), alice.device.departures());
 

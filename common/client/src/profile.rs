@@ -153,6 +153,13 @@ impl Limits {
     }
 }
 
+impl Limits {
+    /// Octets of a file that comes to everybody in a conference by itself, as a message of that many and what is around it.
+    pub const fn shared_octets_max(&self) -> usize {
+        self.message_octets_max - self.message_octets_max / 16
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {

@@ -128,7 +128,7 @@ impl Session {
         let records = keyring.records();
         let (mut keeping, mut outputs) = Keeping::open(records, &setup.conference);
         // The seal and the headers around a file take less than a sixteenth.
-        let file_octets_max = limits.message_octets_max - limits.message_octets_max / 16;
+        let file_octets_max = limits.shared_octets_max();
         let (files, untold) = Files::kept(records, &setup.conference, file_octets_max);
         for (event, kept) in untold {
             keeping.tells_file(kept);

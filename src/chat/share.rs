@@ -1,0 +1,66 @@
+//! `/file PATH`: a file for everybody in the room. What is small enough comes by itself; of what is not, everybody is told,
+//! sealed, and fetches it from here while we are here and from our mailbox when we are not.
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use client::SealedFile;
+
+use super::Table;
+use super::files::For;
+use crate::files::media_type_of;
+use crate::terminal::plain as shown;
+
+/// Whoever fetches something asks a person for it.
+const NOT_HIDDEN: &str = "you are here under a pseudonym, and who fetches a file sees whose it is";
+
+/// Shares a file, whose size is known before it is read.
+pub(super) async fn share(path: &str, table: &Table<'_>) -> Result<String, String> {
+    let name = Path::new(path).file_name().map(|name| name.to_string_lossy().into_owned());
+    let name = name.ok_or("it names no file")?;
+    let metadata = tokio::fs::metadata(path).await.map_err(|error| error.to_string())?;
+    if !metadata.is_file() {
+        return Err("it is no file".to_owned());
+    }
+    let (octets, max) = (metadata.len(), table.file_octets_max);
+    if octets > max {
+        return match table.room.shown_as() {
+            None => tell(Path::new(path), table).await,
+            Some(_) => Err(format!("{NOT_HIDDEN}: share at most {max} octets at once")),
+        };
+    }
+    let content = tokio::fs::read(path).await.map_err(|error| error.to_string())?;
+    let media_type = media_type_of(Path::new(path));
+    match table.room.send_file(&name, media_type, Bytes::from(content)).await {
+        Ok(()) => Ok(format!("* shared {path}")),
+        Err(error) => Err(table.unsaid(error).await),
+    }
+}
+
+/// Seals the file, tells everybody of it, and leaves it where it can be fetched also when we are away.
+async fn tell(path: &Path, table: &Table<'_>) -> Result<String, String> {
+    let into = table.downloads.join("sealed");
+    let sealed = SealedFile::new(path, media_type_of(path), &into).await;
+    let file = Arc::new(sealed.map_err(|error| error.to_string())?);
+    // Whoever is told may ask at once.
+    table.files.keep_own(For::Room, &file);
+    if let Err(error) = table.room.announce(&file).await {
+        return Err(table.unsaid(error).await);
+    }
+    let (name, leaving) =
+        (shown(file.name()), Box::pin(table.device.leave_sealed(table.me, &file)));
+    table.show_later(async move {
+        let left = async {
+            let mut transfer = leaving.await.map_err(|why| why.to_string())?;
+            transfer.finished().await.map_err(|why| why.to_string())
+        };
+        match left.await {
+            Ok(_arrived) => format!("* {name} waits in your mailbox for who wants it, sealed"),
+            Err(why) => format!("! {name} can be had only while you are here: {why}"),
+        }
+    });
+    Ok(format!(
+        "* everybody here is told of {}, and /get fetches it: it is too large to come by itself",
+        shown(file.name())
+    ))
+}

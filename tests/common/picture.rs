@@ -1,0 +1,5 @@
+//! A picture that fits into a line.
+
+/// Four pixels by four, of one colour.
+pub(crate) const PNG: &str = "89504e470d0a1a0a0000000d49484452000000040000000408020000002693092900000010494441\
+                   54789c6338212707470cc47100b16310413b4b63820000000049454e44ae426082";
