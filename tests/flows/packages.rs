@@ -2,6 +2,7 @@
 use bytes::Bytes;
 use client::{Arrival, LastResort, Limits, Manner};
 
+use super::circles::{opened, was_here};
 use super::{House, soon};
 
 #[tokio::test]
@@ -50,4 +51,21 @@ async fn i17_a_last_resort_that_somebody_has_got_is_replaced_at_once_and_both_op
         })
         .await;
     }
+}
+
+/// It looks when it comes back, and not only hours later.
+#[tokio::test]
+async fn i17_what_went_while_a_device_was_away_is_replaced_when_it_comes_back() {
+    let house = House::open();
+    let alice = house.guest("alice").await;
+    let folder = tempfile::tempdir().unwrap();
+    was_here(&house, &folder, "bob").await;
+    let bob = "sip:bob@localhost".parse().unwrap();
+    let (to, text) = (std::slice::from_ref(&bob), Bytes::from_static(b"hello"));
+    soon(alice.device.write(to, Manner::default(), "text/plain", text)).await.unwrap();
+
+    let (device, _vault) = opened(&house, &folder, "bob").await;
+
+    let shelf = async || device.devices().await.unwrap().remove(0).key_packages;
+    soon(async { while shelf().await < 50 {} }).await;
 }

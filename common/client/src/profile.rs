@@ -132,6 +132,9 @@ pub struct Limits {
     pub ring: Duration,
     /// How many KeyPackages the directory should hold for this device.
     pub key_packages: usize,
+    /// How long a message that begins a circle may be on its way: so long a KeyPackage that was replaced still opens one. Not
+    /// less than the server keeps what waits (`mailbox.keep_secs`).
+    pub welcome: Duration,
     /// How long the leaf of this device in a group may stay as it is. It is replaced somewhere in the last quarter of
     /// this, so that the members of a group do not all do it at once.
     pub leaf_life: Duration,
@@ -174,6 +177,7 @@ impl Default for Limits {
             request: Duration::from_secs(20),
             ring: Duration::from_secs(120),
             key_packages: 50,
+            welcome: Duration::from_secs(7 * 24 * 3600),
             leaf_life: Duration::from_secs(7 * 24 * 3600),
             leaf_messages_max: 10_000,
             confirm: Duration::from_secs(600),

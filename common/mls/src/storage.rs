@@ -11,6 +11,7 @@
 //! its message id, which is kept in the same transaction as what was said.
 //!
 //! **Not here:** files, encryption at rest, passphrases. Those are a vault's.
+mod halves;
 mod openmls;
 mod ratchets;
 
@@ -129,11 +130,6 @@ impl Records {
         state.lazily.clear();
         let all = state.values.iter();
         all.map(|(key, value)| Change { key: key.clone(), value: Some(value.clone()) }).collect()
-    }
-
-    /// How many KeyPackages there are private halves of.
-    pub fn key_packages(&self) -> usize {
-        self.state().under(&[area::KEYS, b'p']).count()
     }
 
     /// Notes something under a name.

@@ -119,7 +119,7 @@ impl World {
         person.restart(&clock);
         let who = person.who.clone();
         // Of what it left in the directory it may have the keys no more.
-        if person.keyring.records().key_packages() == 0 {
+        if person.keyring.records().key_packages(clock.wall()) == 0 {
             let packages = person.packages(&clock);
             person.keeps(Fault::None);
             self.disk.publish(&who, packages);

@@ -69,7 +69,7 @@ pub(super) fn key_packages(
     now: SystemTime,
 ) -> Result<Option<KeyPackageUpload>, MemberError> {
     // One more than wanted: the last resort.
-    let held = keyring.records().key_packages();
+    let held = keyring.records().key_packages(now);
     if held == 0 || !is_fresh(keyring, now) {
         // Whatever this device left before, its keys are gone, or will soon be.
         return Ok(Some(keyring.key_packages(wanted, true, now, LIVE)?.replacing()));
@@ -92,6 +92,7 @@ pub(super) fn is_fresh(keyring: &Keyring, now: SystemTime) -> bool {
 
 /// The directory has them.
 pub(super) fn published(keyring: &Keyring, upload: &KeyPackageUpload, now: SystemTime) {
+    keyring.records().replaced_by(upload, now);
     if upload.filling == Filling::Replace {
         let since = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let under = Sha256::digest(keyring.certificate());
@@ -130,5 +131,8 @@ mod tests {
         assert_eq!((again.filling, again.packages.len()), (Filling::Replace, 3));
         published(&keyring, &again, now);
         assert!(is_fresh(&keyring, now) && !is_fresh(&keyring, now + OLD));
+        // What it keeps of the first ones is for what is on its way.
+        assert_eq!(keyring.records().key_packages(now), 4);
+        assert_eq!(keyring.records().forget_halves(now + OLD, OLD), 4);
     }
 }

@@ -1,5 +1,6 @@
 //! What a device does by itself as long as it runs: it leaves new KeyPackages when few are left, replaces a last resort
-//! that somebody has got, has its certificate renewed before it ends, and replaces its leaves in circles when their time is over.
+//! that somebody has got, forgets the private halves of those that nobody can use any more, has its certificate renewed before
+//! it ends, and replaces its leaves in circles when their time is over.
 use std::sync::Weak;
 use std::time::{Duration, SystemTime};
 
@@ -23,7 +24,8 @@ const AGAIN: Duration = Duration::from_secs(300);
 
 /// Looks after a device until it is put away.
 pub(super) async fn look_after(device: Weak<Shared>) {
-    let mut wait = EVERY;
+    // Of what went while it was away it knows nothing.
+    let mut wait = Duration::ZERO;
     loop {
         let Some(shared) = device.upgrade() else { return };
         let due = shared.keyring.renew_at().duration_since(service::clock::wall());
@@ -72,6 +74,10 @@ impl Shared {
         let now = service::clock::wall();
         let count = self.profile.limits.key_packages;
         self.renew_masks(now).await;
+        let forgotten = self.keyring.records().forget_halves(now, self.profile.limits.welcome);
+        if let Some(vault) = self.vault.as_ref().filter(|_| forgotten > 0) {
+            vault.commit().await?;
+        }
         if now >= self.keyring.renew_at() {
             renew(&self.keyring, &self.directory).await?;
         }

@@ -75,7 +75,7 @@ fn encode(value: &impl Serialize) -> Result<Octets, BadRecord> {
     postcard::to_allocvec(value).map(Octets::from).map_err(|_| BadRecord)
 }
 
-fn decode<E: DeserializeOwned>(octets: &Octets) -> Result<E, BadRecord> {
+pub(super) fn decode<E: DeserializeOwned>(octets: &Octets) -> Result<E, BadRecord> {
     postcard::from_bytes(octets).map_err(|_| BadRecord)
 }
 

@@ -5,17 +5,17 @@ use ids::{ConferenceId, Era};
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 
-use super::support::{Realm, Room, claim, name, room7};
+use super::support::{DAY, Realm, Room, claim, name, room7};
 use crate::member::{Keyring, Member, MemberError, Processed};
 use crate::storage::{OPENED_MAX, Octets, Records, SEALED_MAX, WINDOW};
 
 /// What a disk has of a device's records.
 #[derive(Clone, Default)]
-struct Disk(BTreeMap<Vec<u8>, Octets>);
+pub(super) struct Disk(BTreeMap<Vec<u8>, Octets>);
 
 impl Disk {
     /// Takes one transaction; says how many octets it had.
-    fn take(&mut self, records: &Records) -> usize {
+    pub(super) fn take(&mut self, records: &Records) -> usize {
         let mut octets = 0;
         for change in records.drain() {
             match change.value {
@@ -29,7 +29,7 @@ impl Disk {
         octets
     }
 
-    fn restart(&self, device: &Keyring) -> Keyring {
+    pub(super) fn restart(&self, device: &Keyring) -> Keyring {
         device.restarted(Records::kept(self.0.clone()))
     }
 
@@ -48,7 +48,7 @@ impl Disk {
     }
 }
 
-fn keeping(realm: &mut Realm, person: &str) -> Keyring {
+pub(super) fn keeping(realm: &mut Realm, person: &str) -> Keyring {
     realm.device(person, 1).restarted(Records::kept([]))
 }
 
@@ -396,7 +396,7 @@ fn i15_a_used_welcome_is_known_after_a_restart() {
     let bob = keeping(&mut room.realm, "bob");
     let now = room.realm.now;
     let mut claim = claim(&bob);
-    let upload = bob.key_packages(0, true, now, 20 * super::support::DAY).unwrap();
+    let upload = bob.key_packages(0, true, now, 20 * DAY).unwrap();
     claim.key_package = upload.last_resort.unwrap();
     let bundle = room.members[0].add(&[claim], now).unwrap();
     let accepted = room.accept(&name("alice", 1), &bundle);
@@ -424,6 +424,28 @@ fn key_packages_outlive_a_restart() {
     room.submit(&name("alice", 1), &bundle, &[bob]);
 
     assert_eq!(room.say(1, "m", b"welcomed").len(), 1);
+}
+
+/// I17: what is taken from the device later opens no Welcome that was sealed for them.
+#[test]
+fn i17_private_halves_go_when_their_package_has_ended() {
+    let mut realm = Realm::new(82);
+    let (bob, now) = (keeping(&mut realm, "bob"), realm.now);
+    let mut disk = Disk::default();
+    let lives = |days| bob.key_packages(1, false, now, DAY * days).unwrap();
+    let _publics = (lives(10), lives(20));
+    let halves = |disk: &Disk| disk.0.keys().filter(|key| key.starts_with(b"kp")).count();
+    disk.take(bob.records());
+    assert_eq!((halves(&disk), bob.records().key_packages(now)), (2, 2));
+
+    let later = now + DAY * 15;
+    assert_eq!(bob.records().key_packages(later), 1, "one is dead, though it is kept still");
+    assert_eq!(bob.records().forget_halves(later, DAY * 7), 1);
+
+    disk.take(bob.records());
+    assert_eq!(halves(&disk), 1);
+    assert_eq!(bob.records().forget_halves(later, DAY * 7), 0);
+    assert_eq!(bob.records().forget_halves(now + DAY * 20, DAY * 7), 1);
 }
 
 #[test]

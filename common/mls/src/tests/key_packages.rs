@@ -3,11 +3,13 @@ use std::time::Duration;
 
 use openmls::prelude::{KeyPackage, Lifetime, MlsMessageOut};
 
-use super::support::{DAY, Realm, name};
+use super::keeping::{Disk, keeping};
+use super::support::{DAY, Realm, Room, name, room7};
 use crate::group::{SUITE, capabilities};
 use crate::identity::BadCredential;
 use crate::key_packages::{BadKeyPackage, CheckedKeyPackage, LIFETIME_MAX, named_device};
-use crate::member::Keyring;
+use crate::member::{Keyring, Member};
+use crate::wire::{ClaimedKeyPackage, DeviceName, KeyPackageUpload};
 
 fn one(device: &Keyring, realm: &Realm) -> bytes::Bytes {
     device.key_packages(1, false, realm.now, 10 * DAY).unwrap().packages[0].clone()
@@ -155,4 +157,47 @@ fn a_device_with_an_ended_certificate_makes_no_key_packages() {
     let late = alice.not_after() + Duration::from_secs(1);
 
     assert!(alice.key_packages(1, false, late, DAY).is_err());
+}
+
+/// I17: a last resort that was handed out and replaced still opens what was on its way, and then nothing.
+#[test]
+fn i17_what_was_replaced_opens_what_was_on_its_way_and_goes() {
+    for too_late in [false, true] {
+        let mut room = Room::new(83);
+        let bob = keeping(&mut room.realm, "bob");
+        let (now, records) = (room.realm.now, bob.records().clone());
+        let publish = |filling: fn(KeyPackageUpload) -> KeyPackageUpload, packages| {
+            let upload = filling(bob.key_packages(packages, true, now, DAY * 30).unwrap());
+            records.replaced_by(&upload, now);
+            upload
+        };
+        let first = publish(KeyPackageUpload::replacing, 2);
+        let second = publish(|adding| adding, 0);
+        assert_eq!(records.key_packages(now), 3, "two, and the second last resort");
+        publish(KeyPackageUpload::replacing, 0);
+        assert_eq!(records.key_packages(now), 1, "the third");
+        let mut disk = Disk::default();
+        disk.take(&records);
+
+        // Known after a restart, too.
+        let bob = disk.restart(&bob);
+        let age = if too_late { DAY * 7 } else { DAY * 6 };
+        let gone = bob.records().forget_halves(now + age, DAY * 7);
+        assert_eq!(gone, if too_late { 4 } else { 0 });
+        for old in [first.last_resort, second.last_resort] {
+            let DeviceName { aor, device } = bob.device().clone();
+            let claim = ClaimedKeyPackage { aor, device, key_package: old.unwrap() };
+            let bundle = room.members[0].add(&[claim], now).unwrap();
+            let accepted = room.accept(&name("alice", 1), &bundle);
+            room.members[0].process(&accepted.commit.unwrap(), now).unwrap();
+            let joined = Member::join(&bob, &room7(), &accepted.welcomes[0].1, now);
+            assert_eq!(joined.is_ok(), !too_late);
+            room.banned.insert(bob.device().aor.clone());
+            let bundle = room.members[0].remove(&[bob.device().clone()], now);
+            let accepted = room.accept(&name("alice", 1), &bundle.unwrap());
+            room.members[0].process(&accepted.commit.unwrap(), now).unwrap();
+            room.banned.clear();
+        }
+        assert_eq!(bob.records().key_packages(now), 1);
+    }
 }
