@@ -35,6 +35,7 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use ids::{Aor, ConferenceId, Epoch, Era};
 
+pub(crate) use group_info::entrance;
 pub use refusal::Refusal;
 pub use removal::{CheckedRemoval, Whom};
 use state::State;
@@ -243,6 +244,12 @@ impl Ledger {
             group_info: self.state.group_info.clone(),
             tree: self.state.tree(),
         }
+    }
+
+    /// What stands for the key that [`Ledger::group_state`] shows to newcomers. A member that derives another one says that its
+    /// author lies ([`crate::wire::Finding`]).
+    pub fn entrance(&self) -> Option<[u8; 32]> {
+        entrance(&self.state.group_info).ok()
     }
 
     /// The conference.

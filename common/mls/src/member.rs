@@ -42,6 +42,7 @@ use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 use crate::group::settings;
+use crate::ledger::entrance;
 use crate::roster::Roster;
 use crate::wire::{DeviceName, EpochReport, Finding};
 
@@ -232,8 +233,16 @@ impl Member {
         digest.update(b"conclave epoch\0");
         digest.update(self.authenticator());
         let fingerprint = digest.finalize().into();
-        let finding = Finding::Confirmed { fingerprint };
+        let finding = Finding::Confirmed { fingerprint, entrance: self.entrance() };
         EpochReport { era: self.era, epoch: self.epoch(), finding }
+    }
+
+    /// What stands for the key by which newcomers enter this epoch. With nothing to be said it is like no other.
+    fn entrance(&self) -> [u8; 32] {
+        let (crypto, key) = (self.keyring.provider().crypto(), self.keyring.key());
+        let info = self.group.export_group_info(crypto, key, false).ok();
+        let octets = info.and_then(|info| info.to_bytes().ok());
+        octets.and_then(|octets| entrance(&octets).ok()).unwrap_or_default()
     }
 
     /// Tells the focus that this member cannot follow the commit that ends its epoch.

@@ -37,15 +37,19 @@ impl Conference {
         match report.finding {
             Finding::Unusable => astray(),
             // The same epoch with another key: somebody has led it elsewhere.
-            Finding::Confirmed { fingerprint }
+            Finding::Confirmed { fingerprint, .. }
                 if epoch == now && facts.fingerprint.is_some_and(|known| known != fingerprint) =>
             {
                 astray()
             }
-            Finding::Confirmed { fingerprint } => {
+            Finding::Confirmed { fingerprint, entrance } => {
                 let vouches = facts.trial.as_ref().is_some_and(|trial| {
                     epoch > trial.from() && trial.may_vouch(who) && !facts.pending.contains(who)
                 });
+                // Nobody could follow who enters by such a key: it is as if nobody could follow its author.
+                if vouches && epoch == now && self.leads_elsewhere(entrance) {
+                    return astray();
+                }
                 let fingerprint = (epoch == now).then_some(fingerprint);
                 match vouches {
                     true => Ok(What::Vouched { by: Some(who.clone()), epoch, fingerprint }),
@@ -53,6 +57,12 @@ impl Conference {
                 }
             }
         }
+    }
+
+    /// Whether newcomers are shown another key to enter by than this one.
+    fn leads_elsewhere(&self, entrance: [u8; 32]) -> bool {
+        let shown = self.group.ledger.as_ref().and_then(mls::ledger::Ledger::entrance);
+        shown.is_some_and(|shown| shown != entrance)
     }
 
     /// Until when somebody is to vouch for the epoch that this change makes. None: nobody is there who could.

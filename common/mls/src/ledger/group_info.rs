@@ -1,6 +1,7 @@
 //! The GroupInfo of a bundle: does it describe the state the change leads to, and did the committer sign it?
 //!
-//! Its external public key cannot be checked without the group's secrets.
+//! Its external public key cannot be checked without the group's secrets: members say which it should be
+//! ([`entrance`], [`crate::wire::Finding`]).
 use openmls::messages::group_info::VerifiableGroupInfo;
 use openmls::prelude::tls_codec::{Deserialize as _, Serialize as _};
 use openmls::prelude::{
@@ -8,6 +9,7 @@ use openmls::prelude::{
     PublicGroup, SignatureScheme, Verifiable as _,
 };
 use openmls_rust_crypto::RustCrypto;
+use sha2::{Digest as _, Sha256};
 
 use super::Refusal;
 
@@ -22,6 +24,14 @@ pub(super) fn parse(bytes: &[u8]) -> Result<VerifiableGroupInfo, Refusal> {
         return Err(Refusal::GroupInfo("it carries the external key and nothing else"));
     }
     Ok(info)
+}
+
+/// What stands for the key by which newcomers enter, the same for all who derive the same.
+pub(crate) fn entrance(bytes: &[u8]) -> Result<[u8; 32], Refusal> {
+    let info = parse(bytes)?;
+    let key = info.extensions().external_pub().ok_or(Refusal::GroupInfo("no external key"))?;
+    let digest = Sha256::new_with_prefix(b"conclave entrance\0");
+    Ok(digest.chain_update(key.external_pub().as_slice()).finalize().into())
 }
 
 /// Checks a GroupInfo against the state after the change.

@@ -57,7 +57,9 @@ fn a_commit_request_is_read_only_whole() {
 
 #[test]
 fn an_epoch_report_is_read_only_whole() {
-    for finding in [Finding::Confirmed { fingerprint: [7; 32] }, Finding::Unusable] {
+    for finding in
+        [Finding::Confirmed { fingerprint: [7; 32], entrance: [8; 32] }, Finding::Unusable]
+    {
         let value = EpochReport { era: Era(1), epoch: Epoch(7), finding };
         only_whole(&value, &value.to_bytes(), EpochReport::from_bytes);
     }

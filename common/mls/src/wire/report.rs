@@ -24,6 +24,9 @@ pub enum Finding {
     Confirmed {
         /// SHA-256 over the epoch's authenticator: the same for all who are in it.
         fingerprint: [u8; 32],
+        /// SHA-256 over the public key by which newcomers enter this epoch. Its author has told the focus which it is, and the
+        /// focus cannot tell whether that is true.
+        entrance: [u8; 32],
     },
     /// It cannot follow the commit that made this epoch.
     Unusable,
@@ -38,15 +41,15 @@ impl EpochReport {
             Finding::Unusable => 2,
         };
         to.u8(finding).u32(self.era.0).u64(self.epoch.0);
-        if let Finding::Confirmed { fingerprint } = &self.finding {
-            to.raw(fingerprint);
+        if let Finding::Confirmed { fingerprint, entrance } = &self.finding {
+            to.raw(fingerprint).raw(entrance);
         }
         to.finish()
     }
 
     /// Reads one whole report.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, Malformed> {
-        let mut from = Reader::new(bytes, 64, "epoch report")?;
+        let mut from = Reader::new(bytes, 128, "epoch report")?;
         let confirmed = match from.u8("finding")? {
             1 => true,
             2 => false,
@@ -54,7 +57,10 @@ impl EpochReport {
         };
         let (era, epoch) = (Era(from.u32("era")?), Epoch(from.u64("epoch")?));
         let finding = match confirmed {
-            true => Finding::Confirmed { fingerprint: from.array("fingerprint")? },
+            true => Finding::Confirmed {
+                fingerprint: from.array("fingerprint")?,
+                entrance: from.array("entrance")?,
+            },
             false => Finding::Unusable,
         };
         from.end("epoch report")?;

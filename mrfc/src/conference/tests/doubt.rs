@@ -36,7 +36,8 @@ fn outdated(world: &World) -> usize {
 /// What somebody says who would like to be ahead.
 fn boast(world: &World, by: u64) -> EpochReport {
     let era = world.conference.gate().unwrap().era;
-    EpochReport { era, epoch: Epoch(by), finding: Finding::Confirmed { fingerprint: [7; 32] } }
+    let finding = Finding::Confirmed { fingerprint: [7; 32], entrance: [7; 32] };
+    EpochReport { era, epoch: Epoch(by), finding }
 }
 
 fn say(world: &mut World, who: &str, report: EpochReport) -> Result<(), Refusal> {
@@ -198,7 +199,7 @@ fn a_device_that_has_seen_a_later_era_is_ahead_too_and_none_claims_one_out_of_re
     let mut world = World::room(&[("bob", 1)]);
     world.silence("bob", 1);
     let now = world.conference.gate().unwrap();
-    let finding = Finding::Confirmed { fingerprint: [0; 32] };
+    let finding = Finding::Confirmed { fingerprint: [0; 32], entrance: [0; 32] };
     let claim = |era| EpochReport { era: Era(era), epoch: Epoch(1), finding };
 
     assert_eq!(say(&mut world, "alice", claim(u32::MAX)), Err(Refusal::NothingNew));

@@ -6,7 +6,7 @@ use control::Gate;
 use ids::Era;
 use mls::wire::{EpochReport, Finding, Reason};
 
-use super::world::{World, aor, device, spoilt};
+use super::world::{World, aor, device, elsewhere, spoilt};
 use crate::conference::*;
 
 /// A bundle of this member's that adds somebody and that the focus, which has no keys, takes for good.
@@ -109,6 +109,55 @@ fn i22_a_commit_that_nobody_can_follow_leads_to_a_new_era_without_its_author() {
     let again = Conference::recover(Arc::clone(&world.terms), &world.journal, world.group.as_ref());
     assert!(world.journal.len() > events);
     assert_eq!(format!("{:?}", again.unwrap().conference), format!("{:?}", world.conference));
+}
+
+/// Everybody can follow the commit; what its author tells newcomers to enter by is no key of the group's.
+#[test]
+fn i22_a_false_external_key_costs_its_author_and_not_who_enters() {
+    let mut world = World::room(&[("bob", 1), ("carol", 1), ("dave", 1)]);
+    let before = gate(&world);
+    let bundle = invited(&mut world, "dave", "mallory");
+    let group_info = elsewhere(&bundle.group_info, &world.devices[&device("dave", 1)].key);
+    world.offer(&device("dave", 1), &mls::wire::Bundle { group_info, ..bundle }).unwrap();
+
+    world.pass(Duration::from_millis(500));
+
+    assert_eq!(gate(&world).era, Era(before.era.0 + 1), "nobody is shown that key");
+    assert!(!world.conference.is_member(&device("dave", 1)));
+    // Who has lost everything enters by itself, and the others follow.
+    world.devices.get_mut(&device("bob", 1)).unwrap().member = None;
+    let seat = world.seat(&device("bob", 1));
+    world.run(&Command::Gone { seat, why: Why::Away }).unwrap();
+    world.arrive("bob", 1);
+    world.pass(Duration::from_secs(5));
+    for who in ["alice", "bob", "carol"] {
+        assert!(world.conference.is_member(&device(who, 1)), "{who}");
+    }
+    assert_eq!(given_up(&world), 1);
+    world.assert_agreement();
+}
+
+/// Who says of a good key that it is a false one is alone with it, and enters anew.
+#[test]
+fn i22_a_good_external_key_that_one_member_calls_false_is_vouched_for_by_another() {
+    let mut world = World::room(&[("bob", 1), ("carol", 1)]);
+    world.silence("bob", 1);
+    world.silence("carol", 1);
+    let before = gate(&world);
+    good(&mut world, "alice", "dave");
+    let honest = world.member("bob", 1).report();
+    let Finding::Confirmed { fingerprint, .. } = honest.finding else { panic!("{honest:?}") };
+    let finding = Finding::Confirmed { fingerprint, entrance: [9; 32] };
+
+    let seat = world.seat(&device("carol", 1));
+    let report = EpochReport { finding, ..honest };
+    world.run(&Command::Report { seat, report }).unwrap();
+    assert_eq!(gate(&world).epoch, before.epoch, "not vouched for");
+    let seat = world.seat(&device("bob", 1));
+    world.run(&Command::Report { seat, report: honest }).unwrap();
+
+    assert_eq!((gate(&world).era, gate(&world).epoch), (before.era, before.epoch.next()));
+    assert_eq!(given_up(&world), 0);
 }
 
 #[test]
@@ -265,7 +314,7 @@ fn a_report_of_a_past_era_of_a_later_commit_or_of_a_stranger_says_nothing() {
     world.silence("bob", 1);
     good(&mut world, "alice", "carol");
     let now = gate(&world);
-    let confirmed = Finding::Confirmed { fingerprint: [0; 32] };
+    let confirmed = Finding::Confirmed { fingerprint: [0; 32], entrance: [0; 32] };
     let said = |era, epoch, finding| EpochReport { era, epoch, finding };
     let next = now.epoch.next();
     let stranger = world.arrive("erin", 1);
@@ -288,7 +337,7 @@ fn a_member_whose_epoch_has_another_key_than_the_others_enters_anew() {
     let mut world = World::room(&[("bob", 1), ("carol", 1)]);
     good(&mut world, "alice", "dave");
     let now = gate(&world);
-    let finding = Finding::Confirmed { fingerprint: [7; 32] };
+    let finding = Finding::Confirmed { fingerprint: [7; 32], entrance: [7; 32] };
     let seat = world.seat(&device("carol", 1));
     let report = EpochReport { era: now.era, epoch: now.epoch, finding };
 

@@ -32,6 +32,8 @@ pub(super) fn device(person: &str, number: u8) -> Participant {
 /// A device as its person uses it.
 pub(super) struct Device {
     pub(super) keyring: Keyring,
+    /// Its signature key, in PKCS #8.
+    pub(super) key: Vec<u8>,
     pub(super) founding: Option<Member>,
     pub(super) member: Option<Member>,
     /// It hears, and does nothing.
@@ -150,10 +152,11 @@ impl World {
             let csr = request(&key, &who.name()).unwrap();
             let from = self.now - Duration::from_secs(60);
             let certificate = self.issuer.issue(&csr, &who.name(), from, 30 * DAY).unwrap();
-            let roots = self.issuer.roots();
+            let (roots, pkcs8) = (self.issuer.roots(), key.to_pkcs8().unwrap().to_vec());
             let keyring = Keyring::new(key, &certificate, roots, self.now).unwrap();
             let device = Device {
                 keyring,
+                key: pkcs8,
                 founding: None,
                 member: None,
                 silent: false,
@@ -449,5 +452,24 @@ impl World {
 pub(super) fn spoilt(commit: &Bytes) -> Bytes {
     let mut octets = commit.to_vec();
     *octets.last_mut().unwrap() ^= 1;
+    octets.into()
+}
+
+/// A GroupInfo that shows newcomers another key to enter by, signed anew by its author (RFC 9420, 5.1.2 and 12.4.3).
+pub(super) fn elsewhere(group_info: &Bytes, author: &[u8]) -> Bytes {
+    // The extension, alone in its list: type, length, and the key with its length.
+    let place = group_info.windows(6).position(|it| it == [0x24, 0x00, 0x04, 0x21, 0x20, it[5]]);
+    let mut octets = group_info.to_vec();
+    octets[place.unwrap() + 5] ^= 1;
+    // In front of it is the envelope of an MLSMessage, behind it the signature with its length.
+    let (front, end) = (4, octets.len() - 66);
+    let vector = |octets: &[u8]| {
+        let length = u16::try_from(octets.len()).unwrap();
+        [&(length | 0x4000).to_be_bytes(), octets].concat()
+    };
+    let label = b"MLS 1.0 GroupInfoTBS";
+    let signed = [&[20], &label[..], &vector(&octets[front..end])].concat();
+    let key = aws_lc_rs::signature::Ed25519KeyPair::from_pkcs8_maybe_unchecked(author).unwrap();
+    octets[end + 2..].copy_from_slice(key.sign(&signed).as_ref());
     octets.into()
 }
