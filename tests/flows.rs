@@ -46,6 +46,8 @@ mod packages;
 mod picture;
 #[path = "flows/private.rs"]
 mod private;
+#[path = "flows/renewing.rs"]
+mod renewing;
 #[path = "flows/sealed.rs"]
 mod sealed;
 #[path = "flows/secrets.rs"]

@@ -185,7 +185,7 @@ async fn i5_f12_a_sealed_message_waits_as_it_was_sent_and_opens_wherever_its_dev
 }
 
 /// The epoch that a message which left was sealed in, as everybody can see.
-fn epoch_of(sent: &Immediate) -> ids::Epoch {
+pub(crate) fn epoch_of(sent: &Immediate) -> ids::Epoch {
     // An MLS PrivateMessage (RFC 9420, 6); behind it comes nothing, or the end of the multipart.
     let at = sent.body.windows(4).position(|octets| octets == b"\0\x01\0\x02").unwrap();
     let rest = sent.body.slice(at..);
