@@ -59,7 +59,7 @@ impl Default for Plan {
             sip: SocketAddr::from(([127, 0, 0, 1], 0)),
             level: Level::Sealed,
             named: true,
-            stored: false,
+            stored: true,
             connections_max: 10_000,
             bind_secs: None,
             program: None,

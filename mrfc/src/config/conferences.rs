@@ -49,8 +49,8 @@ pub struct Conferences {
     /// sessions are (`sessions.charge_file`, and the store). Default false.
     pub charge: bool,
     /// When a message of a sealed conference is acknowledged: when it is `stored`, and then every member gets it, also who is
-    /// away, too slow, or loses the relay; or when it is `relayed` to those who are there. Default `relayed`. In open
-    /// conferences it is always when it is relayed.
+    /// away, too slow, or loses the relay; or when it is `relayed` to those who are there, which costs no disk. Default
+    /// `stored`: what was acknowledged is not lost. In open conferences it is always when it is relayed.
     pub acknowledge: Acknowledge,
     /// Seconds for which messages are kept for members that are away. 2 592 000, 30 days: by then their certificates have
     /// ended. What every member has is kept no longer.
@@ -187,7 +187,7 @@ impl Default for Conferences {
             list_recipients_max: 100,
             list_consent: Consent::Domain,
             charge: false,
-            acknowledge: Acknowledge::Relayed,
+            acknowledge: Acknowledge::Stored,
             log_secs: 30 * 24 * 3600,
             log_bytes_max: 256 << 20,
             log_messages_max: 100_000,
