@@ -210,8 +210,12 @@ impl Room {
     }
 
     fn remove(&mut self, whom: &DeviceName, at: usize, table: &mut Table) {
-        let checked = self.ledger.check_removal(Whom::Device(whom)).unwrap();
-        let proposals = self.ledger.apply_removal(checked).unwrap();
+        let (row, size, ledger) = ("Remove proposed by the focus", self.size, &mut self.ledger);
+        let proposals = table.cpu(row, size, || {
+            let checked = ledger.check_removal(Whom::Device(whom)).unwrap();
+            ledger.apply_removal(checked).unwrap()
+        });
+        table.octets(row, size, proposals[0].len());
         for member in &mut self.members {
             for proposal in &proposals {
                 member.process(proposal, self.now).unwrap();
@@ -247,6 +251,13 @@ impl Room {
         table.add("open 1 KiB, amortised, ms", self.size, each(cpu() - from));
         self.members[0].settle().unwrap();
         table.octets("secrets of three epochs, on disk", self.size, drained(&self.records[0]));
+        let from = cpu();
+        for _ in 0..MESSAGES {
+            self.members[0].export("bench", b"", 32).unwrap();
+        }
+        table.add("export a secret, ms", self.size, each(cpu() - from));
+        let info = self.ledger.group_state().group_info;
+        table.octets("GroupInfo, without the tree", self.size, info.len());
         table.octets("ledger, in the journal", self.size, self.ledger.to_bytes().len());
     }
 }
