@@ -31,6 +31,8 @@ use shared::{DAY, claim, device, room};
 const REAL: usize = 6;
 /// Messages sealed and opened: the secrets are written once in that many.
 const MESSAGES: u32 = 2048;
+/// By how much copies of a state have to make this process grow, to see what each takes of the memory.
+const GROWTH_OCTETS: usize = 32 << 20;
 
 /// By row and size: what was measured, in the order of the rows.
 #[derive(Default)]
@@ -89,7 +91,15 @@ fn cpu() -> Duration {
     Duration::try_from(spent).unwrap()
 }
 
+/// Octets of memory that this process holds.
+fn resident() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().strip_suffix(" kB").unwrap().parse::<usize>().unwrap() * 1024
+}
+
 struct Room {
+    alice: Keyring,
     now: SystemTime,
     rng: StdRng,
     issuer: Issuer,
@@ -121,7 +131,7 @@ impl Room {
         let (ledger, _) = made.into_ledger();
         let records = vec![alice.records().clone()];
         let members = vec![member];
-        let mut room = Self { now, rng, issuer, ledger, members, records, named: 0, size };
+        let mut room = Self { alice, now, rng, issuer, ledger, members, records, named: 0, size };
         let devices: Vec<Keyring> = (1..size).map(|_| room.device()).collect();
         let claims: Vec<_> = devices
             .iter()
@@ -260,6 +270,32 @@ impl Room {
         table.octets("GroupInfo, without the tree", self.size, info.len());
         table.octets("ledger, in the journal", self.size, self.ledger.to_bytes().len());
     }
+
+    /// What a ledger and a member that are read back take of the memory.
+    fn memory(&self, table: &mut Table) {
+        let (focus, roots) = (self.issuer.focus_key(), self.issuer.roots());
+        let journal = self.ledger.to_bytes();
+        let ledger = || Ledger::from_bytes(&journal, &focus, roots).unwrap();
+        table.octets("ledger, in memory", self.size, each_takes(ledger));
+        let member = || Member::load(&self.alice, &room()).unwrap().unwrap();
+        table.octets("member, in memory", self.size, each_takes(member));
+    }
+}
+
+/// How much more memory this process holds for each that is made.
+fn each_takes<T>(make: impl Fn() -> T) -> usize {
+    let mut copies = Vec::new();
+    let mut grown = || {
+        let before = resident();
+        while resident() < before + GROWTH_OCTETS {
+            copies.push(make());
+        }
+        (copies.len(), resident())
+    };
+    // The first go where others were before.
+    let (some, held) = grown();
+    let (more, in_the_end) = grown();
+    (in_the_end - held) / (more - some)
 }
 
 fn main() {
@@ -270,6 +306,7 @@ fn main() {
         let mut room = Room::of(*size, &mut table);
         room.changes(&mut table);
         room.messages(&mut table);
+        room.memory(&mut table);
     }
     table.print(sizes);
 }
