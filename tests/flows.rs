@@ -8,6 +8,8 @@ mod ahead;
 mod anonymous;
 #[path = "flows/away.rs"]
 mod away;
+#[path = "flows/begun.rs"]
+mod begun;
 #[path = "flows/calling.rs"]
 mod calling;
 #[path = "../src/canary.rs"]

@@ -191,7 +191,6 @@ impl Task {
             let Some(sealed) = self.seal(words).await? else { continue };
             if self.is_too_large_with(&sealed) {
                 self.order_founding().await?;
-                self.founding = None;
                 if self.member.is_none() {
                     continue;
                 }
@@ -201,9 +200,7 @@ impl Task {
             let sent = self.tools.phone.parcel(to, parts, &self.tools.departures).await;
             match sent {
                 Ok(taken) => {
-                    if self.founding.take().is_some() {
-                        self.witness();
-                    }
+                    self.ordered();
                     self.copy(words.clone(), 0).await;
                     return Ok(taken);
                 }
@@ -265,7 +262,6 @@ impl Task {
             if self.member.is_none() || self.founding.is_some() {
                 self.ready().await?;
                 self.order_founding().await?;
-                self.founding = None;
             } else if !self.catch_up(Until::Now).await? {
                 self.leave_behind();
                 continue;

@@ -3,10 +3,13 @@
 use ids::{Epoch, Era};
 use mls::circle::CircleMember;
 use mls::member::{MemberError, Processed};
-use mls::wire::{Bundle, CircleEntry, CommitResult};
+use mls::wire::{Bundle, CircleEntry, CommitResult, Founding};
 
 use super::circle::{TRIES, Task};
 use crate::event::Error;
+
+/// Where foundings are noted that may not have been ordered.
+const BEGUN: &[u8] = b"begun/";
 
 /// How far the log is followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,9 +68,11 @@ impl Task {
     /// Takes up the keys that were kept, or comes by some.
     pub(super) async fn hold_keys(&mut self) {
         self.resume();
-        if self.member.is_none()
-            && let Err(error) = self.catch_up(Until::Keys).await
-        {
+        let held = match self.order_founding().await {
+            Ok(()) if self.member.is_none() => self.catch_up(Until::Keys).await.map(drop),
+            ordered => ordered,
+        };
+        if let Err(error) = held {
             tracing::warn!(%error, circle = %self.id, "a circle was not entered");
         }
     }
@@ -95,7 +100,7 @@ impl Task {
             }
             claims.extend(theirs);
         }
-        let now = service::clock::wall();
+        let (now, records) = (service::clock::wall(), self.tools.keyring.records());
         let (member, founding) = loop {
             match CircleMember::found(&self.tools.keyring, &circle, &claims, now) {
                 Ok(founded) => break founded,
@@ -111,6 +116,8 @@ impl Task {
                 Err(error) => return Err(group(&error)),
             }
         };
+        // Its keys are kept from now on; whether anybody has heard of it is asked again after a crash.
+        records.note(&self.begun(), founding.to_bytes());
         (self.member, self.founding, self.cursor) = (Some(member), Some(founding), 0);
         Ok(())
     }
@@ -119,7 +126,7 @@ impl Task {
     pub(super) async fn order_founding(&mut self) -> Result<(), Error> {
         let Some(founding) = &self.founding else { return Ok(()) };
         match self.tools.directory.circle_found(founding).await? {
-            CommitResult::Accepted { .. } => self.witness(),
+            CommitResult::Accepted { .. } => self.ordered(),
             CommitResult::Lost { .. } => self.leave_behind(),
             CommitResult::Refused { why } => {
                 self.leave_behind();
@@ -129,8 +136,22 @@ impl Task {
         Ok(())
     }
 
+    /// The circle has begun with the own founding, if there is one.
+    pub(super) fn ordered(&mut self) {
+        if self.founding.take().is_some() {
+            self.tools.keyring.records().forget_lazily(&self.begun());
+            self.witness();
+        }
+    }
+
+    /// Where the own founding is noted until it is ordered.
+    fn begun(&self) -> Vec<u8> {
+        [BEGUN, self.id.as_str().as_bytes()].concat()
+    }
+
     pub(super) fn leave_behind(&mut self) {
         self.founding = None;
+        self.tools.keyring.records().forget_lazily(&self.begun());
         if let Some(member) = self.member.take() {
             member.forget();
         }
@@ -155,6 +176,7 @@ impl Task {
             };
             self.circle = Some(log.people);
             self.resume();
+            self.order_founding().await?;
             for entry in log.entries {
                 if self.is_there(until) {
                     return Ok(true);
@@ -201,7 +223,12 @@ impl Task {
     pub(super) fn resume(&mut self) {
         let Some(circle) = self.circle.as_ref().filter(|_| self.member.is_none()) else { return };
         match CircleMember::load(&self.tools.keyring, circle) {
-            Ok(member) => self.member = member,
+            Ok(member) => {
+                let begun = self.tools.keyring.records().noted(&self.begun());
+                let begun = begun.filter(|_| member.is_some());
+                self.founding = begun.and_then(|note| Founding::from_bytes(&note).ok());
+                self.member = member;
+            }
             Err(error) => tracing::warn!(%error, "the keys of a circle that were kept"),
         }
     }

@@ -124,6 +124,8 @@ impl Task {
             self.circle = Some(founding.people.clone());
             self.resume();
         }
+        let passing = |error: Error| Closed { why: error.to_string(), how: How::ForNow };
+        self.order_founding().await.map_err(passing)?;
         if self.member.is_none()
             && let Some(founding) = &parcel.founding
             && let Some(welcome) = founding.welcome_for(self.tools.keyring.device())
