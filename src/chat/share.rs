@@ -1,5 +1,5 @@
-//! `/file PATH`: a file for everybody in the room. What is small enough comes by itself; of what is not, everybody is told,
-//! sealed, and fetches it from here while we are here and from our mailbox when we are not.
+//! `/file PATH`: a file for everybody in the room. What is small enough comes by itself to who is there; of what is not,
+//! everybody is told, sealed, and fetches it from here while we are here and from our mailbox when we are not.
 use std::path::Path;
 use std::sync::Arc;
 
@@ -32,7 +32,7 @@ pub(super) async fn share(path: &str, table: &Table<'_>) -> Result<String, Strin
     let content = tokio::fs::read(path).await.map_err(|error| error.to_string())?;
     let media_type = media_type_of(Path::new(path));
     match table.room.send_file(&name, media_type, Bytes::from(content)).await {
-        Ok(()) => Ok(format!("* shared {path}")),
+        Ok(()) => Ok(format!("* shared {path} with who is here")),
         Err(error) => Err(table.unsaid(error).await),
     }
 }
