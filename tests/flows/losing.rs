@@ -77,6 +77,30 @@ async fn i12_a_device_that_is_taken_back_is_out_of_two_rooms_and_a_circle() {
     assert!(matches!(anew, Ok(0) | Err(Error::Refused { .. })), "{anew:?}");
 }
 
+/// I12, for who has no other device: nothing is sealed that nobody reads.
+#[tokio::test]
+async fn i12_who_writes_to_somebody_whose_only_device_was_taken_back_is_told_and_the_next_one_reads()
+ {
+    let house = House::open();
+    let (alice, lost) = (house.guest("alice").await, house.guest("bob").await);
+    let mut theirs = lost.device.inbox();
+    write(&alice, &lost, "before").await;
+    assert_eq!(&super::circles::letter(&mut theirs).await.message.body[..], b"before");
+    soon(lost.device.take_back(lost.device.id())).await.unwrap();
+
+    let (to, text) = (std::slice::from_ref(&lost.aor), Bytes::from_static(b"into nothing"));
+    let sent = soon(alice.device.write(to, Manner::default(), "text/plain", text)).await;
+    assert!(matches!(&sent, Err(Error::NoKeys(who)) if *who == lost.aor), "{sent:?}");
+
+    let bob = house.guest("bob").await;
+    let mut inbox = bob.device.inbox();
+    write(&alice, &bob, "and now").await;
+    assert_eq!(&super::circles::letter(&mut inbox).await.message.body[..], b"and now");
+    let mut hers = alice.device.inbox();
+    write(&bob, &alice, "here I am").await;
+    assert_eq!(&super::circles::letter(&mut hers).await.message.body[..], b"here I am");
+}
+
 /// I12, I22: whoever comes first removes it, before anything is said.
 #[tokio::test]
 async fn i12_a_device_that_is_taken_back_while_nobody_is_there_hears_nothing_of_what_is_said_later()

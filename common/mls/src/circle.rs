@@ -25,7 +25,7 @@ use openmls::prelude::{MlsMessageIn, ProtocolMessage};
 use sha2::{Digest as _, Sha256};
 
 use crate::member::{Keyring, Member, MemberError, Processed};
-use crate::wire::{Bundle, DeviceName, GroupState, WelcomeDelivery};
+use crate::wire::{Bundle, ClaimedKeyPackage, DeviceName, GroupState, WelcomeDelivery};
 
 /// Most people in a circle: as many as one message for many goes to, and its author.
 pub const PEOPLE_MAX: usize = 101;
@@ -186,6 +186,18 @@ impl CircleMember {
             }
             _ => Ok(processed),
         }
+    }
+
+    /// Lets devices of its people in: [`Member::add`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn add(
+        &mut self,
+        devices: &[ClaimedKeyPackage],
+        now: SystemTime,
+    ) -> Result<Bundle, MemberError> {
+        self.member.add(devices, now)
     }
 
     /// Covers all pending Removes: [`Member::commit_pending`].

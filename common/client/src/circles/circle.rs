@@ -188,6 +188,9 @@ impl Task {
     async fn deliver(&mut self, to: &[Aor], words: &Wording) -> Result<Taken, Error> {
         for _try in 0..TRIES {
             self.ready().await?;
+            if !self.include().await? {
+                continue;
+            }
             let Some(sealed) = self.seal(words).await? else { continue };
             if self.is_too_large_with(&sealed) {
                 self.order_founding().await?;
@@ -264,6 +267,9 @@ impl Task {
                 self.order_founding().await?;
             } else if !self.catch_up(Until::Now).await? {
                 self.leave_behind();
+                continue;
+            }
+            if !self.include().await? {
                 continue;
             }
             if let Some(sealed) = self.seal(&words).await? {

@@ -1,6 +1,6 @@
 //! How a device comes by the keys of a circle, and keeps up: it founds the circle if nobody has, comes into it by Welcome or
 //! by itself, and follows its log. What is not in the log any more, or does not open, is left behind by entering anew.
-use ids::{Epoch, Era};
+use ids::{Aor, Epoch, Era};
 use mls::circle::CircleMember;
 use mls::member::{MemberError, Processed};
 use mls::wire::{Bundle, CircleEntry, CommitResult, Founding};
@@ -122,6 +122,31 @@ impl Task {
         Ok(())
     }
 
+    /// Has a device of everybody let in who has none in the group: what is sealed before that nobody reads for them. Whether
+    /// all had one.
+    pub(super) async fn include(&mut self) -> Result<bool, Error> {
+        let (Some(member), Some(circle)) = (&self.member, &self.circle) else { return Ok(false) };
+        // A founding takes in whoever has keys.
+        if self.founding.is_some() {
+            return Ok(true);
+        }
+        let is_in = |person: &Aor| member.group().roster().any(|device| device.aor == *person);
+        let out: Vec<Aor> = circle.people().filter(|person| !is_in(person)).cloned().collect();
+        if out.is_empty() {
+            return Ok(true);
+        }
+        let mut claims = Vec::new();
+        for person in out {
+            match self.tools.directory.claim(&person).await? {
+                theirs if theirs.is_empty() => return Err(Error::NoKeys(person)),
+                theirs => claims.extend(theirs),
+            }
+        }
+        let Some(member) = self.member.as_mut() else { return Ok(false) };
+        let made = member.add(&claims, service::clock::wall());
+        self.change(made).await.map(|()| false)
+    }
+
     /// Has the own founding ordered over HTTPS; if another one was first, it is as if it had never been.
     pub(super) async fn order_founding(&mut self) -> Result<(), Error> {
         let Some(founding) = &self.founding else { return Ok(()) };
@@ -169,6 +194,7 @@ impl Task {
     /// Follows the log, and enters where it does not lead there. Whether the circle has begun.
     pub(super) async fn catch_up(&mut self, until: Until) -> Result<bool, Error> {
         let device = self.tools.keyring.device().device.clone();
+        let mut tries = 0;
         loop {
             let log = self.tools.directory.circle_log(&self.id, &device, self.cursor).await?;
             let Some(log) = log.filter(|log| *log.people.id() == self.id) else {
@@ -190,9 +216,15 @@ impl Task {
             if log.more {
                 continue;
             }
-            // What changed after the log was read is for the next time.
-            if !self.is_there(Until::Epoch(log.era, log.epoch)) {
-                self.enter().await?;
+            // What changed after the log was read is for the next time; but a Welcome in it is a better way in than our own.
+            let at = (log.era, log.epoch);
+            if !self.is_there(Until::Epoch(log.era, log.epoch)) && !self.enter(at).await? {
+                tries += 1;
+                if tries < TRIES {
+                    continue;
+                }
+                let why = "the circle changes faster than it can be entered";
+                return Err(Error::Group(why.to_owned()));
             }
             return self.settle((log.era, log.epoch)).map(|()| true);
         }
@@ -255,28 +287,29 @@ impl Task {
         }
     }
 
-    /// Enters by external commit.
-    async fn enter(&mut self) -> Result<(), Error> {
+    /// Enters by itself, if the circle is still as it was when its log was read: what has come since may hold a Welcome.
+    async fn enter(&mut self, at: (Era, Epoch)) -> Result<bool, Error> {
         let circle = self.circle.clone().ok_or_else(unknown)?;
-        let known = self.member.take().map(|member| member.generation());
-        for _try in 0..TRIES {
-            let state = self.tools.directory.circle_group(&self.id).await?;
-            let (keyring, now) = (&self.tools.keyring, service::clock::wall());
-            let entered = CircleMember::enter(keyring, &circle, &state, known, now);
-            let (mut member, bundle) = entered.map_err(|error| group(&error))?;
-            let result = self.submit(&bundle).await;
-            if let Ok(CommitResult::Accepted { .. }) = result {
-                member.process(&bundle.commit, now).map_err(|error| group(&error))?;
-                self.member = Some(member);
-                self.witness();
-                return Ok(());
-            }
-            member.forget();
-            if let CommitResult::Refused { why } = result? {
-                return Err(Error::Group(why));
-            }
+        let state = self.tools.directory.circle_group(&self.id).await?;
+        if (state.era, state.epoch) != at {
+            return Ok(false);
         }
-        Err(Error::Group("the circle changes faster than it can be entered".to_owned()))
+        let known = self.member.take().map(|member| member.generation());
+        let (keyring, now) = (&self.tools.keyring, service::clock::wall());
+        let entered = CircleMember::enter(keyring, &circle, &state, known, now);
+        let (mut member, bundle) = entered.map_err(|error| group(&error))?;
+        let result = self.submit(&bundle).await;
+        if let Ok(CommitResult::Accepted { .. }) = result {
+            member.process(&bundle.commit, now).map_err(|error| group(&error))?;
+            self.member = Some(member);
+            self.witness();
+            return Ok(true);
+        }
+        member.forget();
+        match result? {
+            CommitResult::Refused { why } => Err(Error::Group(why)),
+            CommitResult::Accepted { .. } | CommitResult::Lost { .. } => Ok(false),
+        }
     }
 
     async fn submit(&self, bundle: &Bundle) -> Result<CommitResult, Error> {
