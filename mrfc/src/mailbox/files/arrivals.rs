@@ -23,6 +23,8 @@ use crate::config;
 const ITEMS_MAX: usize = 16;
 /// How much is read at a time.
 const READ_OCTETS: usize = 64 << 10;
+/// How long who was told where to connect may take.
+const CONNECTING: Duration = Duration::from_secs(30);
 /// How long somebody may take to say what they have come for.
 const SHAKING: Duration = Duration::from_secs(10);
 
@@ -33,6 +35,19 @@ pub(super) struct Connection {
     pub(super) items: mpsc::Receiver<Result<Item, String>>,
     /// Where frames are written.
     pub(super) writer: WriteHalf<TlsStream<TcpStream>>,
+}
+
+impl Connection {
+    /// The one that is expected, unless nobody comes in time or whoever called hangs up.
+    pub(super) async fn expected(
+        connected: oneshot::Receiver<Self>,
+        hung_up: &mut oneshot::Receiver<()>,
+    ) -> Option<Self> {
+        tokio::select! {
+            connected = tokio::time::timeout(CONNECTING, connected) => connected.ok()?.ok(),
+            _ = hung_up => None,
+        }
+    }
 }
 
 /// The listener, and who is expected.

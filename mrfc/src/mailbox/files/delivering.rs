@@ -3,14 +3,13 @@
 use bytes::Bytes;
 use endpoint::ends;
 use endpoint::transfer::{Broken, Finished, Part, Proof};
-use endpoint::{First, Setup};
 use ids::Aor;
 use msrp::MessageId;
 use sha2::{Digest as _, Sha256};
 use sip::sdp::{self, BadSdp, Direction, MsrpMedia, Setup as Way};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use super::session::{Session, Side};
+use super::session::{Session, Side, setup};
 use super::{Files, NotTaken, origin, session_name};
 use crate::mailbox::{Large, Ready};
 
@@ -78,17 +77,7 @@ impl Files {
         let known = theirs.identity()?.iter().map(ToString::to_string).collect::<Vec<_>>();
         let connected = self.0.arrivals.expect(&name, &known).ok_or(BadSdp::Fingerprint)?;
         let author = &ready.letter.author;
-        let setup = Setup {
-            me: author.clone(),
-            peer: owner.clone(),
-            own: ends::path(&ours).map_err(|_| BadSdp::Path)?,
-            to: ends::path(&theirs).map_err(|_| BadSdp::Path)?,
-            ours,
-            theirs,
-            first: First::Peer,
-            by_session_id: terms.anchored,
-            limits: endpoint::Limits::default(),
-        };
+        let setup = setup((author, owner), (ours, theirs), terms.anchored)?;
         let part = Part {
             media_type: ready.letter.content_type(),
             octets: Some(large.octets),

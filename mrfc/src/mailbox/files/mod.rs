@@ -29,9 +29,9 @@ use std::time::{Duration, SystemTime};
 
 use blobs::Blobs;
 use bytes::Bytes;
+use endpoint::Setup;
 use endpoint::ends::{self, Place};
 use endpoint::transfer::{Hashes, Part};
-use endpoint::{First, Setup};
 use ids::Aor;
 use rand::RngCore as _;
 use service::clock;
@@ -45,7 +45,7 @@ use crate::metrics::Metrics;
 use arrivals::{Arrivals, Connection};
 pub(crate) use delivering::{Given, Offering};
 use description::Described;
-use session::{Session, Side};
+use session::{Session, Side, setup};
 pub(crate) use taking::Deposits;
 
 /// Octets around a file in its message: the wrapper.
@@ -254,17 +254,7 @@ impl Files {
         let known = theirs.identity()?.iter().map(ToString::to_string).collect::<Vec<_>>();
         let connected = self.0.arrivals.expect(&name, &known).ok_or(BadSdp::Fingerprint)?;
         let answer = offer.answer(&origin(&ours.address), &ours);
-        let setup = Setup {
-            me: owner.clone(),
-            peer: caller.clone(),
-            own: ends::path(&ours).map_err(|_| BadSdp::Path)?,
-            to: ends::path(theirs).map_err(|_| BadSdp::Path)?,
-            ours,
-            theirs: theirs.clone(),
-            first: First::Peer,
-            by_session_id: terms.anchored,
-            limits: endpoint::Limits::default(),
-        };
+        let setup = setup((owner, caller), (ours, theirs.clone()), terms.anchored)?;
         Ok(Answered { setup, connected, answer })
     }
 

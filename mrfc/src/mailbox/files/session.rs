@@ -7,11 +7,12 @@ use std::time::{Duration, Instant, SystemTime};
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use endpoint::transfer::{Broken, Finished, Hashes, Output, Part, Transfer};
-use endpoint::{Now, Setup};
+use endpoint::{First, Now, Setup, ends};
 use ids::Aor;
 use msrp::Item;
 use service::clock;
 use service::waiting::{sleep_until, write};
+use sip::sdp::{BadSdp, MsrpMedia};
 use store::{FileRow, Filed, KeptFile};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
@@ -23,8 +24,6 @@ use super::spool::Spool;
 use super::{Files, UnderWay, session_name};
 use crate::mailbox::Large;
 
-/// How long who was told where to connect may take.
-pub(super) const CONNECTING: Duration = Duration::from_secs(30);
 /// Octets encoded ahead of the socket.
 pub(super) const WRITE_OCTETS: usize = 256 << 10;
 /// How long the other side may take to hang up once everything is said.
@@ -61,6 +60,37 @@ enum Happened {
     WaitedLongEnough,
 }
 
+/// A session of the mailbox as `me` with a peer who comes to it.
+pub(super) fn setup(
+    (me, peer): (&Aor, &Aor),
+    (ours, theirs): (MsrpMedia, MsrpMedia),
+    by_session_id: bool,
+) -> Result<Setup, BadSdp> {
+    Ok(Setup {
+        me: me.clone(),
+        peer: peer.clone(),
+        own: ends::path(&ours).map_err(|_| BadSdp::Path)?,
+        to: ends::path(&theirs).map_err(|_| BadSdp::Path)?,
+        ours,
+        theirs,
+        first: First::Peer,
+        by_session_id,
+        limits: endpoint::Limits::default(),
+    })
+}
+
+/// Runs a session on a thread of its own, since it reads and writes a disk.
+pub(super) async fn on_a_thread<F>(session: impl FnOnce() -> F + Send + 'static)
+where
+    F: Future<Output = ()>,
+{
+    let runtime = Handle::current();
+    let over = tokio::task::spawn_blocking(move || runtime.block_on(session()));
+    if let Err(error) = over.await {
+        tracing::warn!(%error, "a session of the mailbox ended badly");
+    }
+}
+
 impl Session {
     /// Runs until everything is said, or nobody comes.
     pub(super) async fn run(
@@ -68,32 +98,17 @@ impl Session {
         connected: oneshot::Receiver<Connection>,
         mut hung_up: oneshot::Receiver<()>,
     ) {
-        let connected = tokio::select! {
-            connected = tokio::time::timeout(CONNECTING, connected) => connected.ok(),
-            _ = &mut hung_up => None,
-        };
-        let Some(Ok(connection)) = connected else {
+        let Some(connection) = Connection::expected(connected, &mut hung_up).await else {
             if let Side::Take { spool, .. } = &self.side {
                 spool.leave(self.part.start, &self.part.hashes);
             }
             return;
         };
-        let runtime = Handle::current();
-        let moved = tokio::task::spawn_blocking(move || {
-            runtime.clone().block_on(self.converse(connection, hung_up, runtime));
-        });
-        if let Err(error) = moved.await {
-            tracing::warn!(%error, "a session of the mailbox ended badly");
-        }
+        on_a_thread(move || self.converse(connection, hung_up)).await;
     }
 
-    async fn converse(
-        self,
-        connection: Connection,
-        mut hung_up: oneshot::Receiver<()>,
-        runtime: Handle,
-    ) {
-        let mut transfer = self.transfer(runtime);
+    async fn converse(self, connection: Connection, mut hung_up: oneshot::Receiver<()>) {
+        let mut transfer = self.transfer(Handle::current());
         let over = self.exchange(&mut transfer, connection, &mut hung_up).await;
         self.settle(over, &transfer).await;
     }

@@ -21,7 +21,7 @@ use sip::sdp::Direction;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::arrivals::Connection;
-use super::session::{CONNECTING, SEALED, WRITE_OCTETS, now};
+use super::session::{SEALED, WRITE_OCTETS, now, on_a_thread};
 use super::spool::Disk;
 use super::{Answered, Asked, Files, NotTaken, Taken, place, session_name};
 use crate::mailbox::letter::Letter;
@@ -119,18 +119,8 @@ impl Taking {
         connected: oneshot::Receiver<Connection>,
         mut hung_up: oneshot::Receiver<()>,
     ) {
-        let connected = tokio::select! {
-            connected = tokio::time::timeout(CONNECTING, connected) => connected.ok(),
-            _ = &mut hung_up => None,
-        };
-        let Some(Ok(connection)) = connected else { return };
-        let runtime = tokio::runtime::Handle::current();
-        // It reads and writes a disk.
-        let taken = tokio::task::spawn_blocking(move || {
-            runtime.block_on(self.converse(connection, hung_up));
-        });
-        if let Err(error) = taken.await {
-            tracing::warn!(%error, "a session of the mailbox ended badly");
+        if let Some(connection) = Connection::expected(connected, &mut hung_up).await {
+            on_a_thread(move || self.converse(connection, hung_up)).await;
         }
     }
 
