@@ -80,6 +80,31 @@ fn sound(focus: &Server) {
     assert!(verified.status.success() && told.contains("sound"), "{verified:?}");
 }
 
+/// A conference that bob is away from, and what was said in it since.
+struct Away {
+    relay: Server,
+    focus: Server,
+    alice: Device,
+    bob: Device,
+    chair: Seat,
+    /// What bob will hear.
+    acknowledged: BTreeSet<String>,
+}
+
+impl Away {
+    async fn begin([mut relay, mut focus]: [Server; 2], folder: &Path) -> Self {
+        relay.start();
+        focus.start();
+        let (alice, bob) = (device(folder, "alice").await, device(folder, "bob").await);
+        let mut chair = in_room(&alice).await;
+        let seat = in_room(&bob).await;
+        chair.are(2).await;
+        soon(seat.conference.away()).await;
+        let acknowledged = BTreeSet::from([chair.say("before").await]);
+        Self { relay, focus, alice, bob, chair, acknowledged }
+    }
+}
+
 /// Until the seat has heard these, each once.
 async fn hears(seat: &mut Seat, mut ids: BTreeSet<String>) {
     while !ids.is_empty() {
@@ -98,15 +123,8 @@ async fn a_full_or_read_only_disk_is_told_to_senders_and_costs_nothing_that_was_
     service::tls::install_provider();
     let Some(disk) = SmallDisk::mount() else { return };
     let folder = disk.0.path().join("dev");
-    let [mut relay, mut focus] = settle(&folder);
-    relay.start();
-    focus.start();
-    let (alice, bob) = (device(&folder, "alice").await, device(&folder, "bob").await);
-    let mut chair = in_room(&alice).await;
-    let seat = in_room(&bob).await;
-    chair.are(2).await;
-    soon(seat.conference.away()).await;
-    let mut acknowledged = BTreeSet::from([chair.say("before").await]);
+    let Away { mut relay, mut focus, alice, bob, chair, mut acknowledged } =
+        Away::begin(settle(&folder), &folder).await;
 
     disk.fill();
     let body = Bytes::from(vec![b'x'; 40_000]);
@@ -186,15 +204,8 @@ async fn a_disk_that_fails_under_a_running_focus_is_told_to_senders_and_when_it_
     service::tls::install_provider();
     let home = tempfile::tempdir().unwrap();
     let folder = home.path().join("dev");
-    let [mut relay, mut focus] = settle(&folder);
-    relay.start();
-    focus.start();
-    let (alice, bob) = (device(&folder, "alice").await, device(&folder, "bob").await);
-    let mut chair = in_room(&alice).await;
-    let seat = in_room(&bob).await;
-    chair.are(2).await;
-    soon(seat.conference.away()).await;
-    let mut acknowledged = BTreeSet::from([chair.say("before").await]);
+    let Away { relay: _relay, mut focus, alice, bob, chair, mut acknowledged } =
+        Away::begin(settle(&folder), &folder).await;
     let (leg, _events) = soon(alice.call(&of("carol"))).await.unwrap();
     assert!(leg.with_mailbox());
     let kind = "application/octet-stream";
@@ -284,17 +295,11 @@ async fn a_disk_that_turns_read_only_under_a_running_focus_costs_nothing_that_wa
     service::tls::install_provider();
     let Some(disk) = FileSystem::mount() else { return };
     let folder = disk.at().join("dev");
-    let [mut relay, mut focus] = settle(&folder);
+    let servers = settle(&folder);
     // What is configured lay there long before. What is said from now on, servers have to put on the disk themselves.
     assert!(Command::new("sync").arg("-f").arg(&folder).status().unwrap().success());
-    relay.start();
-    focus.start();
-    let (alice, bob) = (device(&folder, "alice").await, device(&folder, "bob").await);
-    let mut chair = in_room(&alice).await;
-    let seat = in_room(&bob).await;
-    chair.are(2).await;
-    soon(seat.conference.away()).await;
-    let acknowledged = BTreeSet::from([chair.say("before").await]);
+    let Away { mut relay, mut focus, alice, bob, chair, acknowledged } =
+        Away::begin(servers, &folder).await;
     let stored = soon(alice.message(&of("carol"), "text/plain", "kept".into())).await;
     assert_eq!(stored.unwrap().0, Taken::Stored);
 
