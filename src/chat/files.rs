@@ -274,19 +274,23 @@ pub(super) async fn send(table: &Table<'_>, user: &str, path: &str) -> Result<St
     .await
 }
 
+/// Until what is left in a mailbox is there.
+pub(super) async fn whole(
+    leaving: impl Future<Output = Result<FileTransfer, Error>>,
+) -> anyhow::Result<()> {
+    leaving.await?.finished().await?;
+    Ok(())
+}
+
 /// Leaves a file in the mailbox of somebody who is away; how it went.
 async fn left(
     leaving: impl Future<Output = Result<FileTransfer, Error>>,
     who: &Aor,
     name: &str,
 ) -> String {
-    let left = async {
-        let mut transfer = leaving.await.map_err(|why| why.to_string())?;
-        transfer.finished().await.map_err(|why| why.to_string())
-    };
     let who = who.user();
-    match left.await {
-        Ok(_arrived) => format!("* {name} waits in the mailbox of {who}, sealed"),
+    match whole(leaving).await {
+        Ok(()) => format!("* {name} waits in the mailbox of {who}, sealed"),
         Err(why) => {
             format!(
                 "! {name} is not in the mailbox of {who}, who can get it while you are here: {why}"

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use client::SealedFile;
 
 use super::Table;
-use super::files::For;
+use super::files::{For, whole};
 use crate::files::media_type_of;
 use crate::terminal::plain as shown;
 
@@ -50,12 +50,8 @@ async fn tell(path: &Path, table: &Table<'_>) -> Result<String, String> {
     let (name, leaving) =
         (shown(file.name()), Box::pin(table.device.leave_sealed(table.me, &file)));
     table.show_later(async move {
-        let left = async {
-            let mut transfer = leaving.await.map_err(|why| why.to_string())?;
-            transfer.finished().await.map_err(|why| why.to_string())
-        };
-        match left.await {
-            Ok(_arrived) => format!("* {name} waits in your mailbox for who wants it, sealed"),
+        match whole(leaving).await {
+            Ok(()) => format!("* {name} waits in your mailbox for who wants it, sealed"),
             Err(why) => format!("! {name} can be had only while you are here: {why}"),
         }
     });
