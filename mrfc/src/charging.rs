@@ -114,14 +114,13 @@ async fn keep(
     write_lines(&store, file.as_deref(), &there).await;
     let mut batch = Vec::new();
     while waiting.recv_many(&mut batch, 256).await > 0 {
-        for (charge, done) in batch.drain(..) {
-            // Until it is kept the relay is not told so, and tells it again after our next start.
-            while let Err(error) = store.charge(charge.clone()).await {
-                warn!(%error, "a charge could not be kept");
-                tokio::time::sleep(RETRY).await;
-            }
-            drop(done);
+        let (charges, told): (Vec<_>, Vec<Done>) = batch.drain(..).unzip();
+        // Until they are kept the relay is not told so: their senders wait, and it tells them again after our next start.
+        while let Err(error) = store.charge(charges.clone()).await {
+            warn!(%error, "charges could not be kept");
+            tokio::time::sleep(RETRY).await;
         }
+        drop(told);
         write_lines(&store, file.as_deref(), &HashSet::new()).await;
     }
 }
@@ -253,8 +252,8 @@ mod tests {
     async fn stored(folder: &Path) -> Store {
         let store = Store::open(&folder.join("mrfc.sqlite")).await.unwrap();
         let charge = charge("text/plain", "", Ending::Complete).unwrap();
-        assert!(store.charge(charge.clone()).await.unwrap());
-        assert!(!store.charge(charge).await.unwrap(), "it was written twice");
+        assert_eq!(store.charge(vec![charge.clone()]).await.unwrap(), 1);
+        assert_eq!(store.charge(vec![charge]).await.unwrap(), 0, "it was written twice");
         store
     }
 

@@ -311,6 +311,9 @@ pub struct Limits {
     /// Notices that wait until the focus has them safe, those of charged messages among them: a charged message takes its
     /// place before it begins, and gets 413 where there is none. Default 16 384: some seconds of a large deployment.
     pub notices_waiting_max: usize,
+    /// Complete messages of one session that are not answered, because they are not stored yet or their charges are not.
+    /// Default 1024; what begins then gets 413. A log takes some ten thousand a second.
+    pub messages_unanswered_max: usize,
     /// Seconds a NICKNAME waits for the focus. Default 10; then it gets 408.
     pub nickname_secs: u64,
     /// NICKNAME requests of one session without an answer. Default 4.
@@ -358,6 +361,7 @@ impl Default for Limits {
             notices_waiting_max: 16 * 1024,
             nickname_secs: 10,
             nicknames_waiting_max: 4,
+            messages_unanswered_max: 1024,
             pair_octets_max: MIB,
             pair_wait_secs: 5,
         }

@@ -62,7 +62,7 @@ pub(crate) enum Errand {
     Nickname { room: RoomId, seat: SeatId, request: u64, status: u16 },
 }
 
-/// Something to do in a room that keeps a log.
+/// Something to do in a room that keeps a log, or is charged.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum LogErrand {
     /// The seat gets what comes from now on, if it has not fallen behind meanwhile.
@@ -75,6 +75,8 @@ pub(crate) enum LogErrand {
     Stored(Number),
     /// This one is not, and will not be.
     Unstored(Number),
+    /// The charge of this message is kept.
+    Charged(MessageId),
 }
 
 /// An accepted socket, with its places: among the connections of its address, and among those without a seat.

@@ -163,7 +163,11 @@ impl Link {
     }
 
     fn obey(&mut self, frame: ToRelay) -> Result<(), Misbehaved> {
-        let step = self.plane.focus.link().receive(frame)?;
+        let (step, charged) = {
+            let mut link = self.plane.focus.link();
+            (link.receive(frame)?, link.take_charged())
+        };
+        charged.into_iter().for_each(|(conference, id)| self.carrier.charged(&conference, &id));
         match step {
             Some(Step::Carry { ticket, order }) => {
                 self.carrier.carry(order, clock::now(), &mut self.rng);

@@ -46,6 +46,8 @@ pub(crate) struct Relay {
     legs: Option<Mutex<Legs>>,
     /// Its room keeps a log: once so, always so.
     keeps_log: AtomicBool,
+    /// Messages in its room are charged: once so, always so, for charges may wait.
+    charges: AtomicBool,
 }
 
 /// What a session needs of its room.
@@ -67,9 +69,11 @@ impl Relay {
         let pair = room.roster().level == Level::Pair;
         let legs = pair.then(|| Mutex::new(Legs::new(limits.pair_marks())));
         let keeps_log = AtomicBool::new(room.keeps_log());
+        let charges = AtomicBool::new(room.roster().charge && !pair);
         let (id, room) = (RoomId::fresh(), Mutex::new(room));
         let (tabs, unstored) = (Mutex::default(), Mutex::default());
-        Self { id, room, doors, focus, metrics, limits: *limits, tabs, unstored, legs, keeps_log }
+        let limits = *limits;
+        Self { id, room, doors, focus, metrics, limits, tabs, unstored, legs, keeps_log, charges }
     }
 
     /// The room, for one decision. Never held across an await.
@@ -161,6 +165,7 @@ impl Relay {
         let before = room.gate(now);
         room.open(order, now);
         self.keeps_log.store(room.keeps_log(), Ordering::Relaxed);
+        self.charges.fetch_or(room.roster().charge && !self.is_pair(), Ordering::Relaxed);
         self.tell_roster(&room);
         if room.gate(now) != before {
             self.tell_gate(&room);

@@ -73,9 +73,16 @@ pub struct RelayLink {
     reserved: usize,
     /// How many of the notices are handshakes of a seat.
     handshakes: BTreeMap<(ConferenceId, SeatId), usize>,
+    /// How many of them are charges of a message.
+    charges: BTreeMap<Charged, usize>,
+    /// Charges that became safe and were not asked for yet.
+    charged: Vec<Charged>,
     last_notice: u64,
     outgoing: VecDeque<ToFocus>,
 }
+
+/// A conference, and the Message-ID of what was said in it.
+type Charged = (ConferenceId, String);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
@@ -111,6 +118,8 @@ impl RelayLink {
             notice_octets: 0,
             reserved: 0,
             handshakes: BTreeMap::new(),
+            charges: BTreeMap::new(),
+            charged: Vec::new(),
             last_notice: 0,
             outgoing: VecDeque::new(),
         }
@@ -156,6 +165,18 @@ impl RelayLink {
     /// lets a seat have few keeps room for the others.
     pub fn handshakes_of(&self, conference: &ConferenceId, seat: SeatId) -> usize {
         self.handshakes.get(&(conference.clone(), seat)).copied().unwrap_or_default()
+    }
+
+    /// Whether the charge of a message waits to be safe with the focus.
+    pub fn charge_waits(&self, conference: &ConferenceId, message_id: &str) -> bool {
+        // Mostly nothing waits, and then nothing is copied.
+        !self.charges.is_empty()
+            && self.charges.contains_key(&(conference.clone(), message_id.to_owned()))
+    }
+
+    /// The messages whose charges became safe since the last call.
+    pub fn take_charged(&mut self) -> Vec<(ConferenceId, String)> {
+        std::mem::take(&mut self.charged)
     }
 
     /// Takes a frame of the focus and says what to do, if anything.
@@ -340,6 +361,9 @@ impl RelayLink {
         if let Some(seat) = handshaker(&notice) {
             *self.handshakes.entry(seat).or_default() += 1;
         }
+        if let Some(charged) = charged(&notice) {
+            *self.charges.entry(charged).or_default() += 1;
+        }
         if self.state == State::Up {
             let (number, notice) = (self.last_notice, notice.clone());
             self.outgoing.push_back(ToFocus::Notice { number, notice });
@@ -374,6 +398,7 @@ impl RelayLink {
                 self.notices.push_back((self.last_notice, notice, octets));
             }
         }
+        (self.charges, self.charged) = (old.charges, old.charged);
     }
 
     fn safe(&mut self, number: u64) -> Result<(), Misbehaved> {
@@ -393,6 +418,15 @@ impl RelayLink {
                     waiting.remove();
                 }
             }
+            if let Some(charged) = charged(notice)
+                && let Entry::Occupied(mut waiting) = self.charges.entry(charged.clone())
+            {
+                *waiting.get_mut() -= 1;
+                if *waiting.get() == 0 {
+                    waiting.remove();
+                    self.charged.push(charged);
+                }
+            }
             self.notices.pop_front();
         }
         Ok(())
@@ -409,6 +443,16 @@ fn handshaker(notice: &Notice) -> Option<(ConferenceId, SeatId)> {
     match notice {
         Notice::Room { conference, notice: RoomNotice::Handshake { seat, .. } } => {
             Some((conference.clone(), *seat))
+        }
+        _ => None,
+    }
+}
+
+/// Whose charge it is, if it is one.
+fn charged(notice: &Notice) -> Option<Charged> {
+    match notice {
+        Notice::Room { conference, notice: RoomNotice::Charged(charge) } => {
+            Some((conference.clone(), charge.message_id.clone()))
         }
         _ => None,
     }

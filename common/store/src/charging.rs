@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use ids::{Aor, ConferenceId, SeatId};
 use sqlx::Row as _;
 
-use crate::engine::Row;
+use crate::engine::{Connection, Row};
 use crate::{Error, Store};
 
 /// One message of a charged session, when it has ended.
@@ -83,32 +83,19 @@ impl Store {
             .await
     }
 
-    /// Writes a charge, unless it is there. Whether it is new.
+    /// Writes charges, all or none, but for those that are there. How many are new.
     ///
     /// # Errors
     /// The database failed.
-    pub async fn charge(&self, charge: NewCharge) -> Result<bool, Error> {
+    pub async fn charge(&self, charges: Vec<NewCharge>) -> Result<u64, Error> {
         self.writer
             .write(move |connection| {
                 Box::pin(async move {
-                    let done = sqlx::query(
-                        "INSERT INTO charged_messages (conference, seat, message_id, receivers, \
-                         octets, charged, media_type, status, started_ms, ended_ms) \
-                         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT DO NOTHING",
-                    )
-                    .bind(charge.conference.as_str())
-                    .bind(signed(charge.seat.0))
-                    .bind(&charge.message_id)
-                    .bind(i64::from(charge.receivers))
-                    .bind(signed(charge.octets))
-                    .bind(signed(charge.charged))
-                    .bind(&charge.media_type)
-                    .bind(i64::from(charge.status))
-                    .bind(signed(charge.started_ms))
-                    .bind(signed(charge.ended_ms))
-                    .execute(&mut *connection)
-                    .await?;
-                    Ok(done.rows_affected() > 0)
+                    let mut new = 0;
+                    for charge in &charges {
+                        new += insert(connection, charge).await?;
+                    }
+                    Ok(new)
                 })
             })
             .await
@@ -161,6 +148,27 @@ impl Store {
             })
             .await
     }
+}
+
+async fn insert(connection: &mut Connection, charge: &NewCharge) -> Result<u64, Error> {
+    let done = sqlx::query(
+        "INSERT INTO charged_messages (conference, seat, message_id, receivers, \
+         octets, charged, media_type, status, started_ms, ended_ms) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT DO NOTHING",
+    )
+    .bind(charge.conference.as_str())
+    .bind(signed(charge.seat.0))
+    .bind(&charge.message_id)
+    .bind(i64::from(charge.receivers))
+    .bind(signed(charge.octets))
+    .bind(signed(charge.charged))
+    .bind(&charge.media_type)
+    .bind(i64::from(charge.status))
+    .bind(signed(charge.started_ms))
+    .bind(signed(charge.ended_ms))
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected())
 }
 
 fn record(row: &Row, seated: &HashMap<String, Vec<(i64, String)>>) -> Result<ChargeRecord, Error> {

@@ -1,28 +1,87 @@
-//! A connection's sessions in rooms that keep a log: senders wait until what they said is stored, receivers fall behind and
-//! catch up, and what they have answered is told. What follows is decided by the room's log.
+//! A connection's sessions in rooms that keep a log, or are charged: senders wait until what they said is stored and its
+//! charge is kept, receivers fall behind and catch up, and what they have answered is told. What follows is decided by
+//! the room's log.
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
 use ids::{Number, SeatId};
-use msrp::Head;
+use msrp::{Chunk, Head, MessageId};
 
 use super::Connection;
 use super::requests::Complete;
 use super::seated::Seated;
 use crate::outbox::{Lane, Tag};
 use crate::relay::RoomId;
+use crate::reports;
 use crate::session::Refusal;
 use crate::shard::Shard;
 
-/// A message that is answered when it is stored.
-pub(super) struct Unstored {
-    number: Number,
+/// A complete message that is not answered yet.
+pub(super) struct Unanswered {
+    until: Until,
     head: Arc<Head>,
     of: Complete,
 }
 
+/// What a message is answered after.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Until {
+    /// What has this place is stored.
+    Stored(Number),
+    /// Its charge is kept.
+    Charged(MessageId),
+}
+
+impl Seated {
+    /// A message begins. Whoever sends on without waiting for answers waits here, and not in our memory.
+    pub(super) fn may_begin(&self, chunk: &Chunk, messages_max: usize) -> Result<(), Refusal> {
+        // What only keeps the session alive has no content, and is answered at once.
+        let begins = chunk.first && chunk.range.start == 1 && chunk.head.content_type().is_some();
+        if begins && self.unanswered.len() >= messages_max {
+            return Err(Refusal::Unanswered);
+        }
+        Ok(())
+    }
+}
+
 impl Connection {
+    /// The message has its place: it is remembered and acknowledged.
+    pub(super) fn complete(
+        self: &Rc<Self>,
+        shard: &Shard,
+        seated: &mut Seated,
+        head: &Arc<Head>,
+        of: Complete,
+    ) {
+        if let Some(id) = head.message_id() {
+            seated.seen().note(id, of.octets);
+        }
+        self.acknowledge(shard, seated, head, of);
+    }
+
+    /// A message is answered, as soon as its charge is kept.
+    pub(super) fn acknowledge(
+        self: &Rc<Self>,
+        shard: &Shard,
+        seated: &mut Seated,
+        head: &Arc<Head>,
+        of: Complete,
+    ) {
+        // What says that it is kept is another errand of this shard, so it cannot be missed between here and there.
+        let id = head.message_id().filter(|id| seated.relay.charge_waits(*id));
+        if let Some(id) = id {
+            let head = Arc::clone(head);
+            seated.unanswered.push_back(Unanswered { until: Until::Charged(id), head, of });
+            shard.note_uncharged(seated.relay.id, id, (self.number, seated.seat()));
+            return;
+        }
+        self.reply(reports::accepted(head), shard);
+        let rng = &mut *shard.rng.borrow_mut();
+        let report = reports::success(head, of.octets, &seated.own, of.wrapper.as_ref(), rng);
+        self.reply(report, shard);
+    }
+
     /// A message has its place, and is answered when it is stored. One that comes again meanwhile waits, too.
     pub(super) fn wait_stored(
         &self,
@@ -37,40 +96,48 @@ impl Connection {
                 seen.note_placed(id, of.octets, Some(number));
             }
         }
-        seated.unstored.push_back(Unstored { number, head: Arc::clone(head), of });
+        let (until, head) = (Until::Stored(number), Arc::clone(head));
+        seated.unanswered.push_back(Unanswered { until, head, of });
         shard.note_unstored(seated.relay.id, number, (self.number, seated.seat()));
     }
 
     /// A message of this seat is stored.
     pub(crate) fn stored(self: &Rc<Self>, shard: &Shard, seat: (RoomId, SeatId), number: Number) {
-        self.settle_unstored(seat, number, |seated, waits| {
-            self.acknowledge(shard, seated, &waits.head, &waits.of);
+        self.settle(seat, Until::Stored(number), |seated, waits| {
+            self.acknowledge(shard, seated, &waits.head, waits.of);
+        });
+    }
+
+    /// The charge of a message of this seat is kept.
+    pub(crate) fn charged(self: &Rc<Self>, shard: &Shard, seat: (RoomId, SeatId), id: MessageId) {
+        self.settle(seat, Until::Charged(id), |seated, waits| {
+            self.acknowledge(shard, seated, &waits.head, waits.of);
         });
     }
 
     /// A message of this seat could not be stored.
     pub(crate) fn unstored(self: &Rc<Self>, shard: &Shard, seat: (RoomId, SeatId), number: Number) {
-        self.settle_unstored(seat, number, |_seated, waits| {
+        self.settle(seat, Until::Stored(number), |_seated, waits| {
             self.refuse(shard, &waits.head, &Refusal::NotStored);
         });
     }
 
-    fn settle_unstored(
+    fn settle(
         &self,
         (room, seat): (RoomId, SeatId),
-        number: Number,
-        settle: impl Fn(&Seated, &Unstored),
+        until: Until,
+        settle: impl Fn(&mut Seated, Unanswered),
     ) {
         let mut sessions = self.sessions.borrow_mut();
         let Some(seated) = sessions.values_mut().find(|seated| seated.is(room, seat)) else {
             return;
         };
-        let mut waiting = std::mem::take(&mut seated.unstored);
-        for waits in waiting.iter().filter(|waits| waits.number == number) {
-            settle(seated, waits);
+        for waits in std::mem::take(&mut seated.unanswered) {
+            match waits.until == until {
+                true => settle(seated, waits),
+                false => seated.unanswered.push_back(waits),
+            }
         }
-        waiting.retain(|waits| waits.number != number);
-        seated.unstored = waiting;
     }
 
     /// What waits of a stream is dropped, and its receiver is told that it ends.

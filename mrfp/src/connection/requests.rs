@@ -37,7 +37,7 @@ enum Outcome {
 pub(super) struct Complete {
     pub(super) octets: u64,
     /// The From and To of a private one.
-    wrapper: Option<Bytes>,
+    pub(super) wrapper: Option<Bytes>,
 }
 
 impl Connection {
@@ -110,35 +110,14 @@ impl Connection {
         match outcome {
             Outcome::Accepted if end.is_none() => {}
             Outcome::Accepted => self.reply(reports::accepted(&head), shard),
-            Outcome::Completed(of) => self.complete(shard, seated, &head, &of),
-            Outcome::Repeated(of) => self.acknowledge(shard, seated, &head, &of),
+            Outcome::Completed(of) => self.complete(shard, seated, &head, of),
+            Outcome::Repeated(of) => self.acknowledge(shard, seated, &head, of),
             Outcome::Unstored(number, of) => {
                 self.wait_stored(shard, seated, &head, (number, of));
             }
             Outcome::Later => {}
         }
         Ok(())
-    }
-
-    /// The message has its place: it is remembered and acknowledged.
-    fn complete(self: &Rc<Self>, shard: &Shard, seated: &Seated, head: &Head, of: &Complete) {
-        if let Some(id) = head.message_id() {
-            seated.seen().note(id, of.octets);
-        }
-        self.acknowledge(shard, seated, head, of);
-    }
-
-    pub(super) fn acknowledge(
-        self: &Rc<Self>,
-        shard: &Shard,
-        seated: &Seated,
-        head: &Head,
-        of: &Complete,
-    ) {
-        self.reply(reports::accepted(head), shard);
-        let rng = &mut *shard.rng.borrow_mut();
-        let report = reports::success(head, of.octets, &seated.own, of.wrapper.as_ref(), rng);
-        self.reply(report, shard);
     }
 
     /// The session a request is for. The first request takes the seat (RFC 4975, 5.4).
@@ -224,7 +203,7 @@ impl Connection {
             device,
             reached: None,
             drains: false,
-            unstored: std::collections::VecDeque::new(),
+            unanswered: std::collections::VecDeque::new(),
             address: Address::new(&back, &Path::from(own.clone())),
             own,
             matching: ticket.matching,
@@ -311,7 +290,7 @@ impl Connection {
             Ok(Passage::Pass(_, Some(number))) if seated.relay.keeps_log() => {
                 self.wait_stored(shard, seated, &head, (number, Complete::of(&message)));
             }
-            Ok(Passage::Pass(..)) => self.complete(shard, seated, &head, &Complete::of(&message)),
+            Ok(Passage::Pass(..)) => self.complete(shard, seated, &head, Complete::of(&message)),
             Ok(Passage::Wait) => seated.session.wait(message, head, until),
             Err(refusal) => self.refuse(shard, &head, &refusal),
         }
@@ -398,6 +377,7 @@ fn carry(
     chunk: &Chunk,
     now: Instant,
 ) -> Result<Outcome, Refusal> {
+    seated.may_begin(chunk, shard.plane.limits.messages_unanswered_max)?;
     let roster = shard.roster(&seated.relay);
     let seat = seated.seat();
     let rng = &mut *shard.rng.borrow_mut();

@@ -8,7 +8,7 @@ use ids::{ConferenceId, DeviceId, SeatId};
 use msrp::{Address, Chunk, Head, TransactionId, Uri};
 use service::clock;
 
-use super::kept::Unstored;
+use super::kept::Unanswered;
 use crate::outbox::{Lane, Place};
 use crate::pair::Origin;
 use crate::pair::leg::Leg;
@@ -31,8 +31,8 @@ pub(super) struct Seated {
     pub(super) reached: Option<Place>,
     /// The room waits until it has answered all that it was given.
     pub(super) drains: bool,
-    /// Its messages that are answered when they are stored.
-    pub(super) unstored: VecDeque<Unstored>,
+    /// Its messages that are answered when they are stored, and their charges are kept.
+    pub(super) unanswered: VecDeque<Unanswered>,
     /// The URI we handed out.
     pub(super) own: Uri,
     /// The last URI of the participant's path: who it is.

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use control::{Cause, Forget, Notice, Order, RoomNotice, RoomOrder};
 use ids::{ConferenceId, SeatId};
-use msrp::{Path, Uri, random_session_id};
+use msrp::{MessageId, Path, Uri, random_session_id};
 use rand::RngCore;
 
 use super::reach::{self, FarEnd};
@@ -40,6 +40,15 @@ impl Carrier {
                 Some(relay) => self.in_room(&conference, &relay, order, now, rng),
                 None => tracing::debug!(%conference, "an order for a room that is not open"),
             },
+        }
+    }
+
+    /// The focus has the charge of a message on disk.
+    pub(crate) fn charged(&self, conference: &ConferenceId, id: &str) {
+        if let Some(relay) = self.plane.registry.room(conference)
+            && let Some(id) = MessageId::parse(id.as_bytes())
+        {
+            relay.charged(id);
         }
     }
 

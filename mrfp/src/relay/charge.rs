@@ -1,7 +1,8 @@
 //! Charges of a room's messages: each that is passed on is told to the focus once. What a pair's messages cost is told by
 //! whoever hears from the next hop; a switch is the receiving end, so here it is enough that a message was passed on, or in a
-//! room that keeps a log that it was stored.
+//! room that keeps a log that it was stored. Its sender is answered when the focus has the charge on disk.
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -11,6 +12,7 @@ use msrp::{Flag, MessageId, cpim};
 use rand::RngCore;
 
 use super::Relay;
+use crate::doors::LogErrand;
 use crate::pair::tab::{Fare, Tab};
 use crate::room::Passage;
 use crate::session::{Audience, Message, Piece, Refusal};
@@ -50,6 +52,22 @@ impl Relay {
 
     fn tabs(&self) -> MutexGuard<'_, Tabs> {
         self.tabs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a message is answered only when its charge is kept, and it is not kept yet. Of a pair that is not known
+    /// when its chunks are answered, but when the next hop has answered.
+    pub(crate) fn charge_waits(&self, id: MessageId) -> bool {
+        if !self.charges.load(Ordering::Relaxed) {
+            return false;
+        }
+        let conference = self.lock().conference().clone();
+        self.focus.link().charge_waits(&conference, id.as_str())
+    }
+
+    /// The charge of a message is kept.
+    pub(crate) fn charged(&self, id: MessageId) {
+        let room = self.lock();
+        self.tell_log(&room, LogErrand::Charged(id));
     }
 
     /// Opens a tab, if the room is charged.

@@ -183,7 +183,7 @@ impl Relay {
         self.tell_log(&room, LogErrand::Unstored(number));
     }
 
-    fn tell_log(&self, room: &Room, what: LogErrand) {
+    pub(super) fn tell_log(&self, room: &Room, what: LogErrand) {
         self.doors.push_all(room.shards(), || Errand::Log { room: self.id, what });
     }
 

@@ -58,6 +58,8 @@ pub enum Refusal {
     FocusAway,
     /// The message could not be stored.
     NotStored,
+    /// Too many of the sender's messages are not answered yet.
+    Unanswered,
     /// The focus has not taken the sender's last handshakes yet.
     HandshakesWait,
     /// The relay ends: what it has taken leaves, and it takes nothing more.
@@ -92,6 +94,7 @@ impl Refusal {
             | Self::NoGroup
             | Self::FocusAway
             | Self::NotStored
+            | Self::Unanswered
             | Self::HandshakesWait
             | Self::Ending => Status::STOP_SENDING,
             Self::NoWrapper | Self::ContentType | Self::RecipientType | Self::NotMls => {
@@ -133,6 +136,7 @@ impl Refusal {
             Self::NotMls => "Not an MLS message of this conference",
             Self::FocusAway => "The focus is away",
             Self::NotStored => "The message could not be stored",
+            Self::Unanswered => "Wait for the answers to your last messages",
             Self::HandshakesWait => "The focus is still busy with your handshakes",
             Self::Ending => "The relay ends",
             Self::BadNickname => "Malformed nickname",
@@ -169,6 +173,7 @@ impl Refusal {
             Self::NotMls => "not_mls",
             Self::FocusAway => "focus_away",
             Self::NotStored => "not_stored",
+            Self::Unanswered => "unanswered",
             Self::HandshakesWait => "handshakes_wait",
             Self::Ending => "ending",
             Self::BadNickname => "bad_nickname",

@@ -4,6 +4,7 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use ids::{Number, SeatId};
+use msrp::MessageId;
 
 use super::{Route, Shard};
 use crate::doors::{LogErrand, Parcel};
@@ -20,6 +21,26 @@ impl Shard {
     ) {
         if let Some(local) = self.rooms.borrow_mut().get_mut(&room) {
             local.note_unstored(number, connection, seat);
+        }
+    }
+
+    /// A sender of this shard waits until the charge of its message is kept.
+    pub(crate) fn note_uncharged(
+        &self,
+        room: RoomId,
+        id: MessageId,
+        (connection, seat): (u64, SeatId),
+    ) {
+        if let Some(local) = self.rooms.borrow_mut().get_mut(&room) {
+            local.note_uncharged(id, connection, seat);
+        }
+    }
+
+    /// The charge of a message is kept.
+    fn charged(self: &Rc<Self>, room: RoomId, id: MessageId) {
+        let local = self.rooms.borrow_mut().get_mut(&room).map(|it| it.take_charged(id));
+        for (_, connection, seat) in local.into_iter().flatten() {
+            self.with(connection, |it| it.charged(self, (room, seat), id));
         }
     }
 
@@ -68,6 +89,7 @@ impl Shard {
                     self.with(connection, |it| it.stored(self, (room, seat), number));
                 }
             }
+            LogErrand::Charged(id) => self.charged(room, id),
             LogErrand::Unstored(number) => {
                 let mut rooms = self.rooms.borrow_mut();
                 let local = rooms.get_mut(&room).map(|it| it.take_unstored(number));

@@ -73,6 +73,8 @@ pub(crate) struct LocalRoom {
     streams: HashMap<MessageId, Rc<[Route]>>,
     /// Whose messages are not stored yet: by place, the connection and the seat.
     unstored: BTreeSet<(Number, u64, SeatId)>,
+    /// Whose charges are not kept yet: by message, the connection and the seat.
+    uncharged: BTreeSet<(MessageId, u64, SeatId)>,
 }
 
 impl LocalRoom {
@@ -83,6 +85,7 @@ impl LocalRoom {
             ready: None,
             streams: HashMap::new(),
             unstored: BTreeSet::new(),
+            uncharged: BTreeSet::new(),
         }
     }
 
@@ -107,6 +110,16 @@ impl LocalRoom {
     /// A sender waits until its message is stored.
     pub(crate) fn note_unstored(&mut self, number: Number, connection: u64, seat: SeatId) {
         self.unstored.insert((number, connection, seat));
+    }
+
+    /// A sender waits until its charge is kept.
+    pub(crate) fn note_uncharged(&mut self, id: MessageId, connection: u64, seat: SeatId) {
+        self.uncharged.insert((id, connection, seat));
+    }
+
+    /// Those who wait for the charge of this message.
+    pub(crate) fn take_charged(&mut self, id: MessageId) -> Vec<(MessageId, u64, SeatId)> {
+        self.uncharged.extract_if(.., |(waits, ..)| *waits == id).collect()
     }
 
     /// Those who wait for what is stored up to there.

@@ -3,9 +3,9 @@ use bytes::Bytes;
 use control::{Charge, Ending, Level, Notice, Room, RoomNotice, RoomOrder};
 use ids::{SeatId, Term};
 use msrp::cpim::Builder;
-use msrp::{Body, FailureReport, Flag, SendRequest, Status};
+use msrp::{Body, FailureReport, Flag, SendRequest, Status, TransactionId};
 
-use crate::common::{Stage, aor, id};
+use crate::common::{Got, Person, Stage, aor, id};
 use crate::peer::session;
 
 fn message(name: &str, octets: usize) -> SendRequest {
@@ -259,13 +259,45 @@ async fn c24_247_a_charged_sealed_room_tells_what_it_passed_and_not_what_it_refu
     let stale = crate::common::message("stale1", crate::common::sealed(1, 0, "old"));
     assert_eq!(alice.ask(&stale).await.0, 413);
     let good = crate::common::message("message1", crate::common::sealed(1, 1, "new"));
-    assert_eq!(alice.ask(&good).await.0, 200);
+    let sent = alice.send(&good).await;
     bob.message().await;
 
     let charged = charge(&mut stage).await;
     assert_eq!((charged.message_id.as_str(), charged.receivers), ("message1", 1));
+    answered_when_charged(&mut stage, &mut alice, sent).await;
     assert_eq!(charged.wrapped_type, "message/mls");
     assert!(no_charge_is_left(&stage));
+}
+
+/// What says that its charge is kept is on its way to the relay; what is carried out behind it comes back later.
+async fn answered_when_charged(stage: &mut Stage, person: &mut Person, sent: TransactionId) {
+    stage.seat(crate::common::seat(1)).await;
+    assert_eq!(person.answer(sent).await.0, 200);
+}
+
+#[tokio::test]
+async fn c24_247_in_a_charged_room_the_200_waits_until_the_focus_has_the_charge_also_of_a_stream() {
+    let mut stage = Stage::new().await;
+    stage.order(room(Level::Open)).await;
+    let (mut alice, mut bob) = (stage.join(1).await, stage.join(2).await);
+    let text = crate::common::text(1, &"x".repeat(5000));
+    let whole = crate::common::message("message1", text);
+    let (first, next) = whole.chunk(0, 3000);
+    let (second, _) = whole.chunk(next.unwrap(), usize::MAX);
+    stage.focus.acknowledges = false;
+
+    assert_eq!(alice.ask(&first).await.0, 200, "only the last one waits");
+    let last = alice.send(&second).await;
+    bob.message().await;
+    assert_eq!(charge(&mut stage).await.ending, Ending::Complete);
+    let alive = alice.send(&SendRequest::bodiless(id("alive"))).await;
+    match alice.next().await {
+        Got::Response(of, 200, _) => assert!(of == alive, "nobody can say yet that it is charged"),
+        _ => panic!("not an answer"),
+    }
+
+    stage.focus.acknowledges = true;
+    answered_when_charged(&mut stage, &mut alice, last).await;
 }
 
 fn room(level: Level) -> RoomOrder {

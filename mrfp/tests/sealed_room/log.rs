@@ -176,7 +176,7 @@ async fn say(person: &mut Person, (stage, shelf): (&mut Stage, &mut Shelf), what
             }
         }
     };
-    assert_eq!(soon("an answer", answered).await.0, 200);
+    assert_eq!(soon("an answer", answered).await, (200, "OK".to_owned()));
 }
 
 /// Some 40 KiB, so that a few of them are more than the ring has room for.
@@ -256,8 +256,69 @@ async fn a_charged_message_is_charged_when_it_is_stored_and_one_that_could_not_b
     assert_eq!((refused.message_id.as_str(), refused.ending), ("first1", Ending::Refused(413)));
     assert_eq!((complete.message_id.as_str(), complete.ending), ("second1", Ending::Complete));
     assert!(refused.octets > 0 && complete.octets > 0);
+    // What says that its charge is kept is on its way to the relay.
+    stage.seat(seat(1)).await;
     assert_eq!(alice.answer(sent[0]).await.0, 413);
     assert_eq!(alice.answer(sent[1]).await.0, 200);
+}
+
+#[tokio::test]
+async fn a_stored_message_is_answered_when_its_charge_is_kept_too_and_again_if_it_comes_again() {
+    let (mut stage, mut shelf) = charged_room().await;
+    let (mut alice, mut bob) = (stage.join(1).await, stage.join(2).await);
+    stage.focus.acknowledges = false;
+    let said = message("said1", sealed(1, 4, "said"));
+    let first = alice.send(&said).await;
+    bob.message().await;
+    while shelf.entries.is_empty() {
+        shelf.step(&mut stage).await;
+    }
+    assert_eq!(charge(&mut stage).await.message_id, "said1");
+
+    // It is stored by now: what says so was carried out before what comes behind it.
+    stage.seat(seat(1)).await;
+    let again = alice.send(&said).await;
+    let alive = alice.send(&SendRequest::bodiless(id("alive"))).await;
+    match alice.next().await {
+        Got::Response(of, 200, _) => assert!(of == alive, "nobody can say yet that it is charged"),
+        _ => panic!("not an answer"),
+    }
+
+    stage.focus.acknowledges = true;
+    stage.seat(seat(1)).await;
+    assert_eq!(alice.answer(first).await.0, 200);
+    assert_eq!(alice.answer(again).await.0, 200);
+}
+
+#[tokio::test]
+async fn a_message_that_begins_while_too_many_are_unanswered_gets_413_and_goes_when_they_are() {
+    let mut stage = Stage::with(|config| config.limits.messages_unanswered_max = 3).await;
+    open(&mut stage, 1).await;
+    let mut shelf = Shelf { stores: false, ..Shelf::new() };
+    let (mut alice, _bob) = (stage.join(1).await, stage.join(2).await);
+    let mut sent = Vec::new();
+    for n in 0..3 {
+        let what = message(&format!("said{n}"), sealed(1, 4, "said"));
+        sent.push(alice.send(&what).await);
+    }
+
+    let (fourth, twice) =
+        (message("said3", sealed(1, 4, "more")), message("said0", sealed(1, 4, "said")));
+    let refused = (413, "Wait for the answers to your last messages".to_owned());
+    assert_eq!(alice.ask(&fourth).await, refused);
+    assert_eq!(alice.ask(&twice).await, refused);
+    assert_eq!(alice.ask(&SendRequest::bodiless(id("alive"))).await.0, 200);
+
+    while shelf.waiting.len() < 3 {
+        shelf.step(&mut stage).await;
+    }
+    shelf.store(&mut stage).await;
+    stage.seat(seat(1)).await;
+    for transaction in sent {
+        assert_eq!(alice.answer(transaction).await, (200, "OK".to_owned()));
+    }
+    shelf.stores = true;
+    say(&mut alice, (&mut stage, &mut shelf), &fourth).await;
 }
 
 #[tokio::test]
