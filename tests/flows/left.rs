@@ -138,6 +138,30 @@ async fn f14_what_is_left_is_the_same_octets_everywhere_whatever_the_chunks_and_
     assert!(grown < 40 << 20, "50 MiB cost {grown} octets of memory");
 }
 
+/// S4-04, S4-05.
+#[tokio::test]
+async fn f14_a_sealed_file_for_somebody_who_is_busy_is_left_and_fetched_later() {
+    let house = House::open();
+    let (alice, bob, desk) = (house.guest("alice").await, house.guest("bob").await, Desk::new());
+    let content = content(300_000);
+    let file = sealed(&desk, "sealed", &content);
+    let mut inbox = bob.device.inbox();
+    let busy = async {
+        match inbox.next().await.unwrap() {
+            Arrival::File(offer) => drop(offer),
+            other => panic!("no file is offered: {other:?}"),
+        }
+    };
+
+    let sending = alice.device.send_file(&bob.aor, &file);
+    let (sent, ()) = soon(async { tokio::join!(sending, busy) }).await;
+
+    assert_eq!(arrived(sent).await.octets, 300_000);
+    let wanted = selector(&content);
+    let fetched = soon(bob.device.fetch_left(&bob.aor, &wanted, &desk.into)).await;
+    assert!(fs::read(path(Ok(arrived(fetched).await))).unwrap() == content);
+}
+
 #[tokio::test]
 async fn f14_s8_2_2_a_file_in_ones_own_mailbox_is_for_whoever_names_its_hash_while_one_is_away() {
     let house = House::open();

@@ -42,6 +42,7 @@ pub(super) struct Decided {
     key: TransactionKey,
     flow: FlowId,
     caller: Aor,
+    instead: Option<Status>,
     taken: Result<Taken, NotTaken>,
 }
 
@@ -60,14 +61,15 @@ impl Front {
         self.ways_of(flow, request, callee).is_empty().then_some(Waits::ForComing)
     }
 
-    /// The mailbox is called in the place of somebody who is not there, or by its own name.
+    /// The mailbox is called in the place of somebody who is not there, or by its own name; or instead of this answer of
+    /// theirs, which stands if it is nothing that a mailbox has or takes.
     pub(super) fn call_mailbox(
         &mut self,
         key: TransactionKey,
         flow: FlowId,
         request: &Request,
         (caller, owner): (Aor, Aor),
-        waits: Waits,
+        (waits, instead): (Waits, Option<Status>),
     ) -> Reply {
         let nobody = || Response::to(request, Status::TEMPORARILY_UNAVAILABLE);
         let mailbox = self.mailbox.clone().ok_or_else(nobody)?;
@@ -93,7 +95,7 @@ impl Front {
                 Wanted::File => files.open(asked).await,
                 Wanted::Messages => files.take_messages(asked, deposits).await,
             };
-            Done::Kept(Box::new(Decided { key, flow, caller, taken }))
+            Done::Kept(Box::new(Decided { key, flow, caller, instead, taken }))
         };
         let begun = self.calls.begin(self.config.limits.call(), WhatFor::Request(key), work);
         begun.map_err(|_| overloaded(request))?;
@@ -101,7 +103,7 @@ impl Front {
         Ok(None)
     }
 
-    /// Nobody has taken a call. Somebody who has something to say can leave it, if the mailbox takes messages that ended so.
+    /// Nobody has taken a call. What it was for can be left, or found, if the mailbox takes messages that ended so.
     pub(super) fn unanswered(
         &mut self,
         key: TransactionKey,
@@ -110,10 +112,9 @@ impl Front {
     ) {
         let Some(request) = self.request(key) else { return };
         let offer = Offer::parse(&request.body).ok();
-        let has_words = offer.and_then(|offer| Files::wanted(&offer)) == Some(Wanted::Messages);
-        if has_words && self.defers(status) {
-            let people = (caller, callee);
-            let taken = self.call_mailbox(key, flow, &request, people, Waits::ForNextTime);
+        if self.defers(status) && offer.is_some_and(|offer| Files::wanted(&offer).is_some()) {
+            let (people, instead) = ((caller, callee), (Waits::ForNextTime, Some(status)));
+            let taken = self.call_mailbox(key, flow, &request, people, instead);
             if taken.is_ok() {
                 return;
             }
@@ -123,12 +124,15 @@ impl Front {
 
     /// The mailbox takes a call, or not.
     pub(super) fn kept_call_decided(&mut self, decided: Decided) {
-        let Decided { key, flow, caller, taken } = decided;
+        let Decided { key, flow, caller, instead, taken } = decided;
         // Cancelled meanwhile: what was taken is dropped.
         let Some(request) = self.request(key) else { return };
-        let Taken { answer, until, hangup } = match taken {
-            Ok(taken) => taken,
-            Err(why) => {
+        let Taken { answer, until, hangup } = match (taken, instead) {
+            (Ok(taken), _) => taken,
+            (Err(NotTaken::Nobody | NotTaken::NoFile), Some(status)) => {
+                return self.answer(key, status);
+            }
+            (Err(why), _) => {
                 tracing::debug!(%why, "the mailbox does not take a call");
                 let warning = Warning::new(399, &self.domain, &why.to_string());
                 let refused = Response::to(&request, status(&why)).with(Name::Warning, warning);

@@ -81,7 +81,7 @@ impl Front {
         }
         let waits = self.waits_for(key, flow, request, &callee);
         if let Some(waits) = waits {
-            return self.call_mailbox(key, flow, request, (caller, callee), waits);
+            return self.call_mailbox(key, flow, request, (caller, callee), (waits, None));
         }
         let Some(terms) = self.through_relay(&caller, &callee, privacy) else {
             self.respond(key, refuse(Status::TRYING));

@@ -115,6 +115,63 @@ async fn f14_what_a_mailbox_does_not_take_or_have_is_said_at_once_and_in_words()
     }
 }
 
+/// S4-04, S4-05. What the person decided stands, and what a mailbox would not take is answered as it was.
+#[tokio::test]
+async fn f14_a_file_that_no_device_takes_is_left_and_one_that_is_declined_is_not() {
+    let world = World::with(Manner::Prompt, |config| {
+        files(config);
+        config.limits.ring_secs = 1;
+        config.mailbox.as_mut().unwrap().files.as_mut().unwrap().sessions_max = 10;
+    })
+    .await;
+    let mut alice = Phone::registered(&world, "alice", 1).await;
+    let mut bob = Phone::registered(&world, "bob", 1).await;
+    let offer = |at: u16| {
+        let selector =
+            sealed(10).replacen("5A:5A", &format!("{:02X}:{:02X}", at >> 8, at & 255), 1);
+        file("sendonly", &format!("t{at}"), &selector, "")
+    };
+    let mut ended = async |body: &str, status: Option<u16>| {
+        let calling = call(&mut alice, "bob", body);
+        let (key, invite) = bob.incoming().await;
+        match status {
+            Some(status) => bob.answer(key, &invite, status).await,
+            None => bob.cancelled(key).await,
+        }
+        calling.answer.await.unwrap()
+    };
+
+    for status in [Some(408), Some(480), Some(486), Some(503), Some(600), None] {
+        let left = ended(&offer(status.unwrap_or_default()), status).await;
+        assert_eq!(left.status, Status::OK, "{status:?} {}", warning(&left));
+        assert!(left.headers.contact().unwrap().params.has("automata"));
+    }
+    for status in [403, 488, 603] {
+        assert_eq!(ended(&offer(status), Some(status)).await.status.code(), status);
+    }
+    let clear = file("sendonly", "clear", "type:text/plain size:10", "");
+    assert_eq!(ended(&clear, Some(486)).await.status, Status::BUSY_HERE);
+    let question = file("recvonly", "question", &sealed(100), "");
+    assert_eq!(ended(&question, Some(486)).await.status, Status::BUSY_HERE);
+}
+
+#[tokio::test]
+async fn f14_a_file_for_somebody_busy_is_left_by_policy_only() {
+    let world = World::with(Manner::Prompt, |config| {
+        files(config);
+        config.mailbox.as_mut().unwrap().on_busy = false;
+    })
+    .await;
+    let mut alice = Phone::registered(&world, "alice", 1).await;
+    let mut bob = Phone::registered(&world, "bob", 1).await;
+
+    let calling = call(&mut alice, "bob", &file("sendonly", "t1", &sealed(10), ""));
+    let (key, invite) = bob.incoming().await;
+    bob.answer(key, &invite, 486).await;
+
+    assert_eq!(calling.answer.await.unwrap().status, Status::BUSY_HERE);
+}
+
 /// S4-05, S4-16.
 #[tokio::test]
 async fn f12_a_mailbox_takes_messages_for_who_is_away_and_none_from_who_hides() {
