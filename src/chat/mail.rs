@@ -1,7 +1,10 @@
 //! Messages for one person, or a few, beside the conference: sealed by `/tell`, in the clear by `/page` and by nothing else,
 //! and `/private` inside of the room. What comes says whether it was sealed; what has waited in the mailbox, since when.
 use bytes::Bytes;
-use client::{Arrival, Error, Immediate, Inbox, Letter, Manner, Protection, Sent, Taken, Writing};
+use client::{
+    Arrival, Error, Fate, Immediate, Inbox, Letter, Manner, Notice, Protection, Sent, Taken,
+    Writing,
+};
 use ids::Aor;
 
 use super::{THAT_IS_YOU, Table, files, nick, times, trust, unread};
@@ -86,18 +89,18 @@ pub(super) async fn tell(table: &Table<'_>, users: &str, text: &str) -> Result<S
     .await
 }
 
-/// `/page USER TEXT`: as it is. Servers can read it.
+/// `/page USER TEXT`: as it is. Servers can read it. What becomes of it is shown when that is told.
 pub(super) async fn page(table: &Table<'_>, user: &str, text: &str) -> Result<String, String> {
     if user.contains(',') {
         return Err("it goes to one person at a time; /tell goes to several, sealed".to_owned());
     }
     let who = table.whom().elsewhere(user, table.me)?;
-    let sent = table.device.message(&who, TEXT, Bytes::from(text.to_owned())).await;
-    let (taken, _protection) = sent.map_err(|error| match error {
+    let sent = table.device.page(&who, TEXT, Bytes::from(text.to_owned())).await;
+    let sent = sent.map_err(|error| match error {
         Error::Refused { status: 404, .. } => "there is no such person".to_owned(),
         error => error.to_string(),
     })?;
-    Ok(format!("* {} {}, not sealed", who.user(), came(taken, false)))
+    Ok(format!("* {} {}, not sealed", who.user(), came(sent.taken, false)))
 }
 
 /// `/private NICK TEXT`: in the room, sealed for the two.
@@ -210,12 +213,32 @@ fn letter_of(letter: &Letter, me: &Aor) -> String {
 }
 
 fn line_of(message: &Immediate) -> String {
+    if let Some(notice) = message.notice() {
+        return became(&notice);
+    }
     let (content_type, body) = message.inside();
     let text = terminal::content(&content_type, &body);
     let times = message.late.map(|late| times::late(late, None)).unwrap_or_default();
     // What was sealed by other means than ours is shown as octets, and its type says what it is.
     let open = if message.protection == Some(Protection::EndToEnd) { "" } else { ", not sealed" };
     format!("<{} to you{open}{times}> {text}", message.from.user())
+}
+
+/// What became of something that was written or left before, whenever that was.
+fn became(notice: &Notice) -> String {
+    let who = notice.whom.user();
+    let at = notice.written.map(times::at).unwrap_or_default();
+    match notice.fate {
+        Fate::Delivered => format!("* {who} has what you wrote{at}"),
+        Fate::Stored => format!("* what you wrote{at} waits for {who} in the mailbox"),
+        Fate::Failed => format!("! a device of {who} does not take what you wrote{at}"),
+        Fate::Expired => {
+            format!("! {who} did not come in time for what you wrote{at}: it is gone")
+        }
+        Fate::Unfetched => {
+            format!("! {who} did not fetch in time the file you left{at}: it is gone")
+        }
+    }
 }
 
 #[cfg(test)]
@@ -250,6 +273,23 @@ mod tests {
             ..now
         };
         assert_eq!(line_of(&wrapped), "<alice to you, not sealed> hi");
+    }
+
+    #[test]
+    fn what_became_of_a_message_or_a_file_is_said_in_words() {
+        let notice = Notice {
+            of: "m1".to_owned(),
+            whom: "sip:bob@localhost".parse().unwrap(),
+            written: Some(SystemTime::UNIX_EPOCH + Duration::from_secs(60)),
+            fate: Fate::Expired,
+        };
+
+        assert_eq!(
+            became(&notice),
+            "! bob did not come in time for what you wrote at 1970-01-01T00:01:00Z: it is gone"
+        );
+        let file = Notice { fate: Fate::Unfetched, written: None, ..notice };
+        assert_eq!(became(&file), "! bob did not fetch in time the file you left: it is gone");
     }
 
     #[test]

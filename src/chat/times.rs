@@ -24,6 +24,11 @@ pub(super) fn late(late: Late, sealed: Option<SystemTime>) -> String {
     format!("{}{doubt}, kept since {}", sent.unwrap_or_default(), shown(late.accepted))
 }
 
+/// When something was written that is told of.
+pub(super) fn at(time: SystemTime) -> String {
+    format!(" at {}", shown(time))
+}
+
 fn shown(time: SystemTime) -> String {
     let time = OffsetDateTime::from(time);
     time.replace_nanosecond(0).unwrap_or(time).format(&Rfc3339).unwrap_or_default()

@@ -310,3 +310,22 @@ fn who_goes_away_and_who_comes_back_is_told_to_the_others() {
     alice.until("; sip:bob@localhost is out");
     assert!(alice.end());
 }
+
+/// IMDN-06.
+#[test]
+fn f12_who_paged_somebody_reads_what_became_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_dev, chat) = system_with(folder.path(), &[("MRFC_MAILBOX__KEEP_SECS", "2")]);
+    let mut alice = enter(&chat, "alice");
+
+    alice.say("/page bob are you there?");
+    alice.until("* bob is not there: it waits in the mailbox, not sealed");
+
+    let gone = alice.until("! bob did not come in time for what you wrote at 20");
+    assert!(gone.ends_with(": it is gone"), "{gone}");
+    let mut bob = chat("lobby", "bob");
+    bob.until("you hold the group key");
+    alice.say("/page bob and now?");
+    bob.until("<alice to you, not sealed> and now?");
+    alice.until("* bob has what you wrote at 20");
+}

@@ -2,10 +2,13 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use client::{Arrival, Immediate, Inbox, Protection, Taken};
+use client::{Arrival, Fate, Immediate, Inbox, Manner, Protection, SealedFile, Taken};
 use ids::Aor;
 use sha2::{Digest as _, Sha256};
 
+use crate::circles::was_here;
+use crate::files::Desk;
+use crate::left::arrived;
 use crate::{House, soon};
 
 pub(super) async fn message(inbox: &mut Inbox) -> Immediate {
@@ -99,4 +102,47 @@ async fn f12_the_sender_is_told_that_it_waits_and_nothing_more_than_was_asked_fo
     let text = String::from_utf8(delivered.body.to_vec()).unwrap();
     assert_eq!(delivered.from, bob.aor);
     assert!(text.contains(">told<") && text.contains("<delivered/>"), "{text}");
+}
+
+/// IMDN-06. What is said in the clear, what is sealed, and a file: of each its sender hears that it is over.
+#[tokio::test]
+async fn f12_f14_the_sender_is_told_of_a_message_and_a_file_that_nobody_came_for_in_time() {
+    let house = House::with(&[("MRFC_MAILBOX__KEEP_SECS", "2")]);
+    let (alice, desk) = (house.guest("alice").await, Desk::new());
+    let folder = tempfile::tempdir().unwrap();
+    was_here(&house, &folder, "bob").await;
+    let (bob, mut inbox) = (of("bob"), alice.device.inbox());
+    let mut owed = Vec::new();
+
+    let page = soon(alice.device.page(&bob, "text/plain", "in the clear".into())).await.unwrap();
+    assert_eq!(page.taken, Taken::Stored);
+    owed.push((Fate::Expired, page.id.unwrap()));
+    // The first founds their circle, and the second finds it founded.
+    for text in ["first", "second"] {
+        let to = std::slice::from_ref(&bob);
+        let written = alice.device.write(to, Manner::default(), "text/plain", text.into());
+        let written = soon(written).await.unwrap();
+        assert_eq!(written.taken, Taken::Stored);
+        owed.push((Fate::Expired, written.id.unwrap()));
+    }
+    let file = desk.file("plan.txt", b"the heron lands at nine");
+    let file = SealedFile::new(&file.path, "text/plain", desk.into.path()).await.unwrap();
+    arrived(soon(alice.device.send_sealed(&bob, &file)).await).await;
+
+    let mut unfetched = 0;
+    while !owed.is_empty() || unfetched == 0 {
+        let notice = message(&mut inbox).await.notice().expect("it is told by the mailbox");
+        assert_eq!(notice.whom, bob);
+        assert!(notice.written.is_some());
+        match notice.fate {
+            Fate::Unfetched => unfetched += 1,
+            fate => {
+                let told = (fate, notice.of);
+                // What was sealed with the key of the file is a letter of its own.
+                owed.retain(|one| *one != told);
+            }
+        }
+    }
+    assert_eq!(unfetched, 1);
+    assert!(crate::left::blobs(&house).is_empty());
 }

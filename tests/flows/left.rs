@@ -34,7 +34,7 @@ fn selector(content: &[u8]) -> FileSelector {
 }
 
 /// What lies in the blob store.
-fn blobs(house: &House) -> Vec<Vec<u8>> {
+pub(crate) fn blobs(house: &House) -> Vec<Vec<u8>> {
     let folder = house.folder.path().join("dev/blobs");
     let files = fs::read_dir(folder).unwrap();
     files.map(|file| fs::read(file.unwrap().path()).unwrap()).collect()
@@ -54,7 +54,7 @@ fn peak(house: &House) -> u64 {
     line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
 }
 
-async fn arrived(transfer: Result<FileTransfer, Error>) -> Arrived {
+pub(crate) async fn arrived(transfer: Result<FileTransfer, Error>) -> Arrived {
     let mut transfer = transfer.unwrap();
     assert!(transfer.with_mailbox());
     let arrived = soon(transfer.finished()).await.unwrap();
@@ -144,22 +144,26 @@ async fn f14_a_sealed_file_for_somebody_who_is_busy_is_left_and_fetched_later() 
     let house = House::open();
     let (alice, bob, desk) = (house.guest("alice").await, house.guest("bob").await, Desk::new());
     let content = content(300_000);
-    let file = sealed(&desk, "sealed", &content);
+    let (file, into) = (desk.file("film.bin", &content), desk.into.path().join("sealed"));
+    let file = SealedFile::new(&file.path, "video/mp4", &into).await.unwrap();
     let mut inbox = bob.device.inbox();
     let busy = async {
+        let key = announced(&mut inbox).await;
         match inbox.next().await.unwrap() {
             Arrival::File(offer) => drop(offer),
             other => panic!("no file is offered: {other:?}"),
         }
+        key
     };
 
-    let sending = alice.device.send_file(&bob.aor, &file);
-    let (sent, ()) = soon(async { tokio::join!(sending, busy) }).await;
+    let sending = alice.device.send_sealed(&bob.aor, &file);
+    let (sent, key) = soon(async { tokio::join!(sending, busy) }).await;
 
-    assert_eq!(arrived(sent).await.octets, 300_000);
-    let wanted = selector(&content);
-    let fetched = soon(bob.device.fetch_left(&bob.aor, &wanted, &desk.into)).await;
-    assert!(fs::read(path(Ok(arrived(fetched).await))).unwrap() == content);
+    assert!(arrived(sent).await.octets > 300_000);
+    alice.device.stop().await;
+    let fetched = arrived(soon(bob.device.fetch_announced(&key, &desk.into)).await).await;
+    let opened = key.open(fetched.path.unwrap(), &desk.into).await.unwrap();
+    assert!(fs::read(opened).unwrap() == content, "it arrived changed");
 }
 
 #[tokio::test]

@@ -68,7 +68,7 @@ pub use event::{Announced, DeviceNews, Entry, Error, Event, File, Level, Message
 pub use govern::{Rules, Ruling};
 pub use leg::{Leg, LegEvent, LegEvents, Received};
 pub use own_device::{LastResort, OwnDevice};
-pub use phone::{Calling, Immediate, Late, Protection, Taken, Watch};
+pub use phone::{Calling, Fate, Immediate, Late, Notice, Paged, Protection, Taken, Watch};
 pub use pin_file::pins_in;
 pub use profile::{Limits, Profile, System, Transport, Waits};
 pub use roster::{Person, Roster, Whereabouts};

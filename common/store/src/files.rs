@@ -7,7 +7,7 @@ use ids::Aor;
 use sqlx::Row as _;
 
 use crate::engine::{Connection, Row};
-use crate::{Error, Store, flag, millis, time};
+use crate::{Error, NewLetter, Store, flag, mailbox, millis, time};
 
 /// A file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -149,18 +149,21 @@ impl Store {
         rows.iter().map(read).collect()
     }
 
-    /// Forgets a file whose octets are gone.
+    /// Forgets a file whose octets are gone, and keeps what its sender is told of it.
     ///
     /// # Errors
     /// The database failed.
-    pub async fn forget_file(&self, number: i64) -> Result<(), Error> {
+    pub async fn end_file(&self, number: i64, notice: Option<NewLetter>) -> Result<(), Error> {
         self.writer
             .write(move |connection| {
                 Box::pin(async move {
-                    sqlx::query("DELETE FROM mailbox_files WHERE number = $1")
+                    let gone = sqlx::query("DELETE FROM mailbox_files WHERE number = $1")
                         .bind(number)
                         .execute(&mut *connection)
                         .await?;
+                    if let (1, Some(notice)) = (gone.rows_affected(), &notice) {
+                        mailbox::insert(connection, notice).await?;
+                    }
                     Ok(())
                 })
             })

@@ -354,7 +354,7 @@ async fn waiting(
 }
 
 /// Whether it is new.
-async fn insert(connection: &mut Connection, letter: &NewLetter) -> Result<bool, Error> {
+pub(crate) async fn insert(connection: &mut Connection, letter: &NewLetter) -> Result<bool, Error> {
     let done = sqlx::query(
         "INSERT INTO mailbox (owner, sender, message_id, accepted_ms, expires_ms, forget_ms, octets, \
          locked, head, body, blob) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) \

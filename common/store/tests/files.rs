@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use engines::Database;
 use ids::Aor;
-use store::{FileBounds, FileRow, Filed, KeptFile};
+use store::{FileBounds, FileRow, Filed, KeptFile, NewLetter};
 
 const BOUNDS: FileBounds = FileBounds { files_max: 3, sender_files_max: 2, octets_max: 100 };
 
@@ -52,7 +52,7 @@ async fn what_was_kept_is_given_back_until_its_time_is_over(database: Database) 
 
     assert!(store.knows_blob("blob-t1").await.unwrap());
     for gone in kept {
-        store.forget_file(gone.number).await.unwrap();
+        store.end_file(gone.number, None).await.unwrap();
     }
     assert!(!store.knows_blob("blob-t1").await.unwrap());
 }
@@ -99,7 +99,37 @@ async fn what_was_fetched_goes_sooner_and_never_later(database: Database) {
     assert_eq!(told, [(at(20), true), (at(50), true)]);
 }
 
+async fn what_its_sender_is_told_of_a_file_is_kept_once_with_its_end(database: Database) {
+    let store = database.open().await;
+    store.keep_file(file("alice", "t1", 1), BOUNDS).await.unwrap();
+    let number = store.files_of(&aor("bob"), at(2)).await.unwrap().remove(0).number;
+    let notice = NewLetter {
+        owner: aor("alice"),
+        sender: aor("mailbox"),
+        message_id: "n1".to_owned(),
+        accepted: at(50),
+        expires: at(90),
+        forget: at(100),
+        octets: 4,
+        locked: false,
+        head: Bytes::from_static(b"head"),
+        body: Bytes::from_static(b"gone"),
+        blob: None,
+    };
+
+    for _ in 0..2 {
+        store.end_file(number, Some(notice.clone())).await.unwrap();
+    }
+
+    let told = store.letters(&aor("alice")).await.unwrap();
+    let told: Vec<_> =
+        told.iter().map(|kept| (&kept.letter.message_id, &kept.letter.body)).collect();
+    assert_eq!(told, [(&notice.message_id, &notice.body)]);
+    assert!(!store.knows_blob("blob-t1").await.unwrap());
+}
+
 on_both! {
+    what_its_sender_is_told_of_a_file_is_kept_once_with_its_end,
     what_was_kept_is_given_back_until_its_time_is_over,
     the_same_octets_or_the_same_transfer_of_one_sender_are_kept_once,
     nobody_fills_a_mailbox_alone_and_nothing_more_goes_into_a_full_one,

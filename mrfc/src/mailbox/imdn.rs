@@ -1,6 +1,7 @@
 //! What a sender is told of a message that waits (RFC 5438): that it is stored, that a device does not take it, that its
 //! time is over. That it was delivered is for the device to say (12.2), and never for us. Pure.
 use bytes::Bytes;
+use ids::Aor;
 use msrp::cpim::imdn::{Notification, Status};
 use msrp::cpim::{self, Address, Builder};
 
@@ -15,6 +16,23 @@ pub(crate) enum Fate {
     Refused,
     /// Nobody came for it in time.
     Expired,
+    /// It was a file, and nobody fetched it in time.
+    Unfetched,
+}
+
+/// What is told of.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct About<'a> {
+    /// What its sender calls it.
+    pub(crate) id: &'a str,
+    /// Who sent it, and is told.
+    pub(crate) author: &'a Aor,
+    /// In whose mailbox it is, or was.
+    pub(crate) owner: &'a Aor,
+    /// Whom its sender meant.
+    pub(crate) meant: &'a str,
+    /// When it was written.
+    pub(crate) written: &'a str,
 }
 
 impl Fate {
@@ -23,6 +41,7 @@ impl Fate {
         match self {
             Self::Stored => "processing",
             Self::Refused | Self::Expired => "delivery",
+            Self::Unfetched => "fetching",
         }
     }
 
@@ -31,6 +50,7 @@ impl Fate {
             Self::Stored => Status::Stored,
             Self::Refused => Status::Failed,
             Self::Expired => Status::Expired,
+            Self::Unfetched => Status::Unfetched,
         }
     }
 }
@@ -39,21 +59,33 @@ impl Fate {
 pub(crate) fn about(
     letter: &Letter,
     fate: Fate,
-    (mailbox, own_id): (&str, &str),
-    (owner, accepted): (&str, &str),
+    names: (&str, &str),
+    (owner, accepted): (&Aor, &str),
     now: &str,
 ) -> Option<Bytes> {
-    let envelope = letter.envelope()?;
+    let envelope = letter.envelope_inside()?;
     let id = envelope.imdn_message_id()?;
     let written = envelope.date_time().unwrap_or(accepted);
     let original = envelope.namespaced(cpim::IMDN, "Original-To");
     let original = original.and_then(Address::parse).map(|address| address.uri.to_owned());
     let to = envelope.to().ok().and_then(|all| all.first().map(|to| to.uri.to_owned()));
-    let original = original.or(to).unwrap_or_else(|| owner.to_owned());
-    let recipients = Some((owner, original.as_str()));
+    let meant = original.or(to).unwrap_or_else(|| owner.to_string());
+    let about = About { id, author: &letter.author, owner, meant: &meant, written };
+    Some(notification(about, fate, names, now))
+}
+
+/// The body of a notification from the mailbox of this name, called so itself.
+pub(crate) fn notification(
+    about: About<'_>,
+    fate: Fate,
+    (mailbox, own_id): (&str, &str),
+    now: &str,
+) -> Bytes {
+    let About { id, author, owner, meant, written } = about;
+    let recipients = Some((owner.as_str(), meant));
     let told = Notification { of: id, written, recipients, status: fate.status() };
-    let headers = Builder::new(mailbox, letter.author.as_str()).date_time(now).imdn(own_id, &[]);
-    Some(told.wrapped_in(headers).gather())
+    let headers = Builder::new(mailbox, author.as_str()).date_time(now).imdn(own_id, &[]);
+    told.wrapped_in(headers).gather()
 }
 
 #[cfg(test)]
@@ -79,7 +111,7 @@ mod tests {
             &letter("a<&1"),
             fate,
             names,
-            ("sip:bob@example.net", "2026-11-21T12:00:01Z"),
+            (&"sip:bob@example.net".parse().unwrap(), "2026-11-21T12:00:01Z"),
             "2026-11-21T12:00:02Z",
         );
         Letter { body: body.unwrap(), ..letter("x") }
@@ -108,11 +140,13 @@ mod tests {
             (Fate::Stored, "<stored/>"),
             (Fate::Refused, "<failed/>"),
             (Fate::Expired, "<expired "),
+            (Fate::Unfetched, "<unfetched "),
         ] {
             let body = String::from_utf8(told(fate).body.to_vec()).unwrap();
             assert!(body.contains(status), "{body}");
         }
         let nameless = Letter { body: Bytes::from_static(b"hi"), ..letter("x") };
-        assert!(about(&nameless, Fate::Stored, ("", ""), ("", ""), "").is_none());
+        let bob = "sip:bob@example.net".parse().unwrap();
+        assert!(about(&nameless, Fate::Stored, ("", ""), (&bob, ""), "").is_none());
     }
 }

@@ -6,7 +6,8 @@ use std::sync::PoisonError;
 use ids::Aor;
 use store::{NewLetter, Posted};
 
-use super::{ENDED_AT_ONCE_MAX, Mailbox, NotStored, failed};
+use super::ending::ENDED_AT_ONCE_MAX;
+use super::{Mailbox, NotStored, failed};
 
 /// The octets of a large message, in the blob store.
 #[derive(Clone, Debug, PartialEq, Eq)]

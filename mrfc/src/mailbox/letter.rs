@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use sip::Headers;
 use sip::header::Name;
+use sip::multipart::{self, Part};
 use time::OffsetDateTime;
 use time::format_description::well_known::{Rfc2822, Rfc3339};
 
@@ -71,6 +72,18 @@ impl Letter {
         media.is(cpim::MEDIA_TYPE).then(|| cpim::parse(&self.body).ok().flatten()).flatten()
     }
 
+    /// The CPIM headers of what is said, also where something stands beside it: the founding of a circle.
+    pub(crate) fn envelope_inside(&self) -> Option<Envelope> {
+        let media = self.headers.content_type().ok().flatten()?;
+        if !media.is("multipart/mixed") {
+            return self.envelope();
+        }
+        let parts = multipart::read(&media, &self.body).ok()?;
+        let is_cpim = |part: &Part| part.content_type().is_some_and(|it| it.is(cpim::MEDIA_TYPE));
+        let said = parts.into_iter().find(is_cpim)?;
+        cpim::parse(&said.body).ok().flatten()
+    }
+
     /// Its type, with its parameters.
     pub(crate) fn content_type(&self) -> Option<String> {
         self.headers.text(&Name::ContentType).map(std::borrow::Cow::into_owned)
@@ -108,7 +121,7 @@ impl Letter {
 
     /// What its sender wants to be told. Of a notification nobody is told (RFC 5438, 7.2.1).
     pub(crate) fn wants(&self) -> Wants {
-        let Some(envelope) = self.envelope() else { return Wants::default() };
+        let Some(envelope) = self.envelope_inside() else { return Wants::default() };
         if envelope.is_type(cpim::IMDN_TYPE) {
             return Wants::default();
         }

@@ -6,6 +6,7 @@
 //! itself · [`lock`] puts it under the mailbox's key, unless no server can read it anyway; of one that is large the octets
 //! are in the blob store by then, and what is said of it here is its headers · the store keeps it, and answers when it is on disk · [`imdn`] is what its sender is told,
 //! which is a letter in the sender's own mailbox, kept in the same transaction: so nothing that is owed is lost in a crash.
+mod ending;
 pub(crate) mod files;
 pub(crate) mod imdn;
 pub(crate) mod inspect;
@@ -15,14 +16,11 @@ pub(crate) mod lock;
 mod row;
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
 use ids::Aor;
-use sha2::{Digest as _, Sha256};
-use sip::Headers;
-use sip::header::{Name, NameAddr};
 use store::{MailboxBounds, NewLetter, Posted, Settled, Store};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -41,10 +39,6 @@ use row::Kept;
 
 /// The user part of who tells senders what became of their messages.
 const NAME: &str = "mailbox";
-/// Messages whose time is over that are ended at once.
-const ENDED_AT_ONCE_MAX: u32 = 100;
-/// How many sweeps it takes until what is gone is forgotten: an hour's, where one is made each second.
-const SWEEPS_TO_FORGET: u64 = 3_600;
 /// Names that are known for each message that may wait.
 const KNOWN_FACTOR: u32 = 10;
 
@@ -317,36 +311,6 @@ impl Mailbox {
         Ok(told)
     }
 
-    /// Ends what has waited too long. Who is told of it.
-    pub(crate) async fn sweep(&self, now: SystemTime) -> Result<Vec<Aor>, store::Error> {
-        if self.0.sweeps.fetch_add(1, Ordering::Relaxed).is_multiple_of(SWEEPS_TO_FORGET) {
-            self.0.store.forget_letters(now).await?;
-        }
-        self.remove_blobs().await?;
-        let over = self.0.store.expired_letters(now, ENDED_AT_ONCE_MAX).await?;
-        if over.is_empty() {
-            return Ok(Vec::new());
-        }
-        let mut ended = Vec::with_capacity(over.len());
-        for kept in over {
-            let notice = if kept.delivered || kept.told {
-                None
-            } else {
-                self.0.metrics.mailbox("expired");
-                let (owner, id) = (&kept.letter.owner, &kept.letter.message_id);
-                self.opened(&kept.letter).and_then(|letter| {
-                    self.notice((owner, &letter, id), Fate::Expired, kept.letter.accepted, now)
-                })
-            };
-            ended.push((kept.number, notice));
-        }
-        let told = ended.iter().filter_map(|(_, notice)| Some(notice.as_ref()?.owner.clone()));
-        let told: Vec<Aor> = told.collect();
-        self.0.store.end_letters(ended).await?;
-        told.iter().for_each(|told| self.note_owner(told));
-        Ok(told)
-    }
-
     fn note_owner(&self, owner: &Aor) {
         let mut owners = self.0.owners.write().unwrap_or_else(PoisonError::into_inner);
         owners.insert(owner.clone());
@@ -367,51 +331,6 @@ impl Mailbox {
             blob_octets_max: settings.files.as_ref().map_or(0, |files| files.octets_max),
             known_max: settings.letters_max.saturating_mul(KNOWN_FACTOR),
         }
-    }
-
-    /// What a sender is told of a message, as a letter to the sender, if that is wanted and somebody of ours.
-    fn notice(
-        &self,
-        (owner, letter, id): (&Aor, &Letter, &str),
-        fate: Fate,
-        accepted: SystemTime,
-        now: SystemTime,
-    ) -> Option<NewLetter> {
-        let wants = letter.wants();
-        let wanted = match fate {
-            Fate::Stored => wants.processing,
-            Fate::Refused | Fate::Expired => wants.negative,
-        };
-        if !wanted || !self.0.users.knows(&letter.author) {
-            return None;
-        }
-        // One of each kind about a message, however often it would be said (RFC 5438, 8).
-        let own_id = format!("{} {owner} {} {id}", fate.kind(), letter.author);
-        let own_id = hex::encode(Sha256::digest(own_id)).get(..32)?.to_owned();
-        let times = (stamp(accepted), stamp(now));
-        let body = imdn::about(
-            letter,
-            fate,
-            (self.0.own.as_str(), &own_id),
-            (owner.as_str(), &times.0),
-            &times.1,
-        )?;
-        let mut headers = Headers::new();
-        let address = |aor: &Aor| NameAddr::new(sip::SipUri::from(aor)).to_string();
-        headers.push(Name::From, address(&self.0.own));
-        headers.push(Name::To, address(&letter.author));
-        headers.push(Name::ContentType, msrp::cpim::MEDIA_TYPE);
-        let notice = Letter { author: self.0.own.clone(), headers, body };
-        let until = now + Duration::from_secs(self.0.settings.keep_secs);
-        let kept = Kept {
-            owner: letter.author.clone(),
-            id: notice.id(""),
-            until,
-            forget: until + Duration::from_secs(self.0.settings.replay_secs),
-            is_sealed: false,
-            large: None,
-        };
-        self.locked(kept, &notice, now)
     }
 
     fn locked(&self, kept: Kept, letter: &Letter, now: SystemTime) -> Option<NewLetter> {

@@ -23,7 +23,7 @@ pub(crate) fn mailbox(config: &mut Config, settings: &str) {
     config.mailbox = Some(toml::from_str(&text).unwrap());
 }
 
-async fn world(settings: &str) -> World {
+pub(crate) async fn world(settings: &str) -> World {
     World::with(Manner::Prompt, |config| mailbox(config, settings)).await
 }
 
@@ -32,7 +32,7 @@ fn said() -> Name {
 }
 
 /// A message with a name, a time, and what its sender wants to be told.
-fn letter(from: &mut Phone, to: &str, id: &str, wanted: &str, text: &str) -> Request {
+pub(crate) fn letter(from: &mut Phone, to: &str, id: &str, wanted: &str, text: &str) -> Request {
     let time = time::OffsetDateTime::from(service::clock::wall());
     let time = time.format(&time::format_description::well_known::Rfc3339).unwrap();
     written(from, to, (id, wanted, &time), text)
@@ -54,13 +54,13 @@ fn written(
 }
 
 /// The next request of a phone; it answers with this.
-async fn got(phone: &mut Phone, status: u16) -> Request {
+pub(crate) async fn got(phone: &mut Phone, status: u16) -> Request {
     let (key, copy) = phone.incoming().await;
     phone.answer(key, &copy, status).await;
     copy
 }
 
-fn text(copy: &Request) -> String {
+pub(crate) fn text(copy: &Request) -> String {
     String::from_utf8(copy.body.to_vec()).unwrap()
 }
 

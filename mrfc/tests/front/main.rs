@@ -12,6 +12,7 @@ mod databases;
 mod deferring;
 mod directory;
 mod enumeration;
+mod expiring;
 mod external;
 mod focus;
 mod hiding;

@@ -21,7 +21,7 @@ use crate::circles::{Coming, Departures, Manner, Sent, Writing};
 use crate::connection::{self, Connection};
 use crate::event::{Announced, DeviceNews, Error};
 use crate::leg::{self, Leg, LegEvents};
-use crate::phone::{Arrived, At, Call, Immediate, Protection, Ringing, Taken};
+use crate::phone::{Arrived, At, Call, Immediate, Paged, Protection, Ringing, Taken};
 use crate::profile::Limits;
 use crate::session::Pair;
 use crate::session::kept::Kept;
@@ -289,6 +289,15 @@ impl Device {
         body: Bytes,
     ) -> Result<(Taken, Option<Protection>), Error> {
         self.shared.phone.message(to, content_type, body).await
+    }
+
+    /// The same, wrapped (RFC 3862), so that the mailbox and the other side can tell what becomes of it:
+    /// [`Immediate::notice`].
+    ///
+    /// # Errors
+    /// Those of [`Device::message`].
+    pub async fn page(&self, to: &Aor, content_type: &str, body: Bytes) -> Result<Paged, Error> {
+        self.shared.phone.page(to, content_type, body).await
     }
 
     /// Sends a message to each of these people, who see each other's names (RFC 5365).

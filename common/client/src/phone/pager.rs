@@ -121,7 +121,7 @@ impl Phone {
         body: Bytes,
     ) -> Result<(Taken, Option<Protection>), Error> {
         let request = self.request(Method::Message, uri(to.as_str())?, to)?;
-        self.page(request.with_body(content_type, body)).await
+        self.post_out(request.with_body(content_type, body)).await
     }
 
     /// Sends a message to each of these, who see each other's names.
@@ -135,7 +135,7 @@ impl Phone {
         let service = self.list_service()?;
         let request = self.request(Method::Message, uri(service.as_str())?, &service)?;
         let request = request.with(Name::Require, "recipient-list-message");
-        self.page(request.with_body(&content_type, body)).await
+        self.post_out(request.with_body(&content_type, body)).await
     }
 
     /// Sends a sealed message to these people; several see each other's names.
@@ -175,7 +175,7 @@ impl Phone {
             [_one] => request,
             _ => request.with(Name::Require, "recipient-list-message"),
         };
-        let (taken, _said) = self.page(request.with_body(&content_type, body)).await?;
+        let (taken, _said) = self.post_out(request.with_body(&content_type, body)).await?;
         Ok(taken)
     }
 
@@ -186,7 +186,7 @@ impl Phone {
         service.parse().map_err(bad)
     }
 
-    async fn page(&self, mut request: Request) -> Result<(Taken, Option<Protection>), Error> {
+    async fn post_out(&self, mut request: Request) -> Result<(Taken, Option<Protection>), Error> {
         // RFC 3428, 10: a MESSAGE makes no dialog, so it has no Contact.
         request.headers.remove(&Name::Contact);
         let (_sent, response) = self.send("the message", request).await?;

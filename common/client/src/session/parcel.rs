@@ -192,7 +192,8 @@ impl Place<'_> {
             return Err("it is not what it says it is");
         }
         if is_receipt {
-            let of = imdn::delivered(&message.body).ok_or("a receipt that says nothing")?;
+            let told = imdn::read(&message.body).filter(|told| told.status == Status::Delivered);
+            let of = told.ok_or("a receipt that says nothing")?.of;
             return Ok((Inside::Receipt(Receipt { of, by, device }), split));
         }
         message.private = self.room.is_some();
@@ -211,7 +212,12 @@ impl Wording {
         sealed: Bytes,
     ) -> Vec<Part> {
         let builder = Builder::to_each(me.as_str(), to.iter().map(Aor::as_str));
-        let mut builder = builder.imdn(&self.id, &[]);
+        // Only the mailbox knows that nobody came for it, and it has no key: so it is asked, and answers, in the clear.
+        let wanted: &[&str] = match self.class {
+            Class::Message => &["negative-delivery"],
+            Class::Receipt => &[],
+        };
+        let mut builder = builder.imdn(&self.id, wanted);
         if self.class == Class::Receipt {
             builder = builder.namespace("conclave", CONCLAVE).header("conclave.Class", "receipt");
         }

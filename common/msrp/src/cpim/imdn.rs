@@ -21,6 +21,8 @@ pub enum Status {
     Expired,
     /// It waits.
     Stored,
+    /// A file that was left for somebody was not fetched in time.
+    Unfetched,
 }
 
 /// What is told of one message.
@@ -67,17 +69,47 @@ impl Status {
             Self::Failed => ("delivery", "<failed/>".to_owned()),
             Self::Expired => ("delivery", format!("<failed/><expired xmlns=\"{OURS}\"/>")),
             Self::Stored => ("processing", "<stored/>".to_owned()),
+            Self::Unfetched => ("delivery", format!("<failed/><unfetched xmlns=\"{OURS}\"/>")),
         };
         format!("<{about}-notification><status>{status}</status></{about}-notification>")
     }
 }
 
-/// The message that a notification says was delivered.
-pub fn delivered(notification: &[u8]) -> Option<String> {
+/// What a notification says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// The `imdn.Message-ID` of the message.
+    pub of: String,
+    /// When it was written, as it says.
+    pub written: String,
+    /// Who has it, or does not, where that is said.
+    pub recipient: Option<String>,
+    /// What became of it.
+    pub status: Status,
+}
+
+/// Reads a notification; nothing of one that says something else.
+pub fn read(notification: &[u8]) -> Option<Told> {
     let text = std::str::from_utf8(notification).ok().filter(|text| text.len() <= OCTETS_MAX)?;
-    let of = text.split_once("<message-id>")?.1.split_once("</message-id>")?.0.trim();
-    let is_delivered = text.contains("<delivered/>") || text.contains("<delivered />");
-    (is_delivered && !of.is_empty()).then(|| unescaped(of))
+    let element = |name: &str| {
+        let rest = text.split_once(&format!("<{name}>"))?.1;
+        let inside = rest.split_once(&format!("</{name}>"))?.0.trim();
+        Some(unescaped(inside)).filter(|inside| !inside.is_empty())
+    };
+    let says = |name: &str| {
+        let tag = format!("<{name}");
+        text.split(tag.as_str()).skip(1).any(|rest| rest.starts_with([' ', '/', '>']))
+    };
+    let status = match ["delivered", "unfetched", "expired", "failed", "stored"].map(says) {
+        [true, ..] => Status::Delivered,
+        [_, true, ..] => Status::Unfetched,
+        [_, _, true, ..] => Status::Expired,
+        [_, _, _, true, _] => Status::Failed,
+        [.., true] => Status::Stored,
+        _ => return None,
+    };
+    let written = element("datetime").unwrap_or_default();
+    Some(Told { of: element("message-id")?, written, recipient: element("recipient-uri"), status })
 }
 
 fn escaped(text: &str) -> String {
@@ -120,15 +152,34 @@ mod tests {
     }
 
     #[test]
-    fn what_was_delivered_is_read_as_it_was_written_and_nothing_else_is_a_delivery() {
-        assert_eq!(delivered(told(Status::Delivered).as_bytes()).unwrap(), "a<&lt; 1");
-        for status in [Status::Failed, Status::Expired, Status::Stored] {
-            assert_eq!(delivered(told(status).as_bytes()), None);
+    fn what_a_notification_says_is_read_as_it_was_written() {
+        for status in
+            [Status::Delivered, Status::Failed, Status::Expired, Status::Stored, Status::Unfetched]
+        {
+            let read = read(told(status).as_bytes()).unwrap();
+            assert_eq!((read.of.as_str(), read.status), ("a<&lt; 1", status));
+            assert_eq!(read.recipient.as_deref(), Some("sip:bob@x"));
+            assert_eq!(read.written, "2026-11-21T12:00:00Z");
         }
-        assert_eq!(delivered(b"<message-id></message-id><delivered/>"), None);
-        assert_eq!(delivered(b"<message-id>m"), None);
-        assert_eq!(delivered(b"\xff"), None);
+        let theirs = b"<imdn><message-id> m </message-id><status><delivered /></status></imdn>";
+        let theirs = read(theirs).unwrap();
+        assert_eq!((theirs.of.as_str(), theirs.status), ("m", Status::Delivered));
+        assert_eq!((theirs.written.as_str(), theirs.recipient), ("", None));
+    }
+
+    #[test]
+    fn what_says_nothing_of_a_message_is_no_notification() {
+        for text in [
+            &b"<message-id></message-id><delivered/>"[..],
+            b"<message-id>m",
+            b"<message-id>m</message-id>",
+            b"<message-id>m</message-id><display-notification><displayed/>",
+            b"<message-id>m</message-id><deliveredness/>",
+            b"\xff",
+        ] {
+            assert_eq!(read(text), None);
+        }
         let long = format!("<message-id>m</message-id><delivered/>{}", " ".repeat(OCTETS_MAX));
-        assert_eq!(delivered(long.as_bytes()), None);
+        assert_eq!(read(long.as_bytes()), None);
     }
 }

@@ -1,4 +1,5 @@
-//! What goes by itself: files whose time is over, blobs that no row names, and what came in part and was not gone on with.
+//! What goes by itself: blobs that no row names, and what came in part and was not gone on with. Files whose time is over are
+//! ended with the messages of the mailbox ([`super::super::ending`]).
 use std::path::Path;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime};
@@ -7,10 +8,8 @@ use service::clock;
 
 use super::Inner;
 
-/// How often it is looked for what has expired.
+/// How often it is looked for what was not gone on with.
 const PAUSE: Duration = Duration::from_secs(10);
-/// Files that are removed at once.
-const AT_ONCE_MAX: u32 = 100;
 /// Blobs without a row that are looked at, at a start.
 const BLOBS_MAX: usize = 100_000;
 /// How long what nobody names may stay: longer than a file needs from the blob store to its row.
@@ -33,9 +32,6 @@ pub(super) fn begin(inner: &Arc<Inner>) {
 
 async fn sweep(inner: &Weak<Inner>) -> Option<()> {
     let inner = inner.upgrade()?;
-    if let Err(why) = expired(&inner).await {
-        tracing::warn!(%why, "the files of the mailbox could not be swept");
-    }
     let folder = inner.settings.arriving.clone();
     let old = clock::wall() - DAY;
     let swept = tokio::task::spawn_blocking(move || unfinished(&folder, old)).await;
@@ -43,19 +39,6 @@ async fn sweep(inner: &Weak<Inner>) -> Option<()> {
         tracing::warn!(%error, "mailbox.files.arriving could not be swept");
     }
     Some(())
-}
-
-/// The octets go before the row: so after a crash the row still names what is to go.
-async fn expired(inner: &Inner) -> Result<(), String> {
-    let over = inner.store.expired_files(clock::wall(), AT_ONCE_MAX).await;
-    for file in over.map_err(|error| error.to_string())? {
-        inner.blobs.remove(&file.row.blob).await.map_err(|error| error.to_string())?;
-        inner.store.forget_file(file.number).await.map_err(|error| error.to_string())?;
-        if !file.fetched {
-            inner.metrics.mailbox("file_expired");
-        }
-    }
-    Ok(())
 }
 
 /// A crash between blob and row leaves a blob.
