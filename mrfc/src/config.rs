@@ -317,7 +317,8 @@ pub struct Limits {
     /// KeyPackages one device may leave at once. 100.
     pub key_packages_max: usize,
     /// Days that a KeyPackage must have left to be handed out to people. 7: a message sealed for it opens as long as it may
-    /// wait to be fetched, so not less than `mailbox.keep_secs`; and less than `issuer.certificate_days`.
+    /// wait to be fetched, so not less than `mailbox.keep_secs`. At most 29, and less than a third of
+    /// `issuer.certificate_days`: so much is left of them when a device replaces them.
     pub key_package_days_min: u32,
     /// How often one person may claim another's KeyPackages in a minute; above it 429. 30: nobody uses up the 50 of
     /// somebody else before that one can leave more.
@@ -326,7 +327,7 @@ pub struct Limits {
     /// above it nobody new can be written to sealed.
     pub circles_per_person_max: u32,
     /// Days that a change of a circle's group waits for a device that is away. 60: as long as KeyPackages live; after that
-    /// the device enters its circle anew.
+    /// the device enters its circle anew. Not less than `mailbox.keep_secs`.
     pub circle_log_days: u32,
     /// Changes of one circle's group that wait so. 512.
     pub circle_log_entries_max: u32,

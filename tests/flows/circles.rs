@@ -119,6 +119,14 @@ pub(crate) async fn opened(
     folder: &tempfile::TempDir,
     user: &str,
 ) -> (Device, Vault) {
+    let vault = vault_in(folder).await;
+    let profile = house.directions.profile(user).unwrap();
+    let (device, _invitations) = soon(Device::open(profile, vault.clone())).await.unwrap();
+    (device, vault)
+}
+
+/// The vault in this folder, once nobody uses it.
+pub(crate) async fn vault_in(folder: &tempfile::TempDir) -> Vault {
     let (state, key) = (folder.path().join("state"), folder.path().join("key"));
     // What the last device did ends soon after it.
     let open = async {
@@ -129,10 +137,7 @@ pub(crate) async fn opened(
             }
         }
     };
-    let vault = soon(open).await;
-    let profile = house.directions.profile(user).unwrap();
-    let (device, _invitations) = soon(Device::open(profile, vault.clone())).await.unwrap();
-    (device, vault)
+    soon(open).await
 }
 
 /// Somebody whose device has keys in the directory, and is not there.

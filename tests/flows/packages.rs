@@ -1,8 +1,11 @@
 //! What a device does by itself about its KeyPackages.
-use bytes::Bytes;
-use client::{Arrival, LastResort, Limits, Manner};
+use std::time::Duration;
 
-use super::circles::{opened, was_here};
+use bytes::Bytes;
+use client::{Arrival, Device, LastResort, Limits, Manner, Profile, Vault};
+use ids::Aor;
+
+use super::circles::{opened, vault_in, was_here};
 use super::{House, soon};
 
 #[tokio::test]
@@ -68,4 +71,36 @@ async fn i17_what_went_while_a_device_was_away_is_replaced_when_it_comes_back() 
 
     let shelf = async || device.devices().await.unwrap().remove(0).key_packages;
     soon(async { while shelf().await < 50 {} }).await;
+}
+
+/// What waits in the mailbox for longer than a device would keep its old KeyPackages by itself has to open.
+#[tokio::test]
+async fn i17_a_private_half_stays_for_as_long_as_the_server_keeps_what_waits() {
+    let house = House::open();
+    let (alice, folder) = (house.guest("alice").await, tempfile::tempdir().unwrap());
+    was_here(&house, &folder, "bob").await;
+    let halves = |vault: &Vault| -> Vec<Vec<u8>> {
+        let keys = vault.records().snapshot().into_iter().map(|record| record.key);
+        keys.filter(|key| key.starts_with(b"kp")).collect()
+    };
+    let vault = vault_in(&folder).await;
+    let before = halves(&vault);
+    // It does not know what it has there, and leaves everything anew.
+    vault.records().forget(b"device/published");
+    let limits = Limits { key_packages: 11, welcome: Duration::ZERO, ..Limits::default() };
+    let profile = Profile { limits, ..house.directions.profile("bob").unwrap() };
+    let (device, _invitations) = soon(Device::open(profile, vault.clone())).await.unwrap();
+    let bob: Aor = "sip:bob@localhost".parse().unwrap();
+
+    // One goes, and it looks after its shelf: it has forgotten by then what it does not need.
+    let text = Bytes::from_static(b"hello");
+    soon(alice.device.write(std::slice::from_ref(&bob), Manner::default(), "text/plain", text))
+        .await
+        .unwrap();
+    let shelf = async || device.devices().await.unwrap().remove(0).key_packages;
+    soon(async { while shelf().await < 11 {} }).await;
+
+    let now = halves(&vault);
+    let left = before.iter().filter(|key| now.contains(key)).count();
+    assert_eq!((before.len(), left), (51, 51));
 }

@@ -256,7 +256,7 @@ impl Device {
     /// # Errors
     /// The server refused or was not there.
     pub async fn devices(&self) -> Result<Vec<OwnDevice>, Error> {
-        self.shared.directory.devices().await
+        self.shared.directory.devices().await.map(|own| own.devices)
     }
 
     /// Whether there is such a person, as far as the focus says: none if it does not. They do not hear of it.

@@ -16,7 +16,7 @@ use tokio_rustls::TlsConnector;
 
 use crate::event::Error;
 use crate::govern::{Rules, Ruling, Sent};
-use crate::own_device::{self, OwnDevice};
+use crate::own_device::{self, OwnDevices};
 use crate::profile::Profile;
 
 /// The most octets an answer may have: a group's state with its tree.
@@ -99,7 +99,7 @@ impl Directory {
     }
 
     /// The devices of this user that have something at the server.
-    pub(crate) async fn devices(&self) -> Result<Vec<OwnDevice>, Error> {
+    pub(crate) async fn devices(&self) -> Result<OwnDevices, Error> {
         let what = "the list of devices";
         let asked = Asked { what, method: Method::GET, path: "/v1/devices", content: None };
         let bytes = self.ask(&asked).await?;

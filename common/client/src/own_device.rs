@@ -1,5 +1,5 @@
 //! What the server knows of each device of the user, read from what it says of them.
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use ids::DeviceId;
 use serde_json::Value;
@@ -30,10 +30,20 @@ pub enum LastResort {
     Used,
 }
 
+/// What the server says of the devices of the user.
+#[derive(Debug)]
+pub(crate) struct OwnDevices {
+    pub(crate) devices: Vec<OwnDevice>,
+    /// How long a message waits there for one of them, if any does.
+    pub(crate) waits: Option<Duration>,
+}
+
 /// Reads the list; none if it is not one.
-pub(crate) fn read(octets: &[u8]) -> Option<Vec<OwnDevice>> {
+pub(crate) fn read(octets: &[u8]) -> Option<OwnDevices> {
     let list: Value = serde_json::from_slice(octets).ok()?;
-    list.get("devices")?.as_array()?.iter().map(device).collect()
+    let devices = list.get("devices")?.as_array()?.iter().map(device).collect::<Option<_>>()?;
+    let waits = list.get("waits_secs").and_then(Value::as_u64).map(Duration::from_secs);
+    Some(OwnDevices { devices, waits })
 }
 
 /// Reads the list of devices that wait to be confirmed, with their keys; none if it is not one.
@@ -68,13 +78,15 @@ mod tests {
     fn a_list_is_read_and_anything_else_is_none() {
         let list = br#"{"devices":[{"device":"urn:uuid:00000000-0000-4000-8000-000000000001",
             "certificate_ends":"2026-11-21T12:00:00Z","key_packages":3,"last_resort":"used",
-            "revoked":null}]}"#;
+            "revoked":null}],"waits_secs":86400}"#;
 
-        let read_one = read(list).unwrap();
+        let OwnDevices { devices: read_one, waits } = read(list).unwrap();
 
         assert_eq!(read_one.len(), 1);
         assert_eq!((read_one[0].key_packages, read_one[0].last_resort), (3, LastResort::Used));
         assert!(read_one[0].certificate_ends.is_some() && !read_one[0].revoked);
-        assert_eq!(read(b"[]"), None);
+        assert_eq!(waits, Some(Duration::from_secs(24 * 3600)));
+        assert!(read(b"[]").is_none());
+        assert_eq!(read(br#"{"devices":[]}"#).unwrap().waits, None);
     }
 }

@@ -132,8 +132,8 @@ pub struct Limits {
     pub ring: Duration,
     /// How many KeyPackages the directory should hold for this device.
     pub key_packages: usize,
-    /// How long a message that begins a circle may be on its way: so long a KeyPackage that was replaced still opens one. Not
-    /// less than the server keeps what waits (`mailbox.keep_secs`).
+    /// How long a message that begins a circle may be on its way at least: so long a KeyPackage that was replaced still opens
+    /// one; longer if the server says that it keeps what waits for longer (`mailbox.keep_secs`).
     pub welcome: Duration,
     /// How long the leaf of this device in a group may stay as it is. It is replaced somewhere in the last quarter of
     /// this, so that the members of a group do not all do it at once.

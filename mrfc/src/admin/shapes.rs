@@ -220,6 +220,9 @@ pub struct Registration {
 pub struct DeviceList {
     /// All that have a certificate or KeyPackages here, and those that were taken back.
     pub devices: Vec<OwnedDevice>,
+    /// Seconds that a message waits here for one of them at most: so long a device keeps what opens it. For the person alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waits_secs: Option<u64>,
 }
 
 /// A device of a person.

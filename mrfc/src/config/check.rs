@@ -3,6 +3,9 @@ use service::tls::Names;
 
 use super::{Admin, Config, Limits};
 
+/// Days that are left of KeyPackages when a device replaces them at the latest: it looks every few hours.
+const KEY_PACKAGE_DAYS_LEFT: u32 = 29;
+
 /// What is wrong with a configuration that parsed.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum BadConfig {
@@ -65,9 +68,24 @@ pub enum BadConfig {
         "limits.key_package_days_min is shorter than mailbox.keep_secs: what waits could not be opened"
     )]
     PackagesTooShort,
-    /// No KeyPackage of a device could ever be handed out.
-    #[error("issuer.certificate_days is not longer than limits.key_package_days_min")]
+    /// A device that is always there would have none for a while: it renews its certificate, and with it its KeyPackages, when
+    /// two thirds of it are over.
+    #[error(
+        "a third of issuer.certificate_days, which is what a certificate has left when it is renewed, is not longer than \
+         limits.key_package_days_min: devices would have no KeyPackages for a while"
+    )]
     CertificatesTooShort,
+    /// The same, by the age at which a device replaces its KeyPackages.
+    #[error(
+        "limits.key_package_days_min is above {KEY_PACKAGE_DAYS_LEFT}, which is what KeyPackages have left when a device \
+         replaces them: it would have none for a while"
+    )]
+    PackagesTooOld,
+    /// A message could wait longer than what its keys come with.
+    #[error(
+        "limits.circle_log_days is shorter than mailbox.keep_secs: what waits could not be opened"
+    )]
+    CircleLogTooShort,
     /// No database, or two.
     #[error("[store]: {0}")]
     Store(String),
@@ -131,8 +149,11 @@ impl Config {
         if self.messages.answer_secs == 0 {
             return Err(BadConfig::NoTime("messages.answer_secs"));
         }
-        if self.issuer.certificate_days <= self.limits.key_package_days_min {
+        if self.issuer.certificate_days / 3 <= self.limits.key_package_days_min {
             return Err(BadConfig::CertificatesTooShort);
+        }
+        if self.limits.key_package_days_min > KEY_PACKAGE_DAYS_LEFT {
+            return Err(BadConfig::PackagesTooOld);
         }
         self.check_mailbox()?;
         self.limits.check()
@@ -153,10 +174,13 @@ impl Config {
             ("sender_letters_max", mailbox.sender_letters_max.into()),
             ("octets_max", mailbox.octets_max),
         ];
-        let good_for = u64::from(self.limits.key_package_days_min) * 24 * 3600;
+        let secs = |days: u32| u64::from(days) * 24 * 3600;
+        let (good_for, log) =
+            (secs(self.limits.key_package_days_min), secs(self.limits.circle_log_days));
         match bounds.iter().find(|(_, bound)| *bound == 0) {
             Some((name, _)) => Err(BadConfig::NoRoom(name)),
             None if good_for < mailbox.keep_secs => Err(BadConfig::PackagesTooShort),
+            None if log < mailbox.keep_secs => Err(BadConfig::CircleLogTooShort),
             None => Ok(()),
         }
     }
@@ -278,7 +302,7 @@ mod tests {
     #[test]
     fn contradictions_are_refused_with_their_name() {
         type Break = fn(&mut Config);
-        let breaks: [(Break, BadConfig); 11] = [
+        let breaks: [(Break, BadConfig); 13] = [
             (
                 |c| {
                     let text = "name = 'conference-factory'\ncreator = 'sip:a@example.net'";
@@ -304,7 +328,18 @@ mod tests {
                 },
                 BadConfig::PackagesTooShort,
             ),
-            (|c| c.issuer.certificate_days = 7, BadConfig::CertificatesTooShort),
+            (
+                |c| {
+                    c.mailbox = Some(toml::from_str("key_file = 'm'").unwrap());
+                    c.limits.circle_log_days = 6;
+                },
+                BadConfig::CircleLogTooShort,
+            ),
+            (|c| c.issuer.certificate_days = 21, BadConfig::CertificatesTooShort),
+            (
+                |c| (c.issuer.certificate_days, c.limits.key_package_days_min) = (365, 30),
+                BadConfig::PackagesTooOld,
+            ),
         ];
         for (break_it, expected) in breaks {
             let mut config = smallest();

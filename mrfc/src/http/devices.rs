@@ -19,7 +19,8 @@ pub(super) async fn list(
     State(api): State<Api>,
     Person(person): Person,
 ) -> Result<axum::Json<DeviceList>, Problem> {
-    shown(&api.store, &person).await.map(axum::Json)
+    let shown = shown(&api.store, &person).await?;
+    Ok(axum::Json(DeviceList { waits_secs: api.waits_secs, ..shown }))
 }
 
 /// The devices of a person, for that one or for an operator.
@@ -37,7 +38,7 @@ pub(crate) async fn shown(store: &store::Store, person: &Aor) -> Result<DeviceLi
         },
         revoked: it.revoked.map(rfc3339),
     };
-    Ok(DeviceList { devices: devices.into_iter().map(device).collect() })
+    Ok(DeviceList { devices: devices.into_iter().map(device).collect(), waits_secs: None })
 }
 
 /// `DELETE /v1/devices/{device}`: takes one back. The certificate of a device does not suffice, or a stolen one would

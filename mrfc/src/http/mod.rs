@@ -65,6 +65,8 @@ pub(crate) struct Inner {
     pub(crate) devices: Devices,
     pub(crate) metrics: Metrics,
     pub(crate) limits: Limits,
+    /// How long the mailbox keeps what waits, if there is one.
+    pub(crate) waits_secs: Option<u64>,
     /// Wrong passwords by address.
     pub(crate) guesses: Pace<IpAddr>,
     /// Claims by who claims and whose KeyPackages.

@@ -61,6 +61,7 @@ impl Works {
             devices: self.devices.clone(),
             metrics: self.metrics.clone(),
             limits: config.limits.clone(),
+            waits_secs: config.mailbox.as_ref().map(|mailbox| mailbox.keep_secs),
             guesses: Pace::new(config.limits.http_failures_per_minute_max),
             claims: Pace::new(config.limits.key_package_claims_per_minute_max),
             lookups: Pace::new(config.numbers.lookups_per_minute_max),

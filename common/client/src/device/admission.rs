@@ -60,7 +60,8 @@ pub(super) async fn refused(profile: &Profile, error: Error) -> Error {
     }
     let trust = Trust::Roots(Arc::clone(&profile.system.roots));
     let Ok(tls) = client_config(trust, None, &[]) else { return error };
-    let devices = Directory::new(profile, tls).devices().await.unwrap_or_default();
+    let devices = Directory::new(profile, tls).devices().await;
+    let devices = devices.map(|own| own.devices).unwrap_or_default();
     let is_lost = |known: &OwnDevice| known.revoked && known.device == profile.device;
     if devices.iter().any(is_lost) { Error::TakenBack(profile.device.clone()) } else { error }
 }

@@ -74,20 +74,22 @@ impl Shared {
         let now = service::clock::wall();
         let count = self.profile.limits.key_packages;
         self.renew_masks(now).await;
-        let forgotten = self.keyring.records().forget_halves(now, self.profile.limits.welcome);
-        if let Some(vault) = self.vault.as_ref().filter(|_| forgotten > 0) {
-            vault.commit().await?;
-        }
         if now >= self.keyring.renew_at() {
             renew(&self.keyring, &self.directory).await?;
+        }
+        let shelf = self.directory.devices().await?;
+        // What waits at the server for longer than we thought has to open, too.
+        let waits = shelf.waits.unwrap_or_default().max(self.profile.limits.welcome);
+        let forgotten = self.keyring.records().forget_halves(now, waits);
+        if let Some(vault) = self.vault.as_ref().filter(|_| forgotten > 0) {
+            vault.commit().await?;
         }
         // Also where that failed the last time.
         if !kept::is_fresh(&self.keyring, now) {
             let upload = self.keyring.key_packages(count, true, now, kept::LIVE);
             return self.publish(upload.map_err(group)?.replacing(), now).await;
         }
-        let devices = self.directory.devices().await?;
-        let own = devices.iter().find(|it| it.device == self.profile.device);
+        let own = shelf.devices.iter().find(|it| it.device == self.profile.device);
         let left = own.map_or(0, |own| usize::try_from(own.key_packages).unwrap_or(count));
         let missing = count.saturating_sub(left);
         let last_resort = own.is_none_or(|own| own.last_resort != LastResort::Fresh);
