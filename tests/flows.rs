@@ -81,7 +81,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 struct House {
     dev: Talk,
     directions: Directions,
-    /// Where the relay shows its figures.
+    /// Where the focus and the relay show their figures.
+    focus: SocketAddr,
     relay: SocketAddr,
     folder: tempfile::TempDir,
 }
@@ -98,10 +99,12 @@ impl House {
         let path = folder.path().join("dev");
         let arguments = ["dev", "--sip", "127.0.0.1:0", "--folder", &path.display().to_string()];
         let mut dev = Talk::start_with(&arguments, settings);
-        let line = dev.until("mrfp    metrics http://");
-        let relay = line.split('/').nth(2).unwrap().parse().unwrap();
+        let [focus, relay] = ["mrfc", "mrfp"].map(|server| {
+            let line = dev.until(&format!("{server}    metrics http://"));
+            line.split('/').nth(2).unwrap().parse().unwrap()
+        });
         dev.until("ready in");
-        Self { dev, directions: Directions::read(&path).unwrap(), relay, folder }
+        Self { dev, directions: Directions::read(&path).unwrap(), focus, relay, folder }
     }
 
     /// The process of a server: a child of the command that runs the system.
@@ -129,17 +132,13 @@ impl House {
 
     /// A figure of the relay, over all its labels or with these; 0 before there was anything to count.
     async fn relayed(&self, name: &str) -> f64 {
-        let mut stream = tokio::net::TcpStream::connect(self.relay).await.unwrap();
-        let request = b"GET /metrics HTTP/1.1\r\nHost: relay\r\nConnection: close\r\n\r\n";
-        stream.write_all(request).await.unwrap();
-        let mut text = String::new();
-        stream.read_to_string(&mut text).await.unwrap();
-        let is = |line: &&str| {
-            let labelled = line.split(' ').next();
-            labelled == Some(name) || labelled.and_then(|it| it.split('{').next()) == Some(name)
-        };
-        let value = |line: &str| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap();
-        text.lines().filter(is).map(value).sum()
+        figure(self.relay, |labelled| labelled == name || labelled.split('{').next() == Some(name))
+            .await
+    }
+
+    /// A figure of the focus, over all its labels that have this one.
+    async fn decided(&self, name: &str, label: &str) -> f64 {
+        figure(self.focus, |labelled| labelled.starts_with(name) && labelled.contains(label)).await
     }
 
     /// A new device of a user, registered.
@@ -153,6 +152,19 @@ impl House {
         let (device, invitations) = soon(Device::start(profile.clone())).await.unwrap();
         Guest { aor, profile, device, invitations }
     }
+}
+
+/// The sum of a server's figures whose names, with their labels, are these.
+async fn figure(server: SocketAddr, is: impl Fn(&str) -> bool) -> f64 {
+    let mut stream = tokio::net::TcpStream::connect(server).await.unwrap();
+    let request = b"GET /metrics HTTP/1.1\r\nHost: server\r\nConnection: close\r\n\r\n";
+    stream.write_all(request).await.unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).await.unwrap();
+    // A label may have a blank.
+    let figures = text.lines().filter_map(|line| line.rsplit_once(' '));
+    let wanted = figures.filter(|(labelled, _)| is(labelled));
+    wanted.map(|(_, value)| value.parse::<f64>().unwrap()).sum()
 }
 
 struct Guest {

@@ -71,7 +71,13 @@ async fn a_certificate_two_thirds_over_is_renewed_at_start() {
 /// The device is its own voucher: it has nobody else to ask.
 #[tokio::test]
 async fn a_certificate_is_renewed_where_new_devices_have_to_be_confirmed_too() {
-    is_renewed_at_start(&House::with(&[("MRFC_ISSUER__NEW_DEVICES", "confirmed")])).await;
+    let house = House::with(&[("MRFC_ISSUER__NEW_DEVICES", "confirmed")]);
+
+    is_renewed_at_start(&house).await;
+
+    // The focus has asked for that word.
+    let asked = house.decided("mrfc_http_requests_total", "code=\"428\"").await;
+    assert_eq!(asked, 1.0);
 }
 
 #[tokio::test]

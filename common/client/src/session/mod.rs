@@ -55,6 +55,7 @@ pub use pins::{BadPins, Keep, Pins};
 use renames::Renames;
 use seen::Seen;
 pub use setup::{Setup, Standing};
+use tending::Look;
 use trust::Trust;
 pub use trust::{Numbers, Pair};
 pub use whisper::Whisper;
@@ -99,7 +100,7 @@ pub struct Session {
     keeping: Keeping,
     early: VecDeque<Body>,
     /// When the leaf of this device is looked at next.
-    look: Option<Instant>,
+    look: Look,
     limits: Limits,
     /// What others take: the room names no other bound.
     file_octets_max: usize,
@@ -147,7 +148,7 @@ impl Session {
             seen,
             keeping,
             early: VecDeque::new(),
-            look: None,
+            look: Look::default(),
             limits,
             file_octets_max,
             binding,
@@ -267,7 +268,7 @@ impl Session {
     /// Takes what the decoder gave.
     pub fn receive(&mut self, now: Now, item: &Item) {
         self.alive.heard(now.instant);
-        self.look.get_or_insert(now.instant + tending::SETTLED);
+        self.look.settled(now.instant);
         match item {
             Item::Response(head) if self.binding == Some(head.transaction()) => {
                 self.binding = None;
@@ -370,7 +371,12 @@ impl Session {
     fn follow(&mut self, now: Now, follows: Vec<Follows>, from: Option<(&Envelope, &Body)>) {
         for next in follows {
             match next {
-                Follows::Event(event) => self.outputs.push_back(Output::Event(event)),
+                Follows::Event(event) => {
+                    if matches!(event, Event::Refused { .. }) {
+                        self.look.refused(now.instant);
+                    }
+                    self.outputs.push_back(Output::Event(event));
+                }
                 Follows::FetchGroup => self.outputs.push_back(Output::FetchGroup),
                 Follows::Send(bundle) => {
                     let letter = self.addresses.to_focus(wire::BUNDLE, bundle.to_bytes());
@@ -399,7 +405,7 @@ impl Session {
                 }
                 Follows::Advanced => {
                     self.recognise();
-                    self.look = Some(now.instant);
+                    self.look.anew(now.instant);
                     for whole in std::mem::take(&mut self.early) {
                         self.arrived(now, whole);
                     }
@@ -468,7 +474,7 @@ impl Session {
     /// When [`Session::timeout`] wants to be called next.
     pub fn next_timeout(&self) -> Option<Instant> {
         let (sent, named) = (self.outgoing.next_timeout(), self.renames.due());
-        let due = [sent, named, self.incoming.next_expiry(), self.alive.due(), self.look];
+        let due = [sent, named, self.incoming.next_expiry(), self.alive.due(), self.look.due()];
         due.into_iter().flatten().min()
     }
 

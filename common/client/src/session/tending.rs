@@ -5,17 +5,57 @@ use std::time::{Duration, Instant};
 use super::{Now, Session};
 
 /// When a device that comes back first looks. It knows by then whether its keys are of the present epoch.
-pub(super) const SETTLED: Duration = Duration::from_secs(5);
+const SETTLED: Duration = Duration::from_secs(5);
 /// How often it looks then. A leaf lives for days.
 const EVERY: Duration = Duration::from_secs(60);
+/// How often it looks at most where the focus goes on refusing.
+const SELDOM: Duration = Duration::from_secs(6 * 3600);
+
+/// When the leaf of this device is looked at next.
+#[derive(Debug, Default)]
+pub(super) struct Look {
+    due: Option<Instant>,
+    /// The focus has refused a change of ours so often in this epoch, and nothing is tried before then.
+    refused: u32,
+    not_before: Option<Instant>,
+}
+
+impl Look {
+    pub(super) const fn due(&self) -> Option<Instant> {
+        self.due
+    }
+
+    /// The session is in use: at the latest when that has settled.
+    pub(super) fn settled(&mut self, now: Instant) {
+        self.due.get_or_insert(now + SETTLED);
+    }
+
+    /// There is a new epoch: whatever was refused was for another one.
+    pub(super) fn anew(&mut self, now: Instant) {
+        *self = Self { due: Some(now), ..Self::default() };
+    }
+
+    /// The focus does not want our change. It is asked again, and each time it has twice as long to think better of it.
+    pub(super) fn refused(&mut self, now: Instant) {
+        let wait = EVERY.saturating_mul(2_u32.saturating_pow(self.refused)).min(SELDOM);
+        self.refused = self.refused.saturating_add(1);
+        self.not_before = Some(now + wait);
+        self.by(now);
+    }
+
+    /// Then, or as soon as it may be.
+    fn by(&mut self, due: Instant) {
+        self.due = Some(self.not_before.map_or(due, |earliest| due.max(earliest)));
+    }
+}
 
 impl Session {
     /// Has the leaf replaced, if it is time to look and time for that.
     pub(super) fn tend(&mut self, now: Now) {
-        if self.look.is_none_or(|due| due > now.instant) {
+        if self.look.due().is_none_or(|due| due > now.instant) {
             return;
         }
-        self.look = Some(now.instant + EVERY);
+        self.look.by(now.instant + EVERY);
         let renewed = self.group.refresh(&self.limits, now.wall);
         self.follow(now, renewed, None);
     }
@@ -23,7 +63,7 @@ impl Session {
     /// Something was to be sealed. Once for each message: what is under way is not asked for at every frame.
     pub(super) fn has_sealed(&mut self, now: Instant, before: u64) {
         if self.group.sealed() != before && self.group.is_worn(&self.limits) {
-            self.look = Some(now);
+            self.look.by(now);
         }
     }
 }
@@ -32,7 +72,7 @@ impl Session {
 mod tests {
     use bytes::{Bytes, BytesMut};
     use ids::Era;
-    use mls::wire;
+    use mls::wire::{self, CommitResult};
     use rand::SeedableRng;
     use rand::rngs::StdRng;
 
@@ -89,5 +129,44 @@ mod tests {
         alice.timeout(later, &mut rng);
 
         assert_eq!(alice.outgoing.len(), 1, "a commit is on its way");
+    }
+    /// The commits of this one in so long a time, if the focus refuses each and it says something before each look.
+    fn refused_in(alice: &mut Session, time: Duration, begin: Now, rng: &mut StdRng) -> u32 {
+        let refused = CommitResult::Refused { why: "not now".to_owned() }.to_bytes();
+        let (mut commits, mut now) = (0, begin);
+        while now.instant < begin.instant + time {
+            alice.say(now, rng, "text/plain", Bytes::from_static(b"and then")).unwrap();
+            while alice.poll_frame(now, rng).is_some() {}
+            alice.outgoing.end("", &mut Vec::new());
+            alice.alive.heard(now.instant);
+            alice.timeout(now, rng);
+            if alice.group.member().is_some_and(|member| member.is_committing()) {
+                commits += 1;
+                let follows = alice.group.decided(&refused);
+                alice.follow(now, follows, None);
+            }
+            let step = Duration::from_secs(30);
+            now = Now { instant: now.instant + step, wall: now.wall + step };
+        }
+        commits
+    }
+
+    #[test]
+    fn whose_leaf_the_focus_will_not_have_asks_less_and_less_often_and_again_in_a_new_epoch() {
+        let (mut room, mut rng) = (Room::new(), StdRng::seed_from_u64(7));
+        let mut alice = seat(room.keyring("alice"), &mut rng);
+        room.found(&mut alice.group, Era(1));
+        alice.limits.leaf_messages_max = 8;
+        let now = Now { instant: service::clock::now(), wall: room.now };
+        alice.follow(now, vec![Follows::Advanced], None);
+
+        let day = Duration::from_secs(24 * 3600);
+        let commits = refused_in(&mut alice, day, now, &mut rng);
+        let later = Now { instant: now.instant + day, wall: now.wall + day };
+        alice.follow(later, vec![Follows::Advanced], None);
+        let again = refused_in(&mut alice, Duration::from_secs(60), later, &mut rng);
+
+        assert!((8..=14).contains(&commits), "{commits}");
+        assert_eq!(again, 1);
     }
 }
