@@ -3,6 +3,7 @@
 //! disk or relay they pass does not matter: sizes and hashes in signalling are those of what is sealed, and so is its name.
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use bytes::Bytes;
 use ids::Aor;
@@ -19,12 +20,18 @@ use crate::transfer::{FileTransfer, Folder};
 const PIECE_OCTETS: usize = 256 << 10;
 /// What a sealed file is called where others than members see it.
 const NAME: &str = "sealed";
+/// How the names of sealed octets begin on our disk.
+const PREFIX: &str = ".sealed-";
+/// How old they are when somebody else may take them for left over: whoever makes them has locked them long before.
+const LEFT_OVER: Duration = Duration::from_secs(60);
 
-/// A file of ours that is sealed, on a disk. Dropped, its sealed octets are removed.
+/// A file of ours that is sealed, on a disk. Dropped, its sealed octets are removed; what a process that was killed has left
+/// goes when the next file is sealed into the same folder.
 #[derive(Debug)]
 pub struct SealedFile {
     description: FileDescription,
-    path: tempfile::TempPath,
+    /// Locked as long as it is in use.
+    sealed: tempfile::NamedTempFile,
 }
 
 impl SealedFile {
@@ -58,9 +65,14 @@ impl SealedFile {
         selector_of(&self.description).fits(asked)
     }
 
+    /// What whoever is told of it has, when this person tells them.
+    pub fn announced(&self, by: Aor) -> Announced {
+        Announced::new(by, self.description.clone())
+    }
+
     /// What is sent to who asks: the sealed octets.
     pub fn to_send(&self) -> FileToSend {
-        let file = FileToSend::new(&*self.path, wire::SEALED_FILE);
+        let file = FileToSend::new(self.sealed.path(), wire::SEALED_FILE);
         FileToSend { name: NAME.to_owned(), ..file }
     }
 }
@@ -164,7 +176,12 @@ async fn on_disk<T: Send + 'static>(
 fn seal(path: &Path, media_type: &str, into: &Path) -> io::Result<SealedFile> {
     std::fs::create_dir_all(into)?;
     let mut file = readable(path)?;
-    let mut sealed = tempfile::Builder::new().prefix(".sealed-").tempfile_in(into)?;
+    if let Err(error) = sweep(into) {
+        tracing::debug!(%error, "what was left over stays");
+    }
+    let mut sealed = tempfile::Builder::new().prefix(PREFIX).tempfile_in(into)?;
+    // Where there are no locks nobody takes it for left over either.
+    drop(sealed.as_file().try_lock());
     let mut sealer = FileSealer::new(&mut rand::rng()).map_err(io::Error::other)?;
     let (mut piece, mut out) = (vec![0; PIECE_OCTETS], Vec::new());
     loop {
@@ -185,7 +202,27 @@ fn seal(path: &Path, media_type: &str, into: &Path) -> io::Result<SealedFile> {
         description.picture =
             picture.map(|Icon { media_type, content }| Picture { media_type, content });
     }
-    Ok(SealedFile { description, path: sealed.into_temp_path() })
+    Ok(SealedFile { description, sealed })
+}
+
+/// Removes what nobody uses any more: whoever made it was killed.
+fn sweep(folder: &Path) -> io::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        if !entry.file_name().to_string_lossy().starts_with(PREFIX) {
+            continue;
+        }
+        // Somebody else may have removed it meanwhile.
+        let Ok(file) = std::fs::File::open(entry.path()) else { continue };
+        let age = service::clock::wall().duration_since(file.metadata()?.modified()?);
+        if age.is_ok_and(|age| age >= LEFT_OVER) && file.try_lock().is_ok() {
+            std::fs::remove_file(entry.path()).or_else(|error| match error.kind() {
+                io::ErrorKind::NotFound => Ok(()),
+                _ => Err(error),
+            })?;
+        }
+    }
+    Ok(())
 }
 
 fn open(description: &FileDescription, fetched: &Path, into: &Folder) -> io::Result<PathBuf> {
@@ -231,8 +268,29 @@ mod tests {
     use super::*;
 
     fn announced(sealed: &SealedFile) -> Announced {
-        let description = FileDescription::from_bytes(&sealed.description()).unwrap();
-        Announced::new("sip:alice@x".parse().unwrap(), description)
+        sealed.announced("sip:alice@x".parse().unwrap())
+    }
+
+    #[tokio::test]
+    async fn what_a_process_that_was_killed_has_left_goes_and_what_is_in_use_stays() {
+        let temporary = tempfile::tempdir().unwrap();
+        let into = temporary.path().join("sealed");
+        let path = temporary.path().join("a.txt");
+        std::fs::write(&path, "what is sealed").unwrap();
+        let used = SealedFile::new(&path, "a/b", &into).await.unwrap();
+        let [left, fresh, other] = [".sealed-1", ".sealed-2", "other"].map(|name| into.join(name));
+        let old = service::clock::wall() - 2 * LEFT_OVER;
+        for path in [&left, &fresh, &other] {
+            std::fs::write(path, "left over").unwrap();
+        }
+        for path in [&left, &other, &used.to_send().path] {
+            std::fs::File::open(path).unwrap().set_modified(old).unwrap();
+        }
+
+        let _next = SealedFile::new(&path, "a/b", &into).await.unwrap();
+
+        assert!(!left.exists() && fresh.exists() && other.exists());
+        assert!(used.to_send().path.exists());
     }
 
     #[tokio::test]
@@ -243,7 +301,7 @@ mod tests {
 
         for path in [pipe.as_path(), temporary.path()] {
             let sealing = SealedFile::new(path, "text/plain", temporary.path());
-            let patience = std::time::Duration::from_secs(10);
+            let patience = Duration::from_secs(10);
             let sealed = tokio::time::timeout(patience, sealing).await.expect("it waits");
             assert!(sealed.unwrap_err().to_string().contains("it is no file"));
         }
@@ -258,7 +316,8 @@ mod tests {
             let content = vec![7; octets];
             std::fs::write(&path, &content).unwrap();
             let sealed = SealedFile::new(&path, "a/b", into.path()).await.unwrap();
-            let fetched = into.save("sealed", &std::fs::read(&sealed.path).unwrap()).unwrap();
+            let fetched =
+                into.save("sealed", &std::fs::read(&sealed.to_send().path).unwrap()).unwrap();
 
             let opened = announced(&sealed).open(fetched, &into).await.unwrap();
 
@@ -276,7 +335,7 @@ mod tests {
             (temporary.path().join("a.bin"), Folder::new(temporary.path().join("in")));
         std::fs::write(&path, vec![7; 200_000]).unwrap();
         let sealed = SealedFile::new(&path, "a/b", temporary.path()).await.unwrap();
-        let whole = std::fs::read(&sealed.path).unwrap();
+        let whole = std::fs::read(&sealed.to_send().path).unwrap();
         let mut changed = whole.clone();
         changed[150_000] ^= 1;
 
