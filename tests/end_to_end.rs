@@ -11,6 +11,8 @@ mod files;
 mod operate;
 #[path = "common/picture.rs"]
 mod picture;
+#[path = "end_to_end/shares.rs"]
+mod shares;
 
 use std::process::{Command, Output};
 

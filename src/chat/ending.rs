@@ -93,7 +93,7 @@ impl Ending {
 pub(super) fn not_in(error: Error, room: &ConferenceId, name: &str) -> anyhow::Error {
     match error {
         Error::Refused { status: 403, .. } => {
-            anyhow!("joining: {error}; ask a moderator of {room} to let you in (/invite {name})")
+            anyhow!("{error}; ask a moderator of {room} to let you in (/invite {name})")
         }
         error => anyhow::Error::new(error).context("joining"),
     }

@@ -39,7 +39,9 @@ pub(crate) async fn told(event: &Event, table: &Table<'_>) -> Option<String> {
         Event::Announced(file) => return files::shared(table, file),
         Event::Refused { why } => format!("* the focus refused our change of the group: {why}"),
         Event::Unreadable { why } => format!("* something unreadable came by: {why}"),
-        Event::Device { who, device, news, held } => trust::told(who, device, *news, *held),
+        Event::Device { who, device, news, held } => {
+            trust::told(who, device, (*news, *held), table.me)
+        }
         Event::Held { who } => trust::held(who),
         Event::Split { who, epoch } => trust::split(who, *epoch),
         Event::Missed { since: Some((_, since)), until: (_, until) } => {

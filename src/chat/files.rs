@@ -97,8 +97,12 @@ impl Files {
 
     /// Somebody has a file for us; how it is told.
     fn announced(&self, file: &Announced) -> String {
-        let typed = self.inner().announced(file.clone());
-        told(file, "has", &typed)
+        let (typed, instead_of) = self.inner().announced(file.clone());
+        let line = told(file, "has", &typed);
+        match instead_of {
+            Some(number) => format!("{line} (the same file as number {number}, in its place)"),
+            None => line,
+        }
     }
 
     /// Somebody would send us a file now; how it is told.
@@ -133,12 +137,14 @@ impl Files {
 }
 
 impl Inner {
-    fn announced(&mut self, file: Announced) -> String {
+    /// How it is fetched, and in whose place it is.
+    fn announced(&mut self, file: Announced) -> (String, Option<usize>) {
         let is_older = |source: &Source| source.key().is_some_and(|known| file.is_again(known));
-        self.list.take(|entry| entry.what.as_ref().is_some_and(is_older));
+        let older = self.list.take(|entry| entry.what.as_ref().is_some_and(is_older));
         let (from, name, octets) = (file.from.clone(), file.name.clone(), file.octets);
         let of = (&from, &*name, octets);
-        self.list.put(of, "sealed", Source::Announced(file), FILES_MAX)
+        let typed = self.list.put(of, "sealed", Source::Announced(file), FILES_MAX);
+        (typed, older.last().map(|entry| entry.number))
     }
 
     fn offered(&mut self, offer: FileOffer) -> String {
@@ -366,10 +372,16 @@ pub(super) fn serve(table: &Table<'_>, request: FileRequest) {
         table.room.status().roster.into_iter().map(|device| device.aor).collect();
     let file = table.files.inner().wanted(&request, &members);
     let who = request.from().user().to_owned();
+    let own = table.room.status().roster.into_iter().filter(|device| device.aor == *table.me);
+    let is_only_one = own.count() <= 1;
     table.show_later(async move {
         let Some(file) = file else {
             request.none().await;
-            return format!("* {who} asked for a file that you have not");
+            return match is_only_one {
+                true => format!("* {who} asked for a file that you have not"),
+                // All of them are asked, and one that has it answers.
+                false => String::new(),
+            };
         };
         let transfer = match request.serve(&file.to_send()).await {
             Ok(mut transfer) => transfer.finished().await.map_err(|error| error.to_string()),
@@ -377,7 +389,12 @@ pub(super) fn serve(table: &Table<'_>, request: FileRequest) {
         };
         let (name, octets) = (shown(file.name()), file.octets());
         match transfer {
-            Ok(_sent) => format!("* {who} has got {name} ({octets} octets), sealed"),
+            Ok(sent) if sent.verified => {
+                format!("* {who} has got {name} ({octets} octets), sealed")
+            }
+            Ok(_unproven) => {
+                format!("* {name} went to {who} ({octets} octets, sealed), who has not said that it is whole")
+            }
             Err(why) => format!("! {who} has not got {name}: {why}"),
         }
     });

@@ -40,7 +40,9 @@ pub(super) fn arrived(arrival: Arrival, table: &Table<'_>) -> Option<String> {
         }
         Arrival::Letter(letter) => letter_of(&letter, table.me),
         Arrival::Receipt(receipt) => format!("* {} has opened it", receipt.by.user()),
-        Arrival::Device { who, device, news, held } => trust::told(&who, &device, news, held),
+        Arrival::Device { who, device, news, held } => {
+            trust::told(&who, &device, (news, held), table.me)
+        }
         Arrival::Split { who, epoch } => trust::split(&who, epoch),
         Arrival::Unreadable { from, why } => {
             if table.unread.note(&from, &why) {

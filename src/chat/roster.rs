@@ -41,6 +41,9 @@ pub(super) fn changes(before: &Roster, after: &Roster, me: &Aor, members: &[Aor]
             _ => {}
         }
         let is_me = person.address == me.as_str();
+        if let Some(was) = was.filter(|was| !is_me && was.nickname != person.nickname) {
+            told.push(called(was, person, &after.people));
+        }
         let now = person.whereabouts;
         match (was.map(|was| was.whereabouts), now) {
             (Some(Whereabouts::Muted), Whereabouts::Muted) => {}
@@ -73,9 +76,28 @@ pub(super) fn is_muted(roster: &Roster, who: &Aor) -> bool {
     own.any(|person| person.whereabouts == Whereabouts::Muted)
 }
 
+/// Whether what comes by itself comes to this person, on one of their devices at least.
+pub(super) fn hears(roster: &Roster, who: &Aor) -> bool {
+    let mut theirs = roster.people.iter().filter(|person| person.address == who.as_str());
+    theirs.any(|person| matches!(person.whereabouts, Whereabouts::Here | Whereabouts::Muted))
+}
+
 /// On the way, too: whoever was away is seen there first.
 const fn is_there(whereabouts: Whereabouts) -> bool {
     !matches!(whereabouts, Whereabouts::Away | Whereabouts::Called)
+}
+
+/// What somebody is called now, behind the address that they keep.
+fn called(was: &Person, now: &Person, people: &[Person]) -> String {
+    let address = plain(&now.address);
+    match (&now.nickname, &was.nickname) {
+        (Some(name), _) if is_somebody_elses(name, now, people) => {
+            format!("* {address} says {}, and is not", short(name))
+        }
+        (Some(name), _) => format!("* {address} is now called {}", short(name)),
+        (None, Some(name)) => format!("* {address} is not called {} any more", short(name)),
+        (None, None) => String::new(),
+    }
 }
 
 fn line(person: &Person, people: &[Person]) -> String {
@@ -93,18 +115,30 @@ fn line(person: &Person, people: &[Person]) -> String {
     format!("  {}{nickname}: {place}{role}", plain(&person.address))
 }
 
-/// What somebody wants to be called. The name of somebody else is called so.
+/// What somebody wants to be called.
 fn nickname(name: &str, person: &Person, people: &[Person]) -> String {
-    let shown: String = plain(name).chars().take(LETTERS_MAX).collect();
-    let more = if plain(name).chars().nth(LETTERS_MAX).is_some() { "\u{2026}" } else { "" };
+    let shown = short(name);
+    match is_somebody_elses(name, person, people) {
+        true => format!(" (says {shown}, and is not)"),
+        false => format!(" ({shown})"),
+    }
+}
+
+/// Whether it is the name of another one who is here.
+fn is_somebody_elses(name: &str, person: &Person, people: &[Person]) -> bool {
     let user =
         |person: &Person| person.address.parse().ok().map(|who: Aor| who.user().to_lowercase());
-    let others = people.iter().filter(|other| other.address != person.address);
-    let mut others = others.filter_map(user);
-    match others.any(|user| user == name.to_lowercase()) {
-        true => format!(" (says {shown}{more}, and is not)"),
-        false => format!(" ({shown}{more})"),
+    let mut others = people.iter().filter(|other| other.address != person.address);
+    others.any(|other| user(other).is_some_and(|user| user == name.to_lowercase()))
+}
+
+/// A nickname as far as it is shown.
+fn short(name: &str) -> String {
+    let mut shown: String = plain(name).chars().take(LETTERS_MAX).collect();
+    if plain(name).chars().nth(LETTERS_MAX).is_some() {
+        shown.push('\u{2026}');
     }
+    shown
 }
 
 #[cfg(test)]
@@ -203,6 +237,26 @@ mod tests {
         );
         let cut = format!("sip:trudy@example.net ({}\u{2026}): here", "x".repeat(64));
         assert!(lines.contains(&cut), "{lines}");
+    }
+
+    #[test]
+    fn what_somebody_is_called_is_told_when_it_changes() {
+        let named = |nickname: Option<&str>| {
+            let nickname = nickname.map(str::to_owned);
+            let people = vec![person("alice"), Person { nickname, ..person("bob") }];
+            Roster { people, ..Roster::default() }
+        };
+        let told = |before: Option<&str>, after: Option<&str>, me: &str| {
+            changes(&named(before), &named(after), &address_of(me), &[])
+        };
+
+        let bob = "* sip:bob@example.net";
+        assert_eq!(told(None, Some("Jay"), "alice"), [format!("{bob} is now called Jay")]);
+        let false_name = told(Some("Jay"), Some("Alice"), "alice");
+        assert_eq!(false_name, [format!("{bob} says Alice, and is not")]);
+        assert_eq!(told(Some("Jay"), None, "alice"), [format!("{bob} is not called Jay any more")]);
+        assert!(told(None, Some("Jay"), "bob").is_empty(), "that is me");
+        assert!(told(Some("Jay"), Some("Jay"), "alice").is_empty());
     }
 
     #[test]

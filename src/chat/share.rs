@@ -1,5 +1,7 @@
-//! `/file PATH`: a file for everybody in the room. What is small enough comes by itself to who is there; of what is not,
-//! everybody is told, sealed, and fetches it from here while we are here and from our mailbox when we are not.
+//! `/file PATH`: a file for everybody in the room. What is small enough comes by itself, if everybody is there: its octets are
+//! not kept with what is said. Of what is not, or while somebody is away, everybody is told, sealed, and fetches it from here
+//! while we are here and from our mailbox when we are not.
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -8,6 +10,7 @@ use client::SealedFile;
 
 use super::Table;
 use super::files::{For, whole};
+use super::roster;
 use crate::files::media_type_of;
 use crate::terminal::plain as shown;
 
@@ -25,9 +28,12 @@ pub(super) async fn share(path: &str, table: &Table<'_>) -> Result<String, Strin
     let (octets, max) = (metadata.len(), table.file_octets_max);
     if octets > max {
         return match table.room.shown_as() {
-            None => tell(Path::new(path), table).await,
+            None => tell(Path::new(path), "it is too large to come by itself", table).await,
             Some(_) => Err(format!("{NOT_HIDDEN}: share at most {max} octets at once")),
         };
+    }
+    if let Some(why) = somebody_away(table).await.filter(|_| table.room.shown_as().is_none()) {
+        return tell(Path::new(path), &why, table).await;
     }
     let content = tokio::fs::read(path).await.map_err(|error| error.to_string())?;
     let media_type = media_type_of(Path::new(path));
@@ -37,8 +43,23 @@ pub(super) async fn share(path: &str, table: &Table<'_>) -> Result<String, Strin
     }
 }
 
+/// Who is away and would miss what comes by itself, in words.
+async fn somebody_away(table: &Table<'_>) -> Option<String> {
+    let watch = table.watch.as_ref()?;
+    let now = watch.look().await.unwrap_or_else(|_late| watch.roster());
+    let members = table.room.status().roster.into_iter().map(|device| device.aor);
+    let others: BTreeSet<_> = members.filter(|who| who != table.me).collect();
+    let away: Vec<&str> =
+        others.iter().filter(|who| !roster::hears(&now, who)).map(|who| who.user()).collect();
+    match &*away {
+        [] => None,
+        [one] => Some(format!("{one} is away, and would miss it otherwise")),
+        several => Some(format!("{} are away, and would miss it otherwise", several.join(", "))),
+    }
+}
+
 /// Seals the file, tells everybody of it, and leaves it where it can be fetched also when we are away.
-async fn tell(path: &Path, table: &Table<'_>) -> Result<String, String> {
+async fn tell(path: &Path, why: &str, table: &Table<'_>) -> Result<String, String> {
     let into = table.downloads.join("sealed");
     let sealed = SealedFile::new(path, media_type_of(path), &into).await;
     let file = Arc::new(sealed.map_err(|error| error.to_string())?);
@@ -55,8 +76,5 @@ async fn tell(path: &Path, table: &Table<'_>) -> Result<String, String> {
             Err(why) => format!("! {name} can be had only while you are here: {why}"),
         }
     });
-    Ok(format!(
-        "* everybody here is told of {}, and /get fetches it: it is too large to come by itself",
-        shown(file.name())
-    ))
+    Ok(format!("* everybody is told of {}, and /get fetches it: {why}", shown(file.name())))
 }

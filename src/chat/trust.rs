@@ -60,9 +60,12 @@ impl Trust {
                     "* {name} is verified: a new device of theirs holds what you say until you accept it"
                 ))
             }
+            Self::Doubt if !is_verified(&who, table).await => {
+                Err(format!("{name} is not verified; nothing has changed"))
+            }
             Self::Doubt => {
                 room.verify(&who, false).await.map_err(|error| error.to_string())?;
-                Ok(format!("* {name} is not verified"))
+                Ok(format!("* {name} is not verified any more"))
             }
             Self::Accept => match room.accept(&who).await.map_err(|error| error.to_string())? {
                 true => Ok(format!("* the devices of {name} are accepted")),
@@ -98,6 +101,13 @@ async fn has_number(who: &Aor, table: &Table<'_>) -> bool {
     here.is_some() || table.device.number(who).await.is_ok()
 }
 
+/// Whether somebody has said that their numbers were alike.
+async fn is_verified(who: &Aor, table: &Table<'_>) -> bool {
+    let here = table.room.numbers(Some(who)).await.and_then(|numbers| numbers.pair);
+    let is_so = |pair: Pair| pair.verified;
+    here.is_some_and(is_so) || table.device.number(who).await.is_ok_and(is_so)
+}
+
 fn nothing_to_compare(table: &Table<'_>) -> String {
     let others = table.whom().others(table.me);
     format!("they are not here, and you never wrote to each other; {others}")
@@ -119,8 +129,20 @@ async fn everybody(table: &Table<'_>) -> Result<String, String> {
 }
 
 /// What is said of a device that was not there before.
-pub(super) fn told(who: &Aor, device: &DeviceId, news: DeviceNews, held: bool) -> String {
+pub(super) fn told(
+    who: &Aor,
+    device: &DeviceId,
+    (news, held): (DeviceNews, bool),
+    me: &Aor,
+) -> String {
     let name = who.user();
+    if who == me {
+        let what = match news {
+            DeviceNews::New => "you have a new device",
+            DeviceNews::OtherKey => "a known device of yours has another key",
+        };
+        return format!("! {what} ({device}); if it is not yours: /lost {device}");
+    }
     let what = match news {
         DeviceNews::New => "has a new device",
         DeviceNews::OtherKey => "has another key on a known device",

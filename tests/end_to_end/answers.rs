@@ -119,7 +119,7 @@ fn every_line_is_answered_in_words_that_say_what_to_do() {
         ("/verify alice", "! /verify alice: that is you"),
         ("/verify nobody", "you never wrote to each other; here are bob, carol"),
         ("/verified nobody", "! /verified nobody: they are not here"),
-        ("/unverify bob", "* bob is not verified"),
+        ("/unverify bob", "! /unverify bob: bob is not verified; nothing has changed"),
         ("/confirm WRONG", "! /confirm: no device of yours waits with this code"),
         ("//etc/passwd", ""),
         ("a \u{202e}right\u{202c} b\u{feff}", ""),
@@ -156,6 +156,7 @@ fn who_is_removed_hears_how_to_come_back_and_comes_when_they_are_called() {
     assert_eq!(again.status.code(), Some(1));
     let said = String::from_utf8_lossy(&again.stderr).into_owned();
     assert!(said.contains("ask a moderator of lobby to let you in (/invite carol)"), "{said}");
+    assert_eq!(said.matches("joining").count(), 1, "{said}");
     let mut carol = chat("hall", "carol");
     carol.until("you hold the group key");
     alice.say("/invite carol");

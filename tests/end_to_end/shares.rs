@@ -1,0 +1,68 @@
+//! `/file`, `/send` and `/get` of `conclave chat` where not everybody is there, and where somebody has two devices.
+use std::path::Path;
+
+use super::chat::{enter, system};
+use crate::common::Talk;
+
+/// Fetches the one of this name; where it is.
+fn fetched(talk: &mut Talk, name: &str) -> String {
+    talk.say(&format!("/get {name}"));
+    let line = talk.until(&format!("* {name} of alice, sealed, is saved as "));
+    line.rsplit("saved as ").next().unwrap().to_owned()
+}
+
+fn written(folder: &Path) -> String {
+    let path = folder.join("plan.txt");
+    std::fs::write(&path, "the plan").unwrap();
+    path.display().to_string()
+}
+
+#[test]
+fn f14_a_small_file_for_the_room_reaches_who_is_away_also_when_its_author_is_gone() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_dev, chat) = system(folder.path());
+    let [mut alice, bob, mut carol] = ["alice", "bob", "carol"].map(|name| enter(&chat, name));
+    let plan = written(folder.path());
+    assert!(bob.end());
+    alice.until("* sip:bob@localhost is away");
+
+    alice.say(&format!("/file {plan}"));
+
+    let told = alice.until("* everybody is told of plan.txt, and /get fetches it: ");
+    assert!(told.ends_with("bob is away, and would miss it otherwise"), "{told}");
+    carol.until("* alice has plan.txt for you (8 octets), sealed: /get plan.txt");
+    alice.until("* plan.txt waits in your mailbox for who wants it, sealed");
+    assert!(alice.end());
+    let mut bob = chat("lobby", "bob");
+    bob.until("* alice has plan.txt for you (8 octets), sealed: /get plan.txt");
+    assert_eq!(std::fs::read_to_string(fetched(&mut bob, "plan.txt")).unwrap(), "the plan");
+
+    // It comes by itself where nobody is away.
+    let mut alice = enter(&chat, "alice");
+    alice.say(&format!("/file {plan}"));
+    alice.until("with who is here");
+    for talk in [&mut bob, &mut carol] {
+        talk.until("* alice shared plan.txt (8 octets); saved as ");
+    }
+    assert!(alice.end() && bob.end() && carol.end());
+}
+
+#[test]
+fn f14_who_has_a_file_on_one_device_is_not_told_on_the_other_one_that_they_have_it_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_dev, chat) = system(folder.path());
+    let [mut alice, mut bob] = ["alice", "bob"].map(|name| enter(&chat, name));
+    let mut second = enter(&chat, "alice");
+    alice.until("another device of sip:alice@localhost joined");
+    let plan = written(folder.path());
+
+    second.say(&format!("/send bob {plan}"));
+    bob.until("* alice has plan.txt for you");
+    assert_eq!(std::fs::read_to_string(fetched(&mut bob, "plan.txt")).unwrap(), "the plan");
+    second.until("* bob has got plan.txt (8 octets), sealed");
+
+    bob.say("/page alice thank you");
+    let shown = alice.all_until("thank you");
+    assert!(!shown.iter().any(|line| line.contains("asked for a file")), "{shown:?}");
+    assert!(alice.end() && bob.end() && second.end());
+}
