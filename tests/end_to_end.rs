@@ -4,6 +4,8 @@
 mod answers;
 #[path = "end_to_end/chat.rs"]
 mod chat;
+#[path = "end_to_end/commands.rs"]
+mod commands;
 mod common;
 #[path = "end_to_end/files.rs"]
 mod files;

@@ -71,9 +71,17 @@ pub(super) fn not_kept(folder: &Path, name: &str) -> String {
     let taken = State::default().place(folder, name);
     format!(
         "! {name} chats somewhere else already ({} is in use): here you are one more device of {name}, whose keys are \
-         gone when you quit. With --state DIR it is kept in a folder of its own",
+         gone when you quit, and which leaves everything then. With --state DIR it is kept in a folder of its own",
         taken.display()
     )
+}
+
+/// A device that is kept nowhere is nobody's once it ends: nothing is sealed for it any more, in rooms and outside of them, and
+/// it is handed out to nobody. If the servers do not hear of it, its certificate ends by itself.
+pub(super) async fn give_up(device: &Device) {
+    if let Err(error) = device.take_back(device.id()).await {
+        tracing::debug!(%error, "a device that is kept nowhere stays a member until its certificate ends");
+    }
 }
 
 /// Why a device that is kept here cannot start, and how to go on.

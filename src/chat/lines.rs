@@ -4,8 +4,10 @@ use std::io::{self, BufRead, Read};
 
 use tokio::sync::mpsc;
 
+/// What is said of a line that is longer.
+pub(super) const TOO_LONG: &str = "! the line is too long: send it as a file";
 /// Octets of a line: more than anybody types, less than anybody has to fear.
-const LINE_OCTETS_MAX: u64 = 64 * 1024;
+pub(super) const LINE_OCTETS_MAX: usize = 64 * 1024;
 /// Lines that wait to be carried out.
 const LINES_MAX: usize = 16;
 
@@ -22,7 +24,7 @@ pub(super) fn typed() -> mpsc::Receiver<Typed> {
     let (to, from) = mpsc::channel(LINES_MAX);
     std::thread::spawn(move || {
         let mut input = io::stdin().lock();
-        while let Ok(Some(line)) = next(&mut input, LINE_OCTETS_MAX) {
+        while let Ok(Some(line)) = next(&mut input, LINE_OCTETS_MAX as u64) {
             if to.blocking_send(line).is_err() {
                 return;
             }

@@ -245,8 +245,10 @@ async fn kick(user: &str, table: &Table<'_>) -> Result<String, String> {
     }
     table.room.kick(&who).await.map_err(|error| match error {
         Error::Refused { status: 404, .. } => {
-            let others = table.whom().others(table.me);
-            format!("they are not here; {others}. /ban keeps out who is not here, too")
+            let whom = table.whom();
+            let absent =
+                || format!("{}. /ban keeps out who is not here, too", whom.absent(table.me));
+            whom.called(user).unwrap_or_else(absent)
         }
         error => error.to_string(),
     })?;
@@ -387,6 +389,9 @@ pub(crate) async fn run(chat: cli::Chat) -> anyhow::Result<ExitCode> {
     match next {
         Next::Leave => room.leave().await.context("leaving")?,
         Next::Go | Next::Quit | Next::Over(_) => room.away().await,
+    }
+    if vault.is_none() {
+        device::give_up(&device).await;
     }
     device.stop().await;
     Ok(ending.map_or(ExitCode::SUCCESS, |ending| ExitCode::from(ending.exit_code())))

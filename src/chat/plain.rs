@@ -3,7 +3,7 @@
 //! or nobody reads its output, whatever the input does.
 use std::io::{self, Write as _};
 
-use super::lines::{Typed, typed};
+use super::lines::{TOO_LONG, Typed, typed};
 use super::{Next, Table, carry_out, turn, understand};
 use crate::terminal;
 
@@ -36,7 +36,7 @@ async fn converse(table: &mut Table<'_>, show: &mut dyn FnMut(String)) -> Next {
                 let line = match line {
                     Some(Typed::Line(line)) => line,
                     Some(Typed::TooLong) => {
-                        show("! the line is too long: send it as a file".to_owned());
+                        show(TOO_LONG.to_owned());
                         continue;
                     }
                     None => return Next::Quit,

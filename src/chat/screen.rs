@@ -13,9 +13,12 @@ use ratatui::widgets::Paragraph;
 use ratatui::{DefaultTerminal, Frame};
 use tokio::sync::mpsc;
 
+use super::lines::{LINE_OCTETS_MAX, TOO_LONG, Typed};
 use super::{HELP, Line, Next, Table, carry_out, turn, understand};
 use crate::terminal::{counted, lines};
 
+/// What stands before what is typed.
+const PROMPT: &str = "> ";
 /// Lines kept to scroll back in.
 const LINES_MAX: usize = 1000;
 /// How long the input thread waits for a key before it looks whether it is still wanted.
@@ -26,6 +29,8 @@ struct Screen {
     name: String,
     said: Vec<String>,
     typed: String,
+    /// More was typed, or pasted, than a line may have.
+    over: bool,
 }
 
 impl Screen {
@@ -33,6 +38,17 @@ impl Screen {
         self.said.extend(lines(&text).lines().map(str::to_owned));
         let over = self.said.len().saturating_sub(LINES_MAX);
         self.said.drain(..over);
+    }
+
+    /// What a line means; of one that is too long, that it is.
+    fn line(&mut self, typed: Typed) -> Option<Line> {
+        match typed {
+            Typed::Line(line) => understand(&line),
+            Typed::TooLong => {
+                self.add(TOO_LONG.to_owned());
+                None
+            }
+        }
     }
 
     fn draw(&self, frame: &mut Frame<'_>, room: &Conference) {
@@ -50,24 +66,47 @@ impl Screen {
             if state.members > 0 { "sealed" } else { "waiting for the group key" },
         );
         frame.render_widget(Paragraph::new(line).style(Style::new().reversed()), status);
-        frame.render_widget(Paragraph::new(format!("> {}", self.typed)), below);
+        let typed = end_of(&self.typed, usize::from(below.width).saturating_sub(PROMPT.len() + 1));
+        frame.render_widget(Paragraph::new(format!("{PROMPT}{typed}")), below);
+    }
+
+    /// Takes what was typed, as far as it goes on or to the end of a line: what is pasted is not drawn letter by letter.
+    fn typed(&mut self, first: Input, keys: &mut mpsc::Receiver<Input>) -> Option<Line> {
+        let mut input = Some(first);
+        while let Some(next) = input {
+            if let Input::Key(key) = next
+                && key.kind != KeyEventKind::Release
+                && let Some(typed) = self.key(key)
+            {
+                return self.line(typed);
+            }
+            input = keys.try_recv().ok();
+        }
+        None
     }
 
     /// Takes a key; a whole line comes back when Enter was pressed.
-    fn key(&mut self, key: KeyEvent) -> Option<String> {
+    fn key(&mut self, key: KeyEvent) -> Option<Typed> {
         match key.code {
             KeyCode::Char('c' | 'd') if key.modifiers.contains(KeyModifiers::CONTROL) => {
-                Some("/quit".to_owned())
+                Some(Typed::Line("/quit".to_owned()))
             }
             KeyCode::Char(c) => {
-                self.typed.push(c);
+                self.over |= self.typed.len() + c.len_utf8() > LINE_OCTETS_MAX;
+                if !self.over {
+                    self.typed.push(c);
+                }
                 None
             }
             KeyCode::Backspace => {
                 self.typed.pop();
                 None
             }
-            KeyCode::Enter => Some(std::mem::take(&mut self.typed)),
+            KeyCode::Enter => {
+                let line = std::mem::take(&mut self.typed);
+                let is_over = std::mem::take(&mut self.over);
+                Some(if is_over { Typed::TooLong } else { Typed::Line(line) })
+            }
             _ => None,
         }
     }
@@ -87,10 +126,27 @@ fn last_rows(said: &[String], width: usize, height: usize) -> Vec<Row<'static>> 
     rows
 }
 
+/// As much of the end of a line as has room.
+fn end_of(line: &str, width: usize) -> &str {
+    let (mut taken, mut from) = (0, line.len());
+    for (at, c) in line.char_indices().rev() {
+        taken += columns(c);
+        if taken > width {
+            break;
+        }
+        from = at;
+    }
+    line.get(from..).unwrap_or_default()
+}
+
+fn columns(c: char) -> usize {
+    Row::raw(c.to_string()).width()
+}
+
 fn wrapped(line: &str, width: usize) -> Vec<Row<'static>> {
     let (mut rows, mut row, mut taken) = (Vec::new(), String::new(), 0);
     for c in line.chars() {
-        let columns = Row::raw(c.to_string()).width();
+        let columns = columns(c);
         if taken + columns > width && !row.is_empty() {
             rows.push(Row::raw(std::mem::take(&mut row)));
             taken = 0;
@@ -110,7 +166,7 @@ pub(super) async fn talk(
 ) -> anyhow::Result<Next> {
     let mut terminal = ratatui::try_init()?;
     let said = HELP.lines().map(str::to_owned).chain(first).collect();
-    let mut screen = Screen { name: name.to_owned(), said, typed: String::new() };
+    let mut screen = Screen { name: name.to_owned(), said, typed: String::new(), over: false };
     let next = converse(&mut terminal, &mut screen, table).await;
     // The terminal may be gone, and the end is an orderly one all the same. Then nothing is left to be put right, which
     // dropping it would try, and panic because it cannot complain either.
@@ -144,11 +200,7 @@ async fn converse(
             input = keys.recv() => {
                 // The terminal is gone.
                 let Some(input) = input else { return Next::Quit };
-                let Input::Key(key) = input else { continue };
-                if key.kind == KeyEventKind::Release {
-                    continue;
-                }
-                let Some(line) = screen.key(key).and_then(|line| understand(&line)) else { continue };
+                let Some(line) = screen.typed(input, &mut keys) else { continue };
                 if let Line::Say(text) = &line {
                     let own = format!("<{}> {text}", screen.name);
                     screen.add(own);
@@ -200,5 +252,29 @@ mod tests {
         // Wide characters take two columns.
         assert_eq!(shown(&["\u{4f60}\u{597d}\u{5417}"], 5, 9), ["\u{4f60}\u{597d}", "\u{5417}"]);
         assert_eq!(shown(&["ab"], 0, 9), ["a", "b"]);
+    }
+
+    #[test]
+    fn of_what_is_typed_the_end_is_shown() {
+        assert_eq!(end_of("abc", 4), "abc");
+        assert_eq!(end_of("abcdef", 4), "cdef");
+        assert_eq!(end_of("a\u{4f60}\u{597d}", 3), "\u{597d}");
+        assert_eq!(end_of("ab", 0), "");
+    }
+
+    #[test]
+    fn a_line_that_is_longer_than_one_may_be_is_not_cut_but_refused() {
+        let (name, said, typed) = ("alice".to_owned(), Vec::new(), String::new());
+        let mut screen = Screen { name, said, typed, over: false };
+        let mut type_in = |octets: usize| {
+            for _ in 0..octets {
+                assert_eq!(screen.key(KeyEvent::from(KeyCode::Char('x'))), None);
+            }
+            screen.key(KeyEvent::from(KeyCode::Enter)).unwrap()
+        };
+
+        assert_eq!(type_in(LINE_OCTETS_MAX), Typed::Line("x".repeat(LINE_OCTETS_MAX)));
+        assert_eq!(type_in(LINE_OCTETS_MAX + 1), Typed::TooLong);
+        assert_eq!(type_in(1), Typed::Line("x".to_owned()));
     }
 }

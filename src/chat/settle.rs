@@ -15,7 +15,8 @@ pub(super) async fn carry_out(
         &ruling
         && !table.whom().has(who)
     {
-        return Err(format!("they are not here; {}", table.whom().others(table.me)));
+        let whom = table.whom();
+        return Err(whom.called(of).unwrap_or_else(|| whom.absent(table.me)));
     }
     // Who may not settle it hears that from the focus, before anything else.
     let rules = table.room.rules().await.ok().filter(|it| it.moderators.contains(table.me));
@@ -23,7 +24,8 @@ pub(super) async fn carry_out(
         return Err(format!("{}; nothing has changed", so(&ruling)));
     }
     if let Ruling::Ban(who) = &ruling {
-        table.is_known(who).await?;
+        let known = table.is_known(who).await;
+        known.map_err(|unknown| table.whom().called(of).unwrap_or(unknown))?;
     }
     table.room.settle(&ruling).await.map_err(|error| error.to_string())?;
     Ok(format!("* done: {}", done(&ruling)))

@@ -64,6 +64,18 @@ impl<'a> Whom<'a> {
         })
     }
 
+    /// What is said of a name that is nobody's here and what somebody is called: whom to name.
+    pub(super) fn called(&self, nickname: &str) -> Option<String> {
+        let is_user = self.somebody(nickname).is_ok_and(|who| self.has(&who));
+        let who = self.here(nickname).filter(|_| !is_user)?;
+        Some(format!("name {}, who is called so here", who.user()))
+    }
+
+    /// What is said of who is not here.
+    pub(super) fn absent(&self, me: &Aor) -> String {
+        format!("they are not here; {}", self.others(me))
+    }
+
     /// Somebody who can be written to outside of the room, and is not oneself.
     pub(super) fn elsewhere(&self, name: &str, me: &Aor) -> Result<Aor, String> {
         let who = self.somebody(name)?;
