@@ -54,7 +54,8 @@ impl Store {
                     let revoked = sqlx::query(
                         "INSERT INTO revoked_devices (aor, device, revoked_ms) SELECT $1, $2, $3 \
                          WHERE EXISTS (SELECT 1 FROM certificates WHERE aor = $1 AND device = $2) \
-                         OR EXISTS (SELECT 1 FROM key_packages WHERE aor = $1 AND device = $2) \
+                         OR EXISTS (SELECT 1 FROM key_packages WHERE aor = $1 AND device = $2 \
+                         AND claimed_ms IS NULL) \
                          ON CONFLICT DO NOTHING",
                     )
                     .bind(aor.as_str())

@@ -222,7 +222,7 @@ async fn insert(
     let added = sqlx::query(
         "INSERT INTO key_packages (reference, aor, device, ordinal, package, last_resort, expires_ms) \
          SELECT $1, $2, $3, (SELECT COALESCE(MAX(ordinal), 0) + 1 FROM key_packages \
-         WHERE aor = $2 AND device = $3), $4, $5, $6 WHERE TRUE ON CONFLICT DO NOTHING",
+         WHERE aor = $2 AND device = $3 AND claimed_ms IS NULL), $4, $5, $6 WHERE TRUE ON CONFLICT DO NOTHING",
     )
     .bind(&package.reference[..])
     .bind(aor.as_str())
