@@ -105,6 +105,21 @@ async fn f12_what_is_left_for_somebody_who_comes_meanwhile_comes_at_once() {
     assert_eq!(message(&mut inbox).await.inside().1, noise(70 << 10));
 }
 
+#[tokio::test]
+async fn f12_a_device_that_listens_a_moment_after_it_came_has_refused_no_large_message() {
+    let house = House::open();
+    let alice = house.guest("alice").await;
+    let mut left = left_for(&alice.device, &of("bob")).await;
+    leave(&mut left, "application/octet-stream", noise(70 << 10)).await;
+
+    let bob = house.guest("bob").await;
+    // The mailbox calls meanwhile; it would have to be slow for this test to show nothing.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let mut inbox = bob.device.inbox();
+
+    assert_eq!(message(&mut inbox).await.inside().1, noise(70 << 10));
+}
+
 /// S4-05.
 #[tokio::test]
 async fn f12_a_call_that_nobody_takes_is_answered_by_the_mailbox_and_one_that_is_declined_is_not() {

@@ -108,8 +108,13 @@ impl Phone {
         request: Request,
     ) -> Result<(), Box<Response>> {
         let refuse = |status| Box::new(answer(&request, status));
-        // Nobody here takes calls of people.
-        let inbox = self.inbox().ok_or_else(|| refuse(Status::NOT_ACCEPTABLE_HERE))?;
+        // Nobody here takes calls of people. What a mailbox brings, it is to bring again: it is no more refused by a device
+        // that does not listen yet than a message is.
+        let nobody = match Brings::of(&request) {
+            Some(_) => Status::TEMPORARILY_UNAVAILABLE,
+            None => Status::NOT_ACCEPTABLE_HERE,
+        };
+        let inbox = self.inbox().ok_or_else(|| refuse(nobody))?;
         let body = multipart::find(&request.headers, &request.body, "application/sdp");
         let body = body.unwrap_or_else(|| request.body.clone());
         let offer = sdp::Offer::parse(&body).map_err(|bad| refuse(bad.status()))?;
