@@ -38,6 +38,8 @@ mod large;
 mod left;
 #[path = "flows/losing.rs"]
 mod losing;
+#[path = "flows/lying.rs"]
+mod lying;
 #[path = "flows/media.rs"]
 mod media;
 #[path = "flows/messages.rs"]

@@ -25,7 +25,7 @@ fn sealed(desk: &Desk, name: &str, content: &[u8]) -> FileToSend {
 }
 
 /// How they are asked for.
-fn selector(content: &[u8]) -> FileSelector {
+pub(crate) fn selector(content: &[u8]) -> FileSelector {
     FileSelector {
         size: Some(content.len() as u64),
         hashes: vec![FileHash::new("sha-256", &Sha256::digest(content))],
