@@ -30,6 +30,8 @@ mod ending;
 mod files;
 #[path = "flows/full.rs"]
 mod full;
+#[path = "flows/killed.rs"]
+mod killed;
 #[path = "flows/killing.rs"]
 mod killing;
 #[path = "flows/large.rs"]
