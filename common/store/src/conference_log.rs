@@ -7,7 +7,7 @@ use bytes::Bytes;
 use ids::{ConferenceId, DeviceId, Number, Term};
 use sqlx::Row as _;
 
-use crate::engine::{Connection, Row};
+use crate::engine::{Connection, Engine, Row};
 use crate::{Error, Store, millis};
 
 /// Something that took its place in a room's order.
@@ -238,27 +238,38 @@ impl Store {
             .await
     }
 
-    /// Forgets all that was said in a conference. When this returns nothing of it is in the files.
+    /// Forgets all that was said in a conference. When this returns nothing of it is in the files of the tables, whenever it
+    /// was deleted; what a server keeps beside them (its log of writes, copies) is for its operator. On a server nobody reads
+    /// or writes the log of any conference while the table is rewritten.
     ///
     /// # Errors
-    /// The database failed.
+    /// The database failed, or somebody still reads what was deleted: asked again, it will be gone.
     pub async fn purge_log(&self, conference: &ConferenceId) -> Result<(), Error> {
-        self.delete_log(conference, &["conference_log"]).await
+        self.delete_log(conference, &["conference_log"]).await?;
+        match self.location.scrub("conference_log").await? {
+            true => Ok(()),
+            false => Err(Error::StillRead),
+        }
     }
 
-    /// The same of a conference that is over, with who had what of it.
+    /// Forgets a conference that is over, with who had what of it. A file is written over at once, unless somebody reads;
+    /// a server does it when it needs the place.
     ///
     /// # Errors
     /// The database failed.
     pub async fn forget_log(&self, conference: &ConferenceId) -> Result<(), Error> {
-        self.delete_log(conference, &["conference_log", "conference_cursors"]).await
+        let gone = self.delete_log(conference, &["conference_log", "conference_cursors"]).await?;
+        if gone > 0 && self.location.engine() == Engine::Sqlite {
+            self.location.scrub("conference_log").await?;
+        }
+        Ok(())
     }
 
     async fn delete_log(
         &self,
         conference: &ConferenceId,
         tables: &'static [&'static str],
-    ) -> Result<(), Error> {
+    ) -> Result<u64, Error> {
         let name = conference.clone();
         let gone = self.writer.write(move |connection| {
             Box::pin(async move {
@@ -274,10 +285,7 @@ impl Store {
                 Ok(gone)
             })
         });
-        match gone.await? {
-            0 => Ok(()),
-            _ => self.location.scrub().await,
-        }
+        gone.await
     }
 }
 

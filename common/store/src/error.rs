@@ -3,7 +3,7 @@ use std::time::SystemTime;
 
 use ids::{ConferenceId, Seq};
 
-/// Why the store did not do what was asked. Nothing has changed.
+/// Why the store did not do what was asked. Nothing has changed, unless it says so.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The journal does not end where the caller thinks: another owner has appended.
@@ -43,6 +43,9 @@ pub enum Error {
         /// Which kind of value.
         what: &'static str,
     },
+    /// It is deleted, and still in the files: somebody who began to read before goes on. To be asked again.
+    #[error("somebody still reads what was deleted: it is in the files until they are done")]
+    StillRead,
     /// The database failed.
     #[error("the database failed")]
     Database(#[from] sqlx::Error),

@@ -130,17 +130,78 @@ async fn purged_it_is_gone_from_the_files_and_not_only_from_the_tables(database:
     let other: ConferenceId = "other".parse().unwrap();
     store.append_log(vec![(other.clone(), entry(1, 1, Some(1)))]).await.unwrap();
 
+    assert!(lies_on_disk(&database).await, "nobody looks where it is");
+
     store.purge_log(&room()).await.unwrap();
 
     assert_eq!(read(&store, place(0, 0), 9).await, []);
     assert_eq!(store.cursor(&room(), &device(2)).await.unwrap(), Some(place(1, 2)));
     let page = store.read_log(&other, (place(0, 0), &device(9)), PAGE).await.unwrap();
     assert_eq!(page.entries.len(), 1, "what others said stays");
+    assert!(!lies_on_disk(&database).await, "it is in the files");
+    // Asked again, nothing is amiss.
+    store.purge_log(&room()).await.unwrap();
+}
+
+async fn a_conference_that_is_over_leaves_neither_entries_nor_cursors_and_the_others_stay(
+    database: Database,
+) {
+    let store = database.open().await;
+    let (other, silent): (ConferenceId, ConferenceId) =
+        ("other".parse().unwrap(), "silent".parse().unwrap());
+    append(&store, [entry(1, 1, Some(1)), entry(1, 2, None)]).await;
+    store.append_log(vec![(other.clone(), entry(1, 1, Some(1)))]).await.unwrap();
+    let cursors = vec![(room(), device(2), place(1, 2)), (silent.clone(), device(2), place(3, 4))];
+    store.move_cursors(cursors).await.unwrap();
+    let logged = async || {
+        let mut logged = store.logged_conferences().await.unwrap();
+        logged.sort();
+        logged
+    };
+    assert_eq!(logged().await, [other.clone(), room(), silent.clone()]);
+
+    store.forget_log(&room()).await.unwrap();
+    store.forget_log(&"never-there".parse().unwrap()).await.unwrap();
+
+    assert_eq!(logged().await, [other.clone(), silent.clone()]);
+    assert_eq!(read(&store, place(0, 0), 9).await, []);
+    assert_eq!(store.cursor(&room(), &device(2)).await.unwrap(), None);
+    assert_eq!(store.cursor(&silent, &device(2)).await.unwrap(), Some(place(3, 4)));
+}
+
+async fn who_still_reads_what_is_purged_is_waited_for_and_then_it_is_told(database: Database) {
+    let store = database.open().await;
+    append(&store, (1..=50).map(|n| entry(1, n, Some(1)))).await;
+    let mut reader = database.connect().await;
+    let begin = match store_is_a_file(&database) {
+        true => "BEGIN; SELECT count(*) FROM conference_log",
+        false => "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM conference_log",
+    };
+    sqlx::raw_sql(begin).execute(&mut reader).await.unwrap();
+
+    let told = store.purge_log(&room()).await;
+
+    assert!(matches!(told, Err(store::Error::StillRead)), "{told:?}");
+    assert_eq!(read(&store, place(0, 0), 9).await, [], "it is deleted all the same");
+    sqlx::raw_sql("ROLLBACK").execute(&mut reader).await.unwrap();
+    store.purge_log(&room()).await.unwrap();
+    assert!(!lies_on_disk(&database).await, "it is in the files");
+}
+
+fn store_is_a_file(database: &Database) -> bool {
+    database.location.path().is_some()
+}
+
+/// Whether a part of what was said is in the files of this database, as they are on the disk.
+async fn lies_on_disk(database: &Database) -> bool {
     let needle = b"what was said at 1.3";
-    for file in std::fs::read_dir(database.folder.path()).unwrap() {
-        let octets = std::fs::read(file.unwrap().path()).unwrap();
-        assert!(!octets.windows(needle.len()).any(|part| part == needle));
-    }
+    let files = database.files().await;
+    assert!(!files.is_empty());
+    let holds = |file: &std::path::PathBuf| {
+        let octets = std::fs::read(file).unwrap_or_default();
+        octets.windows(needle.len()).any(|part| part == needle)
+    };
+    files.iter().any(holds)
 }
 
 on_both![
@@ -149,4 +210,6 @@ on_both![
     a_cursor_never_goes_back,
     what_everybody_has_goes_and_a_commit_stays_while_a_message_needs_it,
     purged_it_is_gone_from_the_files_and_not_only_from_the_tables,
+    a_conference_that_is_over_leaves_neither_entries_nor_cursors_and_the_others_stay,
+    who_still_reads_what_is_purged_is_waited_for_and_then_it_is_told,
 ];

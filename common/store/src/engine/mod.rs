@@ -110,12 +110,13 @@ impl Location {
         }
     }
 
-    /// What was deleted is in no file any more, where that is ours to do: a server vacuums by itself.
-    pub(crate) async fn scrub(&self) -> Result<(), crate::Error> {
-        if let Place::File(path) = &self.0 {
-            sqlite::scrub(path).await?;
-        }
-        Ok(())
+    /// What was deleted from this table is in no file of it any more. False: not yet, for somebody reads it.
+    pub(crate) async fn scrub(&self, table: &'static str) -> Result<bool, crate::Error> {
+        let scrubbed = match &self.0 {
+            Place::File(path) => sqlite::scrub(path).await,
+            Place::Server(options) => postgres::rewrite(options, table).await,
+        };
+        Ok(scrubbed?)
     }
 
     /// Connections that only read, each transaction from one state of the database.

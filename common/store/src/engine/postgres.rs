@@ -1,6 +1,7 @@
 //! PostgreSQL 15 and later. One writer at a time, as with SQLite: each of its transactions begins by taking a lock that all
 //! stores on this database share, and ends with it. Between two that both believe they lead, the lease decides.
 use std::borrow::Cow;
+use std::time::Duration;
 
 use sqlx::any::AnyConnectOptions;
 use sqlx::migrate::{Migration, Migrator};
@@ -35,6 +36,40 @@ pub(crate) async fn reader(options: &AnyConnectOptions) -> Result<Connection, sq
 pub(crate) async fn set_up_reader(connection: &mut Connection) -> Result<(), sqlx::Error> {
     sqlx::raw_sql(READER).execute(connection).await.map(drop)
 }
+
+/// Rewrites a table without what was deleted from it: the server frees its pages and leaves in them what they held. Nobody
+/// reads or writes the table meanwhile. False: somebody whose transaction began before it was deleted goes on, and what
+/// they may still see would be rewritten too.
+pub(crate) async fn rewrite(
+    options: &AnyConnectOptions,
+    table: &'static str,
+) -> Result<bool, sqlx::Error> {
+    let mut connection = writer(options).await?;
+    let now: String = sqlx::query_scalar("SELECT CAST(clock_timestamp() AS TEXT)")
+        .fetch_one(&mut connection)
+        .await?;
+    for _look in 0..LOOKS {
+        let older: i64 = sqlx::query_scalar(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND \
+             backend_type = 'client backend' AND pid <> pg_backend_pid() AND \
+             xact_start < CAST($1 AS TIMESTAMPTZ)",
+        )
+        .bind(&now)
+        .fetch_one(&mut connection)
+        .await?;
+        if older == 0 {
+            let rewrite = AssertSqlSafe(format!("VACUUM (FULL) {table}"));
+            sqlx::raw_sql(rewrite).execute(&mut connection).await?;
+            return Ok(true);
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+    Ok(false)
+}
+
+/// Together five seconds, as with SQLite.
+const LOOKS: u32 = 50;
+const LOOK: Duration = Duration::from_millis(100);
 
 /// The same migrations in PostgreSQL's words.
 pub(crate) fn translated(ours: &Migrator) -> Migrator {

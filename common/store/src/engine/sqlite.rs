@@ -2,8 +2,8 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use sqlx::ConnectOptions as _;
 use sqlx::any::AnyConnectOptions;
+use sqlx::{ConnectOptions as _, Row as _};
 
 use super::Connection;
 
@@ -27,13 +27,14 @@ pub(crate) async fn reader(path: &Path) -> Result<Connection, sqlx::Error> {
     Ok(connection)
 }
 
-/// Writes what was deleted over: it lies in the write-ahead log until then. While somebody reads, the next time does it.
-pub(crate) async fn scrub(path: &Path) -> Result<(), sqlx::Error> {
+/// Writes what was deleted over: it lies in the write-ahead log until then. False: somebody who began to read before goes on
+/// reading, and it still lies there.
+pub(crate) async fn scrub(path: &Path) -> Result<bool, sqlx::Error> {
     let mut connection = writer(path).await?;
-    sqlx::raw_sql("PRAGMA busy_timeout = 1000; PRAGMA wal_checkpoint(TRUNCATE)")
-        .execute(&mut connection)
-        .await
-        .map(drop)
+    sqlx::raw_sql("PRAGMA busy_timeout = 5000").execute(&mut connection).await?;
+    let row = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&mut connection).await?;
+    let busy: i64 = row.try_get(0)?;
+    Ok(busy == 0)
 }
 
 pub(crate) async fn set_up_reader(connection: &mut Connection) -> Result<(), sqlx::Error> {

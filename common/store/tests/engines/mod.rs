@@ -52,7 +52,21 @@ impl Database {
         texts
     }
 
-    async fn connect(&self) -> sqlx::AnyConnection {
+    /// The files in which this database keeps what its tables hold; what is still in a server's memory is written first.
+    pub(crate) async fn files(&self) -> Vec<std::path::PathBuf> {
+        let folder = match self.location.path() {
+            Some(_) => self.folder.path().to_owned(),
+            None => {
+                self.execute("CHECKPOINT").await;
+                let of = "SELECT current_setting('data_directory') || '/base/' || oid FROM \
+                          pg_database WHERE datname = current_database()";
+                self.texts(of).await.remove(0).into()
+            }
+        };
+        std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).collect()
+    }
+
+    pub(crate) async fn connect(&self) -> sqlx::AnyConnection {
         sqlx::any::install_default_drivers();
         sqlx::AnyConnection::connect(&self.url).await.unwrap()
     }
