@@ -41,6 +41,7 @@ impl Task {
         }
         let made = member.refresh();
         if let Err(error) = self.change(made).await {
+            self.freshness.refused(now);
             tracing::warn!(%error, circle = %self.id, "the leaf in a circle was not replaced");
         }
     }

@@ -16,6 +16,10 @@ const NOTED_EVERY: u64 = 256;
 /// How long after a leaf was replaced because of a message out of reach that is done again: a member can have everybody
 /// see such messages.
 const REACH_AGAIN: Duration = Duration::from_secs(3600);
+/// How long a circle is left alone after it has refused a new leaf for the first time; twice as long each time after that.
+const REFUSED: Duration = Duration::from_secs(60);
+/// And how long at most.
+const REFUSED_MAX: Duration = Duration::from_secs(6 * 3600);
 /// Octets of a note.
 const NOTE_OCTETS: usize = 32 + 8 + 8 + 8;
 
@@ -29,6 +33,8 @@ pub(crate) struct Freshness {
     missing: Option<Epoch>,
     /// When the leaf was last replaced for that.
     reached: Option<SystemTime>,
+    /// When the group last refused a new leaf, and how often it has in a row.
+    refused: Option<(SystemTime, u32)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +53,7 @@ impl Freshness {
     pub(crate) fn kept(records: &Records, conference: &ConferenceId) -> Self {
         let name = format!("leaf/{conference}").into_bytes();
         let leaf = records.noted(&name).and_then(|note| Leaf::read(&note));
-        Self { name, leaf, missing: None, reached: None }
+        Self { name, leaf, missing: None, reached: None, refused: None }
     }
 
     /// Nothing more of somebody opens in this epoch. In the next one all begin anew, with this leaf's new keys.
@@ -63,7 +69,20 @@ impl Freshness {
         let made = leaf.made.unwrap_or(now).min(now);
         let new = Leaf { id: leaf.id, made, used: now, sealed: 0 };
         records.note(&self.name, new.write());
-        self.leaf = Some(new);
+        (self.leaf, self.refused) = (Some(new), None);
+    }
+
+    /// The group would not have a new leaf: it is not asked at every occasion.
+    pub(crate) fn refused(&mut self, now: SystemTime) {
+        let before = self.refused.map_or(0, |(_at, times)| times);
+        self.refused = Some((now, before.saturating_add(1)));
+    }
+
+    /// Whether it is too early to try again.
+    fn rests(&self, now: SystemTime) -> bool {
+        let Some((at, times)) = self.refused else { return false };
+        let wait = REFUSED.saturating_mul(2_u32.saturating_pow(times.saturating_sub(1)));
+        now.duration_since(at).is_ok_and(|since| since < wait.min(REFUSED_MAX))
     }
 
     /// A message was sealed.
@@ -100,7 +119,7 @@ impl Freshness {
         if let Some(leaf) = member.own_leaf() {
             self.has(records, leaf, now);
         }
-        let may = member.is_active() && !member.is_paused();
+        let may = member.is_active() && !member.is_paused() && !self.rests(now);
         let is_due = member.is_outdated() || self.is_over(limits, now);
         may && (is_due || self.is_missing(member.epoch(), now))
     }
@@ -251,6 +270,24 @@ mod tests {
         freshness.has(&records, leaf(8, None), at(8));
 
         assert!(!freshness.is_over(&limits(), at(13)));
+    }
+
+    #[test]
+    fn who_was_refused_a_new_leaf_rests_for_longer_each_time_until_there_is_one() {
+        let (mut freshness, begin) = (fresh(7, None, at(0)), at(8));
+        let mut tries = 0;
+        for minute in 0..24 * 60 {
+            let now = begin + Duration::from_secs(60 * minute);
+            if !freshness.rests(now) {
+                tries += 1;
+                freshness.refused(now);
+            }
+        }
+
+        assert!((9..=13).contains(&tries), "{tries} in a day");
+        assert!(freshness.rests(begin + DAY));
+        freshness.has(&Records::default(), leaf(8, None), begin + DAY);
+        assert!(!freshness.rests(begin + DAY));
     }
 
     #[test]
