@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, anyhow, bail};
 use client::{
     Announced, Arrival, Arrived, Device, Disposition, FileOffer, FileToSend, FileTransfer, Folder,
-    Icon, Progress, SealedFile,
+    Icon, Progress, SealedFile, Vault,
 };
 use conclave::system::Directions;
 use ids::Aor;
@@ -16,7 +16,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use service::shutdown::Shutdown;
 use tokio::sync::watch;
 
-use crate::chat::{message, start_device};
+use crate::chat::{give_up, message, start_device};
 use crate::cli;
 use crate::terminal::{address, plain};
 
@@ -36,15 +36,23 @@ pub(crate) async fn send(options: cli::Send) -> anyhow::Result<()> {
     let who = address(&options.to, &directions.domain)?;
     let profile = directions.profile(&options.name)?;
     let started = start_device(&options.folder, &options.name, profile).await;
-    let (device, _invitations, _locked) = started.context("registering")?;
+    let (device, _invitations, vault) = started.context("registering")?;
     let sent = match (device.knows(&who).await, options.clear) {
         // A call to nobody may begin a conference of that name.
         (Some(false), _) => Err(client::Error::Nobody(who).into()),
         (_, true) => push_clear(&device, &who, &options).await,
         (_, false) => push_sealed(&device, &who, &options).await,
     };
-    device.stop().await;
+    stop_device(device, vault).await;
     sent
+}
+
+/// One that is kept nowhere, because a chat of its person is running, is of no use any more.
+async fn stop_device(device: Device, vault: Option<Vault>) {
+    if vault.is_none() {
+        give_up(&device).await;
+    }
+    device.stop().await;
 }
 
 /// Seals it for the two: servers see its sealed octets, their number and their hash, and no name.
@@ -142,7 +150,7 @@ pub(crate) async fn receive(options: cli::Receive) -> anyhow::Result<()> {
     let profile = directions.profile(&options.name)?;
     let me = profile.aor.clone();
     let started = start_device(&options.folder, &options.name, profile).await;
-    let (device, _invitations, _locked) = started.context("registering")?;
+    let (device, _invitations, vault) = started.context("registering")?;
     let downloads = options.downloads.unwrap_or_else(|| options.folder.join("downloads"));
     let (folder, mut inbox) = (Folder::new(downloads), device.inbox());
     let stop = Shutdown::new();
@@ -193,7 +201,7 @@ pub(crate) async fn receive(options: cli::Receive) -> anyhow::Result<()> {
             Err(error) => println!("not received: {error:#}"),
         }
     }
-    device.stop().await;
+    stop_device(device, vault).await;
     anyhow::ensure!(left_to_come == 0, "ended with {left_to_come} to come");
     Ok(())
 }

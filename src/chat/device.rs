@@ -78,7 +78,7 @@ pub(super) fn not_kept(folder: &Path, name: &str) -> String {
 
 /// A device that is kept nowhere is nobody's once it ends: nothing is sealed for it any more, in rooms and outside of them, and
 /// it is handed out to nobody. If the servers do not hear of it, its certificate ends by itself.
-pub(super) async fn give_up(device: &Device) {
+pub(crate) async fn give_up(device: &Device) {
     if let Err(error) = device.take_back(device.id()).await {
         tracing::debug!(%error, "a device that is kept nowhere stays a member until its certificate ends");
     }

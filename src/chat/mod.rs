@@ -39,7 +39,7 @@ use conclave::system::Directions;
 
 use crate::cli;
 use crate::terminal::counted;
-pub(crate) use device::start as start_device;
+pub(crate) use device::{give_up, start as start_device};
 use events::told;
 use files::Files;
 use help::HELP;
@@ -391,7 +391,7 @@ pub(crate) async fn run(chat: cli::Chat) -> anyhow::Result<ExitCode> {
         Next::Go | Next::Quit | Next::Over(_) => room.away().await,
     }
     if vault.is_none() {
-        device::give_up(&device).await;
+        give_up(&device).await;
     }
     device.stop().await;
     Ok(ending.map_or(ExitCode::SUCCESS, |ending| ExitCode::from(ending.exit_code())))

@@ -150,3 +150,27 @@ fn a_file_that_cannot_be_had_says_where_it_is_not_and_leaves_the_list_when_nobod
     bob.until("* nobody has a file for you");
     assert!(alice.end() && bob.end());
 }
+
+#[test]
+fn a_file_that_is_sent_beside_a_running_chat_leaves_no_device_behind() {
+    let temporary = tempfile::tempdir().unwrap();
+    let (_dev, chat) = crate::chat::system(temporary.path());
+    let [mut alice, mut bob] = ["alice", "bob"].map(|name| crate::chat::enter(&chat, name));
+    let folder = temporary.path().join("dev").display().to_string();
+    let path = temporary.path().join("report.txt");
+    std::fs::write(&path, "the report").unwrap();
+
+    let mut send = Command::new(CONCLAVE);
+    send.arg("send").arg(&path).args(["--to", "bob", "--as", "alice", "--folder", &folder]);
+    let mut send = send.stdout(std::process::Stdio::null()).spawn().unwrap();
+    bob.until("* alice offers report.txt for you");
+    bob.say("/get report.txt");
+    bob.until("* report.txt of alice, sealed, is saved as ");
+    assert!(send.wait().unwrap().success());
+
+    alice.say("/devices");
+    let listed = [(); 2].map(|()| alice.until("  urn:uuid:"));
+    let gone = listed.iter().filter(|line| line.ends_with(": taken back")).count();
+    assert_eq!(gone, 1, "{listed:?}");
+    assert!(alice.end() && bob.end());
+}
