@@ -10,6 +10,8 @@ mod anonymous;
 mod away;
 #[path = "flows/begun.rs"]
 mod begun;
+#[path = "flows/bucket.rs"]
+mod bucket;
 #[path = "flows/calling.rs"]
 mod calling;
 #[path = "../src/canary.rs"]
@@ -46,6 +48,8 @@ mod lying;
 mod media;
 #[path = "flows/messages.rs"]
 mod messages;
+#[path = "../common/blobs/tests/blobs/moto.rs"]
+mod moto;
 #[path = "flows/packages.rs"]
 mod packages;
 #[path = "common/picture.rs"]

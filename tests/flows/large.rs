@@ -14,14 +14,14 @@ use crate::deferred::{message, noise, of};
 use crate::servers::{Server, settle};
 use crate::{House, soon};
 
-async fn left_for(device: &Device, who: &Aor) -> (Leg, LegEvents) {
+pub(crate) async fn left_for(device: &Device, who: &Aor) -> (Leg, LegEvents) {
     let (leg, events) = soon(device.call(who)).await.unwrap();
     assert!(leg.with_mailbox(), "somebody is there");
     (leg, events)
 }
 
 /// Says something, and waits until it is kept.
-async fn leave((leg, events): &mut (Leg, LegEvents), kind: &str, body: Bytes) {
+pub(crate) async fn leave((leg, events): &mut (Leg, LegEvents), kind: &str, body: Bytes) {
     let id = soon(leg.send(kind, body)).await.unwrap();
     match soon(events.next()).await {
         Some(LegEvent::Delivered { id: told }) => assert_eq!(told, id),
@@ -177,7 +177,7 @@ async fn f12_a_full_mailbox_says_so_and_keeps_nothing_more() {
     }
 }
 
-async fn device(folder: &Path, user: &str) -> Device {
+pub(crate) async fn device(folder: &Path, user: &str) -> Device {
     let profile = Directions::read(folder).unwrap().profile(user).unwrap();
     soon(Device::start(profile)).await.unwrap().0
 }

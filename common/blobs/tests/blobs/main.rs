@@ -1,19 +1,34 @@
 //! What a blob store does, in a folder and on an S3 server alike.
-#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "a test that fails should say so")]
-mod s3;
+#![expect(clippy::unwrap_used, reason = "a test that fails should say so")]
+mod moto;
 
 use std::time::Duration;
 
-use blobs::{Blobs, Error};
+use blobs::{Blobs, Error, S3};
 use bytes::Bytes;
+
+const BUCKET: &str = "blobs-of-a-test";
+
+fn bucket(server: &moto::Server, prefix: &str) -> S3 {
+    S3 {
+        endpoint: server.endpoint(),
+        bucket: BUCKET.to_owned(),
+        region: "us-east-1".to_owned(),
+        prefix: prefix.to_owned(),
+        allow_http: true,
+        access_key_id: "a-key".to_owned(),
+        secret_access_key: "a-secret-nobody-sees".to_owned(),
+        session_token: None,
+    }
+}
 
 /// Each place that blobs may be in, empty.
 async fn everywhere<F: Future<Output = ()>>(run: impl Fn(Blobs) -> F) {
     let folder = tempfile::tempdir().unwrap();
     run(Blobs::in_folder(&folder.path().join("blobs")).unwrap()).await;
-    let Some(server) = s3::Server::start() else { return };
+    let Some(server) = moto::Server::start(BUCKET) else { return };
     for prefix in ["", "conclave/blobs"] {
-        run(Blobs::in_bucket(&server.bucket(prefix)).unwrap()).await;
+        run(Blobs::in_bucket(&bucket(&server, prefix)).unwrap()).await;
     }
 }
 
@@ -99,7 +114,7 @@ async fn a_name_cannot_leave_the_folder() {
 
 #[tokio::test]
 async fn a_server_that_is_not_there_is_named_and_no_secret_is() {
-    let bucket = blobs::S3 {
+    let bucket = S3 {
         endpoint: "http://127.0.0.1:1".into(),
         bucket: "b".into(),
         region: "r".into(),
@@ -110,7 +125,7 @@ async fn a_server_that_is_not_there_is_named_and_no_secret_is() {
         session_token: Some("the-token".into()),
     };
     let described = format!("{bucket:?} {:?}", Blobs::in_bucket(&bucket).unwrap());
-    let http = blobs::S3 { allow_http: false, ..bucket.clone() };
+    let http = S3 { allow_http: false, ..bucket.clone() };
     let refused = Blobs::in_bucket(&http).unwrap().check("check").await.unwrap_err();
 
     let told = format!("{described} {refused} {refused:?}");

@@ -27,7 +27,8 @@ pub(super) fn open(settings: &config::Blobs) -> Result<Blobs, NoFiles> {
     }
     let nowhere = || NoFiles::Credentials("neither a folder nor a bucket".to_owned());
     let bucket = settings.s3.as_ref().ok_or_else(nowhere)?;
-    let (access_key_id, secret_access_key, session_token) = credentials(bucket)?;
+    let (access_key_id, secret_access_key, session_token) =
+        credentials(bucket, |name| std::env::var(name).ok())?;
     Ok(Blobs::in_bucket(&S3 {
         endpoint: bucket.endpoint.clone(),
         bucket: bucket.bucket.clone(),
@@ -40,7 +41,11 @@ pub(super) fn open(settings: &config::Blobs) -> Result<Blobs, NoFiles> {
     })?)
 }
 
-fn credentials(bucket: &config::Bucket) -> Result<(String, String, Option<String>), NoFiles> {
+/// Who asks: the lines of the file that is named, or else three variables.
+fn credentials(
+    bucket: &config::Bucket,
+    variable: impl Fn(&str) -> Option<String>,
+) -> Result<(String, String, Option<String>), NoFiles> {
     let mut told = match &bucket.credentials_file {
         Some(path) => {
             let wrong =
@@ -50,7 +55,7 @@ fn credentials(bucket: &config::Bucket) -> Result<(String, String, Option<String
         }
         None => ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"]
             .iter()
-            .map_while(|name| std::env::var(name).ok())
+            .map_while(|name| variable(name))
             .collect(),
     }
     .into_iter()
@@ -158,5 +163,72 @@ impl Source for Kept {
             read.extend_from_slice(rest.get(..wanted).unwrap_or_default());
         }
         Ok(read.freeze())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: &str = "AWS_ACCESS_KEY_ID";
+    const SECRET: &str = "AWS_SECRET_ACCESS_KEY";
+    const TOKEN: &str = "AWS_SESSION_TOKEN";
+
+    fn told(
+        file: Option<&str>,
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Result<(String, String, Option<String>), String> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("credentials");
+        let mut text = String::from("endpoint = 'https://s3.example.net'\nbucket = 'b'\n");
+        if let Some(file) = file {
+            std::fs::write(&path, file).unwrap();
+            text += &format!("credentials_file = {path:?}");
+        }
+        let bucket: config::Bucket = toml::from_str(&text).unwrap();
+        credentials(&bucket, variable).map_err(|why| why.to_string())
+    }
+
+    #[test]
+    fn credentials_are_the_lines_of_a_file_or_three_variables() {
+        let of = |token: Option<&str>| {
+            Ok(("the-id".to_owned(), "the-secret".to_owned(), token.map(str::to_owned)))
+        };
+        let none = |_: &str| None;
+        let is = |name: &str| match name {
+            ID => Some("the-id".to_owned()),
+            SECRET => Some("the-secret".to_owned()),
+            _ => None,
+        };
+
+        assert_eq!(told(Some("the-id\nthe-secret\n"), none), of(None));
+        assert_eq!(
+            told(Some("\n the-id \r\n\nthe-secret\r\nthe-token\n"), none),
+            of(Some("the-token"))
+        );
+        // A file that is named is all there is.
+        let other = |name: &str| Some(format!("other {name}"));
+        assert_eq!(told(Some("the-id\nthe-secret"), other), of(None));
+        assert_eq!(told(None, is), of(None));
+        let all = |name: &str| is(name).or_else(|| Some("the-token".to_owned()));
+        assert_eq!(told(None, all), of(Some("the-token")));
+        let only = |known: &'static [&str]| {
+            move |name: &str| known.contains(&name).then(|| name.to_owned())
+        };
+        for missing in [&[][..], &[ID], &[SECRET, TOKEN]] {
+            assert!(told(None, only(missing)).is_err(), "{missing:?}");
+        }
+    }
+
+    #[test]
+    fn credentials_that_are_half_there_are_named_and_not_shown() {
+        for half in ["the-id", "\n\nthe-id\n", ""] {
+            let why = told(Some(half), |_| None).unwrap_err();
+            assert!(why.contains("blobs.s3") && !why.contains("the-id"), "{why}");
+        }
+        let text = "endpoint = 'https://x'\nbucket = 'b'\ncredentials_file = '/nowhere/at/all'";
+        let bucket: config::Bucket = toml::from_str(text).unwrap();
+        let why = credentials(&bucket, |_| Some("x".to_owned())).unwrap_err().to_string();
+        assert!(why.contains("/nowhere/at/all"), "{why}");
     }
 }
