@@ -43,8 +43,9 @@ unit: ## the tests; the runner's own summary comes last
 	  cargo test --workspace --lib --bins --tests --no-fail-fast; \
 	fi
 
-large-files: ## two gibioctets sealed, opened and sent, in less than 32 MiB of memory
+large-files: ## two gibioctets sealed, opened, sent, left in a mailbox and fetched, in little memory
 	cargo test --release -p client --test large_files -- --ignored --test-threads=1
+	cargo test --release -p conclave --test flows -- --ignored --exact --nocapture left::f14_two_gibioctets_are_left_and_fetched_in_little_memory
 
 kill-test: ## kills servers and devices ROUNDS (100) times while people talk: what was acknowledged reaches everybody once
 	cargo test -p conclave --test flows -- --ignored --exact --nocapture killing::what_was_acknowledged_reaches_everybody_once_in_a_hundred_killings

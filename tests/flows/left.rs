@@ -1,7 +1,9 @@
 //! F14 for people who are away: what is sealed for them is left in a mailbox, lies in the blob store as it was sent, and is
 //! fetched another day, from another address. Rules of RFC 5547 are named by their sections.
 use std::fs;
+use std::io::Write as _;
 use std::path::Path;
+use std::time::Duration;
 
 use client::{
     Announced, Arrival, Arrived, Broken, Error, Event, FileHash, FileSelector, FileToSend,
@@ -308,6 +310,58 @@ async fn f14_s8_3_1_a_file_that_is_not_the_one_that_was_described_is_not_kept() 
     let refused = soon(transfer.finished()).await.unwrap_err();
     assert!(matches!(refused.why, Broken::Refused { status: 400, .. }), "{refused:?}");
     assert!(blobs(&house).is_empty());
+}
+
+/// S4-18.
+#[tokio::test]
+#[ignore = "a minute and 8 GiB of disk: make large-files"]
+async fn f14_two_gibioctets_are_left_and_fetched_in_little_memory() {
+    const OCTETS: u64 = 2 << 30;
+    let house = House::with(&[("MRFC_MAILBOX__FILES__FILE_OCTETS_MAX", "3221225472")]);
+    let (alice, bob, desk) = (house.guest("alice").await, house.guest("bob").await, Desk::new());
+    let within = async |transfer: Result<FileTransfer, Error>| {
+        let mut transfer = transfer.unwrap();
+        let over = tokio::time::timeout(Duration::from_secs(1_200), transfer.finished()).await;
+        over.unwrap().unwrap()
+    };
+    // What is there once, whatever the size, is there.
+    let small = sealed(&desk, "small", &content(1 << 20));
+    within(soon(alice.device.leave_file(&bob.aor, &small)).await).await;
+    let piece = content(1 << 20);
+    let (path, mut hash) = (desk.into.path().with_file_name("large"), Sha256::new());
+    let mut file = fs::File::create(&path).unwrap();
+    for at in 0..OCTETS >> 20 {
+        // No two pieces are alike.
+        let piece = [&at.to_le_bytes(), &piece[8..]].concat();
+        hash.update(&piece);
+        file.write_all(&piece).unwrap();
+    }
+    drop(file);
+    let file = FileToSend::new(path, SEALED_FILE);
+    let hashes = vec![FileHash::new("sha-256", &hash.finalize())];
+    let wanted = FileSelector { size: Some(OCTETS), hashes, ..FileSelector::default() };
+    let (before, begun) = (peak(&house), service::clock::now());
+
+    let long = Duration::from_secs(600);
+    let leaving = tokio::time::timeout(long, alice.device.leave_file(&bob.aor, &file)).await;
+    let left = within(leaving.unwrap()).await;
+    let (kept, there) = (peak(&house), service::clock::now());
+    let fetched = soon(bob.device.fetch_left(&bob.aor, &wanted, &desk.into)).await;
+    let fetched = within(fetched).await;
+    let (after, here) = (peak(&house), service::clock::now());
+
+    assert_eq!((left.octets, fetched.octets), (OCTETS, OCTETS));
+    assert!(left.verified && fetched.verified, "it arrived changed");
+    let mebi = |octets: u64| octets >> 20;
+    println!(
+        "2 GiB left in {:.0?} and fetched in {:.0?}; the focus at its most: {} MiB before, {} MiB when it was kept, {} MiB after",
+        there - begun,
+        here - there,
+        mebi(before),
+        mebi(kept),
+        mebi(after)
+    );
+    assert!(after - before < 64 << 20, "2 GiB cost {} octets of memory", after - before);
 }
 
 /// One copy, in its author's own mailbox, is for everybody who was told of it in the room.
