@@ -78,6 +78,7 @@ async fn a_stale_epoch_gets_413_with_the_epoch_of_the_group() {
     let answer = alice.ask(&message("stale", sealed(1, 3, "late"))).await;
 
     assert_eq!(answer, (413, "stale-epoch 0/4".into()));
+    assert_eq!(stage.metric("mrfp_refusals_total{reason=\"stale_epoch\"}").await, 1.0);
 }
 
 #[tokio::test]

@@ -8,6 +8,9 @@ use time::format_description::well_known::Rfc3339;
 /// What lies no further from now was written now: clocks differ and messages travel.
 const NOW: Duration = Duration::from_secs(60);
 
+/// What a clock may differ from the focus's, as a mailbox has it.
+const SKEW: Duration = Duration::from_secs(300);
+
 /// Of a message in the room: it may have waited in the conference's log.
 pub(super) fn written(at: Option<SystemTime>, now: SystemTime) -> String {
     match at {
@@ -20,8 +23,14 @@ pub(super) fn written(at: Option<SystemTime>, now: SystemTime) -> String {
 /// Of a message that has waited in the mailbox. When it was sealed with the time in it, that is `sealed`.
 pub(super) fn late(late: Late, sealed: Option<SystemTime>) -> String {
     let sent = sealed.or(late.sent).map(|sent| format!(", sent {}", shown(sent)));
-    let doubt = if late.skewed { " by a clock that is wrong" } else { "" };
+    // What is in a seal the mailbox could not compare.
+    let skewed = late.skewed || sealed.is_some_and(|sealed| apart(sealed, late.accepted) > SKEW);
+    let doubt = if skewed { " by a clock that is wrong" } else { "" };
     format!("{}{doubt}, kept since {}", sent.unwrap_or_default(), shown(late.accepted))
+}
+
+fn apart(one: SystemTime, other: SystemTime) -> Duration {
+    one.duration_since(other).unwrap_or_else(|error| error.duration())
 }
 
 /// When something was written that is told of.
@@ -51,6 +60,17 @@ mod tests {
         assert_eq!(words(Some(at(3650))), "");
         assert_eq!(words(Some(at(60))), ", at 1970-01-01T00:01:00Z");
         assert_eq!(words(Some(at(7200))), ", at 1970-01-01T02:00:00Z by a clock that is ahead");
+    }
+
+    #[test]
+    fn s3_08_a_time_in_the_seal_that_is_far_from_when_it_came_is_of_a_clock_that_is_wrong() {
+        let kept = Late { accepted: at(10_000), sent: None, skewed: false };
+
+        for (sealed, wrong) in [(9_700, false), (9_699, true), (10_300, false), (10_301, true)] {
+            let words = late(kept, Some(at(sealed)));
+            assert_eq!(words.contains(" by a clock that is wrong"), wrong, "{sealed} {words}");
+        }
+        assert!(!late(kept, None).contains("wrong"));
     }
 
     #[test]

@@ -169,6 +169,15 @@ mod tests {
         assert_eq!(terms.dial, Some(Target::Line(String::from("198.51.100.7:12000"))));
     }
 
+    /// IMDN-11: notifications are among what is taken.
+    #[test]
+    fn an_end_takes_every_type_in_a_wrapper() {
+        let ours = media(Setup::ActPass, Some(7394));
+
+        assert_eq!(ours.accept_wrapped_types, ["*"]);
+        assert!(ours.accept_types.iter().any(|kind| kind == msrp::cpim::MEDIA_TYPE));
+    }
+
     #[test]
     fn s5_rfc8122_without_tls_or_a_good_fingerprint_there_is_no_session() {
         let good = media(Setup::ActPass, Some(7394));
