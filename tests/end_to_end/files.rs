@@ -1,6 +1,6 @@
 //! `conclave send` and `conclave receive`: a file goes from one program to another, and neither claims what is not so.
 use crate::common::{CONCLAVE, Talk};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 #[test]
 fn f14_a_file_goes_from_one_terminal_to_another_and_a_refusal_is_a_failure() {
@@ -64,6 +64,53 @@ fn f14_a_file_goes_from_one_terminal_to_another_and_a_refusal_is_a_failure() {
     let id = waiting.child.id().to_string();
     assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
     assert_eq!(waiting.child.wait().unwrap().code(), Some(1));
+}
+
+/// What a command shows on a terminal, as the program `script` makes one.
+fn on_a_terminal(arguments: &str) -> Command {
+    let command = format!("stty rows 24 cols 100; exec {CONCLAVE} {arguments}");
+    let mut script = Command::new("script");
+    script.args(["-qec", &command, "/dev/null"]).env("TERM", "xterm").env("SHELL", "/bin/sh");
+    script.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    script
+}
+
+#[test]
+fn f14_on_a_terminal_both_sides_see_how_far_a_file_is_and_elsewhere_there_is_no_bar() {
+    let temporary = tempfile::tempdir().unwrap();
+    let folder = temporary.path().join("dev").display().to_string();
+    let mut dev = Talk::start(&["dev", "--sip", "127.0.0.1:0", "--folder", &folder]);
+    dev.until("ready in");
+    let path = temporary.path().join("film.bin");
+    std::fs::write(&path, vec![7; 40 << 20]).unwrap();
+    let send = format!("send {} --to bob --as alice --clear --folder {folder}", path.display());
+
+    let receive = on_a_terminal(&format!("receive --as bob --folder {folder}")).spawn().unwrap();
+    // He is not there at once.
+    let sent = loop {
+        let sent = on_a_terminal(&send).output().unwrap();
+        if sent.status.success() {
+            break sent;
+        }
+    };
+    let received = receive.wait_with_output().unwrap();
+
+    for (shown, over) in [(&sent.stdout, "sent film.bin"), (&received.stdout, "received film.bin")]
+    {
+        let shown = String::from_utf8_lossy(shown);
+        assert!(shown.contains(over), "{shown}");
+        // Its name, how much of how much, and how fast.
+        let bar = |line: &str| {
+            line.contains("film.bin") && line.contains("/40.00 MiB") && line.contains("/s")
+        };
+        assert!(shown.split(['\r', '\n']).any(bar), "{shown}");
+    }
+    let mut bob = Talk::start(&["receive", "--as", "bob", "--folder", &folder]);
+    bob.until("waiting for 1 file(s)");
+    let plain = Command::new(CONCLAVE).args(send.split(' ')).output().unwrap();
+    assert!(plain.status.success(), "{plain:?}");
+    let shown = [plain.stdout, plain.stderr].concat();
+    assert!(!String::from_utf8_lossy(&shown).contains("MiB"), "{shown:?}");
 }
 
 #[test]
