@@ -101,6 +101,8 @@ async fn a_device_reads_the_changes_that_are_for_it_and_its_own_welcome(database
     assert_eq!(read(3, 0).await, []);
     assert_eq!(store.circles_of(&aor("bob"), 9).await.unwrap(), [[aor("alice"), aor("bob")]]);
     assert!(store.circles_of(&aor("eve"), 9).await.unwrap().is_empty());
+    assert_eq!(store.circles_count(&aor("bob")).await.unwrap(), 1);
+    assert_eq!(store.circles_count(&aor("eve")).await.unwrap(), 0);
 }
 
 async fn the_log_of_a_circle_is_bounded_by_age_and_number_and_keeps_its_newest(database: Database) {

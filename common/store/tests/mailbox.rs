@@ -48,6 +48,11 @@ async fn each_device_has_its_own_place_and_what_came_later_comes_later(database:
         let posted = store.post(letter("alice", id, 50), None, BOUNDS).await.unwrap();
         assert_eq!(posted, Posted::Kept);
     }
+    let other = NewLetter { owner: aor("dave"), ..letter("alice", "m3", 50) };
+    store.post(other, None, BOUNDS).await.unwrap();
+    let mut owners = store.mailbox_owners().await.unwrap();
+    owners.sort();
+    assert_eq!(owners, [aor("bob"), aor("dave")]);
     for device in ["phone", "tablet"] {
         for id in ["m1", "m2"] {
             let next = store.next_letter(&aor("bob"), device, 0, at(2)).await.unwrap().unwrap();
