@@ -41,6 +41,7 @@ mod registering;
 mod relay;
 mod remembered;
 mod renewal;
+mod retention;
 mod secured;
 mod sipp;
 mod strangers;
