@@ -45,12 +45,20 @@ impl Folder {
     /// The folder cannot be written to, or has a thousand files of this name.
     pub fn save(&self, name: &str, content: &[u8]) -> io::Result<PathBuf> {
         fs::create_dir_all(&self.0)?;
-        self.named(name, |path| {
+        let path = self.named(name, |path| {
             // Made anew or not at all: a link that waits under the name is not followed.
             let options = &mut File::options();
             let mut file = options.write(true).create_new(true).mode(0o600).open(path)?;
-            file.write_all(content).inspect_err(|_| drop(fs::remove_file(path)))
-        })
+            let written = file.write_all(content).and_then(|()| file.sync_all());
+            written.inspect_err(|_| drop(fs::remove_file(path)))
+        })?;
+        self.sync()?;
+        Ok(path)
+    }
+
+    /// The names in it are on the disk, and not only what is behind them.
+    fn sync(&self) -> io::Result<()> {
+        File::open(&self.0)?.sync_all()
     }
 
     /// How many octets are here of a file that was not received to its end.
@@ -83,6 +91,8 @@ impl Folder {
         part.file.sync_all()?;
         // A second name for the same file, which there must not be yet; then the first one goes.
         let path = self.named(name, |path| fs::hard_link(&part.path, path))?;
+        // Whoever is told where it is forgets how to get it again.
+        self.sync()?;
         fs::remove_file(&part.path)?;
         Ok(path)
     }

@@ -4,7 +4,9 @@ use std::path::Path;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime};
 
+use blobs::Blobs;
 use service::clock;
+use store::Store;
 
 use super::Inner;
 
@@ -20,7 +22,7 @@ pub(super) fn begin(inner: &Arc<Inner>) {
     let inner = Arc::downgrade(inner);
     tokio::spawn(async move {
         if let Some(inner) = inner.upgrade()
-            && let Err(why) = orphans(&inner).await
+            && let Err(why) = orphans(&inner.store, &inner.blobs, clock::wall() - DAY).await
         {
             tracing::warn!(%why, "the blob store could not be swept");
         }
@@ -42,12 +44,12 @@ async fn sweep(inner: &Weak<Inner>) -> Option<()> {
 }
 
 /// A crash between blob and row leaves a blob.
-async fn orphans(inner: &Inner) -> Result<(), String> {
-    let old = inner.blobs.names(clock::wall() - DAY, BLOBS_MAX).await;
+async fn orphans(store: &Store, blobs: &Blobs, before: SystemTime) -> Result<(), String> {
+    let old = blobs.names(before, BLOBS_MAX).await;
     for blob in old.map_err(|error| error.to_string())? {
-        let known = inner.store.knows_blob(&blob).await.map_err(|error| error.to_string())?;
+        let known = store.knows_blob(&blob).await.map_err(|error| error.to_string())?;
         if !known {
-            inner.blobs.remove(&blob).await.map_err(|error| error.to_string())?;
+            blobs.remove(&blob).await.map_err(|error| error.to_string())?;
         }
     }
     Ok(())
@@ -62,4 +64,78 @@ fn unfinished(folder: &Path, before: SystemTime) -> std::io::Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use store::{FileBounds, FileRow};
+
+    use super::*;
+
+    const BOUNDS: FileBounds = FileBounds { files_max: 9, sender_files_max: 9, octets_max: 1_000 };
+
+    fn at(secs: u64) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(secs)
+    }
+
+    async fn blob(blobs: &Blobs, name: &str) {
+        let mut writing = blobs.write(name).await.unwrap();
+        writing.push(Bytes::from_static(b"octets")).await.unwrap();
+        writing.finish().await.unwrap();
+    }
+
+    async fn kept(store: &Store, blobs: &Blobs, name: &str) {
+        blob(blobs, name).await;
+        let row = FileRow {
+            owner: "sip:bob@example.net".parse().unwrap(),
+            sender: "sip:alice@example.net".parse().unwrap(),
+            transfer_id: name.to_owned(),
+            blob: name.to_owned(),
+            octets: 6,
+            sha256: format!("hash of {name}"),
+            sha1: format!("old hash of {name}"),
+            locked: false,
+            head: Bytes::new(),
+            accepted: at(1),
+            expires: at(50),
+        };
+        assert_eq!(store.keep_file(row, BOUNDS).await.unwrap(), store::Filed::Kept);
+    }
+
+    /// What is in the blob store.
+    async fn names(blobs: &Blobs) -> Vec<String> {
+        let mut names = blobs.names(clock::wall() + DAY, 100).await.unwrap();
+        names.sort();
+        names
+    }
+
+    #[tokio::test]
+    async fn octets_that_nobody_names_go_when_they_are_old_and_others_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("mrfc.sqlite")).await.unwrap();
+        let blobs = Blobs::in_folder(&folder.path().join("blobs")).unwrap();
+        kept(&store, &blobs, "named").await;
+        blob(&blobs, "nameless").await;
+
+        orphans(&store, &blobs, clock::wall() - DAY).await.unwrap();
+        assert_eq!(names(&blobs).await, ["named", "nameless"], "it may still get its row");
+        orphans(&store, &blobs, clock::wall() + DAY).await.unwrap();
+
+        assert_eq!(names(&blobs).await, ["named"]);
+    }
+
+    #[test]
+    fn what_came_in_part_goes_when_nobody_has_gone_on_with_it() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("part"), b"octets").unwrap();
+        std::fs::create_dir(folder.path().join("folder")).unwrap();
+
+        unfinished(folder.path(), clock::wall() - DAY).unwrap();
+        assert!(folder.path().join("part").exists(), "it is new");
+        unfinished(folder.path(), clock::wall() + DAY).unwrap();
+
+        assert!(!folder.path().join("part").exists());
+        assert!(folder.path().join("folder").exists());
+    }
 }
