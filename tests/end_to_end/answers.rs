@@ -316,7 +316,7 @@ fn who_goes_away_and_who_comes_back_is_told_to_the_others() {
 #[test]
 fn f12_who_paged_somebody_reads_what_became_of_it() {
     let folder = tempfile::tempdir().unwrap();
-    let (_dev, chat) = system_with(folder.path(), &[("MRFC_MAILBOX__KEEP_SECS", "2")]);
+    let (_dev, chat) = system_with(folder.path(), &[("MRFC_MAILBOX__KEEP_SECS", "5")]);
     let mut alice = enter(&chat, "alice");
 
     alice.say("/page bob are you there?");

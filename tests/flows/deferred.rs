@@ -107,7 +107,7 @@ async fn f12_the_sender_is_told_that_it_waits_and_nothing_more_than_was_asked_fo
 /// IMDN-06. What is said in the clear, what is sealed, and a file: of each its sender hears that it is over.
 #[tokio::test]
 async fn f12_f14_the_sender_is_told_of_a_message_and_a_file_that_nobody_came_for_in_time() {
-    let house = House::with(&[("MRFC_MAILBOX__KEEP_SECS", "2")]);
+    let house = House::with(&[("MRFC_MAILBOX__KEEP_SECS", "6")]);
     let (alice, desk) = (house.guest("alice").await, Desk::new());
     let folder = tempfile::tempdir().unwrap();
     was_here(&house, &folder, "bob").await;
