@@ -9,7 +9,7 @@ use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 /// How long nothing is waited for when nothing is due. Then the task looks again.
 const LOOK_AGAIN: Duration = Duration::from_secs(3600);
 
-/// Writes what there is to write, or flushes what was written. Dropped halfway, it has lost nothing.
+/// Writes what there is to write, and flushes it. Dropped halfway, it has lost nothing.
 ///
 /// # Errors
 /// The socket's.
@@ -18,13 +18,12 @@ pub async fn write(
     unwritten: &mut BytesMut,
     unflushed: &mut bool,
 ) -> io::Result<()> {
-    if unwritten.has_remaining() {
+    while unwritten.has_remaining() {
         *unflushed = true;
         writer.write_buf(unwritten).await?;
-    } else {
-        writer.flush().await?;
-        *unflushed = false;
     }
+    writer.flush().await?;
+    *unflushed = false;
     Ok(())
 }
 

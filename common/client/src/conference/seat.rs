@@ -130,6 +130,7 @@ impl Seat {
         loop {
             self.advance(&mut progress);
             self.keep(&mut progress).await;
+            self.tell(&mut progress);
             match self.wait(&mut progress, &mut hangup).await {
                 Happened::HungUp(reason) => self.end(&mut progress, reason),
                 Happened::Listening(Ok(permit)) => {
@@ -163,19 +164,15 @@ impl Seat {
         }
     }
 
-    /// Takes what has come, and what else is there, so that a disk is waited for once for all of it. What was opened and
-    /// how far the keys are is one transaction. An error is the end of the connection.
+    /// Takes what has come, and what else is there, so that a disk is waited for and a socket written once for all of it.
+    /// What was opened and how far the keys are is one transaction. An error is the end of the connection.
     fn receive(&mut self, first: Result<Item, String>) -> Result<(), String> {
         let vault = self.vault.clone();
         let _unit = vault.as_ref().map(|vault| vault.records().unit());
-        let mut next = Some(first);
-        let mut turns = if vault.is_some() { RECEIVED_AT_ONCE } else { 1 };
-        while let Some(item) = next.take() {
+        self.session.receive(now(), &first?);
+        for _more in 1..RECEIVED_AT_ONCE {
+            let Ok(item) = self.connection.items.try_recv() else { break };
             self.session.receive(now(), &item?);
-            turns -= 1;
-            if turns > 0 {
-                next = self.connection.items.try_recv().ok();
-            }
         }
         Ok(())
     }
@@ -188,6 +185,16 @@ impl Seat {
             if progress.over.is_none() {
                 tracing::warn!(%error, "the vault");
                 self.end(progress, error.to_string());
+            }
+        }
+    }
+
+    /// Tells the person as much as they take without waiting.
+    fn tell(&self, progress: &mut Progress) {
+        while !progress.untold.is_empty() {
+            let Ok(permit) = self.events.try_reserve() else { return };
+            if let Some(telling) = progress.untold.pop_front() {
+                permit.send(telling);
             }
         }
     }
