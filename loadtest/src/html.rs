@@ -168,7 +168,7 @@ fn tables(report: &Report) -> String {
         row("at the wrong place or in a wrong name", counts.misdelivered, true),
         row("not decryptable", counts.undecryptable, true),
         row("shown to somebody who was out", counts.leaked, true),
-        row("after a later one (not a fault)", counts.reordered, false),
+        row("after a later one (a fault in open rooms)", counts.reordered, false),
     ];
     let _always = write!(
         out,
@@ -190,20 +190,21 @@ fn rooms(report: &Report) -> String {
     }
     let row = |room: &crate::report::FaultyRoom| {
         format!(
-            "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
+            "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
             room.room,
             room.expected,
             room.lost,
             room.duplicated,
             room.corrupt,
             room.misdelivered,
+            room.reordered,
             room.undecryptable,
             room.leaked
         )
     };
     format!(
         "<h2>Rooms with a fault ({} of {})</h2><table><tr><th>room</th><th>had to arrive</th><th>lost</th><th>twice</th>\
-         <th>corrupt</th><th>misdelivered</th><th>undecryptable</th><th>leaked</th></tr>{}</table>",
+         <th>corrupt</th><th>misdelivered</th><th>out of order</th><th>undecryptable</th><th>leaked</th></tr>{}</table>",
         report.rooms.count - report.rooms.clean,
         report.rooms.count,
         report.rooms.faulty.iter().map(row).collect::<String>()

@@ -74,8 +74,8 @@
 //!   in another room, to its author, or in another's name. **undecryptable**: arrived and could not be opened. **leaked**: shown
 //!   to somebody whose removal had been accepted before the message was meant to be sent. Each of these fails the run, warm-up
 //!   included, and rooms in which one happened are told of one by one.
-//! - **reorder**: shown after a later message of the same sender. It is told and not judged: a message that was refused
-//!   because the group key changed is sealed again and may arrive later.
+//! - **reorder**: shown after a later message of the same sender. In a sealed room it is told and not judged: a message that
+//!   was refused because the group key changed is sealed again and may arrive later. In an open room it fails the run.
 //! - **latency e2e**: from the *intended* start of a message to one receiver having decrypted it, one value for each
 //!   receiver, in an HDR histogram (three digits; percentiles are never averaged). It holds everything between: the
 //!   generator's own lag, the sender's queue, sealing, the relay, the receiver's opening. Only messages meant for after the

@@ -1,6 +1,8 @@
 //! The result of a run, as `--json` prints it. `schema/report-2.json` is its contract: a field may be added under the same
-//! version, a changed meaning needs the next one. How it is drawn up is in `draw`, what a step of a ramp shows in `steps`. Pure.
+//! version, a changed meaning needs the next one. How it is drawn up is in `draw`, what a step of a ramp shows in `steps`, what
+//! holds for every command in `rules`. Pure.
 mod draw;
+mod rules;
 mod steps;
 
 use std::collections::BTreeMap;
@@ -11,8 +13,8 @@ use crate::book::{Deliveries, ErrorCount, Guests, Row, Sent};
 use crate::latency::{Figures, Latencies};
 use crate::scenario::{Acknowledge, Kind, Level, Transport};
 use crate::threshold::Judged;
-pub(crate) use draw::CLOSED;
 pub use draw::{Generation, Observed, Sample, Used};
+pub(crate) use rules::{CLOSED, ended, late, worn_out};
 pub use steps::{Limit, Step, strain};
 
 /// The name of the schema.
@@ -213,6 +215,9 @@ pub struct FaultyRoom {
     pub corrupt: u64,
     /// Shown at the wrong place or in a wrong name.
     pub misdelivered: u64,
+    /// Shown after a later one of the same sender: a fault where nothing is sealed.
+    #[serde(default)]
+    pub reordered: u64,
     /// Not decrypted.
     pub undecryptable: u64,
     /// Shown to somebody who was out.

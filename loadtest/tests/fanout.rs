@@ -1,5 +1,7 @@
 //! `loadtest fanout` against a relay of its own: the executable, real sockets, few messages.
 #![expect(clippy::unwrap_used, reason = "a run that prints no result should fail the test")]
+mod schema;
+
 use std::process::{Command, Output};
 
 use serde_json::Value;
@@ -33,11 +35,27 @@ fn every_message_reaches_every_receiver_once_and_unchanged() {
         let (output, json) = fanout(arguments);
 
         assert_eq!(output.status.code(), Some(0), "{arguments:?} {json:#}");
+        let schema = include_str!("../schema/fanout-1.json").parse().unwrap();
+        assert_eq!(schema::breaches(&schema, &json), Vec::<String>::new());
         assert_eq!(json["counts"]["sent"], 200, "{json:#}");
         assert_eq!(json["counts"]["delivered"], 1000, "{json:#}");
         assert_eq!(json["latency_us"]["count"], 1000, "{json:#}");
         assert!(json["rss_per_connection"].as_u64() > Some(1000), "{json:#}");
     }
+}
+
+#[test]
+fn a_closed_loop_is_said_to_be_one() {
+    let told = |arguments: &[&str]| {
+        let small = ["fanout", "--receivers", "2", "--messages", "20", "--warmup", "0s"];
+        let mut command = Command::new(env!("CARGO_BIN_EXE_loadtest"));
+        let output = command.args(small).arg("--allow-not-valid").args(arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        String::from_utf8(output.stdout).unwrap().contains("coordinated omission")
+    };
+
+    assert!(told(&["--window", "4"]));
+    assert!(!told(&["--rate", "1000"]));
 }
 
 #[test]

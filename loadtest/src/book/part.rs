@@ -9,7 +9,7 @@ use super::guests::{Guests, Measure};
 use super::rows::Row;
 use super::{Deliveries, ErrorCount, Measured, Sent};
 use crate::latency::Latencies;
-use crate::scenario::{Scenario, Shot};
+use crate::scenario::{Level, Scenario, Shot};
 
 /// What one generator's books come to.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -93,11 +93,22 @@ impl Room {
 }
 
 impl Deliveries {
-    /// Whether everything arrived as it should.
+    /// Whether everything arrived as it should in a room of this level.
     #[must_use]
-    pub fn is_clean(&self) -> bool {
-        let faults = [self.lost, self.duplicated, self.corrupt, self.misdelivered];
+    pub fn is_clean(&self, level: Level) -> bool {
+        let faults =
+            [self.lost, self.duplicated, self.corrupt, self.misdelivered, self.disordered(level)];
         faults.iter().all(|count| *count == 0) && self.undecryptable == 0 && self.leaked == 0
+    }
+
+    /// Messages out of order where nothing could have put them so but a server: in a sealed room one that was refused because
+    /// the key changed is sealed again, and comes later.
+    #[must_use]
+    pub fn disordered(&self, level: Level) -> u64 {
+        match level {
+            Level::Open => self.reordered,
+            Level::Sealed => 0,
+        }
     }
 
     fn add(&mut self, other: &Self) {

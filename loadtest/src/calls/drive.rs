@@ -38,6 +38,8 @@ pub struct Tally {
     pub put_out: u64,
     /// From an immediate message to its 200.
     pub messages: Latencies,
+    /// From the intended start of a measured call to its INVITE leaving.
+    pub lag: Latencies,
     /// Immediate messages that came to a phone.
     pub delivered: u64,
     /// Phones that are registered.
@@ -166,6 +168,9 @@ impl Phones {
         self.last += 1;
         self.in_flight += 1;
         let (measured, stage) = (self.measuring && !stays, Stage::Calling);
+        if measured {
+            self.tally.lag.record(clock::now().saturating_duration_since(meant));
+        }
         self.calls.insert(self.last, Call { caller, stage, meant, stays, measured });
         self.say(caller, &caller.invite(self.last, room))
     }

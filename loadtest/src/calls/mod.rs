@@ -34,6 +34,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use service::clock;
 
+use crate::report::{late, worn_out};
 use crate::usage::{self, Usage};
 use drive::{Phones, Tally};
 use house::{Against, House};
@@ -324,21 +325,34 @@ fn report(
     let (time, micros) = (load.time.as_secs_f64(), |cpu: Duration| cpu.as_secs_f64() * 1e6 / calls);
     let registrations = u64::try_from(asked.registrations).unwrap_or(u64::MAX);
     let [empty, registered, _] = rss;
+    let generator_cpus = load.generator.as_secs_f64() / time;
+    let (window, offered_per_second) = match asked.pace {
+        Pace::Window(window) => (Some(window), None),
+        Pace::Rate(rate) => (None, Some(rate)),
+    };
+    let (invite, lag) = (tally.invites.figures(), tally.lag.figures());
     Report {
+        schema: report::SCHEMA,
         against: format!("{:?}", asked.against).to_lowercase(),
         registrations: asked.registrations,
         conferences: asked.conferences,
         seconds: time,
         calls: load.calls,
         calls_per_second: calls / time,
-        invite: tally.invites.figures(),
+        window,
+        offered_per_second,
+        lag,
+        not_valid: offered_per_second
+            .and_then(|_| late(&invite, &lag))
+            .or_else(|| worn_out(generator_cpus)),
+        invite,
         bye: tally.byes.figures(),
         message: tally.messages.figures(),
         messages_delivered: tally.delivered,
         server_us_per_call: micros(load.server),
         relay_us_per_call: micros(load.relay),
         server_cpus: load.server.as_secs_f64() / time,
-        generator_cpus: load.generator.as_secs_f64() / time,
+        generator_cpus,
         octets_per_registration: registered.saturating_sub(empty) / registrations.max(1),
         rss,
         left,

@@ -4,10 +4,16 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::latency::Figures;
+use crate::report::CLOSED;
+
+/// The name and version of the JSON object.
+pub const SCHEMA: &str = "conclave/loadtest-sip-1";
 
 /// What a run came to.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
+    /// Which schema this follows.
+    pub schema: &'static str,
     /// Who answered.
     pub against: String,
     /// Phones with a connection and a registration.
@@ -20,6 +26,12 @@ pub struct Report {
     pub calls: u64,
     /// Of them in a second.
     pub calls_per_second: f64,
+    /// Calls in flight, in a closed loop.
+    pub window: Option<usize>,
+    /// Calls a second that were offered, in an open loop.
+    pub offered_per_second: Option<f64>,
+    /// From the intended start of a call to its INVITE leaving, in microseconds; in a closed loop it is meant when it is made.
+    pub lag: Figures,
     /// From a call's intended start to the 200 to its INVITE, in microseconds.
     pub invite: Figures,
     /// From a BYE to its 200.
@@ -42,6 +54,8 @@ pub struct Report {
     pub rss: [u64; 3],
     /// What was left in the server's tables when all had hung up, or had gone.
     pub left: Vec<(String, u64)>,
+    /// Why the latencies are the generator's own and not the server's, if they are.
+    pub not_valid: Option<String>,
     /// What went wrong. Empty: nothing.
     pub broken: Vec<String>,
 }
@@ -60,6 +74,13 @@ impl fmt::Display for Report {
             self.seconds,
             self.calls_per_second
         )?;
+        match self.offered_per_second {
+            Some(offered) => {
+                let (p50, p99) = (ms(self.lag.p50), ms(self.lag.p99));
+                writeln!(f, "  offered  {offered:.0} a second  lag p50 {p50:.1} ms  p99 {p99:.1}")?;
+            }
+            None => writeln!(f, "  {CLOSED}")?,
+        }
         for (what, figures) in
             [("INVITE", self.invite), ("BYE", self.bye), ("MESSAGE", self.message)]
         {
@@ -83,6 +104,9 @@ impl fmt::Display for Report {
         )?;
         for (table, count) in &self.left {
             writeln!(f, "  left     {count} in {table}")?;
+        }
+        if let Some(why) = &self.not_valid {
+            writeln!(f, "  NOT VALID {why}")?;
         }
         for broken in &self.broken {
             writeln!(f, "  BROKEN   {broken}")?;

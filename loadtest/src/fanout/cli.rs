@@ -10,7 +10,7 @@ use super::drive::Until;
 use super::msrp::Answer;
 use super::server::{Against, Setup};
 use super::{Asked, run};
-use crate::report::NOT_VALID;
+use crate::report::ended;
 use crate::units;
 
 /// One sender, many receivers.
@@ -71,7 +71,7 @@ pub struct Fanout {
     /// End with 0 also if the generator was the bottleneck
     #[arg(long)]
     pub allow_not_valid: bool,
-    /// Print one JSON object instead of the summary
+    /// Print one JSON object (loadtest/schema/fanout-1.json) instead of the summary
     #[arg(long)]
     pub json: bool,
 }
@@ -116,11 +116,7 @@ impl Fanout {
         } else {
             println!("{report}");
         }
-        Ok(match (report.broken.is_empty(), report.not_valid.is_some() && !self.allow_not_valid) {
-            (false, _) => ExitCode::FAILURE,
-            (true, true) => ExitCode::from(NOT_VALID),
-            (true, false) => ExitCode::SUCCESS,
-        })
+        Ok(ended(&report.broken, report.not_valid.is_some() && !self.allow_not_valid))
     }
 }
 

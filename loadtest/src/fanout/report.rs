@@ -9,6 +9,7 @@ use super::drive::Ran;
 use super::ledger::Counts;
 use super::server::Against;
 use crate::latency::Figures;
+use crate::report::{CLOSED, late};
 use crate::units::float;
 
 /// The name and version of the JSON object.
@@ -111,7 +112,7 @@ impl Report {
             messages_per_write: quotient(float(ran.counts.sent), float(ran.writes)),
             latency_us: ran.latency,
             lag_us: ran.lag,
-            not_valid: asked.rate.and_then(|_| not_valid(&ran.latency, &ran.lag)),
+            not_valid: asked.rate.and_then(|_| late(&ran.latency, &ran.lag)),
             rss_empty: memory.empty,
             rss_per_connection: memory.seated.saturating_sub(memory.empty) / connections,
             rss_max: after.server.rss_octets_max,
@@ -122,13 +123,6 @@ impl Report {
             rss: ran.rss,
         }
     }
-}
-
-/// In an open loop the generator must not be late by more than a tenth of what it measures.
-fn not_valid(latency: &Figures, lag: &Figures) -> Option<String> {
-    (lag.p99 * 10 > latency.p99).then(|| {
-        format!("the generator was late: lag p99 {} us, measured p99 {} us", lag.p99, latency.p99)
-    })
 }
 
 fn broken(counts: &Counts, accepted: u64, asked: &Asked) -> Vec<String> {
@@ -211,8 +205,11 @@ impl fmt::Display for Report {
             "  latency    p50 {} us  p99 {}  p99.9 {}  max {}",
             latency.p50, latency.p99, latency.p99_9, latency.max
         )?;
-        if self.offered_per_sec.is_some() {
-            writeln!(f, "  lag        p50 {} us  p99 {}", self.lag_us.p50, self.lag_us.p99)?;
+        match self.offered_per_sec {
+            Some(_) => {
+                writeln!(f, "  lag        p50 {} us  p99 {}", self.lag_us.p50, self.lag_us.p99)?;
+            }
+            None => writeln!(f, "  {CLOSED}")?,
         }
         writeln!(
             f,

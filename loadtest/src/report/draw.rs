@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::rules::{CLOSED, late};
 use super::steps::knee;
 use super::{
     Environment, FaultyRoom, Generator, Limit, Mark, Measured, Ran, Rate, RelayAdded, Report,
@@ -12,14 +13,12 @@ use super::{
 use crate::acts::Act;
 use crate::book::{Deliveries, ErrorCount, Measure, Part, Room, Sent};
 use crate::latency::Figures;
-use crate::scenario::Scenario;
+use crate::scenario::{Level, Scenario};
 use crate::threshold::{Judged, Seen, Thresholds};
 use crate::units::float;
 use crate::usage::Usage;
 use crate::watch::Delays;
 
-/// The part of the measured p99 that the generator's own lag may have at its p99.
-pub(super) const LAG_SHARE_MAX: u64 = 10;
 /// The least part of the machine, in percent, that must have had nothing to do: with less, whoever was late may have
 /// waited for a CPU.
 const IDLE_PERCENT_MIN: u64 = 10;
@@ -139,7 +138,7 @@ impl Report {
         };
         let thresholds: Vec<Judged> =
             thresholds.0.iter().map(|demand| demand.judge(&seen)).collect();
-        let faults = faults(&sent, &deliveries, &part.errors);
+        let faults = faults(scenario.level, (&sent, &deliveries), &part.errors);
         let (verdict, broken) = verdict(faults, &generator, &thresholds);
         Self {
             schema: SCHEMA.to_owned(),
@@ -152,7 +151,7 @@ impl Report {
             rate,
             messages: sent,
             deliveries,
-            rooms: Rooms::new(&part.rooms, scenario.rooms),
+            rooms: Rooms::new(&part.rooms, scenario.rooms, scenario.level),
             guests: part.guests,
             latency_us: latency,
             latency_histogram: histogram,
@@ -214,17 +213,18 @@ fn notes(scenario: &Scenario, observed: &Observed) -> Vec<String> {
     notes
 }
 
-/// What everybody is told who asks for a closed loop.
-pub(crate) const CLOSED: &str = "closed loop: a speaker waits for each answer and latency counts from when it sent, so a \
-    system that stalls is asked less and looks better than it is (coordinated omission)";
-
 /// What no run may show, in words.
-fn faults(sent: &Sent, deliveries: &Deliveries, errors: &[ErrorCount]) -> Vec<String> {
+fn faults(
+    level: Level,
+    (sent, deliveries): (&Sent, &Deliveries),
+    errors: &[ErrorCount],
+) -> Vec<String> {
     let counts = [
         (deliveries.lost, "lost"),
         (deliveries.duplicated, "shown twice"),
         (deliveries.corrupt, "with content that nobody sent"),
         (deliveries.misdelivered, "at the wrong place or in a wrong name"),
+        (deliveries.disordered(level), "shown after a later one of the same sender"),
         (deliveries.undecryptable, "undecryptable"),
         (deliveries.leaked, "shown to somebody who had been removed"),
         (sent.failed, "refused or not answered in time"),
@@ -245,11 +245,8 @@ impl Generator {
         let mut why = Vec::new();
         if latency.count == 0 {
             why.push("nothing was measured".to_owned());
-        } else if lag.p99 * LAG_SHARE_MAX > latency.p99 {
-            why.push(format!(
-                "the generator was late: lag p99 {} us is more than a tenth of the measured p99, {} us",
-                lag.p99, latency.p99
-            ));
+        } else {
+            why.extend(late(latency, &lag));
         }
         if dropped > 0 {
             why.push(format!("the generator could not hand over {dropped} messages"));
@@ -332,9 +329,9 @@ impl Rate {
 }
 
 impl Rooms {
-    fn new(rooms: &[Room], count: usize) -> Self {
+    fn new(rooms: &[Room], count: usize, level: Level) -> Self {
         let heard = rooms.iter().map(|room| &room.deliveries).enumerate();
-        let faulty = heard.filter(|(_, deliveries)| !deliveries.is_clean());
+        let faulty = heard.filter(|(_, deliveries)| !deliveries.is_clean(level));
         let told = |(number, room): (usize, &Deliveries)| FaultyRoom {
             room: number,
             expected: room.expected,
@@ -342,6 +339,7 @@ impl Rooms {
             duplicated: room.duplicated,
             corrupt: room.corrupt,
             misdelivered: room.misdelivered,
+            reordered: room.reordered,
             undecryptable: room.undecryptable,
             leaked: room.leaked,
         };

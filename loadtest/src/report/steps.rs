@@ -95,7 +95,7 @@ pub fn strain(
         return Some(format!("p99 {} us is above {p99_max} us", latency.p99));
     }
     // The generator cannot say more about the system than it can offer.
-    (lag.p99 * super::draw::LAG_SHARE_MAX > latency.p99 && lag.p99 > first.latency.figures().p99)
+    (lag.p99 * super::rules::LAG_SHARE_MAX > latency.p99 && lag.p99 > first.latency.figures().p99)
         .then(|| format!("the generator was late itself: lag p99 {} us", lag.p99))
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 use super::*;
 use crate::book::{Book, Note};
 use crate::scenario::tests::scenario;
-use crate::scenario::{Place, Shot};
+use crate::scenario::{Level, Place, Scenario, Shot};
 use crate::threshold::Thresholds;
 use crate::usage::Usage;
 use crate::watch::Delays;
@@ -17,6 +17,7 @@ const LATE: Duration = Duration::from_millis(5);
 pub(crate) enum Plant {
     Nothing,
     Loss,
+    Order,
     Refusal,
     Drop,
     Unreadable,
@@ -28,6 +29,7 @@ pub(crate) enum Plant {
 pub(crate) fn book(plant: Plant) -> Book {
     let shots = scenario().schedule().unwrap();
     let mut book = Book::new(scenario(), shots.clone());
+    let (sender, mut held) = (shots[500].sender, Vec::new());
     let lag = if let Plant::Lag(lag) = plant { lag } else { Duration::from_micros(80) };
     for shot in shots {
         let chosen = shot.number == 500;
@@ -47,7 +49,15 @@ pub(crate) fn book(plant: Plant) -> Book {
         book.note(Note::Accepted { number: shot.number, at: shot.at + late });
         for receiver in others(&shot).skip(usize::from(chosen && plant == Plant::Loss)) {
             let (from, content) = (Some(shot.sender), Some(shot.number));
-            book.note(Note::Heard { receiver, from, content, at: shot.at + late });
+            let heard = Note::Heard { receiver, from, content, at: shot.at + late };
+            if chosen && plant == Plant::Order {
+                held.push(heard);
+            } else {
+                book.note(heard);
+            }
+        }
+        if shot.number > 500 && shot.sender == sender {
+            held.drain(..).for_each(|note| book.note(note));
         }
     }
     if plant == Plant::Unreadable {
@@ -140,6 +150,25 @@ fn each_fault_fails_the_run_with_exit_code_1() {
         assert_eq!((report.verdict, report.verdict.exit_code()), (Verdict::Failed, 1), "{plant:?}");
         assert!(!report.broken.is_empty(), "{plant:?}");
     }
+}
+
+#[test]
+fn another_order_fails_a_run_only_where_nothing_is_sealed() {
+    let of = |level| {
+        let scenario = Scenario { level, ..scenario() };
+        let (part, thresholds) = (book(Plant::Order).part(), Thresholds::default());
+        Report::new(&scenario, part, &observed(), &thresholds, Limit::First)
+    };
+    let (sealed, open) = (of(Level::Sealed), of(Level::Open));
+
+    assert_eq!((sealed.verdict, sealed.deliveries.reordered), (Verdict::Pass, 2));
+    assert_eq!((open.verdict, open.rooms.clean), (Verdict::Failed, 1), "{:?}", open.broken);
+    let faulty = open.rooms.faulty[0];
+    assert_eq!((faulty.room, faulty.reordered), (sender_room(), 2));
+}
+
+fn sender_room() -> usize {
+    scenario().schedule().unwrap()[500].sender.room
 }
 
 #[test]

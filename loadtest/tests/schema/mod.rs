@@ -30,7 +30,7 @@ fn walk(path: &str, schema: &Value, value: &Value, found: &mut Vec<String>) {
     found.extend(
         strange.map(|word| format!("{path}: the schema says {word}, which is not understood")),
     );
-    if words.get("type").is_some_and(|kind| !is(kind.as_str().unwrap(), value)) {
+    if words.get("type").is_some_and(|kinds| !is_one_of(kinds, value)) {
         found.push(format!("{path}: {value} is not of type {}", words["type"]));
         return;
     }
@@ -40,7 +40,8 @@ fn walk(path: &str, schema: &Value, value: &Value, found: &mut Vec<String>) {
     if words.get("enum").is_some_and(|all| !all.as_array().unwrap().contains(value)) {
         found.push(format!("{path}: {value} is not one of {}", words["enum"]));
     }
-    if words.get("minimum").is_some_and(|least| value.as_f64() < least.as_f64()) {
+    let below = |least: &Value| value.as_f64().is_some_and(|it| Some(it) < least.as_f64());
+    if words.get("minimum").is_some_and(below) {
         found.push(format!("{path}: {value} is below {}", words["minimum"]));
     }
     for name in words.get("required").and_then(Value::as_array).into_iter().flatten() {
@@ -64,10 +65,18 @@ fn walk(path: &str, schema: &Value, value: &Value, found: &mut Vec<String>) {
     }
 }
 
+fn is_one_of(kinds: &Value, value: &Value) -> bool {
+    match kinds.as_array() {
+        Some(kinds) => kinds.iter().any(|kind| is(kind.as_str().unwrap(), value)),
+        None => is(kinds.as_str().unwrap(), value),
+    }
+}
+
 fn is(kind: &str, value: &Value) -> bool {
     match kind {
         "object" => value.is_object(),
         "array" => value.is_array(),
+        "null" => value.is_null(),
         "string" => value.is_string(),
         "boolean" => value.is_boolean(),
         "integer" => value.is_i64() || value.is_u64(),
