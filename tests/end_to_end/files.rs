@@ -209,7 +209,7 @@ fn a_file_that_is_sent_beside_a_running_chat_leaves_no_device_behind() {
 
     let mut send = Command::new(CONCLAVE);
     send.arg("send").arg(&path).args(["--to", "bob", "--as", "alice", "--folder", &folder]);
-    let mut send = send.stdout(std::process::Stdio::null()).spawn().unwrap();
+    let mut send = send.stdout(Stdio::null()).spawn().unwrap();
     bob.until("* alice offers report.txt for you");
     bob.say("/get report.txt");
     bob.until("* report.txt of alice, sealed, is saved as ");
