@@ -7,6 +7,7 @@ use control::{Deposit, Logged, Page, ReplayAsked, RoomNotice, RoomOrder};
 use ids::{ConferenceId, DeviceId, Number, SeatId, Term};
 use mrfc::config::Conferences;
 use service::clock;
+use tokio::time::timeout;
 
 use crate::phone::{Phone, good_offer};
 use crate::relay::Manner;
@@ -17,6 +18,8 @@ const COMMITS: [u64; 3] = [1, 4, 8];
 const LAST: u64 = 9;
 /// The messages come one after the other with so much time between them, the last one just so long ago.
 const STEP: Duration = Duration::from_secs(1_000);
+/// The longest anything may take before the test fails; the logs are looked after each minute.
+const PATIENCE: Duration = Duration::from_secs(80);
 
 fn place(n: u64) -> Number {
     Number { term: Term(1), n }
@@ -51,18 +54,24 @@ async fn left(bounds: impl FnOnce(&mut Conferences), wanted: &[u64]) {
         world.relay.tell(&room, deposit(n));
     }
     let stored = |order: &RoomOrder| matches!(order, RoomOrder::Stored(upto) if upto.n == LAST);
-    world.relay.order(|order| stored(order).then_some(())).await;
+    soon(world.relay.order(|order| stored(order).then_some(()))).await;
 
     // It looks after its logs when it starts, and each minute.
     world.restart().await;
 
+    let until = clock::now() + PATIENCE;
     loop {
         let given = given(&mut world, &room, seat).await;
         assert!(wanted.iter().all(|n| given.contains(n)), "{given:?} of {wanted:?}");
         if given == wanted {
             return;
         }
+        assert!(clock::now() < until, "{given:?} stay, and only {wanted:?} should");
     }
+}
+
+async fn soon<T>(what: impl Future<Output = T>) -> T {
+    timeout(PATIENCE, what).await.expect("it takes too long")
 }
 
 async fn given(world: &mut World, room: &ConferenceId, seat: SeatId) -> Vec<u64> {
@@ -72,7 +81,7 @@ async fn given(world: &mut World, room: &ConferenceId, seat: SeatId) -> Vec<u64>
         RoomOrder::Page(Page { entries, .. }) => Some(entries.clone()),
         _ => None,
     };
-    let entries = world.relay.order(page).await;
+    let entries = soon(world.relay.order(page)).await;
     entries.into_iter().map(|(number, _)| number.n).collect()
 }
 
