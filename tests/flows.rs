@@ -20,6 +20,8 @@ mod canary;
 mod circles;
 #[expect(dead_code, reason = "the lines that other tests say to a command")]
 mod common;
+#[path = "../common/store/tests/engines/server.rs"]
+mod database;
 #[path = "flows/deferred.rs"]
 mod deferred;
 #[path = "flows/devices.rs"]
@@ -54,6 +56,8 @@ mod moto;
 mod packages;
 #[path = "common/picture.rs"]
 mod picture;
+#[path = "flows/postgres.rs"]
+mod postgres;
 #[path = "flows/private.rs"]
 mod private;
 #[path = "flows/renewing.rs"]

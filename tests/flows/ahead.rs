@@ -24,10 +24,10 @@ struct House {
     folder: tempfile::TempDir,
 }
 
-struct Guest {
-    aor: Aor,
-    device: Device,
-    _invitations: Invitations,
+pub(super) struct Guest {
+    pub(super) aor: Aor,
+    pub(super) device: Device,
+    pub(super) _invitations: Invitations,
 }
 
 impl House {
@@ -78,7 +78,7 @@ impl House {
 }
 
 /// Comes in, as soon as the focus is there again.
-async fn join(guest: &Guest, room: &ConferenceId) -> Seat {
+pub(super) async fn join(guest: &Guest, room: &ConferenceId) -> Seat {
     let come = async {
         loop {
             match guest.device.join(room, Level::Sealed).await {
