@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::time::SystemTime;
 
+use openmls::prelude::tls_codec::Size;
 use openmls::prelude::{
     KeyPackage, LeafNode, Proposal, ProposalOrRefType, QueuedProposal, Sender, StagedCommit,
 };
@@ -13,7 +14,7 @@ use openmls::prelude::{
 use crate::identity::{BadCredential, Roots, leaf_identity};
 use crate::key_packages::check_lifetime;
 use crate::roster::Roster;
-use crate::wire::DeviceName;
+use crate::wire::{DeviceName, KEY_PACKAGE_OCTETS_MAX};
 
 /// Why a change of the group is not acceptable to anybody.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -126,7 +127,17 @@ fn allowed(queued: &QueuedProposal) -> Result<(), Fault> {
     }
 }
 
+/// A leaf stays in the tree, which goes to everybody who comes later: a few that are as large as a bundle may be, and nobody
+/// could read the tree any more. Whoever uploads a KeyPackage is held to the same bound.
+fn bounded(brought: &impl Size) -> Result<(), Fault> {
+    if brought.tls_serialized_len() > KEY_PACKAGE_OCTETS_MAX {
+        return Err(Fault::Forbidden("bring in a leaf that large"));
+    }
+    Ok(())
+}
+
 fn name_of(leaf: &LeafNode, roots: &Roots, now: SystemTime) -> Result<DeviceName, Fault> {
+    bounded(leaf)?;
     let key = leaf.signature_key().as_slice();
     Ok(leaf_identity(roots, leaf.credential(), key, now)?.name)
 }
@@ -152,6 +163,7 @@ fn committer(
 
 /// The device an Add brings in: a good credential, and a KeyPackage whose time it is.
 fn newcomer(package: &KeyPackage, roots: &Roots, now: SystemTime) -> Result<DeviceName, Fault> {
+    bounded(package)?;
     let name = name_of(package.leaf_node(), roots, now)?;
     check_lifetime(package.life_time(), now).map_err(|_| Fault::KeyPackage(name.clone()))?;
     Ok(name)

@@ -4,6 +4,7 @@ mod circle;
 mod creation;
 mod external;
 mod files;
+mod forged;
 mod identity;
 mod intruders;
 mod keeping;

@@ -12,7 +12,7 @@ use crate::codec::Malformed;
 use crate::group::{SUITE, context_extensions, group_id};
 use crate::identity::leaf_identity;
 use crate::roster::roster;
-use crate::wire::{Bundle, Kind};
+use crate::wire::{Bundle, KEY_PACKAGE_OCTETS_MAX, Kind};
 
 pub(super) fn check(
     fixed: Arc<Fixed>,
@@ -72,8 +72,12 @@ fn first_group(
     if !as_agreed {
         return Err(Refusal::GroupInfo("another suite, group, epoch or extensions than agreed"));
     }
-    let tree = RatchetTreeIn::tls_deserialize_exact(&bundle.tree)
-        .map_err(|_| Refusal::Malformed(Malformed("ratchet tree")))?;
+    let malformed = || Refusal::Malformed(Malformed("ratchet tree"));
+    // One leaf, and no more. Of blank nodes, an octet each, a bundle holds millions, and openmls takes seconds over them.
+    if bundle.tree.len() > KEY_PACKAGE_OCTETS_MAX {
+        return Err(malformed());
+    }
+    let tree = RatchetTreeIn::tls_deserialize_exact(&bundle.tree).map_err(|_| malformed())?;
     let crypto = RustCrypto::default();
     let (group, _) = PublicGroup::from_external(&crypto, storage, tree, info, ProposalStore::new())
         .map_err(|_| Refusal::Invalid)?;

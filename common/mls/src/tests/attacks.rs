@@ -152,6 +152,24 @@ fn a_commit_that_changes_who_the_committer_is_is_refused() {
 }
 
 #[test]
+fn a_commit_that_renews_its_author_by_a_foreign_certificate_is_refused() {
+    let mut room = Room::with(26, &[("bob", 1)]);
+    let bob = room.members[1].keyring();
+    let foreign = Realm::new(98).certificate(bob.signer(), bob.device());
+    let roots = room.realm.issuer.roots();
+    let new = Keyring::unchecked(bob.device(), bob.signer().clone(), &foreign, roots);
+    let leaf =
+        LeafNodeParameters::builder().with_credential_with_key(new.credential_with_key()).build();
+    let bundle =
+        room.members[1].forge(vec![], |b| b.force_self_update(true).leaf_node_parameters(leaf));
+
+    let refusal = room.refusal(&name("bob", 1), &bundle);
+
+    assert_eq!(refusal, Refusal::Credential(BadCredential::NotOurs));
+    refused_by_members(&mut room, &bundle, &Fault::Credential(BadCredential::NotOurs));
+}
+
+#[test]
 fn a_commit_may_renew_the_certificate_of_its_author() {
     let mut room = Room::with(13, &[("bob", 1)]);
     let bob = room.members[1].keyring();

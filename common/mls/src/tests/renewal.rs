@@ -75,7 +75,7 @@ fn i12_a_leaf_is_not_refreshed_into_another_identity() {
 
     let refused = room.check(&name("alice", 1), &bundle);
 
-    assert!(refused.is_err(), "bob's commit in alice's name");
+    assert_eq!(refused.unwrap_err(), Refusal::NotTheSender, "bob's commit in alice's name");
     assert!(room.check(&name("bob", 2), &bundle).is_ok());
 }
 
