@@ -19,7 +19,7 @@ impl World {
         if self.focus.take().is_none() {
             return;
         }
-        self.watch.counts.crashes += 1;
+        self.watch.counts.focus_deaths += 1;
         self.line("the focus dies");
         if self.watch.fault == Fault::ForgetsCommit {
             self.disk.forget_commit();
@@ -51,7 +51,7 @@ impl World {
         if self.relay.take().is_none() {
             return;
         }
-        self.watch.counts.crashes += 1;
+        self.watch.counts.relay_deaths += 1;
         self.line("the relay dies");
         self.link_breaks();
         let conns: Vec<u64> = self.conns.keys().copied().collect();
@@ -102,7 +102,7 @@ impl World {
             return;
         }
         let (who, conn) = (person.who.clone(), person.crash());
-        self.watch.counts.crashes += 1;
+        self.watch.counts.device_deaths += 1;
         self.line(&format!("{who} dies"));
         self.watch.letters.orphan(&who);
         if let Some(conn) = conn {
