@@ -374,7 +374,8 @@ impl Group {
         }
     }
 
-    fn refused(&mut self, why: &str) -> Vec<Follows> {
+    /// A bundle of ours is not wanted: it is as if it had never been made.
+    pub(super) fn refused(&mut self, why: &str) -> Vec<Follows> {
         self.founding = None;
         self.unpend();
         let mut follows = vec![Follows::Event(Event::Refused { why: why.to_owned() })];

@@ -101,6 +101,8 @@ pub struct Session {
     early: VecDeque<Body>,
     /// When the leaf of this device is looked at next.
     look: Look,
+    /// The last change of ours that was sent.
+    bundle: Option<Ticket>,
     limits: Limits,
     /// What others take: the room names no other bound.
     file_octets_max: usize,
@@ -149,6 +151,7 @@ impl Session {
             keeping,
             early: VecDeque::new(),
             look: Look::default(),
+            bundle: None,
             limits,
             file_octets_max,
             binding,
@@ -283,7 +286,7 @@ impl Session {
             Item::Response(head) => {
                 let mut settled: Vec<Settled> = self.renames.answered(head).into_iter().collect();
                 self.outgoing.answered(now.instant, head, &mut settled);
-                self.settle(settled);
+                self.settle_answered(now, settled);
             }
             Item::Request(chunk) => self.requested(now, chunk),
         }
@@ -380,7 +383,8 @@ impl Session {
                 Follows::FetchGroup => self.outputs.push_back(Output::FetchGroup),
                 Follows::Send(bundle) => {
                     let letter = self.addresses.to_focus(wire::BUNDLE, bundle.to_bytes());
-                    self.outgoing.push_first(now.instant, Content::Ready(letter));
+                    let bundle = Content::Ready(letter);
+                    self.bundle = Some(self.outgoing.push_first(now.instant, bundle));
                 }
                 Follows::Report(report) => {
                     let letter = self.addresses.to_focus(wire::EPOCH_REPORT, report.to_bytes());

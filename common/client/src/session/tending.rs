@@ -2,7 +2,9 @@
 //! time. Whoever talks or listens without a pause has no other timeout, so this has its own.
 use std::time::{Duration, Instant};
 
+use super::outgoing::Settled;
 use super::{Now, Session};
+use crate::event::Error;
 
 /// When a device that comes back first looks. It knows by then whether its keys are of the present epoch.
 const SETTLED: Duration = Duration::from_secs(5);
@@ -60,6 +62,23 @@ impl Session {
         self.follow(now, renewed, None);
     }
 
+    /// Settles what the relay has answered. If it did not take a change of ours, the focus has not heard of it and decides
+    /// nothing: the change is given up.
+    pub(super) fn settle_answered(&mut self, now: Now, settled: Vec<Settled>) {
+        let ours = |(ticket, outcome): &Settled| match outcome {
+            Err(Error::Refused { status, reason, .. }) if self.bundle == Some(*ticket) => {
+                Some(format!("the relay did not take it: {status} {reason}"))
+            }
+            _ => None,
+        };
+        let why = settled.iter().find_map(ours);
+        self.settle(settled);
+        if let Some(why) = why {
+            let follows = self.group.refused(&why);
+            self.follow(now, follows, None);
+        }
+    }
+
     /// Something was to be sealed. Once for each message: what is under way is not asked for at every frame.
     pub(super) fn has_sealed(&mut self, now: Instant, before: u64) {
         if self.group.sealed() != before && self.group.is_worn(&self.limits) {
@@ -73,6 +92,7 @@ mod tests {
     use bytes::{Bytes, BytesMut};
     use ids::Era;
     use mls::wire::{self, CommitResult};
+    use msrp::{Decoder, Frame, Item, Reply, Status};
     use rand::SeedableRng;
     use rand::rngs::StdRng;
 
@@ -80,6 +100,7 @@ mod tests {
     use super::super::group::tests::Room;
     use super::super::trust::tests::seat;
     use super::*;
+    use crate::profile::Limits;
 
     /// What this one says without a pause, until it sends a commit: how many messages.
     fn says_until_it_commits(alice: &mut Session, now: Now, rng: &mut StdRng) -> Option<u32> {
@@ -130,6 +151,44 @@ mod tests {
 
         assert_eq!(alice.outgoing.len(), 1, "a commit is on its way");
     }
+
+    /// The frame, as the relay decodes it.
+    fn decoded(frame: &Frame) -> Item {
+        let mut octets = BytesMut::new();
+        frame.slices().for_each(|slice| octets.extend_from_slice(slice));
+        Decoder::new(msrp::Limits::default()).next(&mut octets).unwrap().unwrap()
+    }
+
+    #[test]
+    fn a_commit_that_the_relay_does_not_take_is_given_up_and_another_one_made() {
+        let (mut room, mut rng) = (Room::new(), StdRng::seed_from_u64(7));
+        let mut alice = seat(room.keyring("alice"), &mut rng);
+        room.found(&mut alice.group, Era(1));
+        let now = Now { instant: service::clock::now(), wall: room.now };
+        alice.follow(now, vec![Follows::Advanced], None);
+        alice.timeout(now, &mut rng);
+        while alice.poll_frame(now, &mut rng).is_some() {}
+        let made = |alice: &mut Session, now: Now, rng: &mut StdRng| {
+            alice.look.by(now.instant);
+            alice.alive.heard(now.instant);
+            alice.timeout(now, rng);
+            alice.group.member().unwrap().is_committing()
+        };
+        let later = |secs| Now {
+            instant: now.instant + Duration::from_secs(secs),
+            wall: now.wall + Duration::from_secs(secs) + Limits::default().leaf_life,
+        };
+        assert!(made(&mut alice, later(1), &mut rng));
+
+        let frame = std::iter::from_fn(|| alice.poll_frame(later(1), &mut rng)).last().unwrap();
+        let Item::Request(chunk) = decoded(&frame) else { panic!() };
+        let busy = Reply::new(&chunk.head, Status::STOP_SENDING).unwrap().encode().unwrap();
+        alice.receive(later(1), &decoded(&busy));
+
+        assert!(!alice.group.member().unwrap().is_committing());
+        assert!(made(&mut alice, later(100), &mut rng));
+    }
+
     /// The commits of this one in so long a time, if the focus refuses each and it says something before each look.
     fn refused_in(alice: &mut Session, time: Duration, begin: Now, rng: &mut StdRng) -> u32 {
         let refused = CommitResult::Refused { why: "not now".to_owned() }.to_bytes();
