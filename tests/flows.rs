@@ -28,6 +28,8 @@ mod deferred;
 mod devices;
 #[path = "flows/dying.rs"]
 mod dying;
+#[path = "flows/elsewhere.rs"]
+mod elsewhere;
 #[path = "flows/ending.rs"]
 mod ending;
 #[path = "flows/files.rs"]

@@ -64,7 +64,7 @@ pub(crate) async fn arrived(transfer: Result<FileTransfer, Error>) -> Arrived {
     arrived
 }
 
-async fn announced(inbox: &mut Inbox) -> Announced {
+pub(crate) async fn announced(inbox: &mut Inbox) -> Announced {
     match soon(inbox.next()).await.unwrap() {
         Arrival::Announced(announced) => announced,
         other => panic!("no file is announced: {other:?}"),

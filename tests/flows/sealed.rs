@@ -27,7 +27,7 @@ async fn letter(inbox: &mut Inbox) -> Letter {
     }
 }
 
-async fn unreadable(inbox: &mut Inbox) -> String {
+pub(super) async fn unreadable(inbox: &mut Inbox) -> String {
     match soon(inbox.next()).await.unwrap() {
         Arrival::Unreadable { why, .. } => why,
         other => panic!("it was read: {other:?}"),
