@@ -34,6 +34,7 @@ async fn f12_a_message_to_an_unregistered_user_is_accepted_and_later_delivered_o
     let before = service::clock::wall() - Duration::from_secs(2);
     let mut sent = Vec::new();
     for (kind, octets, protection) in [
+        ("text/plain", 12, Protection::FirstHop),
         ("application/octet-stream", 0, Protection::FirstHop),
         ("application/octet-stream", 256, Protection::FirstHop),
         ("application/octet-stream", 1_300, Protection::FirstHop),
@@ -45,6 +46,12 @@ async fn f12_a_message_to_an_unregistered_user_is_accepted_and_later_delivered_o
         assert_eq!(taken, (Taken::Stored, Some(protection)), "{kind} {octets}");
         sent.push((kind, Sha256::digest(&body)));
     }
+    // In the mailbox lie the same octets, and under its key whatever was not sealed.
+    let config = house.folder.path().join("dev/mrfc.toml");
+    let kept = soon(mrfc::kept_messages(&config, &of("bob"))).await.unwrap();
+    let kept: Vec<_> = kept.into_iter().map(|kept| (kept.sha256, kept.locked)).collect();
+    let expected = |(kind, digest): &(&str, _)| (hex::encode(digest), *kind != "message/mls");
+    assert_eq!(kept, sent.iter().map(expected).collect::<Vec<_>>());
 
     // Bob comes with one device, and another day with a device that nobody knew when the messages were sent.
     for _ in 0..2 {

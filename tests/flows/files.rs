@@ -425,23 +425,28 @@ async fn f14_a_small_file_that_is_announced_in_a_room_is_told_of_and_fetched() {
     let house = House::open();
     let (alice, chair, bob, mut seat) = crate::two(&house).await;
     let desk = Desk::new();
-    let file = desk.file("note.txt", b"the heron lands at nine");
-    let into = desk.into.path().join("sealed");
-    let file = soon(SealedFile::new(&file.path, "text/plain", &into)).await.unwrap();
     let mut inbox = alice.device.inbox();
 
-    soon(chair.conference.announce(&file)).await.unwrap();
+    for octets in [0, 1, 2047, 2048, 2049] {
+        let content = content(octets);
+        let file = desk.file(&format!("note-{octets}.txt"), &content);
+        let into = desk.into.path().join("sealed");
+        let file = soon(SealedFile::new(&file.path, "text/plain", &into)).await.unwrap();
+        soon(chair.conference.announce(&file)).await.unwrap();
 
-    let told = |event| if let Event::Announced(file) = event { Some(file) } else { None };
-    let announced = seat.until(told).await;
-    let giving = async {
-        request(&mut inbox).await.serve(&file.to_send()).await.unwrap().finished().await.unwrap()
-    };
-    let fetching = async { bob.device.fetch_announced(&announced, &desk.into).await };
-    let (_given, fetched) = soon(async { tokio::join!(giving, fetching) }).await;
-    let fetched = path(Ok(fetched.unwrap().finished().await.unwrap()));
-    let opened = soon(announced.open(fetched, &desk.into)).await.unwrap();
-    assert_eq!(fs::read(opened).unwrap(), b"the heron lands at nine");
+        let told = |event| if let Event::Announced(file) = event { Some(file) } else { None };
+        let announced = seat.until(told).await;
+        assert_eq!(announced.octets, octets as u64);
+        let giving = async {
+            let given = request(&mut inbox).await.serve(&file.to_send()).await;
+            given.unwrap().finished().await.unwrap()
+        };
+        let fetching = async { bob.device.fetch_announced(&announced, &desk.into).await };
+        let (_given, fetched) = soon(async { tokio::join!(giving, fetching) }).await;
+        let fetched = path(Ok(fetched.unwrap().finished().await.unwrap()));
+        let opened = soon(announced.open(fetched, &desk.into)).await.unwrap();
+        assert!(fs::read(opened).unwrap() == content, "{octets} octets arrived changed");
+    }
 }
 
 /// Promise 8: both halves were answered, and their sender will not send them again.
