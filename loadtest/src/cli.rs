@@ -160,17 +160,18 @@ fn loaded(command: Command) -> Result<(conduct::Asked, Load), String> {
 
 #[expect(clippy::print_stdout, reason = "the result is what this command prints")]
 fn load(asked: conduct::Asked, options: &Load) -> anyhow::Result<ExitCode> {
+    options.output.check()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let report = runtime.block_on(conduct::run(asked));
     // The thread that fires messages may still be asleep until its next one.
     runtime.shutdown_background();
     let report = report?;
-    options.output.write(&report)?;
     if options.output.json {
         println!("{}", serde_json::to_string_pretty(&report)?);
     } else {
         println!("{}", crate::summary::result(&report));
     }
+    options.output.write(&report)?;
     let code = match report.verdict {
         Verdict::NotValid if options.allow_not_valid => {
             let missed = report.thresholds.iter().any(|judged| !judged.met);

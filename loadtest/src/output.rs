@@ -28,6 +28,18 @@ pub struct Output {
 }
 
 impl Output {
+    /// Sees, before anything is loaded, that there will be a place for what was asked for. What is in the files stays.
+    ///
+    /// # Errors
+    /// A file cannot be written.
+    pub fn check(&self) -> anyhow::Result<()> {
+        for path in [&self.save, &self.html, &self.csv, &self.hdr].into_iter().flatten() {
+            let opened = std::fs::File::options().append(true).create(true).open(path);
+            opened.with_context(|| format!("writing {}", path.display()))?;
+        }
+        Ok(())
+    }
+
     /// Writes what was asked for.
     ///
     /// # Errors

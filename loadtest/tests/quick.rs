@@ -30,6 +30,15 @@ fn stderr(output: &Output) -> String {
 }
 
 #[test]
+fn a_result_that_could_not_be_written_is_not_measured_first() {
+    let output = quick(&["--html", "/nowhere/at/all.html"]);
+
+    let told = stderr(&output);
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(told.contains("/nowhere/at/all.html") && !told.contains("starting"), "{told}");
+}
+
+#[test]
 fn every_message_arrives_once_and_the_json_follows_its_schema() {
     let output = quick(&["--json", "--threshold", "loss=0,dup=0"]);
     let json: Value = serde_json::from_slice(&output.stdout)
