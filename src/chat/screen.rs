@@ -91,6 +91,22 @@ impl Screen {
             KeyCode::Char('c' | 'd') if key.modifiers.contains(KeyModifiers::CONTROL) => {
                 Some(Typed::Line("/quit".to_owned()))
             }
+            // A line that was pasted ends so.
+            KeyCode::Char('j' | 'm') if key.modifiers.contains(KeyModifiers::CONTROL) => {
+                Some(self.take())
+            }
+            KeyCode::Char('u') if key.modifiers.contains(KeyModifiers::CONTROL) => {
+                (self.typed, self.over) = (String::new(), false);
+                None
+            }
+            KeyCode::Char('w') if key.modifiers.contains(KeyModifiers::CONTROL) => {
+                let words = self.typed.trim_end();
+                let end = words.rfind(char::is_whitespace).map_or(0, |space| space + 1);
+                self.typed.truncate(end);
+                None
+            }
+            // What a key means together with others is no letter.
+            KeyCode::Char(_) if is_command(key.modifiers) => None,
             KeyCode::Char(c) => {
                 self.over |= self.typed.len() + c.len_utf8() > LINE_OCTETS_MAX;
                 if !self.over {
@@ -102,14 +118,22 @@ impl Screen {
                 self.typed.pop();
                 None
             }
-            KeyCode::Enter => {
-                let line = std::mem::take(&mut self.typed);
-                let is_over = std::mem::take(&mut self.over);
-                Some(if is_over { Typed::TooLong } else { Typed::Line(line) })
-            }
+            KeyCode::Enter => Some(self.take()),
             _ => None,
         }
     }
+
+    /// What was typed, as a whole.
+    fn take(&mut self) -> Typed {
+        let line = std::mem::take(&mut self.typed);
+        let is_over = std::mem::take(&mut self.over);
+        if is_over { Typed::TooLong } else { Typed::Line(line) }
+    }
+}
+
+/// Whether a key is held with which letters are commands. Both together make letters on some keyboards.
+fn is_command(held: KeyModifiers) -> bool {
+    held.contains(KeyModifiers::CONTROL) != held.contains(KeyModifiers::ALT)
 }
 
 /// The last rows of what was said, so many as fit: a line that is too wide goes on below.
@@ -276,5 +300,27 @@ mod tests {
         assert_eq!(type_in(LINE_OCTETS_MAX), Typed::Line("x".repeat(LINE_OCTETS_MAX)));
         assert_eq!(type_in(LINE_OCTETS_MAX + 1), Typed::TooLong);
         assert_eq!(type_in(1), Typed::Line("x".to_owned()));
+    }
+
+    #[test]
+    fn keys_that_are_commands_type_no_letters() {
+        let (name, said, typed) = ("alice".to_owned(), Vec::new(), String::new());
+        let mut screen = Screen { name, said, typed, over: false };
+        let mut type_in = |keys: &str, held: KeyModifiers| {
+            let all = keys.chars().map(|key| KeyEvent::new(KeyCode::Char(key), held));
+            all.filter_map(|key| screen.key(key)).collect::<Vec<_>>()
+        };
+        let line = |text: &str| vec![Typed::Line(text.to_owned())];
+
+        assert_eq!(type_in("half a line", KeyModifiers::NONE), []);
+        assert_eq!(type_in("aelz", KeyModifiers::CONTROL), []);
+        assert_eq!(type_in("x", KeyModifiers::ALT), []);
+        assert_eq!(type_in("w", KeyModifiers::CONTROL), []);
+        assert_eq!(type_in("j", KeyModifiers::CONTROL), line("half a "));
+        assert_eq!(type_in("half", KeyModifiers::NONE), []);
+        assert_eq!(type_in("u", KeyModifiers::CONTROL), []);
+        assert_eq!(type_in("/who", KeyModifiers::NONE), []);
+        assert_eq!(type_in("@", KeyModifiers::CONTROL | KeyModifiers::ALT), []);
+        assert_eq!(type_in("m", KeyModifiers::CONTROL), line("/who@"));
     }
 }
