@@ -37,7 +37,13 @@ pub(super) async fn share(path: &str, table: &Table<'_>) -> Result<String, Strin
     }
     let content = tokio::fs::read(path).await.map_err(|error| error.to_string())?;
     let media_type = media_type_of(Path::new(path));
-    match table.room.send_file(&name, media_type, Bytes::from(content)).await {
+    let sent = tokio::select! {
+        biased;
+        sent = table.room.send_file(&name, media_type, Bytes::from(content)) => sent,
+        // An event says why.
+        _who = table.room.held() => return Ok(format!("* {path} goes out as soon as it may")),
+    };
+    match sent {
         Ok(()) => Ok(format!("* shared {path} with who is here")),
         Err(error) => Err(table.unsaid(error).await),
     }
@@ -65,7 +71,13 @@ async fn tell(path: &Path, why: &str, table: &Table<'_>) -> Result<String, Strin
     let file = Arc::new(sealed.map_err(|error| error.to_string())?);
     // Whoever is told may ask at once.
     table.files.keep_own(For::Room, &file);
-    if let Err(error) = table.room.announce(&file).await {
+    let told = tokio::select! {
+        biased;
+        told = table.room.announce(&file) => told,
+        // It goes out later, and an event says so.
+        _who = table.room.held() => Ok(()),
+    };
+    if let Err(error) = told {
         return Err(table.unsaid(error).await);
     }
     let (name, leaving) =
