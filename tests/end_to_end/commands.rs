@@ -139,3 +139,31 @@ fn a_device_that_is_kept_nowhere_leaves_everything_when_it_ends() {
     assert!(!shown.iter().any(|line| line.contains("2 devices")), "{shown:?}");
     assert!(alice.end() && bob.end());
 }
+
+#[test]
+fn a_device_that_nobody_accepted_holds_what_is_said_also_after_a_restart_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_dev, chat) = system(folder.path());
+    let [mut alice, mut bob] = ["alice", "bob"].map(|name| enter(&chat, name));
+    alice.until("sip:bob@localhost joined");
+    alice.say("/verified bob");
+    alice.until("* bob is verified");
+    let mut second = enter(&chat, "bob");
+    alice.until("! bob has a new device");
+
+    let file = folder.path().join("note.txt");
+    std::fs::write(&file, "a note").unwrap();
+    alice.say(&format!("/file {}", file.display()));
+    alice.until("goes out as soon as it may");
+    alice.say("/verify bob");
+    alice.until("* you and bob (2 devices): ");
+    alice.say("/quit");
+    assert!(alice.child.wait().unwrap().success());
+
+    let mut alice = enter(&chat, "alice");
+    alice.say("are you still both bob?");
+    alice.until("! not sent yet: bob has a device that you have not accepted");
+    alice.say("/accept bob");
+    bob.until("<alice> are you still both bob?");
+    second.until("<alice> are you still both bob?");
+}

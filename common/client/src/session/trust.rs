@@ -34,8 +34,8 @@ pub struct Pair {
 #[derive(Debug)]
 pub(super) struct Trust {
     pins: Pins,
-    /// The changes of the pins that are followed.
-    version: u64,
+    /// The changes of the pins that are followed; none before anybody was looked at, as in a group that was kept.
+    version: Option<u64>,
     /// Whose devices nobody has accepted.
     held: Vec<Aor>,
     told: bool,
@@ -45,8 +45,7 @@ pub(super) struct Trust {
 
 impl Trust {
     pub(super) fn new(pins: Pins, witness: Witness) -> Self {
-        let version = pins.version();
-        Self { pins, version, held: Vec::new(), told: false, witness }
+        Self { pins, version: None, held: Vec::new(), told: false, witness }
     }
 
     pub(super) fn held(&self) -> &[Aor] {
@@ -71,14 +70,14 @@ impl Session {
         for sighting in self.trust.pins.see(member.me(), member.keys()) {
             self.outputs.push_back(Output::Event(told(sighting)));
         }
-        self.trust.version = self.trust.pins.version();
+        self.trust.version = Some(self.trust.pins.version());
         self.trust.held = self.trust.pins.held(member.keys());
         self.trust.told = false;
     }
 
     /// Whether nothing may be said now. Somebody may have accepted a device in another conference.
     pub(super) fn is_held(&mut self) -> bool {
-        if self.trust.version != self.trust.pins.version() {
+        if self.trust.version != Some(self.trust.pins.version()) {
             self.recognise();
         }
         let held = !self.trust.held.is_empty();
