@@ -231,6 +231,7 @@ fn verdict(report: &Report) -> String {
             words.push("PASS everything arrived, once and unchanged".to_owned());
         }
         Verdict::NotValid => {
+            words.push("everything arrived, once and unchanged".to_owned());
             words.push("NOT VALID: nothing can be concluded about the system's latency".to_owned());
         }
         Verdict::Pass | Verdict::Missed => {}
@@ -242,6 +243,18 @@ fn verdict(report: &Report) -> String {
 mod tests {
     use super::*;
     use crate::report::tests::{Plant, report};
+
+    #[test]
+    fn a_result_that_is_not_valid_still_says_that_everything_arrived() {
+        let told = |plant| result(&report(plant, ""));
+
+        let late = told(Plant::Lag(Duration::from_millis(1)));
+        let lost = told(Plant::Loss);
+
+        let last = late.lines().last().unwrap();
+        assert!(last.contains("everything arrived") && last.contains("NOT VALID"), "{late}");
+        assert!(!lost.contains("everything arrived"), "{lost}");
+    }
 
     #[test]
     fn a_good_result_reads_like_this() {
