@@ -410,22 +410,11 @@ impl RelayLink {
                 break;
             }
             self.notice_octets -= octets;
-            if let Some(seat) = handshaker(notice)
-                && let Entry::Occupied(mut waiting) = self.handshakes.entry(seat)
-            {
-                *waiting.get_mut() -= 1;
-                if *waiting.get() == 0 {
-                    waiting.remove();
-                }
+            if let Some(seat) = handshaker(notice) {
+                one_less(&mut self.handshakes, seat);
             }
-            if let Some(charged) = charged(notice)
-                && let Entry::Occupied(mut waiting) = self.charges.entry(charged.clone())
-            {
-                *waiting.get_mut() -= 1;
-                if *waiting.get() == 0 {
-                    waiting.remove();
-                    self.charged.push(charged);
-                }
+            if let Some(charged) = charged(notice) {
+                self.charged.extend(one_less(&mut self.charges, charged));
             }
             self.notices.pop_front();
         }
@@ -446,6 +435,13 @@ fn handshaker(notice: &Notice) -> Option<(ConferenceId, SeatId)> {
         }
         _ => None,
     }
+}
+
+/// One notice less waits of this kind; the kind if that was the last one.
+fn one_less<K: Ord>(waiting: &mut BTreeMap<K, usize>, kind: K) -> Option<K> {
+    let Entry::Occupied(mut waiting) = waiting.entry(kind) else { return None };
+    *waiting.get_mut() -= 1;
+    (*waiting.get() == 0).then(|| waiting.remove_entry().0)
 }
 
 /// Whose charge it is, if it is one.
