@@ -119,7 +119,8 @@ impl LocalRoom {
 
     /// Those who wait for the charge of this message.
     pub(crate) fn take_charged(&mut self, id: MessageId) -> Vec<(MessageId, u64, SeatId)> {
-        self.uncharged.extract_if(.., |(waits, ..)| *waits == id).collect()
+        let of_it = (id, 0, SeatId(0))..=(id, u64::MAX, SeatId(u64::MAX));
+        self.uncharged.extract_if(of_it, |_| true).collect()
     }
 
     /// Those who wait for what is stored up to there.
