@@ -16,7 +16,7 @@ const NOTED_EVERY: u64 = 256;
 /// How long after a leaf was replaced because of a message out of reach that is done again: a member can have everybody
 /// see such messages.
 const REACH_AGAIN: Duration = Duration::from_secs(3600);
-/// How long a circle is left alone after it has refused a new leaf for the first time; twice as long each time after that.
+/// How long a group is left alone after it has refused a new leaf for the first time; twice as long each time after that.
 const REFUSED: Duration = Duration::from_secs(60);
 /// And how long at most.
 const REFUSED_MAX: Duration = Duration::from_secs(6 * 3600);
@@ -46,6 +46,11 @@ struct Leaf {
     used: SystemTime,
     /// What it has sealed.
     sealed: u64,
+}
+
+/// How long a group is left alone that has refused a new leaf so many times in a row.
+pub(super) fn rest_after(times: u32) -> Duration {
+    REFUSED.saturating_mul(2_u32.saturating_pow(times.saturating_sub(1))).min(REFUSED_MAX)
 }
 
 impl Freshness {
@@ -81,8 +86,7 @@ impl Freshness {
     /// Whether it is too early to try again.
     fn rests(&self, now: SystemTime) -> bool {
         let Some((at, times)) = self.refused else { return false };
-        let wait = REFUSED.saturating_mul(2_u32.saturating_pow(times.saturating_sub(1)));
-        now.duration_since(at).is_ok_and(|since| since < wait.min(REFUSED_MAX))
+        now.duration_since(at).is_ok_and(|since| since < rest_after(times))
     }
 
     /// A message was sealed.

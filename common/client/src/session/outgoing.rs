@@ -357,4 +357,4 @@ fn stale(response: &Head) -> Option<Generation> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

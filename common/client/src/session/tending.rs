@@ -2,6 +2,7 @@
 //! time. Whoever talks or listens without a pause has no other timeout, so this has its own.
 use std::time::{Duration, Instant};
 
+use super::freshness::rest_after;
 use super::outgoing::Settled;
 use super::{Now, Session};
 use crate::event::Error;
@@ -10,8 +11,6 @@ use crate::event::Error;
 const SETTLED: Duration = Duration::from_secs(5);
 /// How often it looks then. A leaf lives for days.
 const EVERY: Duration = Duration::from_secs(60);
-/// How often it looks at most where the focus goes on refusing.
-const SELDOM: Duration = Duration::from_secs(6 * 3600);
 
 /// When the leaf of this device is looked at next.
 #[derive(Debug, Default)]
@@ -39,9 +38,8 @@ impl Look {
 
     /// The focus does not want our change. It is asked again, and each time it has twice as long to think better of it.
     pub(super) fn refused(&mut self, now: Instant) {
-        let wait = EVERY.saturating_mul(2_u32.saturating_pow(self.refused)).min(SELDOM);
         self.refused = self.refused.saturating_add(1);
-        self.not_before = Some(now + wait);
+        self.not_before = Some(now + rest_after(self.refused));
         self.by(now);
     }
 
@@ -92,12 +90,13 @@ mod tests {
     use bytes::{Bytes, BytesMut};
     use ids::Era;
     use mls::wire::{self, CommitResult};
-    use msrp::{Decoder, Frame, Item, Reply, Status};
+    use msrp::{Item, Reply, Status};
     use rand::SeedableRng;
     use rand::rngs::StdRng;
 
     use super::super::group::Follows;
     use super::super::group::tests::Room;
+    use super::super::outgoing::tests::decode;
     use super::super::trust::tests::seat;
     use super::*;
     use crate::profile::Limits;
@@ -152,13 +151,6 @@ mod tests {
         assert_eq!(alice.outgoing.len(), 1, "a commit is on its way");
     }
 
-    /// The frame, as the relay decodes it.
-    fn decoded(frame: &Frame) -> Item {
-        let mut octets = BytesMut::new();
-        frame.slices().for_each(|slice| octets.extend_from_slice(slice));
-        Decoder::new(msrp::Limits::default()).next(&mut octets).unwrap().unwrap()
-    }
-
     #[test]
     fn a_commit_that_the_relay_does_not_take_is_given_up_and_another_one_made() {
         let (mut room, mut rng) = (Room::new(), StdRng::seed_from_u64(7));
@@ -181,9 +173,9 @@ mod tests {
         assert!(made(&mut alice, later(1), &mut rng));
 
         let frame = std::iter::from_fn(|| alice.poll_frame(later(1), &mut rng)).last().unwrap();
-        let Item::Request(chunk) = decoded(&frame) else { panic!() };
+        let Item::Request(chunk) = decode(&frame) else { panic!() };
         let busy = Reply::new(&chunk.head, Status::STOP_SENDING).unwrap().encode().unwrap();
-        alice.receive(later(1), &decoded(&busy));
+        alice.receive(later(1), &decode(&busy));
 
         assert!(!alice.group.member().unwrap().is_committing());
         assert!(made(&mut alice, later(100), &mut rng));

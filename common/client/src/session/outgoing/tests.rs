@@ -31,7 +31,8 @@ fn poll(outgoing: &mut Outgoing, epoch: u64, now: Instant) -> Option<Frame> {
     outgoing.poll(now, &mut rng, seal, Some(generation), &mut Vec::new())
 }
 
-fn decode(frame: &Frame) -> Item {
+/// A frame as the other side decodes it.
+pub(in crate::session) fn decode(frame: &Frame) -> Item {
     let mut input = BytesMut::from(&frame.to_bytes()[..]);
     Decoder::new(msrp::Limits::default()).next(&mut input).unwrap().unwrap()
 }
