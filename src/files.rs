@@ -18,6 +18,7 @@ use tokio::sync::watch;
 
 use crate::chat::{give_up, message, start_device};
 use crate::cli;
+use crate::operate::{Failure, Kind};
 use crate::terminal::{address, plain};
 
 /// How often a transfer that broke off is tried again from where it was.
@@ -149,10 +150,10 @@ pub(crate) async fn receive(options: cli::Receive) -> anyhow::Result<()> {
         .collect::<anyhow::Result<_>>()?;
     let profile = directions.profile(&options.name)?;
     let me = profile.aor.clone();
+    let folder = downloads(options.downloads, &options.folder)?;
     let started = start_device(&options.folder, &options.name, profile).await;
     let (device, _invitations, vault) = started.context("registering")?;
-    let downloads = options.downloads.unwrap_or_else(|| options.folder.join("downloads"));
-    let (folder, mut inbox) = (Folder::new(downloads), device.inbox());
+    let mut inbox = device.inbox();
     let stop = Shutdown::new();
     stop.on_signals()?;
     println!("waiting for {} file(s)", options.count);
@@ -204,6 +205,20 @@ pub(crate) async fn receive(options: cli::Receive) -> anyhow::Result<()> {
     stop_device(device, vault).await;
     anyhow::ensure!(left_to_come == 0, "ended with {left_to_come} to come");
     Ok(())
+}
+
+/// Where received files go. What could be kept nowhere would be lost when it comes, so that is said before anything can.
+///
+/// # Errors
+/// No file can be kept there.
+pub(crate) fn downloads(named: Option<PathBuf>, system: &Path) -> Result<Folder, Failure> {
+    let folder = Folder::new(named.unwrap_or_else(|| system.join("downloads")));
+    folder.prepare().map_err(|why| {
+        let what = format!("received files cannot be kept: {why}");
+        let mend = "name a folder that you can write to: --downloads DIR";
+        Failure::new(Kind::Failed, what, folder.path().display(), mend)
+    })?;
+    Ok(folder)
 }
 
 async fn next(

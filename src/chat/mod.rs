@@ -328,6 +328,7 @@ pub(crate) async fn run(chat: cli::Chat) -> anyhow::Result<ExitCode> {
     let directions = Directions::read(&chat.folder)?;
     let profile = directions.profile(&chat.name)?;
     let me = profile.aor.clone();
+    let downloads = crate::files::downloads(chat.downloads.clone(), &chat.folder)?;
     let file_octets_max = u64::try_from(profile.limits.shared_octets_max()).unwrap_or(u64::MAX);
     let stop = Shutdown::new();
     stop.on_signals()?;
@@ -359,7 +360,7 @@ pub(crate) async fn run(chat: cli::Chat) -> anyhow::Result<ExitCode> {
         known: watch.as_ref().map(Watch::roster).unwrap_or_default(),
         watch,
         invitations: Some(invitations),
-        downloads: chat.downloads.unwrap_or_else(|| chat.folder.join("downloads")),
+        downloads: downloads.path().to_owned(),
         file_octets_max,
         kept_in: vault.is_some().then(|| state.place(&chat.folder, &chat.name)),
         stop,

@@ -1,8 +1,9 @@
 //! `/file`, `/send` and `/get` of `conclave chat` where not everybody is there, and where somebody has two devices.
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use super::chat::{enter, system};
-use crate::common::Talk;
+use crate::common::{CONCLAVE, Talk};
 
 /// Fetches the one of this name; where it is.
 fn fetched(talk: &mut Talk, name: &str) -> String {
@@ -65,4 +66,43 @@ fn f14_who_has_a_file_on_one_device_is_not_told_on_the_other_one_that_they_have_
     let shown = alice.all_until("thank you");
     assert!(!shown.iter().any(|line| line.contains("asked for a file")), "{shown:?}");
     assert!(alice.end() && bob.end() && second.end());
+}
+
+#[test]
+fn a_folder_that_can_keep_no_received_file_is_refused_before_one_can_come() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_dev, chat) = system(folder.path());
+    let mut alice = enter(&chat, "alice");
+    let file = written(folder.path());
+    let dev = folder.path().join("dev").display().to_string();
+
+    for bad in [&*file, "/proc/downloads"] {
+        for command in [&["chat", "lobby", "--plain"][..], &["receive"]] {
+            let words = ["--as", "bob", "--folder", &dev, "--downloads", bad];
+            let mut bob = Command::new(CONCLAVE);
+            let refused = bob.args(command).args(words).stdin(Stdio::null()).output().unwrap();
+
+            let told = String::from_utf8_lossy(&refused.stderr).into_owned();
+            assert_eq!(refused.status.code(), Some(1), "{bad}: {told}");
+            assert!(told.contains("received files cannot be kept: "), "{told}");
+            assert!(told.contains(&format!("where  {bad}")), "{told}");
+            assert!(told.contains("mend   name a folder that you can write to"), "{told}");
+        }
+    }
+
+    // Nobody came in, and one that is not there yet is made.
+    alice.say("/who");
+    let shown = alice.all_until("sip:alice@localhost: here");
+    assert!(!shown.iter().any(|line| line.contains("bob")), "{shown:?}");
+    let new = folder.path().join("new/downloads");
+    let place = new.display().to_string();
+    let words =
+        ["chat", "lobby", "--as", "bob", "--plain", "--folder", &dev, "--downloads", &place];
+    let mut bob = Talk::start(&words);
+    bob.until("you hold the group key");
+    alice.until("sip:bob@localhost joined");
+    alice.say(&format!("/file {file}"));
+    let told = bob.until("* alice shared plan.txt (8 octets); saved as ");
+    assert!(told.ends_with(&new.join("plan.txt").display().to_string()), "{told}");
+    assert!(alice.end() && bob.end());
 }

@@ -345,6 +345,11 @@ async fn f14_s8_3_1_a_part_that_does_not_fit_and_a_file_that_is_too_large_are_48
     let missing = FileToSend::new(desk.temporary.path().join("nothing"), "a/b");
     assert!(soon(alice.device.send_file(&bob.aor, &missing)).await.is_err());
     assert!(desk.names().is_empty(), "{:?}", desk.names());
+    // Nothing is wrong with the file where its receiver has no place for it.
+    let nowhere = Folder::new("/proc/downloads");
+    let (sender, receiver) = under_way(&alice, &bob, &file, &nowhere).await;
+    assert!(matches!(receiver, Err(Error::Network { what: "the folder for received files", .. })));
+    assert_eq!(status(sender), 500);
 
     let (_, receiver) = sent(&alice, &bob, &file, &desk.into).await;
     assert!(Path::new(&path(receiver)).ends_with("report.bin"));

@@ -399,7 +399,12 @@ impl Shared {
             (Some(range), None) => (range.start() - 1, None),
         };
         let key = key_of(selector).unwrap_or_else(|| described.transfer_id.clone());
-        let part = folder.go_on(&key, start).map_err(|error| no(&error.to_string()))?;
+        let unkept = |why: std::io::Error| match why.raw_os_error() {
+            // Nothing is wrong with the file, and other devices of the person can take it.
+            Some(_) => (Status::SERVER_INTERNAL_ERROR, no_disk(&why)),
+            None => no(&why.to_string()),
+        };
+        let part = folder.go_on(&key, start).map_err(unkept)?;
         let name = selector.name.clone().unwrap_or_default();
         let landing = Landing { folder: folder.clone(), part, name };
         let hashes = Hashes::of(selector);
@@ -437,8 +442,7 @@ impl Shared {
         let closed = MsrpMedia { port: 0, ..setup.ours.clone() };
         let closing = sdp::offer(&origin(&closed.address), &closed);
         let peer = setup.peer.clone();
-        let disk =
-            |error: std::io::Error| Error::Network { what: "the file", why: error.to_string() };
+        let disk = |why: std::io::Error| no_disk(&why);
         let (session, start, landing) = match side {
             Side::Send { part, file } => {
                 let start = part.start;
@@ -460,6 +464,10 @@ impl Shared {
 
 fn file(ringing: &Ringing) -> &FileMedia {
     ringing.offer.media().file.as_deref().expect("only calls for a file come here")
+}
+
+fn no_disk(why: &std::io::Error) -> Error {
+    Error::Network { what: "the folder for received files", why: why.to_string() }
 }
 
 fn refused(status: u16, reason: &str) -> Error {

@@ -39,6 +39,19 @@ impl Folder {
         &self.0
     }
 
+    /// Makes it, and tries whether a received file could be kept in it: what comes when it cannot is lost.
+    ///
+    /// # Errors
+    /// It cannot be made or written to, or knows no second name for a file.
+    pub fn prepare(&self) -> io::Result<()> {
+        let key = format!("trial-{}", std::process::id());
+        fs::create_dir_all(&self.0)?;
+        self.sync()?;
+        let trial = self.go_on(&key, 0)?;
+        let kept = self.finish(trial, &key);
+        kept.and_then(fs::remove_file).inspect_err(|_| drop(fs::remove_file(self.part(&key))))
+    }
+
     /// Saves a file under its name or one like it; where it is.
     ///
     /// # Errors
@@ -261,6 +274,22 @@ mod tests {
         assert_eq!(fs::read(fourth).unwrap(), b"four");
         assert_eq!(fifth, into.path().join("b-3.txt"));
         assert!(!outside.exists());
+    }
+
+    #[test]
+    fn a_folder_that_can_keep_files_is_made_and_left_empty_and_another_one_is_refused() {
+        let temporary = tempfile::tempdir().unwrap();
+        let into = Folder::new(temporary.path().join("new/downloads"));
+        let file = temporary.path().join("file");
+        fs::write(&file, b"mine").unwrap();
+
+        into.prepare().unwrap();
+
+        assert_eq!(fs::read_dir(into.path()).unwrap().count(), 0);
+        for bad in [file.clone(), file.join("downloads"), PathBuf::new(), "/proc".into()] {
+            assert!(Folder::new(&bad).prepare().is_err(), "{}", bad.display());
+        }
+        assert_eq!(fs::read(file).unwrap(), b"mine");
     }
 
     #[test]
