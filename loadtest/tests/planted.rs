@@ -31,3 +31,31 @@ fn frames_that_the_relay_leaves_out_are_lost_in_the_rooms_in_which_they_were_mis
     let lost: u64 = faulty.iter().map(|room| room["lost"].as_u64().unwrap()).sum();
     assert_eq!((faulty.is_empty(), lost), (false, 6), "{:#}", json["rooms"]);
 }
+
+#[test]
+fn frames_that_the_relay_swaps_come_out_of_order() {
+    let (code, json) = quick("swap", "off");
+
+    assert_eq!(code, Some(1), "{:#}", json["broken"]);
+    assert!(json["deliveries"]["reordered"].as_u64() > Some(0), "{:#}", json["deliveries"]);
+}
+
+#[test]
+fn frames_of_another_room_are_misdelivered_and_the_right_ones_lost() {
+    let (code, json) = quick("stray", "off");
+
+    assert_eq!(code, Some(1), "{:#}", json["broken"]);
+    assert!(json["deliveries"]["misdelivered"].as_u64() > Some(0), "{:#}", json["deliveries"]);
+    assert!(json["deliveries"]["lost"].as_u64() > Some(0), "{:#}", json["deliveries"]);
+}
+
+#[test]
+fn in_a_sealed_room_frames_of_another_room_cannot_be_opened() {
+    let (code, json) = quick("stray", "on");
+
+    assert_eq!(code, Some(1), "{:#}", json["broken"]);
+    let deliveries = &json["deliveries"];
+    assert!(deliveries["undecryptable"].as_u64() > Some(0), "{deliveries:#}");
+    assert!(deliveries["lost"].as_u64() > Some(0), "{deliveries:#}");
+    assert_eq!(deliveries["misdelivered"], 0, "{deliveries:#}");
+}

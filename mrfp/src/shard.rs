@@ -304,22 +304,24 @@ impl Shard {
             if parcel.passes_over(&route.standing) {
                 continue;
             }
-            #[cfg(feature = "planted-faults")]
-            if plant::befalls() {
-                continue;
-            }
             let frame = if route.shares_connection {
                 let id = TransactionId::random(&mut *self.rng.borrow_mut());
                 payload.under(id).to(&route.address)
             } else {
                 payload.to(&route.address)
             };
-            match route.connection.offer((route.lane, part), frame, self) {
-                Offered::Taken => {
-                    count(&self.tally.traffic.of(route.connection.transport).chunks_out);
+            #[cfg(feature = "planted-faults")]
+            let frames = plant::befall((parcel.room, route.seat), frame);
+            #[cfg(not(feature = "planted-faults"))]
+            let frames = [frame];
+            for frame in frames {
+                match route.connection.offer((route.lane, part), frame, self) {
+                    Offered::Taken => {
+                        count(&self.tally.traffic.of(route.connection.transport).chunks_out);
+                    }
+                    Offered::Left => {}
+                    Offered::Full => self.too_slow(parcel, route),
                 }
-                Offered::Left => {}
-                Offered::Full => self.too_slow(parcel, route),
             }
         }
         self.round.borrow_mut().push(parcel.ready);
