@@ -120,7 +120,10 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Mrfc { command } => servers::mrfc(command),
         Command::Mrfp { command } => servers::mrfp(command),
         Command::Fanout(options) => options.carry_out(),
-        Command::Sip(options) => options.carry_out(),
+        Command::Sip(options) => match options.check() {
+            Ok(()) => options.carry_out(),
+            Err(bad) => refuse(bad),
+        },
         Command::Peers(options) => options.carry_out(),
         Command::Bare(options) => options.serve().map(|()| ExitCode::SUCCESS),
         Command::Compare(options) => options.carry_out(),
@@ -130,13 +133,18 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Run(options) if options.list => list(),
         command => match loaded(command) {
             Ok((asked, options)) => load(asked, &options),
-            Err(bad) => Cli::command().error(ErrorKind::ValueValidation, bad).exit(),
+            Err(bad) => refuse(bad),
         },
     };
     outcome.unwrap_or_else(|error| {
         complain(&error);
         ExitCode::from(FAILED)
     })
+}
+
+/// Ends with the code of a usage error.
+fn refuse(bad: String) -> ! {
+    Cli::command().error(ErrorKind::ValueValidation, bad).exit()
 }
 
 /// The load that a command asks for.

@@ -37,6 +37,20 @@ fn calls_are_made_and_ended_and_nothing_is_left_of_them() {
 }
 
 #[test]
+fn a_phone_is_in_one_call_at_a_time_and_calls_for_which_there_is_none_are_told_of() {
+    let output = sip(&["--window", "9"]);
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(told.contains("there are 8"), "{told}");
+
+    // So many a second that eight phones cannot make them.
+    let json = json(&["--rate", "100000", "--json"]);
+    assert!(json["dropped"].as_u64() > Some(0), "{json:#}");
+    let why = json["not_valid"].as_str().unwrap();
+    assert!(why.contains("--registrations"), "{why}");
+}
+
+#[test]
 fn a_closed_loop_is_said_to_be_one_and_an_open_one_says_what_was_offered() {
     let told = |arguments| String::from_utf8(sip(arguments).stdout).unwrap();
 

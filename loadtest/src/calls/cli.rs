@@ -73,16 +73,30 @@ impl Sip {
         }
     }
 
+    /// Sees whether there are phones for it.
+    ///
+    /// # Errors
+    /// What to ask for instead.
+    pub fn check(&self) -> Result<(), String> {
+        if !(1..self.registrations).contains(&self.conferences) {
+            return Err("somebody must be in each conference, and somebody must call: --conferences from 1 to less than --registrations".into());
+        }
+        let callers = self.registrations - self.conferences;
+        if self.rate.is_none() && self.window > callers {
+            return Err(format!(
+                "--window {} needs as many phones that call, and there are {callers}: less --window, or more --registrations",
+                self.window
+            ));
+        }
+        Ok(())
+    }
+
     /// Does it and prints the result.
     ///
     /// # Errors
     /// The run could not be made.
     #[expect(clippy::print_stdout, reason = "the result is what this command prints")]
     pub fn carry_out(&self) -> anyhow::Result<ExitCode> {
-        anyhow::ensure!(
-            (1..self.registrations).contains(&self.conferences),
-            "somebody must be in each conference, and somebody must call"
-        );
         let report = run(&self.asked())?;
         if self.json {
             println!("{}", serde_json::to_string_pretty(&report)?);

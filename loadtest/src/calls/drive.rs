@@ -40,6 +40,8 @@ pub struct Tally {
     pub messages: Latencies,
     /// From the intended start of a measured call to its INVITE leaving.
     pub lag: Latencies,
+    /// Calls that were due and not made, since every phone was in one.
+    pub dropped: u64,
     /// Immediate messages that came to a phone.
     pub delivered: u64,
     /// Phones that are registered.
@@ -87,6 +89,8 @@ pub struct Phones {
     rng: StdRng,
     /// Calls that are beginning or ending, registrations under way.
     pub in_flight: usize,
+    /// Phones that have hung up since this was last looked at.
+    pub free: Vec<Caller>,
     /// What became of everything.
     pub tally: Tally,
     /// Only what begins while this is set is measured.
@@ -124,6 +128,7 @@ impl Phones {
             last: 0,
             rng: StdRng::seed_from_u64(1),
             in_flight: 0,
+            free: Vec::new(),
             tally: Tally::default(),
             measuring: false,
         })
@@ -319,15 +324,13 @@ impl Phones {
                 self.say(caller, &text)
             }
             (Method::Invite, _) => {
-                self.calls.remove(&number);
-                self.in_flight -= 1;
+                self.over(number);
                 self.answered("INVITE", code);
                 // RFC 3261, 17.1.1.3: this ACK belongs to the transaction; nobody waits for it.
                 Ok(())
             }
             _ => {
-                self.calls.remove(&number);
-                self.in_flight -= 1;
+                self.over(number);
                 if self.answered("BYE", code) {
                     self.tally.cycles += 1;
                     if measured {
@@ -338,6 +341,12 @@ impl Phones {
                 Ok(())
             }
         }
+    }
+
+    fn over(&mut self, number: u64) {
+        self.in_flight -= 1;
+        let call = self.calls.remove(&number);
+        self.free.extend(call.filter(|call| !call.stays).map(|call| call.caller));
     }
 }
 

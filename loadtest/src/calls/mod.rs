@@ -29,6 +29,7 @@ pub mod house;
 pub mod report;
 pub mod text;
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -105,7 +106,8 @@ pub fn run(asked: &Asked) -> anyhow::Result<Report> {
     let house = House::start(asked.against, asked.registrations, asked.pinned)?;
     let empty = house.usage()?.rss_octets;
     let phones = Phones::connect(&house, asked.registrations)?;
-    let mut run = Run { asked, house, phones, begun: 0, written: 0, rss: [empty; 3] };
+    let free = (asked.conferences..asked.registrations).map(Caller).collect();
+    let mut run = Run { asked, house, phones, free, begun: 0, written: 0, rss: [empty; 3] };
     run.all(asked.registrations, |phones, n| phones.register(Caller(n)))?;
     run.rss[1] = run.house.usage()?.rss_octets;
     run.all(asked.conferences, |phones, n| phones.call(Caller(n), n, (clock::now(), true)))?;
@@ -119,6 +121,8 @@ struct Run<'a> {
     asked: &'a Asked,
     house: House,
     phones: Phones,
+    /// Who is in no call: a phone that calls twice at once gives up its first call.
+    free: VecDeque<Caller>,
     begun: u64,
     written: u64,
     rss: [u64; 3],
@@ -255,10 +259,16 @@ impl Run<'_> {
     }
 
     fn call(&mut self, meant: Instant) -> anyhow::Result<()> {
-        let (caller, conferences) = (self.phone(self.begun), self.asked.conferences.max(1));
-        let room = usize::try_from(self.begun).unwrap_or_default() % conferences;
+        let room = usize::try_from(self.begun).unwrap_or_default() % self.asked.conferences.max(1);
         self.begun += 1;
-        self.phones.call(caller, room, (meant, false))
+        self.free.extend(self.phones.free.drain(..));
+        match self.free.pop_front() {
+            Some(caller) => self.phones.call(caller, room, (meant, false)),
+            None => {
+                self.phones.tally.dropped += 1;
+                Ok(())
+            }
+        }
     }
 
     /// All hang up, all go, and the server's tables must be empty.
@@ -291,6 +301,13 @@ impl Run<'_> {
         broken.extend(over.map(|(table, count)| format!("{count} are left in {table}")));
         Ok(report(asked, load, &tally, (rss, left), broken))
     }
+}
+
+/// Why so many calls were not made.
+fn busy(dropped: u64) -> Option<String> {
+    (dropped > 0).then(|| {
+        format!("{dropped} calls were due while every phone was in one: more --registrations")
+    })
 }
 
 /// What is in these tables, when nothing is left in them or it has been waited for long enough.
@@ -342,8 +359,10 @@ fn report(
         window,
         offered_per_second,
         lag,
+        dropped: tally.dropped,
         not_valid: offered_per_second
             .and_then(|_| late(&invite, &lag))
+            .or_else(|| busy(tally.dropped))
             .or_else(|| worn_out(generator_cpus)),
         invite,
         bye: tally.byes.figures(),

@@ -32,6 +32,8 @@ pub struct Report {
     pub offered_per_second: Option<f64>,
     /// From the intended start of a call to its INVITE leaving, in microseconds; in a closed loop it is meant when it is made.
     pub lag: Figures,
+    /// Calls that were due and not made, since every phone was in one.
+    pub dropped: u64,
     /// From a call's intended start to the 200 to its INVITE, in microseconds.
     pub invite: Figures,
     /// From a BYE to its 200.
@@ -77,7 +79,11 @@ impl fmt::Display for Report {
         match self.offered_per_second {
             Some(offered) => {
                 let (p50, p99) = (ms(self.lag.p50), ms(self.lag.p99));
-                writeln!(f, "  offered  {offered:.0} a second  lag p50 {p50:.1} ms  p99 {p99:.1}")?;
+                let dropped = self.dropped;
+                writeln!(
+                    f,
+                    "  offered  {offered:.0} a second  dropped {dropped}  lag p50 {p50:.1} ms  p99 {p99:.1}"
+                )?;
             }
             None => writeln!(f, "  {CLOSED}")?,
         }
