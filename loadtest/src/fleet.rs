@@ -77,8 +77,8 @@ impl Run {
         self.over.store(true, Ordering::Relaxed);
     }
 
-    /// Ends it. Everybody leaves their rooms, guests who are away too, and is registered no more. What a server does not let
-    /// go in time stays.
+    /// Ends it. Everybody leaves their rooms, guests who are away too, and their devices are taken back: nothing is sealed for
+    /// them any more. What a server does not let go in time stays.
     pub(crate) async fn leave(mut self) {
         self.end();
         self.leaving.send_replace(true);
@@ -90,7 +90,7 @@ impl Run {
         let devices = std::mem::take(&mut self.devices);
         let leaving = async {
             join_all(rooms.map(Conference::leave)).await;
-            join_all(devices.into_iter().map(Device::stop)).await
+            join_all(devices.into_iter().map(give_up)).await
         };
         let _late = tokio::time::timeout(LEAVING, leaving).await;
     }
@@ -202,6 +202,13 @@ impl Fleet {
         tasks.spawn_blocking(move || fire(&shots, &queues, watch, &hub));
         Run { over, tasks, visits, leaving, conferences, devices }
     }
+}
+
+/// A device of a run is nobody's when it is over.
+async fn give_up(device: Device) {
+    // The run is over; what a server does not take back ends with its certificate.
+    let _stays = device.take_back(device.id()).await;
+    device.stop().await;
 }
 
 /// Who is in a room before the run begins.

@@ -129,6 +129,13 @@ async fn guests_leave_a_system_that_goes_on_whatever_they_did() {
         }
     };
     assert_eq!(timeout(PATIENCE, entered).await.unwrap(), Entry::Created);
+    // Nothing is sealed any more for the device that user0 had in the run.
+    let devices = device.devices().await.unwrap();
+    let still: Vec<_> = devices.iter().filter(|own| !own.revoked).collect();
+    assert!(
+        devices.len() == 2 && still.len() == 1 && still[0].device == *device.id(),
+        "{devices:?}"
+    );
     device.stop().await;
     system.stop().await.unwrap();
 }

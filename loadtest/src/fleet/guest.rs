@@ -6,8 +6,8 @@ use std::time::Duration;
 use client::{Conference, Device, Event, Events};
 use tokio::sync::watch;
 
-use super::Hub;
 use super::seat::{self, Joined, Known};
+use super::{Hub, give_up};
 use crate::acts::{Guest, Turn, What};
 use crate::book::{Change, Measure, Note};
 use crate::stage::Stage;
@@ -101,10 +101,10 @@ impl Visit {
                     // The run is over; what is left behind is the system's.
                     let _left = conference.leave().await;
                 }
-                device.stop().await;
+                give_up(device).await;
             }
             Whereabouts::Out { device, .. } | Whereabouts::Away(Some(Known::Running(device))) => {
-                device.stop().await;
+                give_up(device).await;
             }
             Whereabouts::Away(_) => {}
         }
