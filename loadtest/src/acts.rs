@@ -89,10 +89,16 @@ pub enum Turn {
 }
 
 impl Act {
-    /// What is wrong with it.
-    pub(crate) fn check(&self) -> Result<(), &'static str> {
+    /// What is wrong with it in a run that measures so long.
+    pub(crate) fn check(&self, measured: Duration) -> Result<(), &'static str> {
         if self.who == 0 {
             return Err("nobody does it: who must be at least 1");
+        }
+        let last = self.at + self.spread(self.who - 1);
+        if last >= measured {
+            return Err(
+                "the run is over before everybody has done it: less at or over, or more duration",
+            );
         }
         if self.what == What::Pause && self.back.is_none() {
             return Err("who stops reading must start again: back is missing");
@@ -113,12 +119,16 @@ impl Act {
         self.what != What::Join
     }
 
+    /// How long after the first this guest does it.
+    fn spread(&self, index: usize) -> Duration {
+        let whole = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        self.over.saturating_mul(whole(index)) / whole(self.who).max(1)
+    }
+
     /// What the guest `index` of this act does, in order, in a run that ends at `end`.
     #[must_use]
     pub fn cues(&self, index: usize, warmup: Duration, end: Duration) -> Vec<Cue> {
-        let spread = u32::try_from(self.who).unwrap_or(u32::MAX).max(1);
-        let index = u32::try_from(index).unwrap_or(u32::MAX);
-        let mut at = warmup + self.at + self.over * index / spread;
+        let mut at = warmup + self.at + self.spread(index);
         let (first, second) = match self.what {
             What::Join => (Turn::In, Turn::Out),
             _ => (Turn::Out, Turn::In),
@@ -215,10 +225,14 @@ pub(crate) mod tests {
             Act { back: Some(SEC), ..act(What::Kick, 1) },
             Act { every: Some(SEC), ..act(What::Kick, 1) },
             Act { back: Some(SEC), every: Some(SEC), ..act(What::Away, 1) },
+            Act { at: 10 * SEC, ..act(What::Leave, 1) },
+            Act { over: 16 * SEC, ..act(What::Leave, 2) },
         ];
         for bad in bad {
             let scenario = Scenario { acts: vec![act(What::Kick, 1), bad], ..scenario() };
             assert!(matches!(scenario.schedule(), Err(BadScenario::Act(2, _))), "{bad:?}");
         }
+        let just = Act { over: 15 * SEC, ..act(What::Leave, 2) };
+        assert!(Scenario { acts: vec![just], ..scenario() }.schedule().is_ok());
     }
 }

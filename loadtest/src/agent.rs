@@ -3,7 +3,7 @@
 //! protect and no secret to share. The rooms are dealt out; what comes back are counts and whole histograms.
 use std::process::Stdio;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use futures_util::future::try_join_all;
@@ -11,8 +11,10 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{self, MissedTickBehavior};
 
+use crate::book::Interval;
 use crate::engine::{Engine, LEAD, Manner, Outcome};
 use crate::report::Limit;
 use crate::scenario::Scenario;
@@ -39,6 +41,7 @@ struct Brief {
     share: Share,
     patience: Duration,
     p99_max: Option<Duration>,
+    interval: Duration,
 }
 
 /// What an agent says.
@@ -47,21 +50,35 @@ struct Brief {
 enum Answer {
     /// Everybody is in their seat.
     Ready,
+    /// What happened in an interval.
+    Saw(Box<Interval>),
     /// Something failed.
     Failed(String),
     /// The run is over.
     Done(Box<Outcome>),
 }
 
+/// What agents say of their intervals and nobody has looked at yet.
+const SAID_MAX: usize = 64;
+
 /// Agents with everybody in their seats.
 pub(crate) struct Agents(Vec<Agent>);
+
+/// What all agents have seen since it was last told.
+struct Together {
+    new: Interval,
+    /// What each owes and how often it failed, as it last said.
+    of: Vec<(u64, u64)>,
+}
 
 struct Agent {
     /// Ends with this value.
     _child: Child,
     to: ChildStdin,
     from: Lines<BufReader<ChildStdout>>,
+    index: usize,
     name: String,
+    command: String,
 }
 
 impl Agents {
@@ -92,6 +109,7 @@ impl Agents {
                     Limit::First => None,
                     Limit::P99(time) => Some(time),
                 },
+                interval: manner.interval,
             };
             let command = command.clone();
             async move {
@@ -106,36 +124,46 @@ impl Agents {
         try_join_all(commands.iter().enumerate().map(seat)).await.map(Self)
     }
 
-    /// Lets them run.
+    /// Lets them run, and tells what they see all together.
     ///
     /// # Errors
     /// One of them failed.
     pub(crate) async fn run(
         self,
-        stop: watch::Receiver<bool>,
-        tell: impl Fn(&str),
+        manner: &Manner,
+        (start, stop): (Instant, watch::Receiver<bool>),
+        mut tell: impl FnMut(Duration, &Interval),
     ) -> anyhow::Result<Vec<Outcome>> {
-        tell(&format!("{} agents run", self.0.len()));
-        let run = |mut agent: Agent| {
-            let mut stop = stop.clone();
-            async move {
-                agent.say(&Word::Go).await?;
-                let mut told = false;
-                loop {
-                    tokio::select! {
-                        answer = agent.hear() => match answer? {
-                            Answer::Done(outcome) => return Ok(*outcome),
-                            _ => bail!("{} said something else than its result", agent.name),
-                        },
-                        Ok(_stop) = stop.wait_for(|stop| *stop), if !told => told = true,
-                    }
-                    if told {
-                        agent.say(&Word::Stop).await?;
-                    }
+        let mut together = Together { new: Interval::default(), of: vec![(0, 0); self.0.len()] };
+        let (saying, mut said) = mpsc::channel(SAID_MAX);
+        let run = |agent: Agent| agent.run(stop.clone(), saying.clone());
+        let mut running = Box::pin(try_join_all(self.0.into_iter().map(run)));
+        let mut ticks = time::interval_at((start + manner.interval).into(), manner.interval);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                outcomes = &mut running => return outcomes,
+                Some((index, interval)) = said.recv() => together.take(index, &interval),
+                tick = ticks.tick() => {
+                    let at = tick.into_std().saturating_duration_since(start);
+                    tell(at, &together.interval(manner.interval));
                 }
             }
-        };
-        try_join_all(self.0.into_iter().map(run)).await
+        }
+    }
+}
+
+impl Together {
+    fn take(&mut self, index: usize, interval: &Interval) {
+        self.new.add(interval);
+        if let Some(of) = self.of.get_mut(index) {
+            *of = (interval.owed, interval.errors);
+        }
+    }
+
+    fn interval(&mut self, time: Duration) -> Interval {
+        let (owed, errors) = self.of.iter().fold((0, 0), |sum, of| (sum.0 + of.0, sum.1 + of.1));
+        Interval { time, owed, errors, ..std::mem::take(&mut self.new) }
     }
 }
 
@@ -154,7 +182,32 @@ impl Agent {
         let mut child = child.with_context(|| format!("starting {name}: {}", command.join(" ")))?;
         let to = child.stdin.take().context("its standard input is no pipe")?;
         let from = child.stdout.take().context("its standard output is no pipe")?;
-        Ok(Self { _child: child, to, from: BufReader::new(from).lines(), name })
+        let command = command.join(" ");
+        Ok(Self { _child: child, to, from: BufReader::new(from).lines(), index, name, command })
+    }
+
+    /// Runs until it has a result; tells it when everybody is to stop.
+    async fn run(
+        mut self,
+        mut stop: watch::Receiver<bool>,
+        saying: mpsc::Sender<(usize, Interval)>,
+    ) -> anyhow::Result<Outcome> {
+        self.say(&Word::Go).await?;
+        let mut told = false;
+        loop {
+            tokio::select! {
+                answer = self.hear() => match answer? {
+                    Answer::Done(outcome) => return Ok(*outcome),
+                    // Who would show it may have ended.
+                    Answer::Saw(interval) => drop(saying.send((self.index, *interval)).await),
+                    _ => bail!("{} said something else than its result", self.name),
+                },
+                Ok(_stop) = stop.wait_for(|stop| *stop), if !told => {
+                    told = true;
+                    self.say(&Word::Stop).await?;
+                }
+            }
+        }
     }
 
     async fn say(&mut self, word: &Word) -> anyhow::Result<()> {
@@ -166,7 +219,12 @@ impl Agent {
 
     async fn hear(&mut self) -> anyhow::Result<Answer> {
         let line = self.from.next_line().await?;
-        let line = line.with_context(|| format!("{} has ended", self.name))?;
+        let line = line.with_context(|| {
+            format!(
+                "{0} has ended: see what {0} said above, or run its command by hand ({1})",
+                self.name, self.command
+            )
+        })?;
         match serde_json::from_str(&line) {
             Ok(Answer::Failed(why)) => bail!("{}: {why}", self.name),
             Ok(answer) => Ok(answer),
@@ -206,19 +264,26 @@ async fn answer(lines: &mut Lines<BufReader<tokio::io::Stdin>>) -> anyhow::Resul
     let (stopping, stop) = watch::channel(false);
     let manner = Manner {
         patience: brief.patience,
-        interval: Duration::from_millis(500),
+        interval: brief.interval,
         limit: brief.p99_max.map_or(Limit::First, Limit::P99),
     };
     let start = service::clock::now() + LEAD;
-    let mut running = Box::pin(engine.run(&manner, start, stop, |_at, _interval| {}));
-    tokio::select! {
-        outcome = &mut running => return outcome,
-        word = hear::<Word>(lines) => {
-            word.context("the controller is gone")?;
-            let _over = stopping.send(true);
+    let (seeing, mut seen) = mpsc::channel(SAID_MAX);
+    // Nobody must wait for a controller that is slow to show what was seen.
+    let tell = |_at, interval: &Interval| drop(seeing.try_send(interval.clone()));
+    let mut running = Box::pin(engine.run(&manner, start, stop, tell));
+    let mut ended = false;
+    loop {
+        tokio::select! {
+            outcome = &mut running => return outcome,
+            word = hear::<Word>(lines), if !ended => {
+                word.context("the controller is gone")?;
+                let _over = stopping.send(true);
+                ended = true;
+            }
+            Some(interval) = seen.recv() => say(&Answer::Saw(Box::new(interval))).await?,
         }
     }
-    running.await
 }
 
 async fn hear<T: DeserializeOwned>(

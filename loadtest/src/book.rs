@@ -132,8 +132,6 @@ pub struct Book {
     changes: Changes,
     errors: BTreeMap<&'static str, (u64, String)>,
     interval: Interval,
-    interval_latency: Latencies,
-    interval_lag: Latencies,
 }
 
 impl Book {
@@ -155,8 +153,6 @@ impl Book {
             changes,
             errors: BTreeMap::new(),
             interval: Interval::default(),
-            interval_latency: Latencies::default(),
-            interval_lag: Latencies::default(),
             scenario,
             shots,
         }
@@ -272,11 +268,8 @@ impl Book {
 
     /// What happened since this was last asked.
     pub fn interval(&mut self) -> Interval {
-        let (latency, lag) = (self.interval_latency.figures(), self.interval_lag.figures());
-        self.interval_latency.clear();
-        self.interval_lag.clear();
         let errors = self.errors.values().map(|(count, _)| count).sum();
-        Interval { owed: self.owed, errors, latency, lag, ..std::mem::take(&mut self.interval) }
+        Interval { owed: self.owed, errors, ..std::mem::take(&mut self.interval) }
     }
 
     /// Everything that is in the books, to be reported or added to those of other generators.
@@ -320,7 +313,7 @@ impl Book {
             let lag = at.saturating_sub(shot.at);
             if shot.measured && !self.scenario.closed {
                 self.lag.record(lag);
-                self.interval_lag.record(lag);
+                self.interval.lag.record(lag);
                 if let Some(step) = self.steps.get_mut(shot.step) {
                     step.lag.record(lag);
                 }
@@ -409,7 +402,7 @@ impl Book {
         if shot.measured {
             let latency = stays.then(|| at.saturating_sub(shot.at));
             if let Some(latency) = latency {
-                self.interval_latency.record(latency);
+                self.interval.latency.record(latency);
                 self.rows.at(shot.at).latency.record(latency);
             }
             if let Some(step) = self.steps.get_mut(shot.step) {

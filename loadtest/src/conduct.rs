@@ -238,7 +238,7 @@ impl Generators {
         let tell = |at: Duration, interval: &_| live.progress(at, &asked.scenario, interval);
         match self {
             Self::Here(engine) => Ok(vec![engine.run(&asked.manner(), start, stop, tell).await?]),
-            Self::There(agents) => agents.run(stop, |what| live.say(what)).await,
+            Self::There(agents) => agents.run(&asked.manner(), (start, stop), tell).await,
         }
     }
 }

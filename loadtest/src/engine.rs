@@ -87,13 +87,16 @@ impl Engine {
         let mut course = Course::new(&self.scenario, manner, start);
         let mut ticks = time::interval_at((start + manner.interval).into(), manner.interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let mut told = Duration::ZERO;
         let mut batch = Vec::with_capacity(NOTES_AT_ONCE);
         while !book.complete() || course.guests_act() {
             tokio::select! {
                 biased;
                 () = time::sleep_until(course.warm.into()), if course.before.is_none() => course.warmed()?,
                 tick = ticks.tick() => {
-                    tell(tick.into_std().saturating_duration_since(start), &book.interval());
+                    let at = tick.into_std().saturating_duration_since(start);
+                    let time = at.saturating_sub(std::mem::replace(&mut told, at));
+                    tell(at, &Interval { time, ..book.interval() });
                     if course.is_strained(&book) {
                         course.end(&run, &mut book);
                     }

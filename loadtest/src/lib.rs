@@ -24,6 +24,8 @@
 //! | 3 | *not valid*: the generator was the bottleneck, and the latencies say nothing about the system |
 //! | 99 | a threshold was missed |
 //!
+//! Where several are true, it is the first of them.
+//!
 //! What one delivery costs the relay, next to what it costs other servers, is for `fanout` to say: raw MSRP, no devices and no
 //! keys, every octet checked. Its manual is that of [`fanout`]. What a call costs the focus, while thousands of phones stay
 //! registered, is for `sip` to say: its manual is that of [`calls`].
@@ -52,6 +54,8 @@
 //! at = "5s"            # from the start of measuring; `over` spreads them
 //! back = "10s"         # undone after so long; with `every`, done again
 //! ```
+//!
+//! Every guest must do it before the measured time ends. What would be undone later than that is not: the run is over.
 //!
 //! `ramp`, `soak`, `churn`, `mailbox` and `files` are scenarios with options of their own. The schedule of messages and acts is
 //! fixed by the scenario and `--seed` before anything is sent. `acknowledge = "stored"` has the system acknowledge a message

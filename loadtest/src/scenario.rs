@@ -1,22 +1,20 @@
 //! What is sent, by whom and when, decided before the first octet leaves: the same seed gives the same schedule and the
 //! same content. The schedule knows nothing of answers, and that is what makes the load open. Pure.
+mod contents;
 mod kinds;
 
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use bytes::{BufMut, Bytes, BytesMut};
 use rand::rngs::StdRng;
-use rand::{Rng, RngCore, SeedableRng};
+use rand::{Rng, SeedableRng};
 use serde::{Deserialize, Serialize};
 
 use crate::acts::{Act, What};
+pub use contents::Contents;
+use contents::NUMBER_OCTETS;
 pub use kinds::{Acknowledge, Kind, Level, Transport};
 
-/// Octets of a message's own number, with which its content begins.
-const NUMBER_OCTETS: usize = 8;
-/// Octets of noise that contents are cut from, beyond the size of one.
-const NOISE_OCTETS: usize = 64 * 1024;
 /// Octets of the longest file that a device puts together in memory.
 const FILE_OCTETS_MAX: usize = 8 * 1024 * 1024;
 /// Arrivals that one run keeps books on: one octet each.
@@ -241,6 +239,16 @@ impl Scenario {
         NonZeroU32::new(rate).unwrap_or(NonZeroU32::MIN)
     }
 
+    /// How many messages a second are offered at this time of the run; none when it is over.
+    #[must_use]
+    pub fn rate_at(&self, at: Duration) -> u32 {
+        let step = at.saturating_sub(self.warmup).as_nanos() / self.duration.as_nanos().max(1);
+        match u32::try_from(step) {
+            Ok(step) if step < self.steps() => self.rate_of(step).get(),
+            _ => 0,
+        }
+    }
+
     fn parts(&self) -> Vec<Part> {
         let part = |step: Option<usize>, from: Duration, rate: NonZeroU32, time: Duration| Part {
             step,
@@ -281,7 +289,7 @@ impl Scenario {
             return Err(BadScenario::Ramp);
         }
         for (number, act) in self.acts.iter().enumerate() {
-            act.check().map_err(|why| BadScenario::Act(number + 1, why))?;
+            act.check(self.measured()).map_err(|why| BadScenario::Act(number + 1, why))?;
         }
         if self.acknowledge == Acknowledge::Stored && self.level == Level::Open {
             return Err(BadScenario::Stored);
@@ -319,48 +327,6 @@ fn messages_in(time: Duration, rate: NonZeroU32) -> u64 {
 fn offset(number: u64, rate: NonZeroU32) -> Duration {
     let nanos = u128::from(number) * 1_000_000_000 / u128::from(rate.get());
     Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
-}
-
-/// The content of every message: its number, then noise that follows from the number. An arrival is compared with it
-/// octet by octet.
-#[derive(Debug)]
-pub struct Contents {
-    noise: Vec<u8>,
-    size: usize,
-}
-
-impl Contents {
-    /// The contents of a run.
-    #[must_use]
-    pub fn new(scenario: &Scenario) -> Self {
-        let mut noise = vec![0; NOISE_OCTETS + scenario.size];
-        StdRng::seed_from_u64(!scenario.seed).fill_bytes(&mut noise);
-        Self { noise, size: scenario.size }
-    }
-
-    /// The content of a message.
-    #[must_use]
-    pub fn write(&self, number: u64) -> Bytes {
-        let mut content = BytesMut::with_capacity(self.size);
-        content.put_u64(number);
-        content.put_slice(self.noise(number));
-        content.freeze()
-    }
-
-    /// The number of the message that has this content; `None` if none has.
-    #[must_use]
-    pub fn read(&self, content: &[u8]) -> Option<u64> {
-        let (number, noise) = content.split_first_chunk::<NUMBER_OCTETS>()?;
-        let number = u64::from_be_bytes(*number);
-        (noise == self.noise(number)).then_some(number)
-    }
-
-    fn noise(&self, number: u64) -> &[u8] {
-        // Any odd factor spreads neighbouring numbers over the noise.
-        let spread = number.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 48;
-        let start = usize::try_from(spread).unwrap_or(0) % NOISE_OCTETS;
-        self.noise.get(start..start + self.size - NUMBER_OCTETS).unwrap_or_default()
-    }
 }
 
 #[cfg(test)]
@@ -472,22 +438,5 @@ pub(crate) mod tests {
         }
         let many = Scenario { rate, ..scenario() }.schedule();
         assert!(matches!(many, Err(BadScenario::Many(_))), "{many:?}");
-    }
-
-    #[test]
-    fn content_is_known_again_and_no_other() {
-        let contents = Contents::new(&scenario());
-        let content = contents.write(41);
-
-        assert_eq!((content.len(), contents.read(&content)), (64, Some(41)));
-        assert_ne!(contents.write(42)[8..], content[8..]);
-        for at in [0, 7, 8, 63] {
-            let mut changed = content.to_vec();
-            changed[at] ^= 1;
-            assert_eq!(contents.read(&changed), None, "octet {at} changed");
-        }
-        assert_eq!(contents.read(&content[..63]), None);
-        assert_eq!(contents.read(&[content.as_ref(), b"x"].concat()), None);
-        assert_eq!(contents.read(b""), None);
     }
 }

@@ -65,43 +65,45 @@ fn relay_added(server: &ServerCost) -> Option<String> {
 /// What happened in an interval that ended `at` this time of the run, in one line.
 #[must_use]
 pub fn progress(at: Duration, scenario: &Scenario, interval: &Interval) -> String {
-    format!(
-        "{:>4} s  sent {}  accepted {}  arrived {}  under way {}  errors {}  {}",
-        at.as_secs(),
-        grouped(interval.sent),
-        grouped(interval.accepted),
-        grouped(interval.heard),
-        grouped(interval.owed),
-        interval.errors,
-        measured(at, scenario, interval),
-    )
+    let (going, measured) = (going(at, scenario, interval), measured(at, scenario, interval));
+    format!("{:>4} s  {going}  {measured}  {}", at.as_secs(), health(at, scenario, interval))
 }
 
 /// The same for a terminal, in three lines.
 #[must_use]
 pub fn screen(at: Duration, scenario: &Scenario, interval: &Interval) -> String {
-    let lag = Duration::from_micros(interval.lag.p99);
-    let health = if interval.lag.p99 * 10 > interval.latency.p99 && at > scenario.warmup {
-        "LATE: latency is not valid"
-    } else {
-        "OK"
-    };
+    let (going, measured) = (going(at, scenario, interval), measured(at, scenario, interval));
+    format!("{going}\nlatency {measured}\ngenerator {}", health(at, scenario, interval))
+}
+
+/// What was to be sent, what was taken and what came, in a second; what is still to come, and what failed.
+fn going(at: Duration, scenario: &Scenario, interval: &Interval) -> String {
+    let seconds = interval.time.as_secs_f64().max(0.001);
+    #[expect(clippy::cast_precision_loss, reason = "counts of one interval")]
+    let a_second = |count: u64| format!("{:.0}/s", count as f64 / seconds);
     format!(
-        "sent {}  accepted {}  arrived {}  under way {}  errors {}\nlatency {}\ngenerator lag p99 {lag:?}  {health}",
-        grouped(interval.sent),
-        grouped(interval.accepted),
-        grouped(interval.heard),
+        "offered {}/s  achieved {}  arrived {}  under way {}  errors {}",
+        scenario.rate_at(at.saturating_sub(interval.time)),
+        a_second(interval.accepted),
+        a_second(interval.heard),
         grouped(interval.owed),
         interval.errors,
-        measured(at, scenario, interval),
     )
+}
+
+/// How late the generator itself is.
+fn health(at: Duration, scenario: &Scenario, interval: &Interval) -> String {
+    let (lag, latency) = (interval.lag.figures().p99, interval.latency.figures().p99);
+    let late = lag * 10 > latency && at > scenario.warmup;
+    let verdict = if late { "LATE: latency is not valid" } else { "OK" };
+    format!("lag p99 {} ms  {verdict}", millis(lag))
 }
 
 fn measured(at: Duration, scenario: &Scenario, interval: &Interval) -> String {
     if at <= scenario.warmup {
         return "warming up".to_owned();
     }
-    let figures = &interval.latency;
+    let figures = interval.latency.figures();
     let [p50, p99, max] = [figures.p50, figures.p99, figures.max].map(millis);
     format!("p50 {p50} ms  p99 {p99}  max {max}")
 }
@@ -299,15 +301,26 @@ PASS p99<20ms  PASS loss=0";
 
     #[test]
     fn progress_shows_latencies_once_warm() {
-        let interval =
-            Interval { sent: 50, accepted: 49, heard: 200, owed: 4, ..Interval::default() };
+        let interval = Interval {
+            time: Duration::from_secs(2),
+            sent: 98,
+            accepted: 96,
+            heard: 400,
+            owed: 4,
+            ..Interval::default()
+        };
         let scenario = Scenario { warmup: Duration::from_secs(2), ..Scenario::default() };
         let at = |secs| progress(Duration::from_secs(secs), &scenario, &interval);
 
         assert_eq!(
             at(2),
-            "   2 s  sent 50  accepted 49  arrived 200  under way 4  errors 0  warming up"
+            "   2 s  offered 50/s  achieved 48/s  arrived 200/s  under way 4  errors 0  warming up  lag p99 0.0 ms  OK"
         );
-        assert!(at(3).ends_with("errors 0  p50 0.0 ms  p99 0.0  max 0.0"), "{}", at(3));
+        assert!(
+            at(3).ends_with("errors 0  p50 0.0 ms  p99 0.0  max 0.0  lag p99 0.0 ms  OK"),
+            "{}",
+            at(3)
+        );
+        assert!(at(14).contains("offered 0/s"), "{}", at(14));
     }
 }

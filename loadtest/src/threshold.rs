@@ -96,6 +96,8 @@ const METRICS: &[(&str, Metric)] = &[
     ("reorder", Metric::Count(|seen| seen.deliveries.reordered)),
     ("undecryptable", Metric::Count(|seen| seen.deliveries.undecryptable)),
     ("leaked", Metric::Count(|seen| seen.deliveries.leaked)),
+    ("corrupt", Metric::Count(|seen| seen.deliveries.corrupt)),
+    ("misdelivered", Metric::Count(|seen| seen.deliveries.misdelivered)),
     ("achieved", Metric::Count(|seen| seen.achieved_percent)),
     ("knee", Metric::Count(|seen| whole(seen.knee.unwrap_or_default()))),
     ("growth", Metric::Octets(|seen| u64::try_from(seen.growth_octets).unwrap_or_default())),

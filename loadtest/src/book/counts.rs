@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::latency::Figures;
+use crate::latency::Latencies;
 
 /// What became of the messages at their senders, over the whole run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,8 +59,10 @@ pub struct ErrorCount {
 }
 
 /// What happened since the last time it was asked.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Interval {
+    /// How long that is; the book does not know.
+    pub time: Duration,
     /// Messages handed over.
     pub sent: u64,
     /// Messages accepted.
@@ -72,9 +74,20 @@ pub struct Interval {
     /// Errors so far.
     pub errors: u64,
     /// Latencies of this interval.
-    pub latency: Figures,
+    pub latency: Latencies,
     /// The generator's lag in this interval.
-    pub lag: Figures,
+    pub lag: Latencies,
+}
+
+impl Interval {
+    /// Takes over what happened elsewhere; what is owed there and what failed so far is for the caller to sum.
+    pub fn add(&mut self, other: &Self) {
+        self.sent += other.sent;
+        self.accepted += other.accepted;
+        self.heard += other.heard;
+        self.latency.add(&other.latency);
+        self.lag.add(&other.lag);
+    }
 }
 
 /// Counts over measured messages only.

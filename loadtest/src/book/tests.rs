@@ -222,7 +222,7 @@ fn an_interval_tells_what_is_new_only() {
 
     let first = book.interval();
     assert_eq!(
-        (first.sent, first.accepted, first.heard, first.latency.count),
+        (first.sent, first.accepted, first.heard, first.latency.count()),
         (1100, 1100, 2200, 2000)
     );
     assert_eq!(book.interval(), Interval::default());

@@ -266,16 +266,18 @@ impl Ramp {
 impl Churn {
     pub(super) fn asked(&self) -> Result<Asked, String> {
         let every = self.stay * 2;
+        let duration = self.load.duration.unwrap_or(CHURN);
+        let at = Duration::from_secs(1).min(duration / 10);
+        let rest = duration.saturating_sub(at);
         let act = |what, who| Act {
             what,
             who,
-            at: Duration::from_secs(1),
-            over: every,
+            at,
+            over: every.min(rest),
             back: Some(self.stay),
             every: Some(every),
         };
-        let over = self.load.duration.unwrap_or(CHURN);
-        let kick = Act { over, back: None, every: None, ..act(What::Kick, self.kicked) };
+        let kick = Act { over: rest, back: None, every: None, ..act(What::Kick, self.kicked) };
         let acts = [act(What::Join, self.joining), kick];
         self.load.over(Scenario {
             name: "churn".to_owned(),
