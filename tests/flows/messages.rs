@@ -1,8 +1,10 @@
 //! F11 and F13: immediate messages to a person and to many, as the clients see them.
 use bytes::Bytes;
-use client::{Arrival, Error, Immediate, Inbox, Protection, Taken};
+use client::{Arrival, Error, Fate, Immediate, Inbox, Protection, Taken};
 use ids::Aor;
+use msrp::cpim::Builder;
 
+use crate::large::{leave, left_for};
 use crate::{House, soon};
 
 async fn message(inbox: &mut Inbox) -> Immediate {
@@ -85,4 +87,38 @@ async fn f13_a_message_for_many_reaches_each_and_one_who_cannot_agree_keeps_it_f
         assert!(body.contains("we meet at eight"), "{body}");
         assert!(body.contains(bob.aor.as_str()) && body.contains(carol.aor.as_str()), "{body}");
     }
+}
+
+/// RFC 3862, 4.7: also one that has waited, and one that is too large for a MESSAGE; their sender is told.
+#[tokio::test]
+async fn cpim_06_a_message_that_requires_what_its_reader_does_not_understand_is_refused() {
+    let house = House::open();
+    let alice = house.guest("alice").await;
+    let mut told = alice.device.inbox();
+    let letter = |id: &str, octets: usize, required: &str| {
+        let letter = Builder::new(alice.aor.as_str(), of("bob").as_str());
+        let letter = letter.imdn(id, &["negative-delivery"]).header("Require", required);
+        letter.content("text/plain", Bytes::from(vec![b'x'; octets])).gather()
+    };
+    let send =
+        async |body: Bytes| soon(alice.device.message(&of("bob"), "message/cpim", body)).await;
+    assert_eq!(send(letter("small", 10, "Subject")).await.unwrap().0, Taken::Stored);
+    let mut left = left_for(&alice.device, &of("bob")).await;
+    leave(&mut left, "message/cpim", letter("large", 100_000, "Subject")).await;
+    drop(left);
+
+    let bob = house.guest("bob").await;
+    let mut inbox = bob.device.inbox();
+    let mut refused = Vec::new();
+    while refused.len() < 2 {
+        let notice = crate::deferred::message(&mut told).await.notice().unwrap();
+        assert_eq!((notice.fate, notice.whom), (Fate::Failed, of("bob")));
+        refused.push(notice.of);
+    }
+    refused.sort();
+    assert_eq!(refused, ["large", "small"]);
+    assert_eq!(status(send(letter("now", 10, "Subject")).await), 488);
+
+    send(letter("plain", 10, "From")).await.unwrap();
+    assert_eq!(message(&mut inbox).await.body, letter("plain", 10, "From"));
 }

@@ -29,7 +29,7 @@ impl Passed {
         let sealed = letter.content.gather();
         let prefix = control::gate::read(&sealed).unwrap();
         Self {
-            id: letter.envelope.imdn_message_id().unwrap().to_owned(),
+            id: letter.envelope.imdn_message_id().unwrap().into_owned(),
             generation: (prefix.era, prefix.epoch),
             sender: message.sender(),
             receivers,

@@ -36,7 +36,7 @@ pub(crate) use call::{At, Call, Hangup, ShownAs};
 pub(crate) use incoming::Incoming;
 pub use late::Late;
 pub use notices::{Fate, Notice, Paged};
-pub(crate) use pager::{Brings, name_of};
+pub(crate) use pager::{Brings, NotKept, name_of};
 pub use pager::{Immediate, Protection, Taken};
 pub(crate) use post::Post;
 pub use referring::Calling;

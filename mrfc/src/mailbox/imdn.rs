@@ -64,8 +64,8 @@ pub(crate) fn about(
     now: &str,
 ) -> Option<Bytes> {
     let envelope = letter.envelope_inside()?;
-    let id = envelope.imdn_message_id()?;
-    let written = envelope.date_time().unwrap_or(accepted);
+    let id = &*envelope.imdn_message_id()?;
+    let written = &*envelope.date_time().unwrap_or_else(|| accepted.into());
     let original = envelope.namespaced(cpim::IMDN, "Original-To");
     let original = original.and_then(Address::parse).map(|address| address.uri.to_owned());
     let to = envelope.to().ok().and_then(|all| all.first().map(|to| to.uri.to_owned()));
@@ -126,7 +126,7 @@ mod tests {
         assert_eq!(envelope.mime().get("Content-Disposition").unwrap(), b"notification");
         assert_eq!(envelope.from().unwrap().uri, "sip:mailbox@example.net");
         assert_eq!(envelope.only_to().unwrap().uri, "sip:alice@example.net");
-        assert_eq!(envelope.imdn_message_id(), Some("own1"));
+        assert_eq!(envelope.imdn_message_id().as_deref(), Some("own1"));
         assert_eq!(stored.wants(), super::super::letter::Wants::default());
         let text = String::from_utf8(stored.body.to_vec()).unwrap();
         assert!(text.contains("<message-id>a&lt;&amp;1</message-id>"), "{text}");

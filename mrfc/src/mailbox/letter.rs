@@ -1,5 +1,6 @@
 //! A message as it is kept: who wrote it, the header fields that will go along, and its body; and what it says of itself
 //! in them: its name, when it was written, how long it may wait, and what its sender wants to be told. Pure.
+use std::borrow::Cow;
 use std::time::{Duration, SystemTime};
 
 use base64::Engine as _;
@@ -86,12 +87,12 @@ impl Letter {
 
     /// Its type, with its parameters.
     pub(crate) fn content_type(&self) -> Option<String> {
-        self.headers.text(&Name::ContentType).map(std::borrow::Cow::into_owned)
+        self.headers.text(&Name::ContentType).map(Cow::into_owned)
     }
 
     /// What its sender calls it; a sender that gave it no name is taken to repeat itself only if the request is the same.
     pub(crate) fn id(&self, call: &str) -> String {
-        let id = self.envelope().and_then(|it| it.imdn_message_id().map(str::to_owned));
+        let id = self.envelope().and_then(|it| it.imdn_message_id().map(Cow::into_owned));
         match id.filter(|id| !id.is_empty()) {
             Some(id) if id.len() <= ID_BYTES_MAX => format!("imdn:{id}"),
             Some(id) => format!("imdn-sha256:{}", hex::encode(Sha256::digest(id))),
@@ -103,7 +104,7 @@ impl Letter {
     pub(crate) fn written(&self) -> Option<SystemTime> {
         let envelope = self.envelope();
         let in_envelope = envelope.as_ref().and_then(Envelope::date_time);
-        let in_envelope = in_envelope.and_then(|it| OffsetDateTime::parse(it, &Rfc3339).ok());
+        let in_envelope = in_envelope.and_then(|it| OffsetDateTime::parse(&it, &Rfc3339).ok());
         in_envelope.map(SystemTime::from).or_else(|| self.date())
     }
 

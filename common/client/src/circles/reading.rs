@@ -1,5 +1,6 @@
 //! What arrives for a circle: opened once, checked against what is written on it, told, and acknowledged under the same
 //! seal if its author wants to know.
+use std::borrow::Cow;
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,6 +48,12 @@ enum How {
     Before,
     /// Something else was not there that is needed for it.
     ForNow,
+}
+
+impl From<Cow<'static, str>> for Closed {
+    fn from(why: Cow<'static, str>) -> Self {
+        Self::from(&*why)
+    }
 }
 
 impl From<&str> for Closed {
@@ -108,7 +115,7 @@ impl Task {
     }
 
     fn is_known(&self, from: &Aor, parcel: &Parcel) -> bool {
-        parcel.outer.imdn_message_id().is_some_and(|id| self.seen.has(from, id))
+        parcel.outer.imdn_message_id().is_some_and(|id| self.seen.has(from, &id))
     }
 
     async fn open_parcel(

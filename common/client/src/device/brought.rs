@@ -14,7 +14,7 @@ use super::Shared;
 use crate::conference::now;
 use crate::connection::Connection;
 use crate::event::Error;
-use crate::phone::{Brings, Hangup, Immediate, Ringing};
+use crate::phone::{Brings, Hangup, Immediate, NotKept, Ringing};
 
 /// A message on its way, in memory.
 #[derive(Clone, Default)]
@@ -129,8 +129,11 @@ impl Shared {
         let message = Immediate::brought(from, brings, came.content_type, body);
         self.phone.keep(message).await.map_err(|why| {
             tracing::warn!(%why, "a message was not taken");
-            // It is brought again.
-            Status::TIMEOUT
+            match why {
+                NotKept::Required(_) => Status::UNSUPPORTED_TYPE,
+                // It is brought again.
+                NotKept::Nobody | NotKept::Busy | NotKept::Disk(_) => Status::TIMEOUT,
+            }
         })
     }
 }

@@ -51,7 +51,7 @@ pub(super) fn sent_in(content_type: &str, body: &bytes::Bytes) -> Option<SystemT
     let essence = content_type.split(';').next().unwrap_or_default().trim();
     let is_enveloped = essence.eq_ignore_ascii_case(msrp::cpim::MEDIA_TYPE);
     let envelope = is_enveloped.then(|| msrp::cpim::parse(body).ok().flatten()).flatten()?;
-    time_of(envelope.date_time()?)
+    time_of(&envelope.date_time()?)
 }
 
 /// Whether a mailbox has our message.

@@ -3,6 +3,7 @@ use bytes::Bytes;
 use ids::Aor;
 use msrp::cpim;
 use rand::Rng as _;
+use sip::header::Warning;
 use sip::multipart::{self, Part};
 use sip::resource_lists::{self, Entry};
 use sip::{Method, Name, Request, Response, Status};
@@ -14,6 +15,7 @@ use super::ringing::{Arrived, author};
 use super::{Phone, uri};
 use crate::event::Error;
 use crate::session::kept::Kept;
+use crate::session::required::{Required, understood};
 use crate::vault::VaultError;
 
 /// The user part of the URI of the list service.
@@ -68,6 +70,9 @@ pub(crate) enum NotKept {
     /// Too many wait.
     #[error("too much waits to be looked at")]
     Busy,
+    /// It could mean something else than it seems to.
+    #[error(transparent)]
+    Required(#[from] Required),
     /// The disk fails.
     #[error(transparent)]
     Disk(#[from] VaultError),
@@ -89,11 +94,16 @@ impl Brings {
 }
 
 impl Immediate {
-    /// What is said, and its type: without the wrapper (RFC 3862), if there is one.
-    pub fn inside(&self) -> (String, Bytes) {
+    /// The headers of the wrapper (RFC 3862), if there is one.
+    fn envelope(&self) -> Option<cpim::Envelope> {
         let kind = self.content_type.split(';').next().unwrap_or_default().trim();
         let is_wrapped = kind.eq_ignore_ascii_case(cpim::MEDIA_TYPE);
-        match is_wrapped.then(|| cpim::parse(&self.body).ok().flatten()).flatten() {
+        is_wrapped.then(|| cpim::parse(&self.body).ok().flatten()).flatten()
+    }
+
+    /// What is said, and its type: without the wrapper (RFC 3862), if there is one.
+    pub fn inside(&self) -> (String, Bytes) {
+        match self.envelope() {
             None => (self.content_type.clone(), self.body.clone()),
             Some(envelope) => {
                 let kind = envelope.content_type().unwrap_or(b"text/plain");
@@ -219,6 +229,11 @@ impl Phone {
                 answer(request, Status::OK)
             }
             Err(NotKept::Busy) => answer(request, Status::BUSY_HERE),
+            Err(NotKept::Required(required)) => {
+                let warning =
+                    Warning::new(399, &self.shared.profile.system.domain, &required.to_string());
+                answer(request, Status::NOT_ACCEPTABLE_HERE).with(Name::Warning, warning)
+            }
             Err(why) => {
                 tracing::warn!(%why, "a message was not taken");
                 answer(request, Status::TEMPORARILY_UNAVAILABLE)
@@ -228,6 +243,7 @@ impl Phone {
 
     /// Keeps a message, and gives it to the inbox: it is on the disk when this returns.
     pub(crate) async fn keep(&self, message: Immediate) -> Result<(), NotKept> {
+        message.envelope().as_ref().map_or(Ok(()), understood)?;
         let inbox = self.inbox().ok_or(NotKept::Nobody)?;
         // A place first: what is kept and finds none would come twice.
         let place = inbox.try_reserve().map_err(|_full| NotKept::Busy)?;
@@ -244,11 +260,7 @@ impl Phone {
 
 /// What its author calls a message (RFC 5438, 6.3), if servers can read that and it has a name.
 pub(crate) fn name_of(message: &Immediate) -> Option<String> {
-    let mut headers = sip::Headers::new();
-    headers.push(Name::ContentType, message.content_type.clone());
-    let kind = headers.content_type().ok().flatten()?;
-    let envelope = kind.is(cpim::MEDIA_TYPE).then(|| cpim::parse(&message.body).ok().flatten());
-    let id = envelope.flatten()?.imdn_message_id()?.to_owned();
+    let id = message.envelope()?.imdn_message_id()?.into_owned();
     Some(id).filter(|id| !id.is_empty())
 }
 

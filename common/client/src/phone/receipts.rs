@@ -42,12 +42,12 @@ pub(super) fn receipt(
     if sealed || envelope.is_type(IMDN_TYPE) || author != *from || !wanted {
         return None;
     }
-    let id = envelope.imdn_message_id()?;
+    let id = &*envelope.imdn_message_id()?;
     // All devices of a person give it the same name, so that several are one to who keeps or shows them.
     let own_id = hex::encode(Sha256::digest(format!("delivered {us} {from} {id}")));
     let own_id = own_id.get(..32).unwrap_or_default();
     let recipients = Some((us.as_str(), us.as_str()));
-    let written = envelope.date_time().unwrap_or(now);
+    let written = &*envelope.date_time().unwrap_or_else(|| now.into());
     let told = Notification { of: id, written, recipients, status: Status::Delivered };
     let headers = Builder::new(us.as_str(), from.as_str()).date_time(now).imdn(own_id, &[]);
     Some(told.wrapped_in(headers).gather())

@@ -15,6 +15,7 @@ use sip::sdp::Direction;
 
 use super::Ticket;
 use super::outgoing::{Content, Outgoing, Sealing, Settled};
+use super::required::understood;
 use super::seen::Seen;
 use crate::event::Error;
 use crate::profile::Limits;
@@ -223,10 +224,7 @@ impl Leg {
             Some(Method::Send) if !chunk.head.has_body() => Some(Status::OK),
             Some(Method::Send) if !self.takes(&chunk.head) => Some(Status::UNSUPPORTED_TYPE),
             Some(Method::Send) => Some(match self.incoming.add(now.instant, chunk) {
-                Ok(Outcome::Whole(whole)) => {
-                    self.arrived(rng, whole);
-                    Status::OK
-                }
+                Ok(Outcome::Whole(whole)) => self.arrived(rng, whole),
                 Ok(Outcome::Open | Outcome::Aborted(_)) => Status::OK,
                 Err(refusal) => {
                     self.unreadable(&format!("a message was not taken: {refusal}"));
@@ -248,8 +246,15 @@ impl Leg {
         self.setup.ours.accepts(essence)
     }
 
-    fn arrived(&mut self, rng: &mut impl CryptoRng, whole: Whole) {
+    fn arrived(&mut self, rng: &mut impl CryptoRng, whole: Whole) -> Status {
         let Whole { message_id, head, body } = whole;
+        let letter = head.is_type(cpim::MEDIA_TYPE).then(|| cpim::Message::read(&body));
+        if let Some(Ok(letter)) = &letter
+            && let Err(required) = understood(&letter.envelope)
+        {
+            self.unreadable(&required.to_string());
+            return Status::UNSUPPORTED_TYPE;
+        }
         if head.success_report() == SuccessReport::Yes {
             let report = Report {
                 to_path: head.from_path(),
@@ -263,20 +268,23 @@ impl Leg {
         }
         // RFC 4975, 5.4: after a broken connection it may have been sent again.
         if !self.seen.note(&self.setup.peer, message_id.as_str()) {
-            return;
+            return Status::OK;
         }
-        let (content_type, body) = if head.is_type(cpim::MEDIA_TYPE) {
-            let Ok(letter) = cpim::Message::read(&body) else {
-                return self.unreadable("not a CPIM message");
-            };
-            let kind = letter.envelope.content_type().unwrap_or(b"text/plain").to_vec();
-            (kind, letter.content.gather())
-        } else {
-            (head.content_type().unwrap_or_default().to_vec(), body.gather())
+        let (content_type, body) = match letter {
+            Some(Ok(letter)) => {
+                let kind = letter.envelope.content_type().unwrap_or(b"text/plain").to_vec();
+                (kind, letter.content.gather())
+            }
+            Some(Err(_bad)) => {
+                self.unreadable("not a CPIM message");
+                return Status::OK;
+            }
+            None => (head.content_type().unwrap_or_default().to_vec(), body.gather()),
         };
         let content_type = String::from_utf8_lossy(&content_type).into_owned();
         let received = Received { id: message_id.as_str().to_owned(), content_type, body };
         self.outputs.push_back(Output::Event(LegEvent::Message(received)));
+        Status::OK
     }
 
     /// RFC 4975, 7.1.2. Reports of other namespaces are ignored.

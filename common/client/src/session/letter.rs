@@ -1,16 +1,22 @@
 //! How a message is worded: the outer CPIM that servers read, the inner one that only members read, and the rule that
 //! ties them together. A message is shown only if the group key, the inner and the outer sender name one author, and
 //! the id bound to the seal is the id outside.
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use ids::Aor;
 use mls::member::Opened;
 use msrp::Body;
 use msrp::cpim::{Builder, Envelope};
 
+use super::required::understood;
 use crate::event::Message;
 
+/// Why a message is not shown, for a person.
+pub(super) type Unfit = Cow<'static, str>;
+
 /// Our own headers in the inner message.
-const NAMESPACE: &str = "urn:conclave";
+pub(super) const NAMESPACE: &str = "urn:conclave";
 /// Octets in which the headers of an inner message are looked for.
 const HEAD_OCTETS_MAX: usize = 4096;
 
@@ -79,18 +85,19 @@ impl Addresses {
 ///
 /// # Errors
 /// What does not fit, for a person.
-pub(super) fn check(outer: &Envelope, proof: Opened) -> Result<Message, &'static str> {
+pub(super) fn check(outer: &Envelope, proof: Opened) -> Result<Message, Unfit> {
     let inner = msrp::cpim::Message::read(&Body::from(Bytes::from(proof.plaintext)))
         .map_err(|_bad| "the inner message is not CPIM")?;
     let author = Some(&proof.from.aor);
     if sender(&inner.envelope).as_ref() != author || sender(outer).as_ref() != author {
-        return Err("the sender it names is not the one who sealed it");
+        return Err("the sender it names is not the one who sealed it".into());
     }
     let inside = inner.envelope.imdn_message_id();
-    if inside != Some(&*proof.message_id) || outer.imdn_message_id() != inside {
-        return Err("it was sealed under another message id");
+    if inside.as_deref() != Some(&*proof.message_id) || outer.imdn_message_id() != inside {
+        return Err("it was sealed under another message id".into());
     }
-    let mut message = plain(&inner).ok_or("the inner message has no type")?;
+    understood(outer).map_err(|required| required.to_string())?;
+    let mut message = plain(&inner)?;
     message.device = Some(proof.from.device);
     message.epoch = Some(proof.epoch);
     Ok(message)
@@ -100,18 +107,21 @@ pub(super) fn check(outer: &Envelope, proof: Opened) -> Result<Message, &'static
 pub(super) fn seen(plaintext: &[u8]) -> Option<String> {
     let head = plaintext.get(..plaintext.len().min(HEAD_OCTETS_MAX))?;
     let envelope = msrp::cpim::parse(&Bytes::copy_from_slice(head)).ok().flatten()?;
-    let seen = envelope.namespaced(NAMESPACE, "Seen")?;
-    std::str::from_utf8(seen).ok().map(str::to_owned)
+    envelope.text(NAMESPACE, "Seen").map(Cow::into_owned)
 }
 
 /// A message of an open room, believed as far as the relay is.
-pub(super) fn plain(letter: &msrp::cpim::Message) -> Option<Message> {
-    let content_type = letter.envelope.content_type()?;
-    Some(Message {
-        from: sender(&letter.envelope)?,
+///
+/// # Errors
+/// It cannot be shown, and why, for a person.
+pub(super) fn plain(letter: &msrp::cpim::Message) -> Result<Message, Unfit> {
+    understood(&letter.envelope).map_err(|required| required.to_string())?;
+    let content_type = letter.envelope.content_type().ok_or("it has no type")?;
+    Ok(Message {
+        from: sender(&letter.envelope).ok_or("it has no sender")?,
         device: None,
-        id: letter.envelope.imdn_message_id().unwrap_or_default().to_owned(),
-        written: letter.envelope.date_time().and_then(crate::time_of),
+        id: letter.envelope.imdn_message_id().unwrap_or_default().into_owned(),
+        written: letter.envelope.date_time().and_then(|it| crate::time_of(&it)),
         content_type: String::from_utf8_lossy(content_type).into_owned(),
         body: letter.content.gather(),
         epoch: None,
@@ -167,6 +177,28 @@ mod tests {
         let message = check(&outer("m1"), opened("sip:alice@x", "m1", inner)).unwrap();
         assert_eq!(message.body.len(), 10_000);
         assert_eq!(seen(b"no CPIM"), None);
+    }
+
+    /// RFC 3862, 4.7.
+    #[test]
+    fn cpim_06_a_message_that_requires_what_is_not_understood_here_is_not_shown() {
+        let required = |name: &str| {
+            let letter = Builder::new("sip:alice@x", "sip:room@x").imdn("m1", &[]);
+            let letter = letter.namespace("our", NAMESPACE).header("Require", name);
+            letter.content("text/plain", Bytes::from_static(b"hi"))
+        };
+        let envelope = |name: &str| msrp::cpim::Message::read(&required(name)).unwrap();
+        let shown = |outer: &str, inner: &str| {
+            let opened = opened("sip:alice@x", "m1", required(inner).gather());
+            check(&envelope(outer).envelope, opened).map(|_| ())
+        };
+        let unknown = Err(Cow::from("it requires \"Subject\", which is not understood here"));
+
+        assert_eq!(shown("imdn.Message-ID", "our.Seen, DateTime"), Ok(()));
+        assert_eq!(shown("From", "Subject"), unknown);
+        assert_eq!(shown("Subject", "From"), unknown);
+        assert_eq!(plain(&envelope("Subject")).map(|_| ()), unknown);
+        assert!(plain(&envelope("To")).is_ok());
     }
 
     #[test]

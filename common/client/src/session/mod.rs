@@ -19,6 +19,7 @@ mod outgoing;
 pub(crate) mod parcel;
 pub(crate) mod pins;
 mod renames;
+pub(crate) mod required;
 pub(crate) mod seen;
 mod setup;
 mod tending;
@@ -350,11 +351,11 @@ impl Session {
             self.file_came(letter.content.clone());
         } else if self.level == Level::Open {
             match letter::plain(letter) {
-                Some(message) => {
+                Ok(message) => {
                     let private = self.addresses.is_private(&letter.envelope);
                     self.show(Message { private, ..message });
                 }
-                None => self.unreadable("no sender or no type"),
+                Err(why) => self.unreadable(&why),
             }
         } else {
             self.unreadable("cleartext in a sealed room");
@@ -426,7 +427,7 @@ impl Session {
                     self.show(message);
                 }
             }
-            Err(why) => self.unreadable(why),
+            Err(why) => self.unreadable(&why),
         }
     }
 

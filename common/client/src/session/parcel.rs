@@ -1,6 +1,8 @@
 //! Sealed messages of a circle as they travel outside of rooms: one `message/cpim` around the seal, and at first contact
 //! the founding of the circle beside it. What is inside the seal names its author, everybody it is for and its id, and
 //! receipts are sealed like what they are about. Pure.
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use ids::{Aor, ConferenceId, DeviceId, Epoch};
 use mls::circle::{Circle, group_of, is_circle};
@@ -17,7 +19,7 @@ use crate::event::Message;
 use crate::phone::Late;
 
 /// The namespace of our own CPIM headers.
-const CONCLAVE: &str = "urn:x-conclave:cpim";
+pub(super) const CONCLAVE: &str = "urn:x-conclave:cpim";
 
 /// A message that somebody wrote to a circle.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -170,7 +172,7 @@ impl Place<'_> {
         outer: &Envelope,
         opened: Opened,
         witness: &mut Witness,
-    ) -> Result<(Inside, Option<Epoch>), &'static str> {
+    ) -> Result<(Inside, Option<Epoch>), Cow<'static, str>> {
         let plain = Bytes::copy_from_slice(&opened.plaintext);
         let inner = cpim::parse(&plain).ok().flatten().ok_or("the inner message is not CPIM")?;
         let (by, device) = (opened.from.aor.clone(), opened.from.device.clone());
@@ -178,18 +180,18 @@ impl Place<'_> {
         let named = inner.to().map_err(|_bad| "it does not say whom it is for")?;
         let named = named.iter().filter_map(|to| to.uri.parse::<Aor>().ok()).chain([by.clone()]);
         if Circle::of(named).as_ref() != Ok(self.circle) {
-            return Err("it names other people than its circle");
+            return Err("it names other people than its circle".into());
         }
-        let room = inner.namespaced(CONCLAVE, "Room");
-        if room != self.room.map(|room| room.as_str().as_bytes()) {
-            return Err("it was written for another place");
+        let room = inner.text(CONCLAVE, "Room");
+        if room.as_deref() != self.room.map(|room| room.as_str()) {
+            return Err("it was written for another place".into());
         }
-        let seen = inner.namespaced(CONCLAVE, "Seen").and_then(|it| std::str::from_utf8(it).ok());
-        let split = seen.and_then(|seen| witness.compare(seen));
+        let seen = inner.text(CONCLAVE, "Seen");
+        let split = seen.and_then(|seen| witness.compare(&seen));
         let is_receipt = message.content_type.eq_ignore_ascii_case(IMDN_TYPE);
-        let says_receipt = outer.namespaced(CONCLAVE, "Class") == Some(b"receipt");
+        let says_receipt = outer.text(CONCLAVE, "Class").as_deref() == Some("receipt");
         if is_receipt != says_receipt {
-            return Err("it is not what it says it is");
+            return Err("it is not what it says it is".into());
         }
         if is_receipt {
             let told = imdn::read(&message.body).filter(|told| told.status == Status::Delivered);

@@ -1,7 +1,7 @@
 //! `From`, `To` and `cc`: a display name, perhaps, and a URI. Comparing URIs by the rules of their scheme is the
 //! caller's; display names must never be compared at all.
 
-use std::fmt::Write;
+use super::escape::{escape_quoted, resolved};
 
 /// Somebody a message is from or to.
 #[derive(Clone, PartialEq, Eq)]
@@ -33,7 +33,7 @@ impl<'a> Address<'a> {
         if uri.contains(odd) || !has_scheme(uri) {
             return None;
         }
-        let name = if quoted { unescape(name) } else { name.trim().to_owned() };
+        let name = resolved(if quoted { name } else { name.trim() }).into_owned();
         Some(Self { name: (quoted || !name.is_empty()).then_some(name), uri })
     }
 
@@ -42,7 +42,7 @@ impl<'a> Address<'a> {
         let mut out = String::with_capacity(uri.len() + 2);
         if let Some(name) = name {
             out.push('"');
-            name.chars().for_each(|c| escape(&mut out, c));
+            name.chars().for_each(|c| escape_quoted(&mut out, c));
             out.push_str("\" ");
         }
         // A URI holds none of these, so leaving them out changes none, and lets none break out.
@@ -74,46 +74,6 @@ fn has_scheme(uri: &str) -> bool {
     scheme.starts_with(|c: char| c.is_ascii_alphabetic())
         && scheme.chars().all(inner)
         && !rest.is_empty()
-}
-
-/// RFC 3862, section 3.6, `Escape`. An unknown escape stays as it is.
-fn unescape(name: &str) -> String {
-    let mut out = String::with_capacity(name.len());
-    let mut rest = name.chars();
-    while let Some(c) = rest.next() {
-        if c != '\\' {
-            out.push(c);
-            continue;
-        }
-        match rest.next() {
-            Some('b') => out.push('\u{8}'),
-            Some('t') => out.push('\t'),
-            Some('n') => out.push('\n'),
-            Some('r') => out.push('\r'),
-            Some('u') => {
-                let digits: String = rest.by_ref().take(4).collect();
-                let code = u32::from_str_radix(&digits, 16).ok().filter(|_| digits.len() == 4);
-                out.push(code.and_then(char::from_u32).unwrap_or(char::REPLACEMENT_CHARACTER));
-            }
-            Some(other) => out.push(other),
-            None => out.push('\\'),
-        }
-    }
-    out
-}
-
-pub(super) fn escape(out: &mut String, c: char) {
-    match c {
-        '"' | '\\' => out.extend(['\\', c]),
-        '\t' => out.push_str("\\t"),
-        '\n' => out.push_str("\\n"),
-        '\r' => out.push_str("\\r"),
-        c if c.is_control() => {
-            // Writing to memory cannot fail.
-            _ = write!(out, "\\u{:04x}", u32::from(c));
-        }
-        c => out.push(c),
-    }
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use super::IMDN;
 use super::address::Address;
+use super::escape::escape;
 use crate::body::Body;
 
 /// The headers of a message being written, in the order they are added.
@@ -22,21 +23,28 @@ impl Builder {
     pub fn named((name, from_uri): (Option<&str>, &str), to_uri: &str) -> Self {
         let from = Address::write(name, from_uri);
         let empty = Self { text: String::with_capacity(256) };
-        empty.header("From", &from).header("To", &Address::write(None, to_uri))
+        empty.line("From", &from).line("To", &Address::write(None, to_uri))
     }
 
     /// A message from one sender to several recipients.
     pub fn to_each<'a>(from_uri: &str, to_uris: impl IntoIterator<Item = &'a str>) -> Self {
         let from = Address::write(None, from_uri);
         let empty = Self { text: String::with_capacity(256) };
-        let to = |builder: Self, to| builder.header("To", &Address::write(None, to));
-        to_uris.into_iter().fold(empty.header("From", &from), to)
+        let to = |builder: Self, to| builder.line("To", &Address::write(None, to));
+        to_uris.into_iter().fold(empty.line("From", &from), to)
     }
 
-    /// Adds a header. Control characters in it become spaces.
+    /// Adds a header. What may not stand in one as it is, is escaped (RFC 3862, section 2.3).
     #[must_use]
-    pub fn header(mut self, name: &str, value: &str) -> Self {
-        let clean = |c: char| if c.is_control() { ' ' } else { c };
+    pub fn header(self, name: &str, value: &str) -> Self {
+        let mut escaped = String::with_capacity(value.len());
+        value.chars().for_each(|c| escape(&mut escaped, c));
+        self.line(name, &escaped)
+    }
+
+    /// Adds a line. Control characters in it become spaces.
+    fn line(mut self, name: &str, value: &str) -> Self {
+        let clean = |c: char| if c.is_ascii_control() { ' ' } else { c };
         self.text.extend(name.chars().map(clean));
         self.text.push_str(": ");
         self.text.extend(value.chars().map(clean));
@@ -76,7 +84,7 @@ impl Builder {
     pub fn mime(mut self, headers: &[(&str, &str)], content: impl Into<Body>) -> Body {
         self.text.push_str("\r\n");
         for (name, value) in headers {
-            self = self.header(name, value);
+            self = self.line(name, value);
         }
         self.text.push_str("\r\n");
         let mut whole = Body::from(Bytes::from(self.text));

@@ -1,8 +1,11 @@
 //! The two header blocks of a CPIM message. Names are case-sensitive, lines end in CRLF and are never folded
 //! (RFC 3862, section 3); a lone LF is refused, because receivers that read it otherwise would see another sender.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 
+use super::escape::resolved;
 use super::{Address, COMMON, HEAD_OCTETS_MAX, IMDN};
 use crate::head::media_type_is;
 use crate::header::{Headers, Span};
@@ -148,43 +151,26 @@ impl Envelope {
         self.content_type().is_some_and(|value| media_type_is(value, wanted))
     }
 
-    /// `DateTime`, as sent.
-    pub fn date_time(&self) -> Option<&str> {
-        std::str::from_utf8(self.headers.get_exact("DateTime")?).ok()
+    /// `DateTime`.
+    pub fn date_time(&self) -> Option<Cow<'_, str>> {
+        text(self.headers.get_exact("DateTime")?)
     }
 
-    /// The header `name` of the namespace `uri`, whatever prefix the sender chose. A prefix must be declared before
-    /// it is used (RFC 3862, section 3.4).
+    /// The header `name` of the namespace `uri`, as sent, whatever prefix the sender chose. A prefix must be declared
+    /// before it is used (RFC 3862, section 3.4).
     pub fn namespaced(&self, uri: &str, name: &str) -> Option<&[u8]> {
-        let mut prefixes: Vec<&[u8]> = Vec::new();
-        let mut unprefixed = uri == COMMON;
-        for (header, value) in self.headers.iter() {
-            if header == b"NS" {
-                let (prefix, declared) = declaration(value)?;
-                let same = declared == uri.as_bytes();
-                if prefix.is_empty() {
-                    unprefixed = same;
-                } else {
-                    prefixes.retain(|known| *known != prefix);
-                    same.then(|| prefixes.push(prefix));
-                }
-                continue;
-            }
-            let (prefix, bare) = match memchr::memchr(b'.', header) {
-                Some(dot) => (header.get(..dot), header.get(dot + 1..).unwrap_or_default()),
-                None => (None, header),
-            };
-            let ours = prefix.map_or(unprefixed, |prefix| prefixes.contains(&prefix));
-            if ours && bare == name.as_bytes() {
-                return Some(value);
-            }
-        }
-        None
+        let wanted = Some((uri.as_bytes(), name.as_bytes()));
+        self.walk(|scope, header, value| (scope.resolve(header) == wanted).then_some(value))
     }
 
-    /// `imdn.Message-ID` (RFC 5438), whatever the prefix.
-    pub fn imdn_message_id(&self) -> Option<&str> {
-        std::str::from_utf8(self.namespaced(IMDN, "Message-ID")?).ok()
+    /// The same with its escapes resolved (RFC 3862, section 2.3).
+    pub fn text(&self, uri: &str, name: &str) -> Option<Cow<'_, str>> {
+        text(self.namespaced(uri, name)?)
+    }
+
+    /// `imdn.Message-ID` (RFC 5438), whatever the prefix. It is a token, so none that has a control character is one.
+    pub fn imdn_message_id(&self) -> Option<Cow<'_, str>> {
+        self.text(IMDN, "Message-ID").filter(|id| !id.contains(char::is_control))
     }
 
     /// Whether its author wants to be told this of it: `positive-delivery`, `negative-delivery`, `processing`, `display`
@@ -196,6 +182,78 @@ impl Envelope {
             name.trim_ascii().eq_ignore_ascii_case(notification.as_bytes())
         })
     }
+
+    /// The first header, as its author calls it, that a receiver has to understand (RFC 3862, section 4.7) and that is
+    /// not among `known`: names, each behind its namespace.
+    pub fn unknown_requirement(&self, known: &[(&str, &str)]) -> Option<String> {
+        let is_known = |(uri, name)| {
+            known.iter().any(|known| (known.0.as_bytes(), known.1.as_bytes()) == (uri, name))
+        };
+        self.walk(|scope, header, value| {
+            if scope.resolve(header) != Some((COMMON.as_bytes(), b"Require")) {
+                return None;
+            }
+            let mut names = value.split(|octet| *octet == b',').map(token::trim);
+            let unknown = names.find(|name| !scope.resolve(name).is_some_and(is_known))?;
+            Some(String::from_utf8_lossy(unknown).into_owned())
+        })
+    }
+
+    /// What `visit` finds first, given each header and its value with what is declared before it.
+    fn walk<'a, T>(
+        &'a self,
+        mut visit: impl FnMut(&Scope<'a>, &'a [u8], &'a [u8]) -> Option<T>,
+    ) -> Option<T> {
+        let mut scope = Scope { unprefixed: COMMON.as_bytes(), prefixes: Vec::new() };
+        for (header, value) in self.headers.iter() {
+            if header == b"NS" {
+                scope.declare(value)?;
+                continue;
+            }
+            let found = visit(&scope, header, value);
+            if found.is_some() {
+                return found;
+            }
+        }
+        None
+    }
+}
+
+/// A namespace, and a name in it.
+type Named<'a> = (&'a [u8], &'a [u8]);
+
+/// Which prefix stands for which namespace.
+struct Scope<'a> {
+    unprefixed: &'a [u8],
+    prefixes: Vec<Named<'a>>,
+}
+
+impl<'a> Scope<'a> {
+    /// Takes in the value of an NS header; nothing of one that is malformed.
+    fn declare(&mut self, value: &'a [u8]) -> Option<()> {
+        let (prefix, uri) = declaration(value)?;
+        if prefix.is_empty() {
+            self.unprefixed = uri;
+        } else {
+            self.prefixes.retain(|(known, _)| *known != prefix);
+            self.prefixes.push((prefix, uri));
+        }
+        Some(())
+    }
+
+    fn resolve<'b>(&self, header: &'b [u8]) -> Option<(&'a [u8], &'b [u8])> {
+        let Some(dot) = memchr::memchr(b'.', header) else {
+            return Some((self.unprefixed, header));
+        };
+        let (prefix, name) = (header.get(..dot)?, header.get(dot + 1..)?);
+        let (_, uri) = self.prefixes.iter().find(|(known, _)| *known == prefix)?;
+        Some((uri, name))
+    }
+}
+
+/// A value that is text, with its escapes resolved.
+fn text(value: &[u8]) -> Option<Cow<'_, str>> {
+    std::str::from_utf8(value).ok().map(resolved)
 }
 
 /// `[prefix] "<" URI ">"` of an NS header.

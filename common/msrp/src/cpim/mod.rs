@@ -4,6 +4,7 @@
 mod address;
 mod build;
 mod envelope;
+mod escape;
 mod gather;
 pub mod imdn;
 

@@ -303,3 +303,34 @@ fn s4_4_rfc6714_behind_a_middlebox_only_session_ids_are_compared() {
     let [Item::Response(head)] = &items(&answer)[..] else { panic!("not a response") };
     assert_eq!(head.status(), Some(Status::OK));
 }
+
+/// RFC 3862, 4.7.
+#[test]
+fn cpim_06_what_requires_more_than_is_understood_here_gets_415_and_is_not_shown() {
+    let mut two = Two::bound();
+    let builder = || cpim::Builder::new("sip:alice@x", "sip:bob@x");
+    let letter = |required: &str| {
+        let letter = builder().namespace("my", "urn:my").header("Require", required);
+        letter.content("text/plain", Bytes::from_static(b"yes")).gather()
+    };
+    let Two { rng, now, caller, .. } = &mut two;
+    caller.say(*now, rng, cpim::MEDIA_TYPE, letter("my.Irony")).unwrap();
+    caller.say(*now, rng, cpim::MEDIA_TYPE, letter("DateTime, From")).unwrap();
+
+    two.settle();
+
+    let told = heard(&mut two.callee);
+    let [LegEvent::Unreadable { why }, LegEvent::Message(shown)] = &told[..] else {
+        panic!("{told:?}")
+    };
+    assert!(why.contains("my.Irony"), "{why}");
+    assert_eq!(shown.body, "yes");
+    let answers: Vec<_> = outputs(&mut two.caller)
+        .into_iter()
+        .filter_map(|output| if let Output::Settled(_, how) = output { Some(how) } else { None })
+        .collect();
+    assert!(
+        matches!(&answers[..], [Err(Error::Refused { status: 415, .. }), Ok(())]),
+        "{answers:?}"
+    );
+}

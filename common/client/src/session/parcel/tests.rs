@@ -23,7 +23,7 @@ fn inside(
     author: &str,
     id: &str,
     place: Place<'_>,
-) -> Result<Inside, &'static str> {
+) -> Result<Inside, Cow<'static, str>> {
     seen(words, (author, id), place, &mut Witness::default()).map(|(inside, _split)| inside)
 }
 
@@ -33,7 +33,7 @@ fn seen(
     (author, id): (&str, &str),
     place: Place<'_>,
     witness: &mut Witness,
-) -> Result<(Inside, Option<Epoch>), &'static str> {
+) -> Result<(Inside, Option<Epoch>), Cow<'static, str>> {
     let parts = words.parts((&aor("alice"), &[aor("bob")]), None, Bytes::from_static(b"sealed"));
     let outer = cpim::parse(&parts[0].body).unwrap().unwrap();
     let opened = Opened {
