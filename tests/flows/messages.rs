@@ -1,4 +1,8 @@
 //! F11 and F13: immediate messages to a person and to many, as the clients see them.
+use std::future::Future as _;
+use std::sync::Arc;
+use std::task::Poll;
+
 use bytes::Bytes;
 use client::{Arrival, Error, Fate, Immediate, Inbox, Protection, Taken};
 use ids::Aor;
@@ -121,4 +125,35 @@ async fn cpim_06_a_message_that_requires_what_its_reader_does_not_understand_is_
 
     send(letter("plain", 10, "From")).await.unwrap();
     assert_eq!(message(&mut inbox).await.body, letter("plain", 10, "From"));
+}
+
+/// RFC 3428, 8.
+#[tokio::test]
+async fn msg_07_a_second_message_to_somebody_is_not_sent_before_the_first_is_answered() {
+    let house = House::open();
+    let (alice, bob, carol) =
+        (house.guest("alice").await, house.guest("bob").await, house.guest("carol").await);
+    let mut inbox = bob.device.inbox();
+    let device = Arc::new(alice.device);
+    let say = |text: &'static str| {
+        let (device, to) = (Arc::clone(&device), bob.aor.clone());
+        async move { device.message(&to, "text/plain", text.into()).await.unwrap().0 }
+    };
+
+    // It is on its way, and whether it is answered nobody has looked yet.
+    let mut first = Box::pin(say("first"));
+    assert!(std::future::poll_fn(|cx| Poll::Ready(first.as_mut().poll(cx))).await.is_pending());
+    let second = tokio::spawn(say("second"));
+    let _listens = carol.device.inbox();
+    soon(device.message(&carol.aor, "text/plain", "to another".into())).await.unwrap();
+    soon(carol.device.message(&bob.aor, "text/plain", "meanwhile".into())).await.unwrap();
+    let mut before = Vec::new();
+    while before.last().is_none_or(|text| text != "meanwhile") {
+        before.push(message(&mut inbox).await.body);
+    }
+
+    assert!(!before.contains(&Bytes::from("second")), "{before:?}");
+    assert_eq!(soon(first).await, Taken::Delivered);
+    assert_eq!(soon(second).await.unwrap(), Taken::Delivered);
+    while message(&mut inbox).await.body != "second" {}
 }

@@ -12,6 +12,7 @@ mod receipts;
 mod recovery;
 mod referring;
 mod ringing;
+mod turns;
 mod watching;
 
 use std::collections::{HashMap, VecDeque};
@@ -82,6 +83,8 @@ struct Shared {
     /// Where what becomes of a REFER goes, by its Call-ID.
     referrals: Mutex<HashMap<String, mpsc::Sender<Status>>>,
     registration: Registration,
+    /// Of messages to one address one is on its way at a time.
+    turns: turns::Turns,
     /// The server says that few KeyPackages are left.
     low: Notify,
 }
@@ -141,6 +144,7 @@ impl Phone {
             watches: Mutex::default(),
             referrals: Mutex::default(),
             registration,
+            turns: turns::Turns::new(turns::WAIT_MAX),
             low: Notify::new(),
         };
         let phone = Self { shared: Arc::new(shared) };

@@ -131,7 +131,7 @@ impl Phone {
         body: Bytes,
     ) -> Result<(Taken, Option<Protection>), Error> {
         let request = self.request(Method::Message, uri(to.as_str())?, to)?;
-        self.post_out(request.with_body(content_type, body)).await
+        self.post_out(to, request.with_body(content_type, body)).await
     }
 
     /// Sends a message to each of these, who see each other's names.
@@ -145,7 +145,7 @@ impl Phone {
         let service = self.list_service()?;
         let request = self.request(Method::Message, uri(service.as_str())?, &service)?;
         let request = request.with(Name::Require, "recipient-list-message");
-        self.post_out(request.with_body(&content_type, body)).await
+        self.post_out(&service, request.with_body(&content_type, body)).await
     }
 
     /// Sends a sealed message to these people; several see each other's names.
@@ -185,7 +185,7 @@ impl Phone {
             [_one] => request,
             _ => request.with(Name::Require, "recipient-list-message"),
         };
-        let (taken, _said) = self.post_out(request.with_body(&content_type, body)).await?;
+        let (taken, _said) = self.post_out(&target, request.with_body(&content_type, body)).await?;
         Ok(taken)
     }
 
@@ -196,9 +196,14 @@ impl Phone {
         service.parse().map_err(bad)
     }
 
-    async fn post_out(&self, mut request: Request) -> Result<(Taken, Option<Protection>), Error> {
+    async fn post_out(
+        &self,
+        to: &Aor,
+        mut request: Request,
+    ) -> Result<(Taken, Option<Protection>), Error> {
         // RFC 3428, 10: a MESSAGE makes no dialog, so it has no Contact.
         request.headers.remove(&Name::Contact);
+        let _alone = self.shared.turns.alone(to).await?;
         let (_sent, response) = self.send("the message", request).await?;
         let taken = match response.status {
             Status::ACCEPTED if is_stored(&response) => Taken::Stored,
