@@ -86,6 +86,30 @@ fn progress_goes_to_standard_error_line_by_line() {
     assert!(!String::from_utf8_lossy(&output.stdout).contains("under way"));
 }
 
+/// `script` gives a command a terminal; it is part of every Debian.
+#[test]
+fn on_a_terminal_progress_is_a_bar_with_rates_and_the_health_of_the_generator() {
+    let loadtest = env!("CARGO_BIN_EXE_loadtest");
+    let small = "--rooms 1 --members 2 --rate 20 --duration 3s --warmup 0s --interval 500ms";
+    let output = Command::new("script")
+        .args(["--quiet", "--return", "--command"])
+        .arg(format!("{loadtest} quick {small} --allow-not-valid"))
+        .arg("/dev/null")
+        .env("TERM", "xterm")
+        .output()
+        .unwrap();
+
+    let screen = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{screen}");
+    for part in ["█", "2 of 3 s", "offered 20/s  achieved 2", "latency p50 ", "generator lag p99 "]
+    {
+        assert!(screen.contains(part), "{part:?} is not in {screen}");
+    }
+    // The bar makes room for the result.
+    let (_, result) = screen.rsplit_once("generator lag p99 ").unwrap();
+    assert!(result.contains("delivered"), "{result}");
+}
+
 #[test]
 fn a_usage_error_ends_with_2_and_starts_nothing() {
     for arguments in [["--members", "1"], ["--rate", "0"], ["--size", "7"]] {
