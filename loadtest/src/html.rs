@@ -41,8 +41,9 @@ const fn word(verdict: Verdict) -> &'static str {
 fn head(report: &Report) -> String {
     let scenario = &report.scenario;
     let mut words = vec![format!(
-        "{} rooms × {} members{}",
+        "{} {} × {} members{}",
         scenario.rooms,
+        if scenario.rooms == 1 { "room" } else { "rooms" },
         scenario.members,
         if scenario.guests > 0 { format!(" + {} guests", scenario.guests) } else { String::new() }
     )];

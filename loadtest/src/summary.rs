@@ -151,10 +151,11 @@ fn ran(report: &Report) -> String {
     let agents =
         if scenario.agents > 1 { format!("  {} agents", scenario.agents) } else { String::new() };
     format!(
-        "loadtest {}  {} rooms x {} members  {} {} {}/s  {} s (+{} s warm-up)  {} octets  e2ee {}  {}  seed {}{agents}\n\
+        "loadtest {}  {} {} x {} members  {} {} {}/s  {} s (+{} s warm-up)  {} octets  e2ee {}  {}  seed {}{agents}\n\
          {} build {} on {} CPUs, everyone had joined after {} ms",
         scenario.name,
         scenario.rooms,
+        if scenario.rooms == 1 { "room" } else { "rooms" },
         scenario.members,
         word(scenario.open_loop, "open", "CLOSED"),
         report.rate.offered,

@@ -50,8 +50,9 @@ fn curve(latencies: &Latencies) -> Vec<(f64, f64)> {
 }
 
 fn nines(count: f64) -> Axis {
-    let ticks =
-        [(1.0, "0"), (2.0, "50"), (10.0, "90"), (100.0, "99"), (1e3, "99.9"), (1e4, "99.99")];
+    // 0 % and 50 % would touch wherever there are many more.
+    let least = if count > 1e4 { (1.0, "0") } else { (2.0, "50") };
+    let ticks = [least, (10.0, "90"), (100.0, "99"), (1e3, "99.9"), (1e4, "99.99")];
     let ticks = ticks.into_iter().chain([(1e5, "99.999"), (1e6, "99.9999")]);
     let ticks = ticks.filter(|(at, _)| *at <= count.max(10.0));
     let ticks = ticks.map(|(at, label)| (at, format!("{label} %"))).collect();

@@ -21,12 +21,12 @@ pub(super) struct Axis {
 }
 
 impl Axis {
-    /// From 0 or `from` to a round number above `to`.
+    /// From 0 or `from` to a round number above `to`, so that nothing is drawn along the upper edge.
     pub(super) fn linear(name: &str, from: f64, to: f64, label: impl Fn(f64) -> String) -> Self {
         let step = round_step((to - from).max(f64::MIN_POSITIVE) / 5.0);
         let mut ticks = Vec::new();
         let mut at = (from / step).ceil() * step;
-        while at <= to + step * 0.999 {
+        while at <= to + step {
             ticks.push((at, label(at)));
             at += step;
         }
@@ -251,7 +251,7 @@ mod tests {
         };
 
         assert_eq!(of(97.0), ["0", "20", "40", "60", "80", "100"]);
-        assert_eq!(of(4.0), ["0", "1", "2", "3", "4"]);
+        assert_eq!(of(4.0), ["0", "1", "2", "3", "4", "5"]);
         assert_eq!(of(1300.0), ["0", "500", "1000", "1500"]);
     }
 
