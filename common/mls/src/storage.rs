@@ -93,12 +93,15 @@ impl std::fmt::Debug for Records {
 impl Records {
     /// The records a disk has; from now on whatever changes waits to be taken there.
     pub fn kept(values: impl IntoIterator<Item = (Vec<u8>, Octets)>) -> Self {
-        let state = State {
-            values: values.into_iter().collect(),
-            changed: Some(BTreeSet::new()),
-            lazily: BTreeSet::new(),
-            positions: HashMap::new(),
-        };
+        Self::of(values, Some(BTreeSet::new()))
+    }
+
+    fn of(
+        values: impl IntoIterator<Item = (Vec<u8>, Octets)>,
+        changed: Option<BTreeSet<Vec<u8>>>,
+    ) -> Self {
+        let values = values.into_iter().collect();
+        let state = State { values, changed, lazily: BTreeSet::new(), positions: HashMap::new() };
         Self { inner: Arc::new(Inner { unit: RwLock::default(), state: Mutex::new(state) }) }
     }
 
@@ -182,6 +185,17 @@ impl Records {
 
 /// What this crate keeps for itself.
 impl Records {
+    /// Records without a disk.
+    pub(crate) fn loose(values: impl IntoIterator<Item = (Vec<u8>, Octets)>) -> Self {
+        Self::of(values, None)
+    }
+
+    /// All of them, in the order of their keys.
+    pub(crate) fn all(&self) -> Vec<(Vec<u8>, Octets)> {
+        let state = self.state();
+        state.values.iter().map(|(key, value)| (key.clone(), value.clone())).collect()
+    }
+
     pub(crate) fn own(&self, name: &[u8]) -> Option<Octets> {
         self.state().values.get(&key(area::OWN, name)).cloned()
     }

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use openmls::prelude::tls_codec::Deserialize as _;
 use openmls::prelude::{LeafNodeIndex, ProposalStore, PublicGroup, RatchetTreeIn};
-use openmls_rust_crypto::{MemoryStorage, RustCrypto};
+use openmls_rust_crypto::RustCrypto;
 use sha2::{Digest as _, Sha256};
 
 use super::state::State;
@@ -12,6 +12,7 @@ use crate::codec::Malformed;
 use crate::group::{SUITE, context_extensions, group_id};
 use crate::identity::leaf_identity;
 use crate::roster::roster;
+use crate::storage::Records;
 use crate::wire::{Bundle, KEY_PACKAGE_OCTETS_MAX, Kind};
 
 pub(super) fn check(
@@ -27,7 +28,7 @@ pub(super) fn check(
     if bundle.era != fixed.era {
         return Err(Refusal::WrongEra { era: fixed.era });
     }
-    let storage = MemoryStorage::default();
+    let storage = Records::default();
     let group = first_group(&fixed, bundle, &storage)?;
     check_creator(&fixed, &group, policy)?;
     group_info::check(&bundle.group_info, &group, LeafNodeIndex::new(0))?;
@@ -56,11 +57,7 @@ pub(super) fn check(
     Ok(CheckedCommit { fixed, base: 0, next, accepted })
 }
 
-fn first_group(
-    fixed: &Fixed,
-    bundle: &Bundle,
-    storage: &MemoryStorage,
-) -> Result<PublicGroup, Refusal> {
+fn first_group(fixed: &Fixed, bundle: &Bundle, storage: &Records) -> Result<PublicGroup, Refusal> {
     let info = group_info::parse(&bundle.group_info)?;
     let expected = context_extensions(&fixed.focus.public())
         .map_err(|_| Refusal::GroupInfo("its extensions"))?;

@@ -1,10 +1,8 @@
 //! A ledger as bytes for the journal, and back.
-use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use ids::{ConferenceId, Epoch, Era};
-use openmls_rust_crypto::MemoryStorage;
 
 use super::state::{Pending, State, Winner, load};
 use super::{Fixed, Ledger, Refusal};
@@ -12,10 +10,11 @@ use crate::codec::{Malformed, Reader, Writer};
 use crate::group::group_id;
 use crate::identity::{FocusKey, Roots};
 use crate::roster::roster;
+use crate::storage::Records;
 use crate::wire::DeviceName;
 
 /// The format. Another number is another format.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 pub(super) fn write(fixed: &Fixed, state: &State) -> Bytes {
     let mut to = Writer::default();
@@ -28,11 +27,8 @@ pub(super) fn write(fixed: &Fixed, state: &State) -> Bytes {
     to.list(&state.winners, |to, winner| {
         to.u64(winner.made.0).raw(&winner.hash);
     });
-    let values = state.storage.values.read().unwrap_or_else(PoisonError::into_inner);
-    // Sorted, so that one state has one encoding.
-    let values: BTreeMap<_, _> = values.iter().collect();
-    let values: Vec<_> = values.into_iter().collect();
-    to.list(&values, |to, (key, value)| {
+    // In their order, so that one state has one encoding.
+    to.list(&state.storage.all(), |to, (key, value)| {
         to.blob(key).blob(value);
     });
     to.finish()
@@ -60,11 +56,12 @@ pub(super) fn read(bytes: &[u8], focus: &FocusKey, roots: &Roots) -> Result<Ledg
     let winners = from.list(max, what, |from| {
         Ok(Winner { made: Epoch(from.u64(what)?), hash: from.array(what)? })
     })?;
-    let values = from
-        .list(max, what, |from| Ok((from.blob(max, what)?.into(), from.blob(max, what)?.into())))?;
+    let values = from.list(max, what, |from| {
+        Ok((from.blob(max, what)?.into(), Vec::from(from.blob(max, what)?).into()))
+    })?;
     from.end(what)?;
 
-    let storage = MemoryStorage { values: RwLock::new(values.into_iter().collect()) };
+    let storage = Records::loose(values);
     let group = load(&storage, &group_id(&conference, era))?;
     let leaves = roster(group.members())?;
     let exported = std::sync::OnceLock::new();

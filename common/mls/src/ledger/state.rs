@@ -1,15 +1,15 @@
 //! The state of a group between two changes, and the copy a change is tried on.
-use std::sync::{OnceLock, PoisonError, RwLock};
+use std::sync::OnceLock;
 
 use bytes::Bytes;
 use ids::Epoch;
 use openmls::prelude::tls_codec::Serialize as _;
 use openmls::prelude::{GroupId, PublicGroup, StagedCommit};
-use openmls_rust_crypto::MemoryStorage;
 
 use super::Refusal;
 use crate::codec::Malformed;
 use crate::roster::{Roster, roster};
+use crate::storage::Records;
 use crate::wire::DeviceName;
 
 /// How many epochs back the winner is remembered.
@@ -18,7 +18,7 @@ const WINNERS_MAX: usize = 64;
 pub(super) struct State {
     pub(super) group: PublicGroup,
     /// What openmls has written of `group`: the only way to copy it.
-    pub(super) storage: MemoryStorage,
+    pub(super) storage: Records,
     pub(super) group_info: Bytes,
     pub(super) leaves: Roster,
     pub(super) pending: Vec<Pending>,
@@ -55,8 +55,7 @@ impl State {
 
     /// A copy, to try a change on.
     pub(super) fn copy(&self) -> Result<Self, Refusal> {
-        let values = self.storage.values.read().unwrap_or_else(PoisonError::into_inner).clone();
-        let storage = MemoryStorage { values: RwLock::new(values) };
+        let storage = Records::loose(self.storage.all());
         let group = load(&storage, self.group.group_id())?;
         Ok(Self {
             group,
@@ -104,7 +103,7 @@ impl State {
     }
 }
 
-pub(super) fn load(storage: &MemoryStorage, id: &GroupId) -> Result<PublicGroup, Refusal> {
+pub(super) fn load(storage: &Records, id: &GroupId) -> Result<PublicGroup, Refusal> {
     let malformed = Refusal::Malformed(Malformed("stored group"));
     PublicGroup::load(storage, id).ok().flatten().ok_or(malformed)
 }
