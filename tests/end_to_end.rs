@@ -1,5 +1,7 @@
 //! The whole system by its own commands: real processes, real sockets, and an exit code that tells the truth.
 #![expect(clippy::unwrap_used, reason = "a test whose system does not start should fail")]
+#[path = "end_to_end/anew.rs"]
+mod anew;
 #[path = "end_to_end/answers.rs"]
 mod answers;
 #[path = "end_to_end/chat.rs"]

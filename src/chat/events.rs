@@ -44,6 +44,11 @@ pub(crate) async fn told(event: &Event, table: &Table<'_>) -> Option<String> {
         }
         Event::Held { who } => trust::held(who),
         Event::Split { who, epoch } => trust::split(who, *epoch),
+        Event::Missed { since: Some((then, since)), until: (now, until) } if then != now => {
+            format!(
+                "* the group began anew: you cannot read what was said after epoch {since} of the old one and before epoch {until} of this one"
+            )
+        }
         Event::Missed { since: Some((_, since)), until: (_, until) } => {
             format!("* you missed what was said between epochs {since} and {until}")
         }

@@ -92,6 +92,7 @@ pub(crate) struct Watch {
     /// The members of each epoch, by the journal.
     members: BTreeMap<Generation, BTreeSet<Participant>>,
     pub(crate) newest: Generation,
+    eras_since: Era,
     commits: BTreeMap<Generation, Hash>,
     /// What was announced, for who was removed and listens.
     pub(crate) announced: Vec<(Generation, Bytes)>,
@@ -144,7 +145,10 @@ impl Watch {
         let members: Vec<Participant> =
             self.members.get(&self.newest).into_iter().flatten().cloned().collect();
         let event = self.fault.bend(event, &members);
-        self.trace.line(&word(&event.what));
+        if let What::Created { era, .. } = &event.what {
+            self.eras_since = *era;
+        }
+        self.trace.line(&word(&event.what, self.eras_since));
         match &event.what {
             What::Created { .. } => {
                 self.kicked.clear();
@@ -320,7 +324,12 @@ impl Watch {
     pub(crate) fn turned_down(&mut self, refusal: &mrfc::conference::Refusal) {
         use mls::ledger::Refusal as Group;
         use mrfc::conference::Refusal;
-        self.trace.line(&format!("turned down: {refusal}"));
+        let why = match refusal {
+            Refusal::Group(Group::Lost { epoch, .. }) => format!("another commit won {epoch}"),
+            Refusal::Group(Group::WrongEra { .. }) => "another era".to_owned(),
+            other => other.to_string(),
+        };
+        self.trace.line(&format!("turned down: {why}"));
         if let Refusal::Group(Group::Lost { .. } | Group::Future { .. }) = refusal {
             self.counts.lost_races += 1;
         }
@@ -378,7 +387,8 @@ impl Watch {
     pub(crate) fn passed(&mut self, passed: Passed) -> bool {
         self.counts.passed += 1;
         let Passed { generation, sender, .. } = passed;
-        self.trace.line(&format!("passed {} in {generation:?}", passed.id));
+        let (era, epoch) = (timeless(generation.0, self.eras_since), generation.1);
+        self.trace.line(&format!("passed {} in {era}/{epoch}", passed.id));
         self.i9_no_message_passes_while_a_remove_is_pending(generation);
         let seats = passed.receivers.iter().map(|(seat, _)| *seat).chain([sender]);
         self.i8_no_message_of_or_to_a_kicked_person(seats);
@@ -435,14 +445,20 @@ fn done<T>(pending: &mut Vec<Pending<T>>, number: u64) -> Vec<T> {
     pending.extract_if(.., done).map(|pending| pending.what).collect()
 }
 
+/// Eras count from a time of day.
+fn timeless(era: Era, since: Era) -> u32 {
+    era.0.saturating_sub(since.0)
+}
+
 /// An event without what differs between two runs.
-fn word(what: &What) -> String {
+fn word(what: &What, since: Era) -> String {
     match what {
         What::Advanced { by, era, epoch, added, removed, pending, .. } => {
             let names = |all: &[Participant]| {
                 all.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
             };
             let (added, removed, pending) = (names(added), names(removed), names(pending));
+            let era = timeless(*era, since);
             format!("epoch {era}/{epoch} by {by} +[{added}] -[{removed}] pending [{pending}]")
         }
         What::Joined { who, seat, .. } => format!("joined {who} {seat}"),

@@ -1,5 +1,6 @@
 //! The counters that order what happens. Plain numbers with a name; nothing here allocates or checks.
 use std::fmt;
+use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
@@ -55,6 +56,18 @@ counter! {
     Key(u64)
 }
 
+/// When eras of a clock begin: 2026-01-01T00:00:00Z, since 1970.
+const ERAS_SINCE: Duration = Duration::from_secs(1_767_225_600);
+
+impl Era {
+    /// What the eras of something count from that begins at this time: its seconds since 2026. Devices remember eras for
+    /// longer than a database may live, and one that begins with nothing gives out none that they have been in.
+    pub fn at(now: SystemTime) -> Self {
+        let since = now.duration_since(SystemTime::UNIX_EPOCH + ERAS_SINCE).unwrap_or_default();
+        Self(u32::try_from(since.as_secs()).unwrap_or(u32::MAX / 2))
+    }
+}
+
 /// The place of a completed message or commit in its room's order.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
@@ -82,5 +95,14 @@ mod tests {
         let new = Number { term: Term(2), n: 1 };
 
         assert!(new > old);
+    }
+
+    #[test]
+    fn what_begins_later_has_a_later_era_and_no_clock_uses_all_of_them_up() {
+        let at = |secs| Era::at(SystemTime::UNIX_EPOCH + Duration::from_secs(secs));
+
+        assert_eq!([at(0), at(1_767_225_600), at(1_767_225_601)], [Era(0), Era(0), Era(1)]);
+        assert!(at(1_800_000_000).next() < at(1_800_000_002));
+        assert_eq!(at(u64::from(u32::MAX) * 2), Era(u32::MAX / 2));
     }
 }

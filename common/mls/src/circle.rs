@@ -16,7 +16,7 @@ mod found;
 pub use found::Founded;
 
 use std::collections::BTreeSet;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use ids::{Aor, ConferenceId, Epoch, Era};
@@ -33,8 +33,8 @@ pub const PEOPLE_MAX: usize = 101;
 const PREFIX: &str = "circle-";
 /// Octets of the hash in a name: enough that nobody finds two sets of people with one name.
 const NAME_OCTETS: usize = 20;
-/// The era of a circle's group. Its devices come back into it by external commit, so it needs no other.
-const ERA: Era = Era(1);
+/// How far the clock of who founds a circle may be ahead of the focus's: its group's era is the time of its founding.
+const CLOCKS_APART: Duration = Duration::from_secs(24 * 3600);
 
 /// Not the people of a circle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

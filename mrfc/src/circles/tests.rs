@@ -122,8 +122,9 @@ fn prefix(sealed: &Bytes) -> Prefix {
     control::gate::read(sealed).unwrap()
 }
 
-fn accepted(epoch: u64) -> CommitResult {
-    CommitResult::Accepted { era: Era(1), epoch: Epoch(epoch) }
+/// In the era of a member.
+fn accepted(device: &Device, epoch: u64) -> CommitResult {
+    CommitResult::Accepted { era: device.member.generation().0, epoch: Epoch(epoch) }
 }
 
 /// It may be in other hands: nobody vouches for it, and while it has a leaf it reads what is sealed.
@@ -139,7 +140,7 @@ async fn i12_a_leaf_whose_certificate_has_ended_has_to_go_before_anybody_writes(
     assert_eq!(told, [Processed::Remove(spare.keys.device().clone())]);
     assert!(matches!(alice.member.seal("m2", b"x"), Err(MemberError::Paused)));
     let bundle = alice.member.commit_pending(later()).unwrap();
-    assert_eq!(month.commits(&alice, bundle).await, accepted(2));
+    assert_eq!(month.commits(&alice, bundle).await, accepted(&alice, 2));
     month.follows(&mut alice, 2).await;
     assert!(month.writes(&mut alice).await.is_ok());
     month.follows(&mut bob, 1).await;
@@ -165,17 +166,17 @@ async fn i22_a_circle_of_ended_certificates_goes_on() {
     let (month, [mut alice, mut bob, spare]) = Later::with(&[]).await;
     month.renew(&alice);
     let bundle = alice.member.refresh().unwrap();
-    assert_eq!(month.commits(&alice, bundle).await, accepted(2));
+    assert_eq!(month.commits(&alice, bundle).await, accepted(&alice, 2));
 
     let told = month.follows(&mut alice, 1).await;
     assert_eq!(told.len(), 3, "her own change, and both of Bob's devices have to go: {told:?}");
     assert!(matches!(alice.member.seal("m1", b"x"), Err(MemberError::Paused)));
     month.renew(&bob);
-    assert_eq!(month.enters(&mut bob).await, accepted(3));
+    assert_eq!(month.enters(&mut bob).await, accepted(&bob, 3));
     let told = month.follows(&mut bob, 5).await;
     assert_eq!(told, [Processed::Remove(spare.keys.device().clone())], "the other one still");
     let bundle = bob.member.commit_pending(later()).unwrap();
-    assert_eq!(month.commits(&bob, bundle).await, accepted(4));
+    assert_eq!(month.commits(&bob, bundle).await, accepted(&bob, 4));
     month.follows(&mut bob, 6).await;
     month.follows(&mut alice, 4).await;
     assert!(month.writes(&mut alice).await.is_ok() && month.writes(&mut bob).await.is_ok());

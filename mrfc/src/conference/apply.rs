@@ -137,7 +137,8 @@ impl Conference {
     }
 
     fn created(&mut self, at: At, what: &What) -> Vec<Effect> {
-        let What::Created { creator, level, relay, term, standing, moderators, subject } = what
+        let What::Created { creator, level, relay, term, standing, moderators, subject, era } =
+            what
         else {
             return Vec::new();
         };
@@ -146,7 +147,7 @@ impl Conference {
         self.vacant = Some(at);
         self.roster = Roster::default();
         moderators.iter().chain([creator]).for_each(|who| self.roster.found(who));
-        self.group = Group { era: self.group.era, ..Group::default() };
+        self.group = Group { era: self.group.era.max(*era), ..Group::default() };
         self.committing = Committing::default();
         self.entries = Entries::default();
         self.nicknames = Nicknames::default();

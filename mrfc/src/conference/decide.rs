@@ -66,8 +66,17 @@ impl Conference {
                 let (creator, relay, term) = (creator.clone(), relay.clone(), self.term.next());
                 let Standing { moderators, subject } = standing.clone().unwrap_or_default();
                 let (level, standing) = (*level, standing.is_some());
-                let what =
-                    What::Created { creator, level, relay, term, standing, moderators, subject };
+                let era = self.group.era.max(Era::at(now));
+                let what = What::Created {
+                    creator,
+                    level,
+                    relay,
+                    term,
+                    standing,
+                    moderators,
+                    subject,
+                    era,
+                };
                 (what, Change::None)
             }
             (_, None) => return Err(Refusal::NoSuchConference),

@@ -43,6 +43,9 @@ pub enum What {
         /// What it is about.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         subject: Option<String>,
+        /// What its eras count from. Journals of an earlier time begin with none.
+        #[serde(default, skip_serializing_if = "is_none_yet")]
+        era: Era,
     },
     /// A device was given a seat. A former seat of the device is over.
     Joined {
@@ -300,7 +303,11 @@ pub enum BadEvent {
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-const fn is_false(value: &bool) -> bool {
+fn is_none_yet(era: &Era) -> bool {
+    *era == Era::default()
+}
+
+fn is_false(value: &bool) -> bool {
     !*value
 }
 

@@ -1,5 +1,5 @@
 //! Circles: the founding beside a first message, the order of changes over HTTPS, and who hears nothing of it.
-use ids::{Aor, DeviceId, Epoch, Era};
+use ids::{Aor, DeviceId, Epoch};
 use mls::circle::{Circle, CircleMember};
 use mls::identity::{DeviceKey, request};
 use mls::member::{Keyring, Member, Processed};
@@ -127,7 +127,8 @@ async fn a_founding_passes_beside_its_message_untouched_and_is_in_the_log_for_it
     assert_eq!(answer.headers.text(&said).unwrap(), "end-to-end");
     assert_eq!(copy.headers.text(&said).unwrap(), "end-to-end");
     let his_log = log(&world, his.device(), 0).await;
-    assert_eq!((his_log.era, his_log.epoch, his_log.entries.len()), (Era(1), Epoch(1), 1));
+    let era = founding.create.era;
+    assert_eq!((his_log.era, his_log.epoch, his_log.entries.len()), (era, Epoch(1), 1));
     assert_eq!(his_log.entries[0].welcome, founding.welcome_for(his.device()));
     assert_eq!(log(&world, mine.device(), 0).await.entries[0].welcome, None);
     // Again, by a sender that did not hear the answer.
@@ -182,7 +183,7 @@ async fn nobody_writes_in_an_epoch_that_is_over_and_a_late_commit_loses() {
     let (_, first) = CircleMember::enter(&one, &pair(), &before, None, now).unwrap();
     let (_, second) = CircleMember::enter(&two, &pair(), &before, None, now).unwrap();
     let accepted = commit(&world, one.device(), &first).await;
-    assert_eq!(accepted, CommitResult::Accepted { era: Era(1), epoch: Epoch(2) });
+    assert_eq!(accepted, CommitResult::Accepted { era: founding.create.era, epoch: Epoch(2) });
     assert_eq!(commit(&world, one.device(), &first).await, accepted, "the same commit again");
     let lost = commit(&world, two.device(), &second).await;
     assert!(matches!(lost, CommitResult::Lost { epoch: Epoch(2), .. }), "{lost:?}");
@@ -278,7 +279,7 @@ async fn i12_a_device_taken_back_has_to_go_from_its_circles_before_anybody_write
     assert!(member.seal("m1", b"x").is_err());
     let bundle = member.commit_pending(now).unwrap();
     let accepted = commit(&world, mine.device(), &bundle).await;
-    assert_eq!(accepted, CommitResult::Accepted { era: Era(1), epoch: Epoch(2) });
+    assert_eq!(accepted, CommitResult::Accepted { era: founding.create.era, epoch: Epoch(2) });
     member.process(&bundle.commit, now).unwrap();
     let passes = sealed(&mut member, "m2", "bob", b"for those you have");
     let request = paged(&mut alice, "bob", None, &passes);

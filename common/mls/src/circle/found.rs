@@ -1,7 +1,9 @@
 //! The beginning of a circle's group: made by one device, checked by the focus.
 use std::time::SystemTime;
 
-use super::{CircleMember, ERA};
+use ids::Era;
+
+use super::{CLOCKS_APART, CircleMember};
 use crate::circle::Circle;
 use crate::identity::{FocusKey, Roots};
 use crate::ledger::{Accepted, Ledger, Policy, Refusal, Verdict};
@@ -19,7 +21,10 @@ impl CircleMember {
         claims: &[ClaimedKeyPackage],
         now: SystemTime,
     ) -> Result<(Self, Founding), MemberError> {
-        let (mut member, create) = Member::create(keyring, circle.id(), ERA, now)?;
+        // Its devices come back into it by external commit, so it needs no other era. But where the focus has lost
+        // everything it is founded again, and who was in the first group must not take one for the other.
+        let era = Era::at(now).next();
+        let (mut member, create) = Member::create(keyring, circle.id(), era, now)?;
         let add = member.add(claims, now)?;
         let Processed::Commit(_) = member.process(&add.commit, now)? else {
             return Err(MemberError::Failed("founding a circle"));
@@ -52,7 +57,11 @@ impl Founding {
     ) -> Result<Founded, Refusal> {
         let on_roster = |person: &ids::Aor| self.people.has(person);
         let policy = Policy { by: &self.by, on_roster: &on_roster, now };
-        let (id, era) = (self.people.id(), ERA);
+        let (id, era) = (self.people.id(), self.create.era);
+        // One of a time to come would be later than that of any founding after it.
+        if era > Era::at(now + CLOCKS_APART) {
+            return Err(Refusal::WrongEra { era: Era::at(now).next() });
+        }
         let created = Ledger::create(id, era, &self.create, focus, roots, &policy)?;
         let (mut ledger, _alone) = created.into_ledger();
         let accepted = match ledger.check(&self.add, &policy)? {

@@ -1,6 +1,8 @@
 //! Circles: the first message with everything needed to read it, and what nobody else can do with a copy of it.
+use std::time::Duration;
+
 use bytes::Bytes;
-use ids::{Aor, Epoch};
+use ids::{Aor, Epoch, Era};
 
 use super::support::{Realm, claim, name};
 use crate::circle::{Circle, CircleMember, PEOPLE_MAX, group_of, is_circle};
@@ -190,6 +192,28 @@ fn i3_of_two_foundings_one_begins_the_circle_and_its_author_may_repeat_it() {
 }
 
 #[test]
+fn i4_a_circle_that_is_founded_again_is_in_a_later_era_and_none_is_of_a_time_to_come() {
+    let mut first = first(15, &[("bob", 1)]);
+    let (began, hour) = (first.realm.now, Duration::from_secs(3600));
+    let keyring = first.realm.device("alice", 2);
+    let circle = first.founding.people.clone();
+    let found = |later| {
+        let claims = [claim(&first.devices[0])];
+        CircleMember::found(&keyring, &circle, &claims, began + later).unwrap()
+    };
+
+    let (again, founding) = found(hour);
+    let (_member, to_come) = found(30 * hour);
+
+    assert!(again.generation() > first.alice.generation());
+    let (focus, roots) = (first.realm.issuer.focus_key(), first.realm.issuer.roots());
+    // The clock of the focus is behind.
+    assert!(founding.ledger(&focus, roots, began).is_ok());
+    let era = Era::at(began).next();
+    assert_eq!(first.refusal(&to_come), Refusal::WrongEra { era });
+}
+
+#[test]
 fn a_founding_that_is_not_whole_is_refused() {
     let first = first(8, &[("bob", 1), ("carol", 1)]);
     let mut missing = first.founding.clone();
@@ -288,7 +312,7 @@ fn the_log_of_a_circle_is_read_as_it_was_written_and_no_piece_of_it_is() {
         |seq, welcome| CircleEntry { seq, message: first.founding.add.commit.clone(), welcome };
     let log = CircleLog {
         people: first.founding.people.clone(),
-        era: ids::Era(1),
+        era: Era(1),
         epoch: Epoch(2),
         more: true,
         entries: vec![entry(1, welcome), entry(2, None)],

@@ -97,7 +97,7 @@ impl Crowd {
         match told {
             Told::Welcome(welcome) => {
                 if let Some((_, member, spent)) = real {
-                    let (from, era) = (cpu(), ids::Era(1));
+                    let (from, era) = (cpu(), self.world.conference.gate().unwrap().era);
                     let keyring = &self.world.devices[&who].keyring;
                     let delivery = WelcomeDelivery { era, welcome, tree };
                     let id = self.world.conference.id();

@@ -9,13 +9,14 @@ use crate::conference::*;
 #[test]
 fn the_first_one_in_is_asked_to_create_the_group() {
     let mut world = World::new(Level::Sealed);
+    let era = ids::Era::at(world.now).next();
     world.arrive("alice", 1);
     assert_eq!(world.conference.gate(), None);
 
     world.settle();
 
     let gate = world.conference.gate().unwrap();
-    assert_eq!((gate.era.0, gate.epoch.0, gate.shut, gate.grace), (1, 0, false, false));
+    assert_eq!((gate.era, gate.epoch.0, gate.shut, gate.grace), (era, 0, false, false));
     assert!(world.conference.is_member(&device("alice", 1)));
     world.assert_agreement();
 }
