@@ -12,6 +12,10 @@ use crate::circles::{letter, write};
 use crate::{Guest, House, Seat, soon, two};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
+/// A certificate begins so much before it is issued, which is a third of that nearer to its time.
+const DATED_BACK: Duration = Duration::from_secs(5 * 60);
+/// Before the time of a certificate comes: more than a device takes to start.
+const SHORTLY: Duration = Duration::from_secs(6);
 
 /// The authority of this house, with its key.
 fn issuer(house: &House) -> Issuer {
@@ -66,6 +70,35 @@ async fn is_renewed_at_start(house: &House) {
 #[tokio::test]
 async fn a_certificate_two_thirds_over_is_renewed_at_start() {
     is_renewed_at_start(&House::open()).await;
+}
+
+/// Nobody ends a device every twenty days so that it is looked after.
+#[tokio::test]
+async fn a_certificate_that_comes_to_its_time_is_renewed_while_the_device_runs() {
+    let house = House::open();
+    let alice = house.guest("alice").await;
+    let bob = house.guest_with("bob", Limits { key_packages: 11, ..Limits::default() }).await;
+    let credential = dated_back(&house, &bob, 20 * DAY - DATED_BACK / 3 - SHORTLY);
+    let due = service::clock::wall() + SHORTLY;
+    let bob = restarted(bob, credential.clone()).await;
+    let certificate = || bob.device.credential().certificate;
+    assert_eq!(certificate(), credential.certificate, "it was renewed at the start");
+    let mut room = alice.create().await;
+    room.entered().await;
+    tokio::time::sleep(due.duration_since(service::clock::wall()).unwrap_or_default()).await;
+
+    // One KeyPackage goes with the Welcome; the server says that few are left, and the device looks after itself.
+    let mut seat = bob.join(&room.conference).await;
+
+    soon(async {
+        while certificate() == credential.certificate {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    room.added(&bob.aor).await;
+    room.say("are you still there?").await;
+    seat.hears(&alice.aor, "are you still there?").await;
 }
 
 /// The device is its own voucher: it has nobody else to ask.
