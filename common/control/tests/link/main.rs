@@ -7,12 +7,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use control::{
-    Charge, Ending, FocusLink, Gate, Heard, Hello, Limits, Misbehaved, Notice, Order, Overfull,
-    RoomNotice, RoomOrder, ToFocus, ToRelay,
+    FocusLink, Gate, Heard, Hello, Limits, Misbehaved, Notice, Order, Overfull, RoomNotice,
+    RoomOrder, ToFocus, ToRelay,
 };
 use ids::{ConferenceId, Key, SeatId};
 use proptest::prelude::*;
 
+mod charges;
 mod skipped;
 mod world;
 use world::{Rooms, World, bound, broadcast, gate, open, relay_link, room, seat, unseat};
@@ -374,64 +375,6 @@ fn notices_that_wait_are_bounded_and_what_is_known_about_seats_has_as_much_room_
     relay.notice(bound(1)).unwrap();
     relay.notice(bound(2)).unwrap();
     assert_eq!(relay.notice(bound(3)), Err(Overfull::Notices));
-}
-
-fn charged(octets: u64) -> Notice {
-    let charge = Charge {
-        seat: SeatId(1),
-        receivers: 1,
-        message_id: "m1".into(),
-        octets,
-        content_type: "text/plain".into(),
-        wrapped_type: String::new(),
-        ending: Ending::Complete,
-        started_ms: 1,
-        ended_ms: 2,
-    };
-    Notice::room(room(0), RoomNotice::Charged(charge))
-}
-
-#[test]
-fn a_charge_whose_place_was_reserved_is_never_refused_and_without_a_place_none_begins() {
-    let limits = Limits { waiting_max: 2, ..Limits::default() };
-    let mut relay = relay_link("run", limits);
-
-    relay.reserve().unwrap();
-    relay.reserve().unwrap();
-    assert_eq!(relay.reserve(), Err(Overfull::Notices));
-    (1..=4).for_each(|seat| relay.notice(bound(seat)).unwrap());
-    assert_eq!(relay.notice(bound(5)), Err(Overfull::Notices));
-
-    relay.notice(charged(1)).unwrap();
-    relay.release();
-    assert_eq!((relay.waiting(), relay.reserve()), (5, Err(Overfull::Notices)));
-}
-
-#[test]
-fn a_place_that_was_given_back_can_be_taken_again() {
-    let limits = Limits { waiting_max: 1, ..Limits::default() };
-    let mut relay = relay_link("run", limits);
-
-    relay.reserve().unwrap();
-    relay.release();
-
-    assert_eq!(relay.reserve(), Ok(()));
-}
-
-#[test]
-fn charges_outlive_a_relay_that_starts_its_books_anew() {
-    let mut world = up(Limits::default());
-    world.cut(true);
-    world.relay.notice(bound(1)).unwrap();
-    world.relay.reserve().unwrap();
-    world.relay.notice(charged(7)).unwrap();
-
-    world.relay.renew("another".into());
-
-    assert_eq!(world.relay.waiting(), 1);
-    world.connect();
-    world.settle();
-    assert_eq!(world.heard, [charged(7)]);
 }
 
 #[test]
