@@ -330,9 +330,19 @@ impl Phone {
 fn words(response: &Response) -> String {
     let warning = response.headers.text(&Name::Warning);
     let quoted = warning.as_deref().and_then(|text| text.split_once('"')?.1.rsplit_once('"'));
-    let said = quoted.map(|(text, _)| text).filter(|text| !text.is_empty());
-    let said = said.map_or_else(|| response.reason.to_string(), str::to_owned);
+    let said = quoted.map(|(text, _)| unquoted(text)).filter(|text| !text.is_empty());
+    let said = said.unwrap_or_else(|| response.reason.to_string());
     said.replace(char::is_control, " ")
+}
+
+/// RFC 3261, 25.1: in a quoted string a backslash stands before what is meant.
+fn unquoted(text: &str) -> String {
+    let mut rest = text.chars();
+    std::iter::from_fn(|| match rest.next()? {
+        '\\' => rest.next(),
+        other => Some(other),
+    })
+    .collect()
 }
 
 /// Opens a flow to the MRFC.

@@ -91,7 +91,7 @@ impl Dials {
     fn ended(&mut self, conference: &ConferenceId, who: &Aor, status: Status) -> Option<Status> {
         let key = (conference.clone(), who.clone());
         let fork = self.0.get_mut(&key)?;
-        let told = fork.ended(status);
+        let told = fork.ended(status).map(|said| said.status);
         if fork.is_over() {
             self.0.remove(&key);
         }

@@ -16,6 +16,7 @@ use tokio::sync::oneshot;
 use super::answers::overloaded;
 use super::deferral::header;
 use super::dispatch::Reply;
+use super::fork::Said;
 use super::screen::ALLOW;
 use super::{Done, Front, WhatFor};
 use crate::mailbox::files::{Asked, Deposits, Files, NotTaken, Taken, Wanted};
@@ -42,7 +43,7 @@ pub(super) struct Decided {
     key: TransactionKey,
     flow: FlowId,
     caller: Aor,
-    instead: Option<Status>,
+    instead: Option<Said>,
     taken: Result<Taken, NotTaken>,
 }
 
@@ -69,7 +70,7 @@ impl Front {
         flow: FlowId,
         request: &Request,
         (caller, owner): (Aor, Aor),
-        (waits, instead): (Waits, Option<Status>),
+        (waits, instead): (Waits, Option<Said>),
     ) -> Reply {
         let nobody = || Response::to(request, Status::TEMPORARILY_UNAVAILABLE);
         let mailbox = self.mailbox.clone().ok_or_else(nobody)?;
@@ -108,18 +109,24 @@ impl Front {
         &mut self,
         key: TransactionKey,
         (flow, caller, callee): (FlowId, Aor, Aor),
-        status: Status,
+        said: Said,
     ) {
         let Some(request) = self.request(key) else { return };
         let offer = Offer::parse(&request.body).ok();
-        if self.defers(status) && offer.is_some_and(|offer| Files::wanted(&offer).is_some()) {
-            let (people, instead) = ((caller, callee), (Waits::ForNextTime, Some(status)));
+        if self.defers(said.status) && offer.is_some_and(|offer| Files::wanted(&offer).is_some()) {
+            let (people, instead) = ((caller, callee), (Waits::ForNextTime, Some(said.clone())));
             let taken = self.call_mailbox(key, flow, &request, people, instead);
             if taken.is_ok() {
                 return;
             }
         }
-        self.answer(key, status);
+        self.refuse_as_said(key, &request, said);
+    }
+
+    /// The device's refusal, and why, as it said.
+    fn refuse_as_said(&mut self, key: TransactionKey, request: &Request, said: Said) {
+        let refused = Response::to(request, said.status);
+        self.respond(key, said.tell(refused));
     }
 
     /// The mailbox takes a call, or not.
@@ -129,8 +136,8 @@ impl Front {
         let Some(request) = self.request(key) else { return };
         let Taken { answer, until, hangup } = match (taken, instead) {
             (Ok(taken), _) => taken,
-            (Err(NotTaken::Nobody | NotTaken::NoFile), Some(status)) => {
-                return self.answer(key, status);
+            (Err(NotTaken::Nobody | NotTaken::NoFile), Some(said)) => {
+                return self.refuse_as_said(key, &request, said);
             }
             (Err(why), _) => {
                 tracing::debug!(%why, "the mailbox does not take a call");

@@ -18,7 +18,7 @@ use super::Front;
 use super::answers::overloaded;
 use super::deferral::{self, Sender};
 use super::dispatch::Reply;
-use super::fork::Fork;
+use super::fork::{Fork, Said};
 use super::message_policy::{Content, Side, filter, judge};
 use super::privacy::Privacy;
 use super::protection::{self, Protection};
@@ -312,14 +312,14 @@ impl Front {
             underway.accept = response.headers.raw(&Name::Accept).next().cloned();
         }
         // What concerns only our hop is not the sender's business (RFC 3261, 16.7).
-        let status = match response.status.code() {
-            401 | 407 | 481 | 503 => Status::TEMPORARILY_UNAVAILABLE,
-            300..=399 => Status::TEMPORARILY_UNAVAILABLE,
-            202 => Status::ACCEPTED,
-            200..=299 => Status::OK,
-            _ => response.status,
+        let said = match response.status.code() {
+            401 | 407 | 481 | 503 => Status::TEMPORARILY_UNAVAILABLE.into(),
+            300..=399 => Status::TEMPORARILY_UNAVAILABLE.into(),
+            202 => Status::ACCEPTED.into(),
+            200..=299 => Status::OK.into(),
+            _ => Said::by(response),
         };
-        self.message_ended(key, status);
+        self.message_ended(key, said);
         true
     }
 
@@ -331,9 +331,10 @@ impl Front {
         true
     }
 
-    fn message_ended(&mut self, key: TransactionKey, status: Status) {
+    fn message_ended(&mut self, key: TransactionKey, said: impl Into<Said>) {
         let Some(underway) = self.messages.underway.get_mut(&key) else { return };
-        let Some(status) = underway.fork.ended(status) else { return };
+        let Some(said) = underway.fork.ended(said) else { return };
+        let status = said.status;
         let Some(underway) = self.messages.underway.remove(&key) else { return };
         let Some(request) = self.request(key) else { return };
         if self.defers(status) {
@@ -341,7 +342,7 @@ impl Front {
             return;
         }
         self.metrics.message(status);
-        let response = with_protection(Response::to(&request, status), &request);
+        let response = said.tell(with_protection(Response::to(&request, status), &request));
         let accept = underway.accept.filter(|_| status == Status::UNSUPPORTED_MEDIA_TYPE);
         let response = match accept {
             Some(types) => response.with(Name::Accept, String::from_utf8_lossy(&types)),

@@ -4,13 +4,14 @@ use service::clock;
 use sip::{Name, Status};
 
 use super::Front;
+use super::fork::Said;
 use super::message::Way;
 use super::pairs::{Branch, BranchState};
 
 impl Front {
     /// A device has said no over this flow, or nothing: it is asked over the next, or that was its answer.
-    pub(super) fn ring_on(&mut self, branch: Branch, status: Status) {
-        let failed = match status {
+    pub(super) fn ring_on(&mut self, branch: Branch, said: Said) {
+        let failed = match said.status {
             Status::FLOW_FAILED => true,
             Status::REQUEST_TIMEOUT => !branch.rings,
             _ => false,
@@ -23,7 +24,7 @@ impl Front {
         };
         let mut others = others.into_iter().filter(good);
         let next = others.next().filter(|_| failed && caller.is_some());
-        let Some(way) = next else { return self.branch_ended(asked, status) };
+        let Some(way) = next else { return self.branch_ended(asked, said) };
         let others = others.collect();
         request.headers.set(Name::Contact, self.pair_contact(&way.target));
         request.headers.remove(&Name::Route);

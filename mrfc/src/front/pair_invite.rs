@@ -15,7 +15,7 @@ use sip::{Method, Request, Response, SipUri, Status};
 use super::answers::overloaded;
 use super::dispatch::Reply;
 use super::end::House;
-use super::fork::Fork;
+use super::fork::{Fork, Said};
 use super::message::Way;
 use super::pair_media::{Media, reach_of, seat};
 use super::pairs::{Branch, BranchState, Leg, Pair, Ring, Side, Unacknowledged};
@@ -256,7 +256,7 @@ impl Front {
         let nobody = ring.branches.is_empty();
         self.pairs.rings.insert(key, ring);
         if nobody {
-            self.ring_ended(key, Status::TEMPORARILY_UNAVAILABLE);
+            self.ring_ended(key, Status::TEMPORARILY_UNAVAILABLE.into());
         }
     }
 
@@ -293,7 +293,7 @@ impl Front {
                 // RFC 3261, 16.7, 5: nobody else need ring.
                 self.stop_branches(asked);
             }
-            self.ring_on(branch, status);
+            self.ring_on(branch, Said::by(response));
         }
         true
     }
@@ -306,8 +306,8 @@ impl Front {
             self.ring_on(
                 branch,
                 match why {
-                    Failure::FlowClosed => Status::FLOW_FAILED,
-                    _ => Status::REQUEST_TIMEOUT,
+                    Failure::FlowClosed => Status::FLOW_FAILED.into(),
+                    _ => Status::REQUEST_TIMEOUT.into(),
                 },
             );
         }
@@ -323,24 +323,27 @@ impl Front {
         }
     }
 
-    pub(super) fn branch_ended(&mut self, asked: TransactionKey, status: Status) {
+    pub(super) fn branch_ended(&mut self, asked: TransactionKey, said: impl Into<Said>) {
+        let said = said.into();
         // What concerns only our hop is not the caller's business (RFC 3261, 16.7).
-        let status = match status.code() {
-            401 | 407 | 408 | 430 | 481 | 487 | 503 | 300..=399 => Status::TEMPORARILY_UNAVAILABLE,
-            _ => status,
+        let said = match said.status.code() {
+            401 | 407 | 408 | 430 | 481 | 487 | 503 | 300..=399 => {
+                Status::TEMPORARILY_UNAVAILABLE.into()
+            }
+            _ => said,
         };
         let Some(ring) = self.pairs.rings.get_mut(&asked) else { return };
-        if let Some(status) = ring.fork.ended(status) {
-            self.ring_ended(asked, status);
+        if let Some(said) = ring.fork.ended(said) {
+            self.ring_ended(asked, said);
         }
     }
 
     /// Nobody has answered, and nobody will.
-    fn ring_ended(&mut self, asked: TransactionKey, status: Status) {
+    fn ring_ended(&mut self, asked: TransactionKey, said: Said) {
         self.stop_branches(asked);
         if let Some(ring) = self.pairs.rings.remove(&asked) {
             self.close_media(ring.media.as_ref(), "nobody answered");
-            self.unanswered(asked, (ring.flow, ring.caller, ring.callee), status);
+            self.unanswered(asked, (ring.flow, ring.caller, ring.callee), said);
         }
     }
 
@@ -357,7 +360,7 @@ impl Front {
         let late = self.pairs.rings.iter().filter(|(_, ring)| now >= ring.until);
         let late: Vec<TransactionKey> = late.map(|(key, _)| *key).collect();
         for asked in late {
-            self.ring_ended(asked, Status::TEMPORARILY_UNAVAILABLE);
+            self.ring_ended(asked, Status::TEMPORARILY_UNAVAILABLE.into());
         }
         let kept = self.config.limits.ring() + LATE;
         self.pairs.branches.retain(|_, branch| now < branch.since + kept);

@@ -35,6 +35,7 @@ mod phone;
 mod process;
 mod pseudonyms;
 mod raw;
+mod reasons;
 mod referring;
 mod refreshing;
 mod registering;
