@@ -13,6 +13,7 @@
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -114,6 +115,13 @@ impl Circles {
         by: &Aor,
         founding: Founding,
     ) -> Result<CommitResult, Refusal> {
+        let people = founding.people.clone();
+        let result = self.begin(by, founding).await?;
+        self.retract(&people).await?;
+        Ok(result)
+    }
+
+    async fn begin(&self, by: &Aor, founding: Founding) -> Result<CommitResult, Refusal> {
         if founding.by.aor != *by {
             return Err(Broken::NotTheSender.into());
         }
@@ -151,6 +159,39 @@ impl Circles {
 
     /// A device changes the group of a circle.
     pub(crate) async fn commit(
+        &self,
+        by: &DeviceName,
+        id: &ConferenceId,
+        bundle: Bundle,
+    ) -> Result<CommitResult, Refusal> {
+        let adds = !bundle.welcomes.is_empty();
+        let result = self.change(by, id, bundle).await?;
+        if adds {
+            let people = self.row(id).await?.ok_or(Refusal::NoSuchCircle)?.people;
+            self.retract(&Circle::of(people).map_err(|_| Refusal::NoSuchCircle)?).await?;
+        }
+        Ok(result)
+    }
+
+    /// Somebody may have been let in by a KeyPackage that was claimed before its device was taken back: that one has to go,
+    /// or what is sealed for its person could be read by nobody but a thief. Whoever takes it back now finds it in.
+    async fn retract(&self, people: &Circle) -> Result<(), Refusal> {
+        let mut revoked = BTreeSet::new();
+        for aor in people.people() {
+            let devices = self.0.store.revoked_devices_of(aor).await;
+            let devices = devices.map_err(|why| unavailable(&why))?.into_iter();
+            revoked.extend(devices.map(|device| DeviceName { aor: aor.clone(), device }));
+        }
+        if !revoked.is_empty() {
+            let whom = move |ledger: &Ledger| {
+                ledger.members().filter(|member| revoked.contains(member)).cloned().collect()
+            };
+            self.propose(people.id(), whom).await?;
+        }
+        Ok(())
+    }
+
+    async fn change(
         &self,
         by: &DeviceName,
         id: &ConferenceId,

@@ -96,6 +96,18 @@ impl Store {
         rows.iter().map(read).collect()
     }
 
+    /// The devices of a person that were taken back.
+    ///
+    /// # Errors
+    /// The database failed, or holds a device name that is none.
+    pub async fn revoked_devices_of(&self, aor: &Aor) -> Result<Vec<DeviceId>, Error> {
+        let rows = sqlx::query("SELECT device FROM revoked_devices WHERE aor = $1")
+            .bind(aor.as_str())
+            .fetch_all(&self.readers)
+            .await?;
+        rows.iter().map(device).collect()
+    }
+
     /// The devices of a person.
     ///
     /// # Errors

@@ -23,6 +23,9 @@ pub enum Error {
         /// The bound.
         max: usize,
     },
+    /// The device was taken back.
+    #[error("the device was taken back")]
+    TakenBack,
     /// Another version is there than the one the caller has seen.
     #[error("it has been changed meanwhile")]
     Stale,

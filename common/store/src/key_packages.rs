@@ -46,7 +46,8 @@ impl Store {
     /// at `now` are forgotten on the way.
     ///
     /// # Errors
-    /// [`Error::Duplicate`] if one was here before; [`Error::TooMany`] if the device would have more than `max`.
+    /// [`Error::Duplicate`] if one was here before; [`Error::TooMany`] if the device would have more than `max`;
+    /// [`Error::TakenBack`] if nobody is to have any of it.
     pub async fn put_key_packages(
         &self,
         aor: &Aor,
@@ -84,6 +85,10 @@ impl Store {
         self.writer
             .write(move |connection| {
                 Box::pin(async move {
+                    // Asked where nothing comes between: what is left here now would be handed out for ever.
+                    if is_taken_back(connection, &aor, &device).await? {
+                        return Err(Error::TakenBack);
+                    }
                     sqlx::query("DELETE FROM key_packages WHERE expires_ms <= $1")
                         .bind(millis(now))
                         .execute(&mut *connection)
@@ -200,6 +205,19 @@ impl Store {
         let mut connection = self.readers.acquire().await?;
         count(&mut connection, aor, device, now).await
     }
+}
+
+async fn is_taken_back(
+    connection: &mut Connection,
+    aor: &Aor,
+    device: &DeviceId,
+) -> Result<bool, Error> {
+    let found = sqlx::query("SELECT 1 FROM revoked_devices WHERE aor = $1 AND device = $2")
+        .bind(aor.as_str())
+        .bind(device.as_str())
+        .fetch_optional(&mut *connection)
+        .await?;
+    Ok(found.is_some())
 }
 
 /// Forgets what has not been handed out, and the last resort. What was handed out once stays known, so that it is not

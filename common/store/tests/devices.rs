@@ -58,6 +58,21 @@ async fn a_device_that_was_taken_back_hands_out_nothing_and_stays_taken_back(dat
     store.close().await;
     let store = database.open().await;
     assert_eq!(store.revoked_devices().await.unwrap(), [(alice(), device(1))]);
+    assert_eq!(store.revoked_devices_of(&alice()).await.unwrap(), [device(1)]);
+    // It has asked for room before it was taken back, and comes with its KeyPackages after.
+    for last_resort in [None, Some(package("last", at(1000)))] {
+        let filled = store
+            .put_key_packages(
+                &alice(),
+                &device(1),
+                vec![package("late", at(1000))],
+                last_resort,
+                (10, at(3)),
+            )
+            .await;
+        assert!(matches!(filled, Err(store::Error::TakenBack)), "{filled:?}");
+    }
+    assert_eq!(store.claim_key_package(&alice(), &device(1), at(3)).await.unwrap(), None);
     let all = store.devices(&alice(), at(3)).await.unwrap();
     assert_eq!(all.len(), 2);
     assert_eq!((all[0].revoked, all[0].key_packages), (Some(at(1)), 0));

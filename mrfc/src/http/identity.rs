@@ -232,6 +232,7 @@ fn not_kept(error: store::Error) -> Problem {
     match &error {
         store::Error::Duplicate => refused("make a new KeyPackage; one is good for one use"),
         store::Error::TooMany { .. } => refused("upload more when some have been used"),
+        store::Error::TakenBack => taken_back(),
         _ => {
             tracing::warn!(%error, "KeyPackages could not be kept");
             Problem::unavailable("the KeyPackages could not be kept")

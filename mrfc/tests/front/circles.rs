@@ -288,3 +288,39 @@ async fn i12_a_device_taken_back_has_to_go_from_its_circles_before_anybody_write
     let unknown = log(&world, lost.device(), 2).await;
     assert!(unknown.entries.iter().all(|entry| entry.welcome.is_none()));
 }
+
+/// Its KeyPackage was claimed before, and whoever seals for it alone seals for nobody.
+#[tokio::test]
+async fn i12_a_device_taken_back_between_its_claim_and_its_use_has_to_go_before_anybody_writes() {
+    let world = World::start().await;
+    let (mut alice, mine) = person(&world, "alice").await;
+    let lost = keys(&world, "bob", 2).await;
+    let now = clock::wall();
+    let take_back = async |device: &DeviceName| {
+        let path = format!("/v1/devices/{}", device.device);
+        assert_eq!(ask(&world, device.aor.user(), "DELETE", &path, b"").await.status, 200);
+    };
+    let (mut member, founding) = found(&mine, &[&lost]);
+    take_back(lost.device()).await;
+
+    let first = sealed(&mut member, "m1", "bob", b"for a device that you have lost");
+    let request = paged(&mut alice, "bob", Some(&founding), &first);
+    assert_eq!(refused(&alice, request).await, 412);
+
+    let told = log(&world, mine.device(), 1).await;
+    let removed = member.process(&told.entries[0].message, now).unwrap();
+    assert_eq!(removed, Processed::Remove(lost.device().clone()));
+    let bundle = member.commit_pending(now).unwrap();
+    commit(&world, mine.device(), &bundle).await;
+    member.process(&bundle.commit, now).unwrap();
+    // The same with one that is let in later.
+    let next = keys(&world, "bob", 3).await;
+    let bundle = member.add(&[claim(&next)], now).unwrap();
+    take_back(next.device()).await;
+    let accepted = commit(&world, mine.device(), &bundle).await;
+    assert!(matches!(accepted, CommitResult::Accepted { .. }), "{accepted:?}");
+    member.process(&bundle.commit, now).unwrap();
+    let second = sealed(&mut member, "m2", "bob", b"for another one");
+    let request = paged(&mut alice, "bob", None, &second);
+    assert_eq!(refused(&alice, request).await, 412);
+}
