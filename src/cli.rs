@@ -76,8 +76,8 @@ pub(crate) struct Dev {
 }
 
 /// What a script learns of how a chat has ended.
-const CHAT_CODES: &str = "Exit codes: 0 ended here, in order; 1 failed; 2 wrongly typed; 5 the connection was lost; 6 removed by a \
-                          moderator, or the conference was ended; 7 this device was taken back";
+const CHAT_CODES: &str = "Exit codes: 0 ended here, in order; 1 failed, or something that was held never went out; 2 wrongly typed; \
+                          5 the connection was lost; 6 removed by a moderator, or the conference was ended; 7 this device was taken back";
 
 #[derive(Debug, Args)]
 #[command(after_help = CHAT_CODES)]

@@ -159,8 +159,13 @@ pub(super) async fn outcome<T: Send + 'static>(
     match writing.held().await {
         None => Ok(told(writing.done().await)),
         Some(who) => {
-            table.show_later(async move { told(writing.done().await) });
-            Ok(trust::held(&who))
+            let (line, waits) = (trust::held(&who), table.held.watch(who));
+            table.show_later(async move {
+                let line = told(writing.done().await);
+                drop(waits);
+                line
+            });
+            Ok(line)
         }
     }
 }

@@ -5,6 +5,7 @@ mod device;
 mod ending;
 mod events;
 mod files;
+mod held;
 mod help;
 mod line;
 mod lines;
@@ -92,6 +93,8 @@ pub(crate) struct Table<'a> {
     pub(crate) stop: Shutdown,
     /// This device was taken back by its own person, here.
     given_up: Cell<bool>,
+    /// What waits until somebody is accepted.
+    held: held::Held<'a>,
     /// What could not be read, and is told in a moment.
     unread: unread::Unread,
     /// Files for one person, either way.
@@ -198,14 +201,19 @@ async fn carried(line: &Line, table: &Table<'_>) -> Result<Option<String>, Strin
 /// Says something to everybody. Where it is held, it goes out later, and an event says so.
 async fn say(text: &str, table: &Table<'_>) -> Result<Option<String>, String> {
     let (text, room) = (Bytes::from(text.to_owned()), table.room);
+    let mut sending =
+        Box::pin(async move { room.send("text/plain;charset=utf-8", text).await.map(drop) });
     let sent = tokio::select! {
         // Said first, then held.
         biased;
-        sent = room.send("text/plain;charset=utf-8", text) => sent,
-        _who = room.held() => return Ok(None),
+        sent = &mut sending => sent,
+        who = room.held() => {
+            table.held.keep(who, sending);
+            return Ok(None);
+        }
     };
     match sent {
-        Ok(_id) => Ok(None),
+        Ok(()) => Ok(None),
         Err(error) => Err(table.unsaid(error).await),
     }
 }
@@ -320,6 +328,28 @@ async fn watched(room: &Conference, me: &Aor, first: &mut Vec<String>) -> Option
     }
 }
 
+/// Says what there is to say at the end; what a script is told of it.
+async fn farewell(next: &Next, table: &Table<'_>, place: &ending::Place) -> ExitCode {
+    let ending = match next {
+        Next::Over(reason) => Some(ending::Ending::of(reason, table).await),
+        Next::Go | Next::Quit | Next::Leave => None,
+    };
+    let told = ending.iter().map(|ending| ending.told(place, table.kept_in.as_deref()));
+    let mut lines: Vec<String> = told.collect();
+    let never_sent = table.held.never_sent();
+    let code = match &ending {
+        Some(ending) => ExitCode::from(ending.exit_code()),
+        None if never_sent.is_empty() => ExitCode::SUCCESS,
+        None => ExitCode::from(crate::FAILED),
+    };
+    lines.extend(never_sent);
+    for line in &lines {
+        // Whoever listened may be gone.
+        let _there = writeln!(io::stdout(), "{}", crate::terminal::lines(line));
+    }
+    code
+}
+
 /// Joins and talks until the person, the input or a signal ends it, or somebody else does: then the code is another one.
 ///
 /// # Errors
@@ -365,6 +395,7 @@ pub(crate) async fn run(chat: cli::Chat) -> anyhow::Result<ExitCode> {
         kept_in: vault.is_some().then(|| state.place(&chat.folder, &chat.name)),
         stop,
         given_up: Cell::default(),
+        held: held::Held::default(),
         unread: unread::Unread::default(),
         files,
         later: mpsc::channel(LATER_MAX),
@@ -373,15 +404,7 @@ pub(crate) async fn run(chat: cli::Chat) -> anyhow::Result<ExitCode> {
         true => plain::talk(&mut table, first).await,
         false => screen::talk(&mut table, &chat.name, first).await?,
     };
-    let ending = match &next {
-        Next::Over(reason) => Some(ending::Ending::of(reason, &table).await),
-        Next::Go | Next::Quit | Next::Leave => None,
-    };
-    if let Some(ending) = &ending {
-        let told = ending.told(&place, table.kept_in.as_deref());
-        // Whoever listened may be gone.
-        let _there = writeln!(io::stdout(), "{}", crate::terminal::lines(&told));
-    }
+    let code = farewell(&next, &table, &place).await;
     drop(table);
     // What was shown is not shown again, also if the server does not answer to the rest.
     if let Some(vault) = &vault {
@@ -395,5 +418,5 @@ pub(crate) async fn run(chat: cli::Chat) -> anyhow::Result<ExitCode> {
         give_up(&device).await;
     }
     device.stop().await;
-    Ok(ending.map_or(ExitCode::SUCCESS, |ending| ExitCode::from(ending.exit_code())))
+    Ok(code)
 }

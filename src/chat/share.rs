@@ -37,11 +37,17 @@ pub(super) async fn share(path: &str, table: &Table<'_>) -> Result<String, Strin
     }
     let content = tokio::fs::read(path).await.map_err(|error| error.to_string())?;
     let media_type = media_type_of(Path::new(path));
+    let room = table.room;
+    let mut sending =
+        Box::pin(async move { room.send_file(&name, media_type, Bytes::from(content)).await });
     let sent = tokio::select! {
         biased;
-        sent = table.room.send_file(&name, media_type, Bytes::from(content)) => sent,
+        sent = &mut sending => sent,
         // An event says why.
-        _who = table.room.held() => return Ok(format!("* {path} goes out as soon as it may")),
+        who = room.held() => {
+            table.held.keep(who, sending);
+            return Ok(format!("* {path} goes out as soon as it may"));
+        }
     };
     match sent {
         Ok(()) => Ok(format!("* shared {path} with who is here")),
@@ -71,11 +77,16 @@ async fn tell(path: &Path, why: &str, table: &Table<'_>) -> Result<String, Strin
     let file = Arc::new(sealed.map_err(|error| error.to_string())?);
     // Whoever is told may ask at once.
     table.files.keep_own(For::Room, &file);
+    let (room, announced) = (table.room, Arc::clone(&file));
+    let mut telling = Box::pin(async move { room.announce(&announced).await });
     let told = tokio::select! {
         biased;
-        told = table.room.announce(&file) => told,
+        told = &mut telling => told,
         // It goes out later, and an event says so.
-        _who = table.room.held() => Ok(()),
+        who = room.held() => {
+            table.held.keep(who, telling);
+            Ok(())
+        }
     };
     if let Err(error) = told {
         return Err(table.unsaid(error).await);

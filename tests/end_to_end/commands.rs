@@ -157,8 +157,15 @@ fn a_device_that_nobody_accepted_holds_what_is_said_also_after_a_restart_and_not
     alice.until("goes out as soon as it may");
     alice.say("/verify bob");
     alice.until("* you and bob (2 devices): ");
+    alice.say("is it you?");
+    alice.say("/tell bob are you there?");
+    alice.until("! not sent yet: bob has a device that you have not accepted");
     alice.say("/quit");
-    assert!(alice.child.wait().unwrap().success());
+    // What waited for a person to look is gone with the chat, and they hear so.
+    let told =
+        alice.until("! 3 things that you said or sent were held until you accept a device of bob");
+    assert!(told.ends_with("nobody has it, and it is gone now"), "{told}");
+    assert_eq!(alice.child.wait().unwrap().code(), Some(1));
 
     let mut alice = enter(&chat, "alice");
     alice.say("are you still both bob?");
