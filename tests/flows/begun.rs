@@ -1,5 +1,5 @@
-//! A device that dies when it has begun a circle and nobody has heard of that: whoever begins the circle meanwhile has begun
-//! it, and the device that comes back finds its way into that one.
+//! A device that is cut off from its servers in the middle of something: it dies when it has begun a circle and nobody has
+//! heard of that, and finds its way into the one that others have begun meanwhile; or it cannot look up what a message needs.
 use std::net::SocketAddr;
 
 use client::{Device, Manner, Profile, Vault, VaultKey};
@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 
-use super::circles::{letter, opened, write};
+use super::circles::{letter, opened, reads, write};
 use crate::{House, soon};
 
 /// What stands between a device and its server, and lets nothing more through to that once it is shut.
@@ -87,4 +87,28 @@ async fn f11_who_dies_with_a_circle_begun_that_nobody_has_heard_of_comes_into_th
     assert_eq!(&letter(&mut hers).await.message.body[..], b"I have begun");
     write(&device, &bob.aor, "and I have come").await;
     assert_eq!(&letter(&mut his).await.message.body[..], b"and I have come");
+}
+
+/// It comes over one connection, and what is needed to read it over another, which is away for a while.
+#[tokio::test]
+async fn f11_what_cannot_be_read_for_now_is_read_when_it_can_be_and_not_at_the_next_start() {
+    let house = House::open();
+    let alice = house.guest("alice").await;
+    let mut gate = Gate::before(house.directions.https).await;
+    let mut profile: Profile = house.directions.profile("bob").unwrap();
+    profile.system.https = gate.address;
+    let bob = profile.aor.clone();
+    let (device, _invitations) = soon(Device::start(profile)).await.unwrap();
+    let mut his = device.inbox();
+    write(&alice.device, &bob, "one").await;
+    reads(&mut his, &alice.aor, "one").await;
+
+    gate.shut.send_replace(true);
+    // It enters the circle by itself, so that what it writes is of an epoch that bob has not seen.
+    let tablet = house.guest("alice").await;
+    write(&tablet.device, &bob, "two").await;
+    soon(gate.held.recv()).await.unwrap();
+    gate.shut.send_replace(false);
+
+    reads(&mut his, &alice.aor, "two").await;
 }

@@ -33,7 +33,7 @@ pub(super) async fn letter(inbox: &mut Inbox) -> Letter {
     }
 }
 
-async fn reads(inbox: &mut Inbox, from: &Aor, text: &str) {
+pub(super) async fn reads(inbox: &mut Inbox, from: &Aor, text: &str) {
     let letter = letter(inbox).await;
     assert_eq!((&letter.message.from, &letter.message.body[..]), (from, text.as_bytes()));
 }

@@ -159,6 +159,8 @@ pub(crate) struct Coming {
     pub(crate) kept: Option<Kept>,
     /// It came before the device was started, and nobody knows whether it was opened then.
     pub(crate) again: bool,
+    /// How often it could not be opened for want of something that may come.
+    pub(crate) tries: u32,
 }
 
 impl Coming {

@@ -30,6 +30,10 @@ use crate::session::{Pair, Whisper};
 const OPENED_MAX: usize = 4096;
 /// After this time without anything out of the mailbox it is empty.
 const QUIET: Duration = Duration::from_secs(2);
+/// How often something is tried that cannot be opened for now: for some minutes, and then at the next start.
+const FOR_NOW_TRIES: u32 = 9;
+/// Before it is tried again, and twice as long each time.
+const FOR_NOW_PAUSE: Duration = Duration::from_secs(1);
 /// What receipts are remembered as, by what they are about. No message has such a name.
 const RECEIPT_OF: &str = "receipt of ";
 
@@ -105,6 +109,10 @@ impl Task {
             // It was read before this device was started anew, and comes once more: it opens once only.
             Err(_closed) if self.is_known(&from, &parcel) => coming.done(),
             Err(closed) if closed.how == How::Before && coming.again => coming.done(),
+            Err(closed) if closed.how == How::ForNow && coming.tries < FOR_NOW_TRIES => {
+                coming.late = late;
+                self.arrived_later(from, parcel, coming);
+            }
             Err(closed) => {
                 if closed.how != How::ForNow {
                     coming.done();
@@ -112,6 +120,18 @@ impl Task {
                 self.tools.tell(Arrived::Unreadable { from, why: closed.why }).await;
             }
         }
+    }
+
+    /// The server that has the log is away, or comes back more slowly than what it has kept for this device: this is tried
+    /// again, for what waits until the next start may be too late by then.
+    fn arrived_later(&self, from: Aor, parcel: Parcel, mut coming: Coming) {
+        let (own, parcel) = (self.own.clone(), Box::new(parcel));
+        let pause = FOR_NOW_PAUSE * (1 << coming.tries);
+        coming.tries += 1;
+        tokio::spawn(async move {
+            tokio::time::sleep(pause).await;
+            ask(&own, Command::Arrived { from, parcel, coming }).await;
+        });
     }
 
     fn is_known(&self, from: &Aor, parcel: &Parcel) -> bool {

@@ -70,7 +70,7 @@ impl To {
         };
         if let Some(parcel) = Parcel::read(&message.content_type, &message.body) {
             let again = came == Came::Before;
-            let coming = Coming { late: message.late, kept, again };
+            let coming = Coming { late: message.late, kept, again, tries: 0 };
             self.circles.arrived(message.from, parcel, coming).await;
             return Ok(());
         }
