@@ -258,7 +258,13 @@ pub(super) async fn send(table: &Table<'_>, user: &str, path: &str) -> Result<St
     let sealed = SealedFile::new(path, media_type_of(path), &into).await;
     let file = Arc::new(sealed.map_err(|error| error.to_string())?);
     table.files.keep_own(For::Person(who.clone()), &file);
-    let writing = table.device.announce_to(&who, &file).await.map_err(|error| error.to_string())?;
+    let notes = table.device.leaving();
+    notes.begin(&who, &file);
+    let writing = table.device.announce_to(&who, &file).await;
+    let writing = writing.map_err(|error| {
+        notes.end(&file);
+        error.to_string()
+    })?;
     let name = shown(file.name());
     let (leaving, later) =
         (Box::pin(table.device.leave_sealed(&who, &file)), table.later.0.clone());
@@ -266,18 +272,41 @@ pub(super) async fn send(table: &Table<'_>, user: &str, path: &str) -> Result<St
         (Ok(_words), Ok(Sent { taken: Taken::Stored, .. })) => {
             let line = format!("* {name} is sealed for {}, who is away", who.user());
             tokio::spawn(async move {
+                let line = left(leaving, &who, &name).await;
+                notes.end(&file);
                 // The conversation may be over.
-                let _shown = later.send(left(leaving, &who, &name).await).await;
-                drop(file);
+                let _shown = later.send(line).await;
             });
             line
         }
-        (Ok(_words), _) => {
-            format!("* {name} is sealed for {}, who can get it while you are here", who.user())
+        (went, _) => {
+            notes.end(&file);
+            match went {
+                Ok(_words) => {
+                    let who = who.user();
+                    format!("* {name} is sealed for {who}, who can get it while you are here")
+                }
+                Err(why) => format!("! {name} is not sent: {why}"),
+            }
         }
-        (Err(why), _) => format!("! {name} is not sent: {why}"),
     })
     .await
+}
+
+/// What is said at the beginning of files that did not leave, because the chat was stopped before they had.
+pub(super) fn cut_off(device: &client::Device, me: &Aor) -> Vec<String> {
+    let line = |(who, name): (Aor, String)| {
+        let (name, user) = (shown(&name), who.user());
+        match who == *me {
+            true => format!(
+                "! {name} was not in your mailbox yet when the chat was stopped: /file it again"
+            ),
+            false => format!(
+                "! {name} was not in the mailbox of {user} yet when the chat was stopped: /send {user} it again"
+            ),
+        }
+    };
+    device.leaving().cut_off().into_iter().map(line).collect()
 }
 
 /// Until what is left in a mailbox is there.

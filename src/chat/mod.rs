@@ -377,6 +377,7 @@ pub(crate) async fn run(chat: cli::Chat) -> anyhow::Result<ExitCode> {
     }
     let watch = watched(&room, &me, &mut first).await;
     let files = Files::new(device.unfetched());
+    first.extend(files::cut_off(&device, &me));
     // Under a pseudonym nothing is fetched: that would say whose it is.
     first.extend(files.waiting().filter(|_| room.shown_as().is_none()));
     let place = ending::Place::of(&room, &chat);

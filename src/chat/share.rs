@@ -77,6 +77,8 @@ async fn tell(path: &Path, why: &str, table: &Table<'_>) -> Result<String, Strin
     let file = Arc::new(sealed.map_err(|error| error.to_string())?);
     // Whoever is told may ask at once.
     table.files.keep_own(For::Room, &file);
+    let notes = table.device.leaving();
+    notes.begin(table.me, &file);
     let (room, announced) = (table.room, Arc::clone(&file));
     let mut telling = Box::pin(async move { room.announce(&announced).await });
     let told = tokio::select! {
@@ -89,15 +91,19 @@ async fn tell(path: &Path, why: &str, table: &Table<'_>) -> Result<String, Strin
         }
     };
     if let Err(error) = told {
+        notes.end(&file);
         return Err(table.unsaid(error).await);
     }
     let (name, leaving) =
         (shown(file.name()), Box::pin(table.device.leave_sealed(table.me, &file)));
+    let line = format!("* everybody is told of {name}, and /get fetches it: {why}");
     table.show_later(async move {
-        match whole(leaving).await {
+        let left = whole(leaving).await;
+        notes.end(&file);
+        match left {
             Ok(()) => format!("* {name} waits in your mailbox for who wants it, sealed"),
             Err(why) => format!("! {name} can be had only while you are here: {why}"),
         }
     });
-    Ok(format!("* everybody is told of {}, and /get fetches it: {why}", shown(file.name())))
+    Ok(line)
 }

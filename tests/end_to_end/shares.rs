@@ -106,3 +106,33 @@ fn a_folder_that_can_keep_no_received_file_is_refused_before_one_can_come() {
     assert!(told.ends_with(&new.join("plan.txt").display().to_string()), "{told}");
     assert!(alice.end() && bob.end());
 }
+
+#[test]
+fn f14_whose_chat_is_killed_while_a_file_leaves_is_told_so_at_the_next_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_dev, chat) = system(folder.path());
+    let mut alice = enter(&chat, "alice");
+    assert!(enter(&chat, "bob").end());
+    let large = folder.path().join("large.bin");
+    std::fs::write(&large, vec![7; 64 << 20]).unwrap();
+
+    alice.say(&format!("/send bob {}", large.display()));
+    alice.until("* large.bin is sealed for bob, who is away");
+    alice.child.kill().unwrap();
+    alice.child.wait().unwrap();
+
+    let mut alice = chat("lobby", "alice");
+    alice.until(
+        "! large.bin was not in the mailbox of bob yet when the chat was stopped: /send bob it again",
+    );
+    let plan = written(folder.path());
+    alice.say(&format!("/send bob {plan}"));
+    alice.until("* plan.txt waits in the mailbox of bob, sealed");
+    assert!(alice.end());
+    // What has left, and what was told, is not told again.
+    let mut alice = enter(&chat, "alice");
+    alice.say("/who");
+    let shown = alice.all_until("sip:alice@localhost: here");
+    assert!(!shown.iter().any(|line| line.contains("when the chat was stopped")), "{shown:?}");
+    assert!(alice.end());
+}

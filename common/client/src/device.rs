@@ -7,6 +7,7 @@ mod calling;
 mod filing;
 mod hiding;
 mod kept;
+mod leaving;
 mod shelf;
 mod sorting;
 mod unfetched;
@@ -37,6 +38,7 @@ pub use calling::{Arrival, Inbox, Ring};
 use endpoint::ends::path;
 pub(crate) use filing::readable;
 pub use filing::{Disposition, FileOffer, FileRequest, FileToSend, Icon};
+pub use leaving::Leaving;
 pub use unfetched::Unfetched;
 
 /// The port of an end that does the connecting itself (RFC 4145, 4.1).

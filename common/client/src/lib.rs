@@ -62,7 +62,7 @@ pub use circles::{Departures, Manner, Sent, Unsealed, Writing};
 pub use conference::{Conference, Events, Tap};
 pub use device::{
     Arrival, Credential, Device, Disposition, FileOffer, FileRequest, FileToSend, Icon, Inbox,
-    Invitations, Ring, Unfetched,
+    Invitations, Leaving, Ring, Unfetched,
 };
 pub use event::{Announced, DeviceNews, Entry, Error, Event, File, Level, Message, Outgoing};
 pub use govern::{Rules, Ruling};

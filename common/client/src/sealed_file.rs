@@ -55,6 +55,11 @@ impl SealedFile {
         self.description.file.size
     }
 
+    /// The SHA-256 of its sealed octets.
+    pub(crate) fn hash(&self) -> &[u8] {
+        &self.description.file.ciphertext_sha256
+    }
+
     /// What the members of a conference are told, and nobody else.
     pub(crate) fn description(&self) -> Bytes {
         self.description.to_bytes()
