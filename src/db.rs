@@ -109,9 +109,13 @@ pub(crate) async fn run(command: Db) -> anyhow::Result<()> {
 
 fn not_restored(why: &Trouble, location: &Location, from: &Path) -> Failure {
     match why {
-        Trouble::Missing | Trouble::Unsound(_) => {
+        Trouble::Unsound(_) => {
             let mend = "take another backup; --force takes one that is not sound";
             Failure::new(Kind::Failed, why, from.display(), mend)
+        }
+        Trouble::Backup(why) => {
+            let mend = "name a file that `conclave db backup` has made";
+            Failure::new(Kind::Failed, in_full(why), from.display(), mend)
         }
         Trouble::Exists(_) => {
             let mend = "--force replaces it; a file is kept beside as .replaced";
@@ -128,15 +132,25 @@ fn told(why: &Trouble, location: &Location) -> Failure {
         Trouble::InUse { .. } => "stop that focus, and wait for the end of its lease",
         Trouble::Behind(_) => "bring the tables up to date: conclave db migrate",
         Trouble::Later(_) => "use the version of conclave that wrote it, or a later one",
-        Trouble::Unsound(_) => "conclave db verify says what is wrong",
+        Trouble::Unsound(_) | Trouble::Backup(_) => "conclave db verify says what is wrong",
         Trouble::File { .. } => "see that the folder is there and may be written",
         Trouble::Store(_) => "see that it can be reached, and that the account may change tables",
     };
+    match why {
+        // Where something was to be put, and not what it was of.
+        Trouble::Exists(path) => Failure::new(Kind::Failed, "a file is there already", path, mend),
+        Trouble::File { path, why } => Failure::new(Kind::Failed, why, path.display(), mend),
+        why => Failure::new(Kind::Failed, in_full(why), location, mend),
+    }
+}
+
+/// What is wrong, and why, down to the first cause.
+fn in_full(why: &Trouble) -> String {
     let mut what = why.to_string();
     let mut cause = std::error::Error::source(why);
     while let Some(error) = cause {
         what = format!("{what}: {error}");
         cause = error.source();
     }
-    Failure::new(Kind::Failed, what, location, mend)
+    what
 }

@@ -61,7 +61,8 @@ impl Target {
         let missing = |what: &str, mend: &str| Failure::new(Kind::Failed, what, &said, mend);
         let ca_file = reach.ca_file.clone().or(profile.ca_file);
         let ca_file = ca_file.ok_or_else(|| {
-            missing("the CA of the MRFC's certificate is not known", "name it with --ca-file")
+            let mend = "name it with --ca-file; where --server is given no profile is looked for, but --profile names one";
+            missing("the CA of the MRFC's certificate is not named", mend)
         })?;
         let bad = |error: tls::TlsError, mend: &str| missing(&error.to_string(), mend);
         let roots = tls::load_roots(&ca_file);

@@ -126,6 +126,7 @@ fn every_failure_says_what_where_and_how_to_mend_it_and_its_kind_is_the_exit_cod
             5,
             ["cannot be reached", "https://127.0.0.1:1"],
         ),
+        ("status --server 127.0.0.1:1", 1, ["is not named", "--profile names one"]),
         ("config check --file nowhere.toml", 1, ["cannot read nowhere.toml", "check it again"]),
     ];
     for (typed, code, expected) in cases {
@@ -166,6 +167,7 @@ fn a_database_is_backed_up_beside_the_focus_and_put_back_when_it_has_stopped() {
     assert!(shown(here, &backup).contains("backed up to kept"));
     let (_, words) = failed(here, &backup);
     assert!(words.contains("name a file that is not there"), "{words}");
+    assert!(words.contains("\n  where  kept\n"), "{words}");
     shown(here, "room close town-hall");
 
     let restore = format!("db restore {of} --from kept");
@@ -181,8 +183,12 @@ fn a_database_is_backed_up_beside_the_focus_and_put_back_when_it_has_stopped() {
     assert!(here.join("conclave-dev/mrfc.sqlite.replaced").exists());
     assert!(shown(here, &format!("db verify {of}")).contains("sound"));
     assert!(shown(here, &format!("db migrate {of}")).contains("0 changes made"));
-    let (_, words) = failed(here, &format!("db restore {of} --from nothing --force"));
-    assert!(words.contains("nothing"), "{words}");
+    std::fs::write(here.join("notadb"), "the plan").unwrap();
+    for from in ["nothing", "notadb"] {
+        let (_, words) = failed(here, &format!("db restore {of} --from {from} --force"));
+        assert!(words.contains(&format!("\n  where  {from}\n")), "{words}");
+        assert!(words.contains("name a file that `conclave db backup` has made"), "{words}");
+    }
 }
 
 #[test]

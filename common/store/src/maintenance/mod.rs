@@ -56,6 +56,9 @@ pub enum Trouble {
     /// It is not sound.
     #[error("it is not sound: {}", .0.first().map_or("", |it| it.what.as_str()))]
     Unsound(Vec<Finding>),
+    /// It is the backup that is no good.
+    #[error(transparent)]
+    Backup(Box<Self>),
     /// A file.
     #[error("{path}: {why}")]
     File {

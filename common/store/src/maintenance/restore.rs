@@ -49,8 +49,9 @@ pub async fn restore(
     now: SystemTime,
 ) -> Result<Restored, Trouble> {
     let backup = Location::file(from);
-    let findings = verify(&backup).await?;
-    let behind = super::pending(&backup).await?.len();
+    let of_backup = |why| Trouble::Backup(Box::new(why));
+    let findings = verify(&backup).await.map_err(of_backup)?;
+    let behind = super::pending(&backup).await.map_err(of_backup)?.len();
     if behind == 0 && !findings.is_empty() && force == Force::No {
         return Err(Trouble::Unsound(findings));
     }
