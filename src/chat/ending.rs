@@ -10,7 +10,7 @@ use super::{Table, device};
 /// Who ends a seat, in the focus's words (RFC 3326).
 const REMOVED: &str = "removed by a moderator";
 const ENDED: &str = "conference ended";
-const TAKEN_BACK: &str = "device taken back";
+pub(super) const TAKEN_BACK: &str = "device taken back";
 
 /// What has happened.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,7 +5,7 @@ pub(crate) const HELP: &str = "/invite USER  /kick USER  /file PATH  /nick [NAME
     for one person, sealed: /tell USER TEXT or /msg USER TEXT (there or not; several: ann,bob)  /private NICK TEXT (in this room)  /send USER PATH\n\
     files for you: /get (which there are)  /get [NUMBER or NAME]   in the clear, so that servers can read it: /page USER TEXT (or /tell --clear USER TEXT)\n\
     who is who: /verify [USER]  /verified USER  /unverify USER  /accept USER\n\
-    your own devices: /devices  /confirm CODE (what a new one shows)  /lost DEVICE (take it back for good; the first letters of what /devices shows are enough)\n\
+    your own devices: /devices  /confirm CODE (lets a new one in that shows this code and waits)  /lost DEVICE (take it back for good; the first letters of what /devices shows are enough)\n\
     moderators: /lock  /unlock  /subject TEXT  /ban USER  /unban USER  /mute USER  /unmute USER  /moderator USER  /dismiss USER\n\
     a text that begins with a slash: //TEXT";
 

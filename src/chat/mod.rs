@@ -161,7 +161,7 @@ pub(crate) async fn carry_out(
         Err(error) => show(format!("! {}{error}", line.command())),
     }
     if table.given_up.get() {
-        return Next::Quit;
+        return Next::Over(ending::TAKEN_BACK.to_owned());
     }
     Next::Go
 }

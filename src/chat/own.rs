@@ -4,7 +4,7 @@ use std::time::SystemTime;
 use client::OwnDevice;
 use ids::DeviceId;
 
-use super::{Table, device};
+use super::Table;
 use crate::terminal::counted;
 
 /// How the name of every device begins.
@@ -28,12 +28,9 @@ pub(super) async fn take_back(device: &str, table: &Table<'_>) -> Result<String,
     if id != *table.device.id() {
         return Ok(told);
     }
+    // How to go on is said at the end, which is now.
     table.given_up.set(true);
-    let told = format!("{told}. It was this one");
-    Ok(match &table.kept_in {
-        Some(folder) => format!("{told}. {}", device::begin_anew(folder)),
-        None => told,
-    })
+    Ok(format!("{told}. It was this one"))
 }
 
 /// The device that is meant, by what `/devices` shows of it or a beginning of that which no other one has.

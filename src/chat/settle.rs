@@ -1,5 +1,6 @@
 //! What a moderator settles on a line, in words: what was done, or that it was so already.
 use client::Ruling;
+use mrfc::conference::SUBJECT_OCTETS_MAX;
 
 use super::Table;
 use super::line::Settle;
@@ -11,6 +12,14 @@ pub(super) async fn carry_out(
     table: &Table<'_>,
 ) -> Result<String, String> {
     let ruling = settle.ruling(of, &table.whom(), table.me)?;
+    if let Ruling::Subject(it) = &ruling
+        && it.len() > SUBJECT_OCTETS_MAX
+    {
+        let octets = it.len();
+        return Err(format!(
+            "a subject has at most {SUBJECT_OCTETS_MAX} octets, and this has {octets}"
+        ));
+    }
     if let Ruling::Mute(who) | Ruling::Unmute(who) | Ruling::Appoint(who) | Ruling::Dismiss(who) =
         &ruling
         && !table.whom().has(who)

@@ -138,7 +138,7 @@ pub(super) fn told(
     let name = who.user();
     if who == me {
         let what = match news {
-            DeviceNews::New => "you have a new device",
+            DeviceNews::New => "this device meets another one of yours for the first time",
             DeviceNews::OtherKey => "a known device of yours has another key",
         };
         return format!("! {what} ({device}); if it is not yours: /lost {device}");

@@ -112,6 +112,10 @@ fn every_line_is_answered_in_words_that_say_what_to_do() {
         ("/nick Bob", "! /nick Bob: somebody else has the name Bob"),
         ("/nick Erin", "! /nick Erin: somebody else has the name Erin"),
         (&format!("/nick {}", "x".repeat(300)), "300 letters are too many"),
+        (
+            &format!("/subject {}", "x".repeat(257)),
+            "a subject has at most 256 octets, and this has 257",
+        ),
         ("/lost 12", "! /lost 12: name at least 4 letters of what /devices shows"),
         ("/mute dave", "! /mute dave: they are not here; here are bob, carol"),
         ("/private nobody x", "! /private nobody: nobody here is called so; here are bob, carol"),
@@ -212,8 +216,9 @@ fn a_second_chat_says_that_it_is_not_kept_and_a_device_that_was_taken_back_how_t
     bob.say(&format!("/lost {own}"));
     let state = folder.path().join("dev/state-bob").display().to_string();
     let way = format!("mv {state} {state}.taken-back");
-    assert!(bob.until("* urn:uuid:").contains(&way));
-    assert!(bob.child.wait().unwrap().success());
+    bob.until("It was this one");
+    assert!(bob.until("* the conference ended for you: this device was taken back").contains(&way));
+    assert_eq!(bob.child.wait().unwrap().code(), Some(7));
     alice.until("sip:bob@localhost is out");
     let refused = start(&folder.path().join("dev"), "bob");
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();

@@ -173,7 +173,7 @@ fn who_is_verified_gets_nothing_while_they_have_a_device_that_nobody_accepted() 
 
     // He comes from a second device; as far as anybody can see, it might be somebody else's.
     let mut second = enter(&chat, "bob");
-    let told = bob.until("! you have a new device (urn:uuid:");
+    let told = bob.until("! this device meets another one of yours for the first time (urn:uuid:");
     assert!(told.contains("if it is not yours: /lost urn:uuid:"), "{told}");
     alice.until("! bob has a new device");
     alice.say("are you both bob?");

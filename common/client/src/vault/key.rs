@@ -81,7 +81,16 @@ impl VaultKey {
     ) -> Result<Key, VaultError> {
         match self {
             Self::Passphrase(path) => {
-                let text = read(path)?;
+                let text = fs::read_to_string(path).map(Zeroizing::new);
+                let text = text.map_err(|why| match why.kind() {
+                    io::ErrorKind::NotFound => {
+                        self.bad("there is no such file: write the passphrase on its first line, or name another file")
+                    }
+                    io::ErrorKind::PermissionDenied => {
+                        self.bad("the passphrase cannot be read: let this user read the file, or name another one")
+                    }
+                    _ => self.bad("no passphrase can be read from it: name a file with one on its first line"),
+                })?;
                 let passphrase = text.lines().next().unwrap_or_default();
                 if passphrase.is_empty() {
                     return Err(self.bad("its first line is empty: write the passphrase there"));

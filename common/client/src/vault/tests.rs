@@ -269,6 +269,9 @@ fn what_is_wrong_with_the_key_the_file_or_the_folder_is_said_with_its_place() {
     assert_eq!(mode & 0o777, 0o600);
 
     let say = |home: &Path, key: &VaultKey| Vault::open(home, key).unwrap_err().to_string();
+    let nowhere = VaultKey::Passphrase(folder.path().join("nowhere"));
+    let said = say(&folder.path().join("other"), &nowhere);
+    assert!(said.contains("nowhere: there is no such file: write the passphrase"), "{said}");
     std::fs::rename(&file, folder.path().join("away")).unwrap();
     let said = say(&home, &key);
     assert!(said.contains("reading the key"), "{said}");
