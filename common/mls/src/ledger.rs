@@ -217,15 +217,17 @@ impl Ledger {
     /// Members whose certificate is not valid at `now`. They have to be removed: they cannot commit, and nobody vouches
     /// for them any more. Until they are, others join beside them (see [`crate::member`]).
     pub fn expired(&self, now: SystemTime) -> Vec<DeviceName> {
-        let valid = |leaf: &openmls::prelude::LeafNode| {
+        let expired = self.state.leaves.iter().filter(|(index, _)| !self.is_valid(**index, now));
+        expired.map(|(_, leaf)| leaf.name.clone()).collect()
+    }
+
+    /// Whether the certificate of this leaf is ours and valid at `now`: a signature to be checked, some 40 us.
+    fn is_valid(&self, index: u32, now: SystemTime) -> bool {
+        let leaf = self.state.group.leaf(openmls::prelude::LeafNodeIndex::new(index));
+        leaf.is_some_and(|leaf| {
             let key = leaf.signature_key().as_slice();
             leaf_identity(&self.fixed.roots, leaf.credential(), key, now).is_ok()
-        };
-        let of_leaf = |(index, leaf): (&u32, &crate::roster::Leaf)| {
-            let node = self.state.group.leaf(openmls::prelude::LeafNodeIndex::new(*index));
-            (!node.is_some_and(valid)).then(|| leaf.name.clone())
-        };
-        self.state.leaves.iter().filter_map(of_leaf).collect()
+        })
     }
 
     /// The member whose certificate ends next, and when, of those whose Remove is not pending yet.

@@ -38,16 +38,15 @@ fn committer_is_valid(
 /// A member removes its own other devices, those who have to go, those no longer on the roster, and those whose
 /// certificate has ended; nobody else.
 fn may_remove(ledger: &Ledger, change: &Change, policy: &Policy<'_>) -> Result<(), Refusal> {
-    let expired = ledger.expired(policy.now);
-    let may = |name: &DeviceName| {
+    let may = |index: u32, name: &DeviceName| {
         name.aor == change.by.aor
             || ledger.pending().any(|pending| pending == name)
             || !(policy.on_roster)(&name.aor)
-            || expired.contains(name)
+            || !ledger.is_valid(index, policy.now)
     };
-    let removed = change.removed_names(&ledger.state.leaves);
-    match removed.into_iter().find(|name| !may(name)) {
-        Some(other) => Err(Refusal::RemovesAnother(other)),
+    let leaves = change.removed.iter().filter_map(|index| ledger.state.leaves.get_key_value(index));
+    match leaves.into_iter().find(|(index, leaf)| !may(**index, &leaf.name)) {
+        Some((_, other)) => Err(Refusal::RemovesAnother(other.name.clone())),
         None => Ok(()),
     }
 }

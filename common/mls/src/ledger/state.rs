@@ -8,7 +8,7 @@ use openmls::prelude::{GroupId, PublicGroup, StagedCommit};
 
 use super::Refusal;
 use crate::codec::Malformed;
-use crate::roster::{Roster, roster};
+use crate::roster::{Roster, roster_after};
 use crate::storage::Records;
 use crate::wire::DeviceName;
 
@@ -77,7 +77,7 @@ impl State {
         group_info: Bytes,
     ) -> Result<(), Refusal> {
         self.group.merge_commit(&self.storage, staged).map_err(|_| Refusal::Invalid)?;
-        self.leaves = roster(self.group.members())?;
+        self.leaves = roster_after(&self.leaves, self.group.members())?;
         self.pending.clear();
         self.exported = OnceLock::new();
         self.group_info = group_info;

@@ -16,7 +16,7 @@ use crate::change::{Change, Fault};
 use crate::codec::Malformed;
 use crate::group::{group_id, past_epochs};
 use crate::identity::leaf_name;
-use crate::roster::roster;
+use crate::roster::roster_after;
 
 impl Member {
     /// Takes in one message of the group. `now` is when the log accepted it, or the present time.
@@ -176,7 +176,7 @@ impl Member {
     ) -> Result<Processed, MemberError> {
         let removed = change.removed_names(&self.roster);
         let epoch = self.epoch();
-        self.roster = roster(self.group.members())?;
+        self.roster = roster_after(&self.roster, self.group.members())?;
         let past = past_epochs(&self.conference) as u64;
         self.departed.retain(|_, gone| gone.0 + past >= epoch.0);
         self.departed.extend(removed.iter().map(|name| (name.clone(), epoch)));

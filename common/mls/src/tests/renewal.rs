@@ -51,6 +51,31 @@ fn a_renewed_certificate_reaches_the_group_and_the_old_end_removes_nobody() {
     assert_eq!(*next, name("alice", 1));
     let sealed = room.members[1].seal("m1", b"still here").unwrap();
     assert!(matches!(room.members[0].process(&sealed, later), Ok(Processed::Message(_))));
+    room.kick("alice");
+    let (ends, next) = room.ledger.next_expiry().unwrap();
+    assert_eq!((next, ends > later + 29 * DAY), (&bob, true), "{ends:?}");
+}
+
+#[test]
+fn a_member_may_remove_whoever_has_a_certificate_that_has_ended_and_nobody_before() {
+    let mut room = Room::with(86, &[("bob", 2)]);
+    let (bob, alice) = (name("bob", 2), name("alice", 1));
+    let renewed = renewed(&room, &room.members[1], &bob, 20);
+    let soon = room.realm.now + 20 * DAY;
+    room.members[1].keyring().renew(&renewed, soon).unwrap();
+    let bundle = room.members[1].refresh().unwrap();
+    let Verdict::New(checked) = room.check_at(&bob, &bundle, soon).unwrap() else {
+        panic!("seen before")
+    };
+    let commit = room.ledger.apply(*checked).unwrap().commit.unwrap();
+    room.members[1].process(&commit, soon).unwrap();
+    let ends = room.realm.now + 30 * DAY;
+
+    let bundle = room.members[1].remove(std::slice::from_ref(&alice), ends).unwrap();
+
+    let early = room.check_at(&bob, &bundle, ends - DAY).unwrap_err();
+    assert_eq!(early, Refusal::RemovesAnother(alice));
+    assert!(matches!(room.check_at(&bob, &bundle, ends + DAY), Ok(Verdict::New(_))));
 }
 
 #[test]
