@@ -12,15 +12,15 @@ use super::circles::{letter, opened, reads, write};
 use crate::{House, soon};
 
 /// What stands between a device and its server, and lets nothing more through to that once it is shut.
-struct Gate {
-    address: SocketAddr,
-    shut: watch::Sender<bool>,
+pub(crate) struct Gate {
+    pub(crate) address: SocketAddr,
+    pub(crate) shut: watch::Sender<bool>,
     /// Something came to the gate that was shut.
-    held: mpsc::UnboundedReceiver<()>,
+    pub(crate) held: mpsc::UnboundedReceiver<()>,
 }
 
 impl Gate {
-    async fn before(server: SocketAddr) -> Self {
+    pub(crate) async fn before(server: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (shut, is_shut) = watch::channel(false);

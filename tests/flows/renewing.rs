@@ -8,6 +8,7 @@ use ids::Epoch;
 use mls::identity::{DeviceKey, Issuer, request};
 use mls::wire::DeviceName;
 
+use crate::begun::Gate;
 use crate::circles::{letter, write};
 use crate::{Guest, House, Seat, soon, two};
 
@@ -159,4 +160,36 @@ async fn a_leaf_in_a_room_is_replaced_after_so_many_messages() {
     chair.say("with the new keys").await;
     seat.hears(&alice.aor, "with the new keys").await;
     assert_ne!(chair.conference.status().authenticator, before.authenticator);
+}
+
+/// Whoever writes looks at the leaf behind each message; a server that does not take a new one is not asked each time.
+#[tokio::test]
+async fn a_leaf_that_a_circle_does_not_take_is_not_offered_again_with_each_message() {
+    let house = House::open();
+    let mut gate = Gate::before(house.directions.https).await;
+    let mut profile = house.directions.profile("alice").unwrap();
+    profile.system.https = gate.address;
+    let aor = profile.aor.clone();
+    let (device, invitations) = soon(Device::start(profile.clone())).await.unwrap();
+    let (alice, bob) = (Guest { aor, profile, device, invitations }, house.guest("bob").await);
+    let (mut departures, mut his) = (alice.device.departures(), bob.device.inbox());
+    let mut sent = async |text: &'static str| {
+        write(&alice.device, &bob.aor, text).await;
+        letter(&mut his).await;
+        crate::circles::epoch_of(&soon(departures.next()).await.unwrap())
+    };
+    let before = sent("before").await;
+    let certificate = dated_back(&house, &alice, DAY).certificate;
+    alice.device.take_certificate(&certificate).unwrap();
+
+    // Messages pass, and changes of the group do not.
+    gate.shut.send_replace(true);
+    assert_eq!(sent("the leaf is looked at behind this").await, before);
+    soon(gate.held.recv()).await.unwrap();
+    gate.shut.send_replace(false);
+
+    // The new leaf would be taken now, and it is too early to try.
+    for text in ["one", "two", "three"] {
+        assert_eq!(sent(text).await, before);
+    }
 }
