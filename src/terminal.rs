@@ -9,6 +9,11 @@ pub(crate) fn address(user: &str, domain: &str) -> anyhow::Result<Aor> {
     text.parse().with_context(|| format!("{user} is nobody's address"))
 }
 
+/// How a person is called in a line: as what they say is shown, but for those of other domains.
+pub(crate) fn named(who: &Aor, domain: &str) -> String {
+    if who.is_pseudonym() || who.host() == domain { plain(who.user()) } else { plain(who.as_str()) }
+}
+
 /// A name or a subject as its author wrote it: nothing that does not show, so that no two look alike by that.
 pub(crate) fn plain(name: &str) -> String {
     name.chars().filter(|c| !is_hidden(*c) && !is_joining(*c)).map(visible).collect()

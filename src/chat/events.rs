@@ -14,7 +14,7 @@ pub(crate) async fn told(event: &Event, table: &Table<'_>) -> Option<String> {
         }
         Event::Entered { epoch, .. } => format!("* you hold the group key (epoch {epoch})"),
         Event::Advanced { epoch, added, removed } => {
-            let changes = moves(added, removed, &table.room.status().roster);
+            let changes = moves(added, removed, &table.room.status().roster, table.domain);
             match changes.is_empty() {
                 true => format!("* epoch {epoch}; the group has a new key"),
                 false => format!("* epoch {epoch}; {}", changes.join(", ")),
@@ -66,22 +66,27 @@ fn moves(
     added: &[(Aor, DeviceId)],
     removed: &[(Aor, DeviceId)],
     there: &[DeviceName],
+    domain: &str,
 ) -> Vec<String> {
     let others = |who: &Aor, than: &[(Aor, DeviceId)]| {
         let is_other = |it: &&DeviceName| than.iter().all(|(_, device)| *device != it.device);
         there.iter().filter(|it| it.aor == *who).filter(is_other).count()
     };
-    let come = each(added).map(|(who, devices)| match (others(who, added), devices) {
-        (0, 1) => format!("{who} joined"),
-        (0, devices) => format!("{who} joined with {devices} devices"),
-        (_, 1) => format!("another device of {who} joined"),
-        (_, devices) => format!("{devices} more devices of {who} joined"),
-    });
-    let gone = each(removed).map(|(who, devices)| match (others(who, removed), devices) {
-        (0, 1) => format!("{who} is out"),
-        (0, devices) => format!("{who} is out, with {devices} devices"),
-        (_, 1) => format!("a device of {who} is out"),
-        (_, devices) => format!("{devices} devices of {who} are out"),
+    let called = |(who, devices)| (who, terminal::named(who, domain), devices);
+    let come =
+        each(added).map(called).map(|(aor, who, devices)| match (others(aor, added), devices) {
+            (0, 1) => format!("{who} joined"),
+            (0, devices) => format!("{who} joined with {devices} devices"),
+            (_, 1) => format!("another device of {who} joined"),
+            (_, devices) => format!("{devices} more devices of {who} joined"),
+        });
+    let gone = each(removed).map(called).map(|(aor, who, devices)| {
+        match (others(aor, removed), devices) {
+            (0, 1) => format!("{who} is out"),
+            (0, devices) => format!("{who} is out, with {devices} devices"),
+            (_, 1) => format!("a device of {who} is out"),
+            (_, devices) => format!("{devices} devices of {who} are out"),
+        }
     });
     come.chain(gone).collect()
 }
@@ -120,12 +125,12 @@ mod tests {
         let bob = [device("bob", 1), device("bob", 2), device("bob", 3)];
         let carol = device("carol", 4);
 
-        assert_eq!(moves(&[], &bob, &[]), ["sip:bob@x is out, with 3 devices"]);
+        assert_eq!(moves(&[], &bob, &[], "x"), ["bob is out, with 3 devices"]);
         let came = [bob[0].clone(), carol.clone()];
-        assert_eq!(moves(&came, &[], &there(&came)), ["sip:bob@x joined", "sip:carol@x joined"]);
+        assert_eq!(moves(&came, &[], &there(&came), "x"), ["bob joined", "carol joined"]);
         assert_eq!(
-            moves(&bob, &[carol], &there(&bob)),
-            ["sip:bob@x joined with 3 devices", "sip:carol@x is out"]
+            moves(&bob, &[carol], &there(&bob), "x"),
+            ["bob joined with 3 devices", "carol is out"]
         );
     }
 
@@ -134,10 +139,10 @@ mod tests {
         let bob = [device("bob", 1), device("bob", 2), device("bob", 3)];
 
         assert_eq!(
-            moves(&bob[1..2], &[], &there(&bob[..2])),
-            ["another device of sip:bob@x joined"]
+            moves(&bob[1..2], &[], &there(&bob[..2]), "x"),
+            ["another device of bob joined"]
         );
-        assert_eq!(moves(&[], &bob[1..], &there(&bob[..1])), ["2 devices of sip:bob@x are out"]);
-        assert_eq!(moves(&[], &bob[..1], &there(&bob[1..])), ["a device of sip:bob@x is out"]);
+        assert_eq!(moves(&[], &bob[1..], &there(&bob[..1]), "x"), ["2 devices of bob are out"]);
+        assert_eq!(moves(&[], &bob[..1], &there(&bob[1..]), "x"), ["a device of bob is out"]);
     }
 }

@@ -4,7 +4,7 @@ use ids::Aor;
 
 use super::YOU_ARE_MUTED;
 use super::nick::LETTERS_MAX;
-use crate::terminal::plain;
+use crate::terminal::{named, plain};
 
 /// Everybody, each on a line.
 pub(super) fn shown(roster: &Roster) -> String {
@@ -20,7 +20,12 @@ pub(super) fn shown(roster: &Roster) -> String {
 }
 
 /// What is different now and no other line tells of.
-pub(super) fn changes(before: &Roster, after: &Roster, me: &Aor, members: &[Aor]) -> Vec<String> {
+pub(super) fn changes(
+    before: &Roster,
+    after: &Roster,
+    (me, domain): (&Aor, &str),
+    members: &[Aor],
+) -> Vec<String> {
     let mut told = Vec::new();
     match (before.locked, after.locked) {
         (false, true) => told.push(String::from("* the conference is locked")),
@@ -33,16 +38,21 @@ pub(super) fn changes(before: &Roster, after: &Roster, me: &Aor, members: &[Aor]
     }
     for person in &after.people {
         let was = before.people.iter().find(|was| was.address == person.address);
-        let name = plain(&person.address);
+        let name = name(person, domain);
+        let is_me = person.address == me.as_str();
+        let is_member = members.iter().any(|who| who.as_str() == person.address);
+        // Whoever has left is told of as such, and not of what they were.
+        if !is_me && !is_member && person.whereabouts == Whereabouts::Away {
+            continue;
+        }
         let was_moderator = was.is_some_and(|was| was.moderator);
         match (was_moderator, person.moderator) {
             (false, true) if was.is_some() => told.push(format!("* {name} moderates")),
             (true, false) => told.push(format!("* {name} does not moderate any more")),
             _ => {}
         }
-        let is_me = person.address == me.as_str();
         if let Some(was) = was.filter(|was| !is_me && was.nickname != person.nickname) {
-            told.push(called(was, person, &after.people));
+            told.push(called(&name, was, person, &after.people));
         }
         let now = person.whereabouts;
         match (was.map(|was| was.whereabouts), now) {
@@ -58,10 +68,7 @@ pub(super) fn changes(before: &Roster, after: &Roster, me: &Aor, members: &[Aor]
             (Some(Whereabouts::Away), now) if !is_me && is_there(now) => {
                 told.push(format!("* {name} is back"));
             }
-            // Who is a member no more has not gone away, but for good, as another line says.
-            (Some(was), Whereabouts::Away)
-                if is_there(was) && members.iter().any(|who| who.as_str() == person.address) =>
-            {
+            (Some(was), Whereabouts::Away) if is_there(was) && is_member => {
                 told.push(format!("* {name} is away"));
             }
             _ => {}
@@ -87,16 +94,22 @@ const fn is_there(whereabouts: Whereabouts) -> bool {
     !matches!(whereabouts, Whereabouts::Away | Whereabouts::Called)
 }
 
-/// What somebody is called now, behind the address that they keep.
-fn called(was: &Person, now: &Person, people: &[Person]) -> String {
-    let address = plain(&now.address);
+/// What somebody is called now, behind the name that they keep.
+fn called(who: &str, was: &Person, now: &Person, people: &[Person]) -> String {
     match (&now.nickname, &was.nickname) {
         (Some(name), _) if is_somebody_elses(name, now, people) => {
-            format!("* {address} says {}, and is not", short(name))
+            format!("* {who} says {}, and is not", short(name))
         }
-        (Some(name), _) => format!("* {address} is now called {}", short(name)),
-        (None, Some(name)) => format!("* {address} is not called {} any more", short(name)),
+        (Some(name), _) => format!("* {who} is now called {}", short(name)),
+        (None, Some(name)) => format!("* {who} is not called {} any more", short(name)),
         (None, None) => String::new(),
+    }
+}
+
+fn name(person: &Person, domain: &str) -> String {
+    match person.address.parse() {
+        Ok(who) => named(&who, domain),
+        Err(_) => plain(&person.address),
     }
 }
 
@@ -163,14 +176,28 @@ mod tests {
 
         let me = address_of("alice");
         assert_eq!(
-            changes(&before, &after, &me, &[]),
-            ["* the conference is locked", "* sip:bob@example.net may not talk"]
+            changes(&before, &after, (&me, "example.net"), &[]),
+            ["* the conference is locked", "* bob may not talk"]
         );
-        assert!(changes(&after, &after, &me, &[]).is_empty());
+        assert!(changes(&after, &after, (&me, "example.net"), &[]).is_empty());
     }
 
     fn address_of(user: &str) -> Aor {
         format!("sip:{user}@example.net").parse().unwrap()
+    }
+
+    #[test]
+    fn who_has_left_is_not_told_of_as_what_they_were() {
+        let (mut was, mut gone) = (person("bob"), person("bob"));
+        (was.moderator, was.nickname) = (true, Some("Jay".to_owned()));
+        gone.whereabouts = Whereabouts::Away;
+        let roster = |person: Person| Roster { people: vec![person], ..Roster::default() };
+        let (before, after) = (roster(was), roster(gone));
+        let me = address_of("alice");
+        let told = |members: &[Aor]| changes(&before, &after, (&me, "example.net"), members);
+
+        assert!(told(&[]).is_empty(), "{:?}", told(&[]));
+        assert_eq!(told(&[address_of("bob")]).len(), 3);
     }
 
     /// What is told when somebody is here and there, one after the other.
@@ -181,7 +208,7 @@ mod tests {
         };
         let rosters: Vec<Roster> = places.iter().map(at).collect();
         let members = [address_of("bob")].into_iter().filter(|who| who != me).collect::<Vec<_>>();
-        let told = |pair: &[Roster]| changes(&pair[0], &pair[1], me, &members);
+        let told = |pair: &[Roster]| changes(&pair[0], &pair[1], (me, "example.net"), &members);
         rosters.windows(2).flat_map(told).collect()
     }
 
@@ -191,21 +218,12 @@ mod tests {
 
         assert_eq!(
             told(&[Here, Away, Coming, Here, Away, Called, Away], &address_of("alice")),
-            [
-                "* sip:bob@example.net is away",
-                "* sip:bob@example.net is back",
-                "* sip:bob@example.net is away",
-            ]
+            ["* bob is away", "* bob is back", "* bob is away",]
         );
         assert!(told(&[Here, Away, Coming, Here], &address_of("bob")).is_empty(), "that is me");
         assert_eq!(
             told(&[Here, Muted, Away, Muted, Here], &address_of("alice")),
-            [
-                "* sip:bob@example.net may not talk",
-                "* sip:bob@example.net is away",
-                "* sip:bob@example.net may not talk",
-                "* sip:bob@example.net may talk",
-            ]
+            ["* bob may not talk", "* bob is away", "* bob may not talk", "* bob may talk",]
         );
     }
 
@@ -247,10 +265,10 @@ mod tests {
             Roster { people, ..Roster::default() }
         };
         let told = |before: Option<&str>, after: Option<&str>, me: &str| {
-            changes(&named(before), &named(after), &address_of(me), &[])
+            changes(&named(before), &named(after), (&address_of(me), "example.net"), &[])
         };
 
-        let bob = "* sip:bob@example.net";
+        let bob = "* bob";
         assert_eq!(told(None, Some("Jay"), "alice"), [format!("{bob} is now called Jay")]);
         let false_name = told(Some("Jay"), Some("Alice"), "alice");
         assert_eq!(false_name, [format!("{bob} says Alice, and is not")]);

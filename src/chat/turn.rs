@@ -48,7 +48,7 @@ pub(super) async fn lines(happened: Happened, table: &mut Table<'_>) -> (Vec<Str
             let members = table.room.status().roster.into_iter().map(|device| device.aor);
             // Here on another device one is not away.
             let others: Vec<Aor> = members.filter(|who| who != table.me).collect();
-            let changes = roster::changes(&table.known, &now, table.me, &others);
+            let changes = roster::changes(&table.known, &now, (table.me, table.domain), &others);
             table.known = now;
             changes
         }

@@ -2,7 +2,7 @@
 //!
 //! A user of this domain, or an address, as everywhere; and who is here under a pseudonym, by what comes before its `@`. A
 //! nickname is only good for saying something: who may be anybody today is not removed or trusted by it.
-use client::Roster;
+use client::{Roster, Whereabouts};
 use ids::Aor;
 
 use crate::terminal::address;
@@ -23,7 +23,9 @@ impl<'a> Whom<'a> {
         roster: &Roster,
     ) -> Self {
         let address = |person: &client::Person| person.address.parse::<Aor>().ok();
-        let told = roster.people.iter().filter_map(address);
+        // Who is being called may never come.
+        let there = roster.people.iter().filter(|it| it.whereabouts != Whereabouts::Called);
+        let told = there.filter_map(address);
         let mut here: Vec<Aor> = members.chain(told).collect();
         here.sort_unstable();
         here.dedup();
@@ -105,7 +107,7 @@ pub(super) const THAT_IS_YOU: &str = "that is you";
 #[cfg(test)]
 mod tests {
     use super::*;
-    use client::{Person, Whereabouts};
+    use client::Person;
 
     fn aor(text: &str) -> Aor {
         text.parse().unwrap()
@@ -144,9 +146,13 @@ mod tests {
     #[test]
     fn nobody_takes_the_place_of_who_is_here_by_a_nickname() {
         let (bob, mallory) = (aor("sip:bob@x"), aor("sip:mallory@x"));
-        let roster = Roster { people: vec![person(&mallory, "bob")], ..Roster::default() };
+        let carol = aor("sip:carol@x");
+        let called = Person { whereabouts: Whereabouts::Called, ..person(&carol, "Cee") };
+        let people = vec![person(&mallory, "bob"), called];
+        let roster = Roster { people, ..Roster::default() };
         let whom = Whom::new("x", [bob.clone()].into_iter(), &roster);
 
         assert_eq!(whom.here("bob"), Some(bob));
+        assert!(!whom.has(&carol), "she is being called, and may never come");
     }
 }

@@ -9,13 +9,13 @@ use crate::common::Talk;
 fn begun_anew(folder: &Path) -> (Talk, impl Fn(&str, &str) -> Talk) {
     let (dev, chat) = system(folder);
     let [mut alice, mut bob] = ["alice", "bob"].map(|name| enter(&chat, name));
-    alice.until("sip:bob@localhost joined");
+    alice.until("bob joined");
     let mut dave = enter(&chat, "dave");
     for talk in [&mut alice, &mut bob] {
-        talk.until("sip:dave@localhost joined");
+        talk.until("dave joined");
     }
     dave.say("/leave");
-    alice.until("sip:dave@localhost is out");
+    alice.until("dave is out");
     alice.say("/tell bob before");
     bob.until("<alice to you, sealed> before");
     bob.say("/tell alice as well");
@@ -55,7 +55,7 @@ fn i4_who_comes_back_to_a_system_that_began_anew_is_not_told_of_people_led_apart
     let mut bob = chat("lobby", "bob");
     let mut shown = bob.all_until("you hold the group key");
     let carol = enter(&chat, "carol");
-    shown.extend(bob.all_until("sip:carol@localhost joined"));
+    shown.extend(bob.all_until("carol joined"));
     let mut talks = [("bob", bob), ("carol", carol)];
     shown.extend(all_heard(&mut talks));
 
@@ -68,10 +68,10 @@ fn i4_who_comes_back_to_people_who_began_anew_is_not_told_that_they_were_led_apa
     let (_dev, chat) = begun_anew(folder.path());
 
     let [mut carol, erin] = ["carol", "erin"].map(|name| enter(&chat, name));
-    carol.until("sip:erin@localhost joined");
+    carol.until("erin joined");
     let mut bob = chat("lobby", "bob");
     let mut shown = bob.all_until("you hold the group key");
-    shown.extend(carol.all_until("sip:bob@localhost joined"));
+    shown.extend(carol.all_until("bob joined"));
     let mut talks = [("carol", carol), ("erin", erin), ("bob", bob)];
     shown.extend(all_heard(&mut talks));
 

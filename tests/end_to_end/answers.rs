@@ -55,7 +55,7 @@ fn what_was_on_a_terminal_that_was_closed_is_not_shown_again() {
     let mut script = Command::new("script");
     script.args(["-qec", &command, "/dev/null"]).env("TERM", "xterm").env("SHELL", "/bin/sh");
     let mut bob = script.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    alice.until("sip:bob@localhost joined");
+    alice.until("bob joined");
 
     alice.say("on-the-screen");
     let (mut screen, mut octets) = (Vec::new(), [0; 4096]);
@@ -83,7 +83,7 @@ fn every_line_is_answered_in_words_that_say_what_to_do() {
     // The focus tells of changes every five seconds only, as it does by default.
     let (_dev, chat) = system_with(folder.path(), &[]);
     let [mut alice, mut bob, carol] = ["alice", "bob", "carol"].map(|name| enter(&chat, name));
-    alice.until("sip:carol@localhost joined");
+    alice.until("carol joined");
 
     alice.say("/who");
     for who in ["alice@localhost: here, moderator", "bob@localhost: here", "carol@localhost: here"]
@@ -149,7 +149,7 @@ fn who_is_removed_hears_how_to_come_back_and_comes_when_they_are_called() {
     let folder = tempfile::tempdir().unwrap();
     let (_dev, chat) = system(folder.path());
     let [mut alice, mut carol] = ["alice", "carol"].map(|name| enter(&chat, name));
-    alice.until("sip:carol@localhost joined");
+    alice.until("carol joined");
 
     alice.say("/kick carol");
     let told = carol.until("* the conference ended for you: removed by a moderator");
@@ -219,7 +219,7 @@ fn a_second_chat_says_that_it_is_not_kept_and_a_device_that_was_taken_back_how_t
     bob.until("It was this one");
     assert!(bob.until("* the conference ended for you: this device was taken back").contains(&way));
     assert_eq!(bob.child.wait().unwrap().code(), Some(7));
-    alice.until("sip:bob@localhost is out");
+    alice.until("bob is out");
     let refused = start(&folder.path().join("dev"), "bob");
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(!refused.status.success() && said.contains("was taken back"), "{said}");
@@ -299,21 +299,21 @@ fn who_goes_away_and_who_comes_back_is_told_to_the_others() {
     let (_dev, chat) = system(folder.path());
     let mut alice = enter(&chat, "alice");
     let bob = enter(&chat, "bob");
-    alice.until("sip:bob@localhost joined");
+    alice.until("bob joined");
 
     assert!(bob.end());
-    alice.until("* sip:bob@localhost is away");
+    alice.until("* bob is away");
     alice.say("/private bob x");
     alice.until("! /private bob: bob is away; /tell bob waits for them in their mailbox");
     alice.say("/page bob,carol x");
     alice.until("! /page bob,carol: it goes to one person at a time");
     let mut bob = enter(&chat, "bob");
-    alice.until("* sip:bob@localhost is back");
+    alice.until("* bob is back");
 
     // Who leaves for good is out.
     bob.say("/leave");
     assert!(bob.child.wait().unwrap().success());
-    alice.until("; sip:bob@localhost is out");
+    alice.until("; bob is out");
     assert!(alice.end());
 }
 
