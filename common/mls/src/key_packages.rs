@@ -10,6 +10,7 @@ use openmls::prelude::{
 };
 use openmls::treesync::errors::LifetimeError;
 use openmls_rust_crypto::RustCrypto;
+use sha2::{Digest as _, Sha256};
 
 use crate::group::SUITE;
 use crate::identity::{BadCredential, Roots, leaf_identity, leaf_name};
@@ -81,6 +82,12 @@ impl CheckedKeyPackage {
     /// When it, or its certificate, ends.
     pub const fn expiry(&self) -> SystemTime {
         self.expiry
+    }
+
+    /// Names it in a directory that hands out each one once: a hash of the key that its Welcome is sealed for (RFC 9420, 10:
+    /// no two have the same). The device deletes the private half with the first use, so of two with one key one opens nothing.
+    pub fn reference(&self) -> [u8; 32] {
+        Sha256::digest(self.package.hpke_init_key().as_slice()).into()
     }
 
     /// Whether it may be handed out more than once.

@@ -13,7 +13,7 @@ use crate::{Error, Store, millis};
 /// A KeyPackage for the directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewKeyPackage {
-    /// Names the package: a hash of it. A name that was here before is refused.
+    /// Names the package: a hash of its key. A name that was here before is refused.
     pub reference: Bytes,
     /// The package.
     pub package: Bytes,

@@ -184,11 +184,11 @@ fn checked(api: &Api, body: &[u8]) -> Result<Checked, Problem> {
         if checked.is_last_resort() != is_last_resort {
             return Err(malformed(&"a KeyPackage and its place disagree about last resort"));
         }
-        let reference = Sha256::digest(package).to_vec();
-        if !seen.insert(reference.clone()) {
-            return Err(malformed(&"a KeyPackage is in it twice"));
+        let reference = checked.reference();
+        if !seen.insert(reference) {
+            return Err(malformed(&"a KeyPackage, or the key of one, is in it twice"));
         }
-        let (reference, package) = (reference.into(), package.clone());
+        let (reference, package) = (Bytes::copy_from_slice(&reference), package.clone());
         Ok(NewKeyPackage { reference, package, expires: checked.expiry() })
     };
     let packages = upload.packages.iter().map(|package| check(package, false));

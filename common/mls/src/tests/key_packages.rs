@@ -2,6 +2,7 @@
 use std::time::Duration;
 
 use openmls::prelude::{KeyPackage, Lifetime, MlsMessageOut};
+use openmls_traits::signatures::Signer as _;
 
 use super::keeping::{Disk, keeping};
 use super::support::{DAY, Realm, Room, name, room7};
@@ -127,6 +128,39 @@ fn a_key_package_with_a_foreign_or_borrowed_certificate_is_refused() {
         let refused = CheckedKeyPackage::check(&odd(&thief, lifetime), &alice, &roots, realm.now);
         assert_eq!(refused.unwrap_err(), BadKeyPackage::Credential(why));
     }
+}
+
+/// The same KeyPackage once more, as a last resort: with the same key for its Welcome, signed by its device.
+fn twin(device: &Keyring, package: &[u8]) -> Vec<u8> {
+    const LABEL: &[u8] = b"MLS 1.0 KeyPackageTBS";
+    // RFC 9420, 10: behind an empty list of extensions comes the signature, and its length.
+    let (body, tail) = package[4..].split_at(package.len() - 4 - 67);
+    assert_eq!(tail[..3], [0, 0x40, 64]);
+    let signed = [body, &[3, 0, 0x0a, 0]].concat();
+    let octets = u16::try_from(signed.len()).unwrap() | 0x4000;
+    let length = [u8::try_from(LABEL.len()).unwrap()];
+    let content = [&length, LABEL, &octets.to_be_bytes(), &signed].concat();
+    let signature = device.signer().sign(&content).unwrap();
+    [&package[..4], &signed, &[0x40, 64], &signature].concat()
+}
+
+/// What names it is that key: a directory that takes each name once takes no key twice.
+#[test]
+fn i17_two_key_packages_with_one_key_have_one_name() {
+    let mut realm = Realm::new(10);
+    let alice = realm.device("alice", 1);
+    let package = one(&alice, &realm);
+    let again = twin(&alice, &package);
+    let checked = |package: &[u8]| {
+        let roots = realm.issuer.roots();
+        CheckedKeyPackage::check(package, alice.device(), roots, realm.now).unwrap()
+    };
+
+    let (first, second) = (checked(&package), checked(&again));
+
+    assert!(!first.is_last_resort() && second.is_last_resort() && again != package);
+    assert_eq!(first.reference(), second.reference());
+    assert_ne!(first.reference(), checked(&one(&alice, &realm)).reference());
 }
 
 #[test]
