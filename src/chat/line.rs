@@ -193,6 +193,8 @@ impl Line {
             Self::Trust(trust, of) => {
                 format!("/{} {of}", trust.word()).trim_end().to_owned() + ": "
             }
+            // What it was to be about may be long.
+            Self::Settle(Settle::Subject, _text) => "/subject: ".to_owned(),
             Self::Settle(settle, of) => {
                 let word = Settle::ALL.into_iter().find(|(_, it)| it == settle);
                 format!("/{} {of}", word.map_or("", |(word, _)| word)).trim_end().to_owned() + ": "

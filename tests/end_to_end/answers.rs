@@ -114,7 +114,7 @@ fn every_line_is_answered_in_words_that_say_what_to_do() {
         (&format!("/nick {}", "x".repeat(300)), "300 letters are too many"),
         (
             &format!("/subject {}", "x".repeat(257)),
-            "a subject has at most 256 octets, and this has 257",
+            "! /subject: a subject has at most 256 octets, and this has 257",
         ),
         ("/lost 12", "! /lost 12: name at least 4 letters of what /devices shows"),
         ("/mute dave", "! /mute dave: they are not here; here are bob, carol"),
