@@ -36,6 +36,8 @@ mod ending;
 mod files;
 #[path = "flows/full.rs"]
 mod full;
+#[path = "flows/keys.rs"]
+mod keys;
 #[path = "flows/killed.rs"]
 mod killed;
 #[path = "flows/killing.rs"]
