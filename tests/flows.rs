@@ -62,6 +62,8 @@ mod packages;
 mod picture;
 #[path = "flows/postgres.rs"]
 mod postgres;
+#[path = "flows/postgres_full.rs"]
+mod postgres_full;
 #[path = "flows/private.rs"]
 mod private;
 #[path = "flows/renewing.rs"]

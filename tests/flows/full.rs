@@ -18,24 +18,29 @@ use crate::deferred::{message, noise, of};
 use crate::{Seat, soon};
 
 /// A disk of its own, which only root can have.
-struct SmallDisk(TempDir);
+pub(super) struct SmallDisk(TempDir);
 
 impl SmallDisk {
-    fn mount() -> Option<Self> {
+    pub(super) fn mount(mebibytes: u32) -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
-        if mount(&["-t", "tmpfs", "-o", "size=24m", "none"], folder.path()) {
+        let size = format!("size={mebibytes}m");
+        if mount(&["-t", "tmpfs", "-o", &size, "none"], folder.path()) {
             return Some(Self(folder));
         }
         eprintln!("SKIPPED: a small disk cannot be mounted here (not root, or a container)");
         None
     }
 
-    fn ballast(&self) -> PathBuf {
+    pub(super) fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    pub(super) fn ballast(&self) -> PathBuf {
         self.0.path().join("ballast")
     }
 
     /// Until not one octet more fits.
-    fn fill(&self) {
+    pub(super) fn fill(&self) {
         let mut file = std::fs::File::create(self.ballast()).unwrap();
         for octets in [1 << 16, 1 << 10, 1] {
             while file.write_all(&vec![0; octets]).is_ok() {}
@@ -59,19 +64,19 @@ fn mount(options: &[&str], folder: &Path) -> bool {
     command.status().is_ok_and(|it| it.success())
 }
 
-async fn device(folder: &Path, user: &str) -> Device {
+pub(super) async fn device(folder: &Path, user: &str) -> Device {
     let profile = Directions::read(folder).unwrap().profile(user).unwrap();
     soon(Device::start(profile)).await.unwrap().0
 }
 
-async fn in_room(device: &Device) -> Seat {
+pub(super) async fn in_room(device: &Device) -> Seat {
     let room = "full".parse().unwrap();
     let mut seat = Seat::of(soon(device.join(&room, Level::Sealed)).await.unwrap());
     seat.entered().await;
     seat
 }
 
-fn sound(focus: &Server) {
+pub(super) fn sound(focus: &Server) {
     let mut verify = Command::new(CONCLAVE);
     verify.args(["db", "verify", "--config"]).arg(&focus.config);
     verify.envs(focus.settings.iter().map(|(name, value)| (name, value)));
@@ -81,18 +86,18 @@ fn sound(focus: &Server) {
 }
 
 /// A conference that bob is away from, and what was said in it since.
-struct Away {
-    relay: Server,
-    focus: Server,
-    alice: Device,
-    bob: Device,
-    chair: Seat,
+pub(super) struct Away {
+    pub(super) relay: Server,
+    pub(super) focus: Server,
+    pub(super) alice: Device,
+    pub(super) bob: Device,
+    pub(super) chair: Seat,
     /// What bob will hear.
-    acknowledged: BTreeSet<String>,
+    pub(super) acknowledged: BTreeSet<String>,
 }
 
 impl Away {
-    async fn begin([mut relay, mut focus]: [Server; 2], folder: &Path) -> Self {
+    pub(super) async fn begin([mut relay, mut focus]: [Server; 2], folder: &Path) -> Self {
         relay.start();
         focus.start();
         let (alice, bob) = (device(folder, "alice").await, device(folder, "bob").await);
@@ -106,7 +111,7 @@ impl Away {
 }
 
 /// Until the seat has heard these, each once.
-async fn hears(seat: &mut Seat, mut ids: BTreeSet<String>) {
+pub(super) async fn hears(seat: &mut Seat, mut ids: BTreeSet<String>) {
     while !ids.is_empty() {
         let id = seat
             .until(|event| match event {
@@ -121,7 +126,7 @@ async fn hears(seat: &mut Seat, mut ids: BTreeSet<String>) {
 #[tokio::test]
 async fn a_full_or_read_only_disk_is_told_to_senders_and_costs_nothing_that_was_acknowledged() {
     service::tls::install_provider();
-    let Some(disk) = SmallDisk::mount() else { return };
+    let Some(disk) = SmallDisk::mount(24) else { return };
     let folder = disk.0.path().join("dev");
     let Away { mut relay, mut focus, alice, bob, chair, mut acknowledged } =
         Away::begin(settle(&folder), &folder).await;

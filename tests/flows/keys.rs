@@ -23,8 +23,8 @@ pub(super) fn server_keys(dev: &Path) -> [Vec<u8>; 2] {
     let base64: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
     let der = STANDARD.decode(base64).unwrap();
     // RFC 8410, 7: the private key is an octet string of 32 in an octet string of 34, behind 16 octets.
-    assert_eq!(der[12..16], [0x04, 0x22, 0x04, 0x20]);
-    [mailbox, der[16..48].to_vec()]
+    assert_eq!(der.get(12..16), Some(&[0x04, 0x22, 0x04, 0x20][..]));
+    [mailbox, der.get(16..48).unwrap().to_vec()]
 }
 
 /// How often each of these keys is in a file below this folder, as it is and as text.

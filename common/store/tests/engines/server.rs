@@ -108,7 +108,7 @@ impl Drop for Server {
 }
 
 /// An empty data folder, made once: `initdb` takes a second of computing.
-fn template(bin: &Path) -> PathBuf {
+pub(crate) fn template(bin: &Path) -> PathBuf {
     let version = bin.parent().and_then(Path::file_name).unwrap().to_str().unwrap();
     let shared = Path::new(env!("CARGO_TARGET_TMPDIR"));
     fs::create_dir_all(shared).unwrap();
@@ -131,7 +131,7 @@ fn template(bin: &Path) -> PathBuf {
 }
 
 /// PostgreSQL does not run as root: then it is `nobody`.
-fn unprivileged(program: &Path) -> Command {
+pub(crate) fn unprivileged(program: &Path) -> Command {
     if !is_root() {
         return Command::new(program);
     }
@@ -141,7 +141,7 @@ fn unprivileged(program: &Path) -> Command {
     command
 }
 
-fn hand_over(folder: &Path) {
+pub(crate) fn hand_over(folder: &Path) {
     if is_root() {
         run(Command::new("chown").args(["-R", "nobody:nogroup"]).arg(folder));
     }
@@ -152,7 +152,7 @@ fn is_root() -> bool {
     fs::metadata("/proc/self").is_ok_and(|it| it.uid() == 0)
 }
 
-fn run(command: &mut Command) {
+pub(crate) fn run(command: &mut Command) {
     let output = command.output().unwrap();
     let why = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{command:?}: {why}");
