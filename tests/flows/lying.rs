@@ -352,6 +352,7 @@ async fn f14_s8_1_a_transfer_of_the_same_name_is_not_taken_twice() {
     assert_eq!(first.1.status, Status::DECLINE);
     let again = liar.offers("bob", &file).await.1;
     assert_eq!(again.status, Status::NOT_ACCEPTABLE_HERE);
+    assert!(warning(&again).contains("was used before"), "{}", warning(&again));
     // What is not in the file, or in no file, is asked for of nobody.
     for range in ["900-2000", "101-*", "50-10", "0-10"] {
         let more = format!("a=file-range:{range}\r\n");
