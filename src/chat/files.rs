@@ -14,6 +14,7 @@ use client::{
 use ids::Aor;
 
 use super::list::List;
+use super::progress::Underway;
 use super::{Table, mail};
 use crate::files::media_type_of;
 use crate::terminal::plain as shown;
@@ -30,6 +31,8 @@ pub(super) struct Files {
     inner: Arc<Mutex<Inner>>,
     /// Those for us, kept with the device.
     unfetched: Unfetched,
+    /// How far those are that are on their way.
+    pub(super) underway: Underway,
 }
 
 #[derive(Debug, Default)]
@@ -74,7 +77,7 @@ impl Files {
         for file in unfetched.all() {
             inner.announced(file);
         }
-        Self { inner: Arc::new(Mutex::new(inner)), unfetched }
+        Self { inner: Arc::new(Mutex::new(inner)), unfetched, underway: Underway::default() }
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -268,11 +271,12 @@ pub(super) async fn send(table: &Table<'_>, user: &str, path: &str) -> Result<St
     let name = shown(file.name());
     let (leaving, later) =
         (Box::pin(table.device.leave_sealed(&who, &file)), table.later.0.clone());
+    let underway = table.files.underway.clone();
     mail::outcome(table, writing, move |sent| match (mail::went(&sent, false, CLEAR), sent) {
         (Ok(_words), Ok(Sent { taken: Taken::Stored, .. })) => {
             let line = format!("* {name} is sealed for {}, who is away", who.user());
             tokio::spawn(async move {
-                let line = left(leaving, &who, &name).await;
+                let line = left(leaving, &who, (&name, &underway)).await;
                 notes.end(&file);
                 // The conversation may be over.
                 let _shown = later.send(line).await;
@@ -312,8 +316,10 @@ pub(super) fn cut_off(device: &client::Device, me: &Aor) -> Vec<String> {
 /// Until what is left in a mailbox is there.
 pub(super) async fn whole(
     leaving: impl Future<Output = Result<FileTransfer, Error>>,
+    (name, underway): (&str, &Underway),
 ) -> anyhow::Result<()> {
-    leaving.await?.finished().await?;
+    let mut transfer = leaving.await?;
+    underway.until(name, transfer.progress(), transfer.finished()).await?;
     Ok(())
 }
 
@@ -321,10 +327,10 @@ pub(super) async fn whole(
 async fn left(
     leaving: impl Future<Output = Result<FileTransfer, Error>>,
     who: &Aor,
-    name: &str,
+    (name, underway): (&str, &Underway),
 ) -> String {
     let who = who.user();
-    match whole(leaving).await {
+    match whole(leaving, (name, underway)).await {
         Ok(()) => format!("* {name} waits in the mailbox of {who}, sealed"),
         Err(why) => {
             format!(
@@ -352,11 +358,13 @@ pub(super) async fn get(table: &Table<'_>, typed: &str) -> Result<String, String
     };
     // What was left comes from a mailbox, and is somebody else's.
     let author = key.as_ref().map_or_else(|| transfer.peer(), |key| &key.from);
-    let (from, typed) = (author.user().to_owned(), typed.to_owned());
+    let (from, typed, underway) =
+        (author.user().to_owned(), typed.to_owned(), table.files.underway.clone());
     table.show_later(async move {
         let seal = if key.is_some() { "sealed" } else { "not sealed" };
         let saved = async {
-            let arrived = transfer.finished().await?;
+            let progress = transfer.progress();
+            let arrived = underway.until(&name, progress, transfer.finished()).await?;
             crate::files::landed(arrived, key.as_ref(), &folder).await
         };
         match saved.await {
@@ -402,7 +410,7 @@ pub(super) fn serve(table: &Table<'_>, request: FileRequest) {
     let file = table.files.inner().wanted(&request, &members);
     let who = request.from().user().to_owned();
     let own = table.room.status().roster.into_iter().filter(|device| device.aor == *table.me);
-    let is_only_one = own.count() <= 1;
+    let (is_only_one, underway) = (own.count() <= 1, table.files.underway.clone());
     table.show_later(async move {
         let Some(file) = file else {
             request.none().await;
@@ -413,7 +421,11 @@ pub(super) fn serve(table: &Table<'_>, request: FileRequest) {
             };
         };
         let transfer = match request.serve(&file.to_send()).await {
-            Ok(mut transfer) => transfer.finished().await.map_err(|error| error.to_string()),
+            Ok(mut transfer) => {
+                let (what, far) = (shown(file.name()), transfer.progress());
+                let over = underway.until(&what, far, transfer.finished()).await;
+                over.map_err(|error| error.to_string())
+            }
             Err(error) => Err(error.to_string()),
         };
         let (name, octets) = (shown(file.name()), file.octets());

@@ -14,6 +14,7 @@ mod mail;
 mod nick;
 mod own;
 mod plain;
+mod progress;
 mod roster;
 mod screen;
 mod settle;

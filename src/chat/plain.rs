@@ -3,6 +3,8 @@
 //! or nobody reads its output, whatever the input does.
 use std::io::{self, Write as _};
 
+use service::clock;
+
 use super::lines::{TOO_LONG, Typed, typed};
 use super::{Next, Table, carry_out, turn, understand};
 use crate::terminal;
@@ -28,6 +30,7 @@ async fn converse(table: &mut Table<'_>, show: &mut dyn FnMut(String)) -> Next {
             happened = turn::next(table) => {
                 let (said, next) = turn::lines(happened, table).await;
                 said.into_iter().for_each(&mut *show);
+                table.files.underway.lines(clock::now()).into_iter().for_each(&mut *show);
                 if next != Next::Go {
                     return next;
                 }

@@ -51,7 +51,7 @@ impl Screen {
         }
     }
 
-    fn draw(&self, frame: &mut Frame<'_>, room: &Conference) {
+    fn draw(&self, frame: &mut Frame<'_>, room: &Conference, files: Option<String>) {
         let rows = [Constraint::Min(1), Constraint::Length(1), Constraint::Length(1)];
         let [above, status, below] = Layout::vertical(rows).areas(frame.area());
         let rows = last_rows(&self.said, above.width.into(), above.height.into());
@@ -65,6 +65,8 @@ impl Screen {
             state.epoch,
             if state.members > 0 { "sealed" } else { "waiting for the group key" },
         );
+        // What is under way stands first: a narrow screen shows it too.
+        let line = files.map_or_else(|| line.clone(), |files| format!(" {files} |{line}"));
         frame.render_widget(Paragraph::new(line).style(Style::new().reversed()), status);
         let typed = end_of(&self.typed, usize::from(below.width).saturating_sub(PROMPT.len() + 1));
         frame.render_widget(Paragraph::new(format!("{PROMPT}{typed}")), below);
@@ -210,7 +212,10 @@ async fn converse(
 ) -> Next {
     let mut keys = keys();
     loop {
-        if terminal.draw(|frame| screen.draw(frame, table.room)).is_err() {
+        if terminal
+            .draw(|frame| screen.draw(frame, table.room, table.files.underway.line()))
+            .is_err()
+        {
             return Next::Quit;
         }
         tokio::select! {

@@ -97,8 +97,9 @@ async fn tell(path: &Path, why: &str, table: &Table<'_>) -> Result<String, Strin
     let (name, leaving) =
         (shown(file.name()), Box::pin(table.device.leave_sealed(table.me, &file)));
     let line = format!("* everybody is told of {name}, and /get fetches it: {why}");
+    let underway = table.files.underway.clone();
     table.show_later(async move {
-        let left = whole(leaving).await;
+        let left = whole(leaving, (&name, &underway)).await;
         notes.end(&file);
         match left {
             Ok(()) => format!("* {name} waits in your mailbox for who wants it, sealed"),

@@ -12,6 +12,8 @@ pub(super) enum Happened {
     Arrival(Arrival),
     /// What has taken a while.
     Later(String),
+    /// Files on their way have come further, perhaps.
+    Further,
     Roster(Option<Roster>),
     /// A conference calls this device, which has taken the call.
     Called(Option<(Conference, Events)>),
@@ -26,6 +28,7 @@ pub(super) async fn next(table: &mut Table<'_>) -> Happened {
         event = table.events.next() => Happened::Event(event),
         arrival = mail::next(&mut table.inbox) => Happened::Arrival(arrival),
         Some(line) = table.later.1.recv() => Happened::Later(line),
+        () = table.files.underway.tick() => Happened::Further,
         now = next_roster(&mut table.watch) => Happened::Roster(now),
         called = next_call(&mut table.invitations) => Happened::Called(called),
     }
@@ -42,6 +45,7 @@ pub(super) async fn lines(happened: Happened, table: &mut Table<'_>) -> (Vec<Str
         Happened::Stop => return (Vec::new(), Next::Quit),
         Happened::Arrival(arrival) => mail::arrived(arrival, table).into_iter().collect(),
         // It was told otherwise meanwhile.
+        Happened::Further => Vec::new(),
         Happened::Later(line) if line.is_empty() => Vec::new(),
         Happened::Later(line) => vec![line],
         Happened::Roster(Some(now)) => {
