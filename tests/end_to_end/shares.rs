@@ -1,5 +1,4 @@
 //! `/file`, `/send` and `/get` of `conclave chat` where not everybody is there, and where somebody has two devices.
-use std::io::{Read as _, Write as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -136,43 +135,4 @@ fn f14_whose_chat_is_killed_while_a_file_leaves_is_told_so_at_the_next_start() {
     let shown = alice.all_until("sip:alice@localhost: here");
     assert!(!shown.iter().any(|line| line.contains("when the chat was stopped")), "{shown:?}");
     assert!(alice.end());
-}
-
-/// On a terminal of its own, as the program `script` makes it.
-#[test]
-fn f14_a_chat_shows_on_its_screen_how_far_a_file_is_that_it_fetches() {
-    let folder = tempfile::tempdir().unwrap();
-    let (_dev, chat) = system(folder.path());
-    let mut alice = enter(&chat, "alice");
-    let dev = folder.path().join("dev");
-    let chatting = format!("{CONCLAVE} chat lobby --as bob --folder {}", dev.display());
-    let command = format!("stty rows 24 cols 160; exec {chatting}");
-    let mut script = Command::new("script");
-    script.args(["-qec", &command, "/dev/null"]).env("TERM", "xterm").env("SHELL", "/bin/sh");
-    let mut bob = script.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    let (mut keys, mut output) = (bob.stdin.take().unwrap(), bob.stdout.take().unwrap());
-    let mut until = |wanted: &str| {
-        let (mut screen, mut octets) = (Vec::new(), [0; 4096]);
-        while !screen.windows(wanted.len()).any(|shown| shown == wanted.as_bytes()) {
-            let read = output.read(&mut octets).unwrap();
-            assert!(read > 0, "{}", String::from_utf8_lossy(&screen));
-            screen.extend_from_slice(&octets[..read]);
-        }
-        String::from_utf8_lossy(&screen).into_owned()
-    };
-    alice.until("sip:bob@localhost joined");
-    let path = folder.path().join("film.bin");
-    std::fs::write(&path, vec![7; 16 << 20]).unwrap();
-
-    alice.say(&format!("/send bob {}", path.display()));
-    // What is blank on a screen is not written.
-    until("film.bin");
-    keys.write_all(b"/get film.bin\r").unwrap();
-    let shown = until("saved");
-
-    // Nothing else that a chat says has this sign.
-    assert!(shown.contains('%'), "{shown}");
-    assert!(alice.end());
-    bob.kill().unwrap();
-    bob.wait().unwrap();
 }
