@@ -7,11 +7,14 @@ use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime};
 
-use engines::server::{FAST, Server};
-use ids::{ConferenceId, Seq};
+use bytes::Bytes;
+use engines::server::{DURABLE, FAST, Server};
+use ids::{ConferenceId, Number, Seq, Term};
 use sqlx::Connection as _;
-use store::{Entry, Error, Location, Store};
+use store::{Entry, Error, Location, LogEntry, LogKind, Store};
 
 /// A disk of its own for the tables of a database, which only root can have.
 struct SmallDisk(PathBuf);
@@ -100,5 +103,61 @@ async fn a_server_whose_disk_is_full_refuses_keeps_what_it_took_and_goes_on_when
     let events = store.read(&room).await.unwrap().events;
     let wanted: Vec<String> = (0..=kept).map(event).collect();
     assert!(events == wanted, "{} of {} events", events.len(), wanted.len());
+    store.close().await;
+}
+
+/// How long nobody can store a message while one conference is purged, printed: the figure of `docs/operating.md`. With
+/// `MEBIBYTES` of logs.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "it writes a gibibyte and measures; it checks only that others go on"]
+async fn how_long_a_purge_holds_up_the_other_conferences() {
+    let mebibytes: u64 = std::env::var("MEBIBYTES").map_or(1024, |it| it.parse().unwrap());
+    let Some(server) = Server::start(DURABLE) else { return };
+    server.create("purged").await;
+    let location: Location = server.url("purged").parse().unwrap();
+    let store = Store::open(&location).await.unwrap();
+    let entry = |n: u64| LogEntry {
+        number: Number { term: Term(1), n },
+        kind: LogKind::Message,
+        author: None,
+        accepted: SystemTime::UNIX_EPOCH,
+        cpim: Bytes::from(event(n).into_bytes()).slice(..8_192),
+    };
+    let [kept, gone, live]: [ConferenceId; 3] =
+        ["kept", "gone", "live"].map(|name| name.parse().unwrap());
+    for first in (1..=mebibytes * 128).step_by(128) {
+        let log = |n: u64| (if n.is_multiple_of(100) { &gone } else { &kept }.clone(), entry(n));
+        store.append_log((first..first + 128).map(log).collect()).await.unwrap();
+    }
+    // What is refused after 10 s is said again: how long nothing was stored is what counts.
+    let longest = async |until: &AtomicBool| {
+        let (mut n, mut longest, mut refused) = (0, Duration::ZERO, 0);
+        let mut last = service::clock::now();
+        while !until.load(Ordering::Acquire) {
+            n += 1;
+            match store.append_log(vec![(ConferenceId::clone(&live), entry(n))]).await {
+                Ok(_) => {
+                    longest = longest.max(last.elapsed());
+                    last = service::clock::now();
+                }
+                Err(_held) => refused += 1,
+            }
+        }
+        (n - refused, refused, longest.max(last.elapsed()))
+    };
+    let (over, begun) = (AtomicBool::new(false), service::clock::now());
+
+    let purge = async {
+        store.purge_log(&gone).await.unwrap();
+        over.store(true, Ordering::Release);
+        begun.elapsed()
+    };
+    let (took, (stored, refused, held)) = tokio::join!(purge, longest(&over));
+
+    eprintln!(
+        "{mebibytes} MiB: the purge took {took:.1?}; nothing was stored for {held:.1?}; {stored} stored before and after, \
+         {refused} refused"
+    );
+    assert!(stored > 0);
     store.close().await;
 }
