@@ -111,7 +111,9 @@
 //!
 //! `--json` prints, `--save` writes one object (`schema/report-2.json`), histograms included. `--html` writes a page that needs
 //! nothing else, `--csv` the timeline, `--hdr` a log for the plotters of HdrHistogram; `report` makes them from a saved result,
-//! and `compare` puts two side by side and says whether they may be compared.
+//! and `compare` puts two side by side and says whether they may be compared. It fails (1) when more was lost, doubled,
+//! changed, misdelivered, leaked or unreadable than in the first, and with `--worse-max` also when something is worse by more
+//! than so many percent (99); latencies of a result that is *not valid* are then not judged (3).
 //!
 //! # Several generators
 //!

@@ -12,6 +12,17 @@ pub enum Level {
     Open,
 }
 
+impl Level {
+    /// In words.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Sealed => "sealed",
+            Self::Open => "not sealed",
+        }
+    }
+}
+
 /// What members' MSRP runs over.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
@@ -45,6 +56,17 @@ pub enum Acknowledge {
     Stored,
 }
 
+impl Acknowledge {
+    /// In words.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Relayed => "relayed",
+            Self::Stored => "stored",
+        }
+    }
+}
+
 /// What is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -53,4 +75,15 @@ pub enum Kind {
     Messages,
     /// Files.
     Files,
+}
+
+impl Kind {
+    /// In words.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Messages => "messages",
+            Self::Files => "files",
+        }
+    }
 }
