@@ -102,10 +102,11 @@ async fn push(
 ) -> anyhow::Result<()> {
     for attempt in 0.. {
         let offered = device.send_file(who, file).await;
-        let mut transfer = offered.map_err(|error| not_taken(error, who, seal))?;
-        match watched(&mut transfer, name).await {
+        let transfer = offered.map_err(|error| not_taken(error, who, seal))?;
+        let with_mailbox = transfer.with_mailbox();
+        match watched(transfer, name).await {
             Ok(arrived) => {
-                let proven = match (arrived.verified, transfer.with_mailbox()) {
+                let proven = match (arrived.verified, with_mailbox) {
                     (true, false) => "the receiver has compared it",
                     (true, true) => "it waits in their mailbox",
                     (false, _) => "unproven",
@@ -233,9 +234,9 @@ async fn next(
 
 /// What was left for us while we were away. What is offered now is not there, and comes by itself.
 async fn left(device: &Device, me: &Aor, key: &Announced, folder: &Folder) -> Option<String> {
-    let mut transfer = device.fetch_left(me, &key.selector(), folder).await.ok()?;
+    let transfer = device.fetch_left(me, &key.selector(), folder).await.ok()?;
     let saved = async {
-        let arrived = watched(&mut transfer, &key.name).await?;
+        let arrived = watched(transfer, &key.name).await?;
         landed(arrived, Some(key), folder).await
     };
     let name = plain(&key.name);
@@ -258,8 +259,7 @@ async fn take(device: &Device, offer: FileOffer, folder: &Folder) -> anyhow::Res
         None => offer.selector().name.clone().unwrap_or_default(),
     };
     let (from, seal) = (offer.from().clone(), if key.is_some() { "sealed" } else { "not sealed" });
-    let mut transfer = offer.accept(folder).await?;
-    let arrived = watched(&mut transfer, &name).await?;
+    let arrived = watched(offer.accept(folder).await?, &name).await?;
     let path = landed(arrived, key.as_ref(), folder).await?;
     if let Some(key) = &key {
         device.unfetched().forget(key);
@@ -283,8 +283,8 @@ pub(crate) async fn landed(
     })
 }
 
-/// Shows a bar until a transfer is over.
-async fn watched(transfer: &mut FileTransfer, name: &str) -> Result<Arrived, client::Incomplete> {
+/// Shows a bar until a transfer is over, for both sides.
+async fn watched(mut transfer: FileTransfer, name: &str) -> Result<Arrived, client::Incomplete> {
     let mut progress = transfer.progress();
     let bar = bar(name, &progress);
     let over = tokio::select! {
@@ -292,6 +292,7 @@ async fn watched(transfer: &mut FileTransfer, name: &str) -> Result<Arrived, cli
         () = follow(&mut progress, &bar) => transfer.finished().await,
     };
     bar.finish_and_clear();
+    transfer.parted().await;
     over
 }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use ids::Aor;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
 
 use crate::connection::Connection;
 use crate::event::Error;
@@ -26,6 +27,7 @@ pub struct FileTransfer {
     abort: mpsc::Sender<()>,
     progress: watch::Receiver<Progress>,
     over: oneshot::Receiver<Result<Arrived, Incomplete>>,
+    task: JoinHandle<()>,
 }
 
 /// A file that went its way.
@@ -97,17 +99,18 @@ impl FileTransfer {
             progress: to_progress,
             bound: Some(bound),
             done: Some(done),
+            outcome: None,
             start: parts.start,
             landing: parts.landing,
             closing: parts.closing,
         };
         let runtime = tokio::runtime::Handle::current();
         // Disks may be slow: a file has a thread of its own, and nobody else waits for it.
-        tokio::task::spawn_blocking(move || runtime.block_on(task.run(hangup)));
+        let task = tokio::task::spawn_blocking(move || runtime.block_on(task.run(hangup)));
         let answered = tokio::time::timeout(parts.patience, is_bound).await;
         let answered = answered.map_err(|_elapsed| Error::Late("the session"))?;
         answered.map_err(|_gone| Error::Ended("its task is over".to_owned()))??;
-        Ok(Self { peer, with_mailbox, abort, progress, over })
+        Ok(Self { peer, with_mailbox, abort, progress, over, task })
     }
 
     /// Whom it is with.
@@ -139,5 +142,12 @@ impl FileTransfer {
         let gone =
             || Incomplete { why: Broken::Ended("its task is over".to_owned()), go_on_from: 0 };
         (&mut self.over).await.unwrap_or_else(|_gone| Err(gone()))
+    }
+
+    /// Waits until the other side knows what became of it, too: until whoever sent the file has hung up, at most some seconds. A
+    /// device that stops before that takes its call with it, and the end of a call may be heard before the last octets of MSRP.
+    pub async fn parted(self) {
+        // The task has no other end than its own.
+        let _ended = self.task.await;
     }
 }

@@ -29,6 +29,8 @@ pub(super) struct Task {
     pub(super) progress: watch::Sender<Progress>,
     pub(super) bound: Option<oneshot::Sender<Result<(), endpoint::NotBound>>>,
     pub(super) done: Option<oneshot::Sender<Result<Arrived, Incomplete>>>,
+    /// What has become of the file, until everything is written that the other side is told of it.
+    pub(super) outcome: Option<Result<Arrived, Incomplete>>,
     pub(super) start: u64,
     pub(super) landing: Option<Landing>,
     pub(super) closing: Bytes,
@@ -56,6 +58,9 @@ impl Task {
             }
             self.tell(&mut over);
             let said = unwritten.is_empty() && !unflushed;
+            if said {
+                self.finish();
+            }
             if said && over.as_ref().is_some_and(|(outcome, _)| self.hangs_up(outcome)) {
                 break;
             }
@@ -104,6 +109,7 @@ impl Task {
                 }
             }
         }
+        self.finish();
         let aborted = matches!(over, Some((Err(Broken::Aborted), _)));
         self.farewell(aborted).await;
     }
@@ -129,12 +135,18 @@ impl Task {
                 }
                 Output::Over(outcome) => {
                     *over = Some((outcome.clone(), service::clock::now() + FAREWELL));
-                    let landed = self.land(outcome, progress);
-                    // Who asked may have gone.
-                    let told = self.done.take().map(|done| done.send(landed));
-                    drop(told);
+                    self.outcome = Some(self.land(outcome, progress));
                 }
             }
+        }
+    }
+
+    /// Says what has become of it. Whoever hears that may end the process: what the other side waits for must have left.
+    fn finish(&mut self) {
+        if let Some(outcome) = self.outcome.take() {
+            // Who asked may have gone.
+            let told = self.done.take().map(|done| done.send(outcome));
+            drop(told);
         }
     }
 
