@@ -124,6 +124,8 @@ pub struct Book {
     /// The last message of each sender that each receiver was shown, plus one.
     latest: BTreeMap<(Place, usize), u64>,
     unsettled: u64,
+    /// When the run was ended before its time.
+    cut_at: Option<Duration>,
     owed: u64,
     lag: Latencies,
     steps: Vec<StepPart>,
@@ -152,6 +154,7 @@ impl Book {
             rows: Rows::new(&scenario, &shots),
             changes,
             errors: BTreeMap::new(),
+            cut_at: None,
             interval: Interval::default(),
             scenario,
             shots,
@@ -199,8 +202,9 @@ impl Book {
         }
     }
 
-    /// Ends the run: what has not been handed over is not sent any more.
-    pub fn cut(&mut self) {
+    /// Ends the run at this time of it: what has not been handed over is not sent any more.
+    pub fn cut(&mut self, at: Duration) {
+        self.cut_at.get_or_insert(at);
         for fate in self.fates.iter_mut().filter(|fate| **fate == Fate::Scheduled) {
             *fate = Fate::Cut;
             self.unsettled -= 1;
@@ -285,6 +289,7 @@ impl Book {
             measures: self.changes.measures.clone(),
             guests: self.changes.guests,
             errors: self.errors(),
+            cut_at: self.cut_at,
         }
     }
 

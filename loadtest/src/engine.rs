@@ -98,7 +98,7 @@ impl Engine {
                     let time = at.saturating_sub(std::mem::replace(&mut told, at));
                     tell(at, &Interval { time, ..book.interval() });
                     if course.is_strained(&book) {
-                        course.end(&run, &mut book);
+                        course.end(&run, &mut book)?;
                     }
                 }
                 _count = notes.recv_many(&mut batch, NOTES_AT_ONCE) => {
@@ -106,7 +106,7 @@ impl Engine {
                 }
                 changed = stop.changed(), if !course.interrupted => {
                     course.interrupted = changed.is_ok() || *stop.borrow();
-                    course.end(&run, &mut book);
+                    course.end(&run, &mut book)?;
                 }
                 () = time::sleep_until(course.end.into()) => break,
             }
@@ -166,11 +166,14 @@ impl<'a> Course<'a> {
         self.acts_end.is_some_and(|end| service::clock::now() < end)
     }
 
-    fn end(&mut self, run: &crate::fleet::Run, book: &mut Book) {
+    fn end(&mut self, run: &crate::fleet::Run, book: &mut Book) -> anyhow::Result<()> {
+        let now = service::clock::now();
         run.end();
-        book.cut();
+        book.cut(now.saturating_duration_since(self.start));
         self.acts_end = None;
-        self.end = self.end.min(service::clock::now() + ENDED_PATIENCE);
+        self.end = self.end.min(now + ENDED_PATIENCE);
+        // What was only warming up has nothing measured, and faults that are told of.
+        if self.before.is_none() { self.warmed() } else { Ok(()) }
     }
 
     /// Whether a step has shown, now that it is over, that a higher one has no sense.

@@ -239,14 +239,17 @@ impl Scenario {
         NonZeroU32::new(rate).unwrap_or(NonZeroU32::MIN)
     }
 
-    /// How many messages a second are offered at this time of the run; none when it is over.
+    /// How many messages a second are offered from one time of the run to another; none when it is over.
     #[must_use]
-    pub fn rate_at(&self, at: Duration) -> u32 {
-        let step = at.saturating_sub(self.warmup).as_nanos() / self.duration.as_nanos().max(1);
-        match u32::try_from(step) {
-            Ok(step) if step < self.steps() => self.rate_of(step).get(),
-            _ => 0,
-        }
+    pub fn rate_between(&self, from: Duration, to: Duration) -> f64 {
+        let offered = |(begins, part): (Duration, &Part)| {
+            let ends = begins + if part.step.is_some() { self.duration } else { self.warmup };
+            let both = to.min(ends).saturating_sub(from.max(begins));
+            both.as_secs_f64() * f64::from(part.rate.get())
+        };
+        let parts = self.parts();
+        let offered: f64 = parts.iter().map(|part| offered((part.from, part))).sum();
+        offered / to.saturating_sub(from).as_secs_f64().max(f64::MIN_POSITIVE)
     }
 
     fn parts(&self) -> Vec<Part> {

@@ -82,8 +82,8 @@ fn going(at: Duration, scenario: &Scenario, interval: &Interval) -> String {
     #[expect(clippy::cast_precision_loss, reason = "counts of one interval")]
     let a_second = |count: u64| format!("{:.0}/s", count as f64 / seconds);
     format!(
-        "offered {}/s  achieved {}  arrived {}  under way {}  errors {}",
-        scenario.rate_at(at.saturating_sub(interval.time)),
+        "offered {:.0}/s  achieved {}  arrived {}  under way {}  errors {}",
+        scenario.rate_between(at.saturating_sub(interval.time), at),
         a_second(interval.accepted),
         a_second(interval.heard),
         grouped(interval.owed),
@@ -93,8 +93,8 @@ fn going(at: Duration, scenario: &Scenario, interval: &Interval) -> String {
 
 /// How late the generator itself is.
 fn health(at: Duration, scenario: &Scenario, interval: &Interval) -> String {
-    let (lag, latency) = (interval.lag.figures().p99, interval.latency.figures().p99);
-    let late = lag * 10 > latency && at > scenario.warmup;
+    let (lag, latency) = (interval.lag.figures().p99, interval.latency.figures());
+    let late = latency.count > 0 && lag * 10 > latency.p99 && at > scenario.warmup;
     let verdict = if late { "LATE: latency is not valid" } else { "OK" };
     format!("lag p99 {} ms  {verdict}", millis(lag))
 }
@@ -104,6 +104,9 @@ fn measured(at: Duration, scenario: &Scenario, interval: &Interval) -> String {
         return "warming up".to_owned();
     }
     let figures = interval.latency.figures();
+    if figures.count == 0 {
+        return "nothing measured".to_owned();
+    }
     let [p50, p99, max] = [figures.p50, figures.p99, figures.max].map(millis);
     format!("p50 {p50} ms  p99 {p99}  max {max}")
 }
@@ -311,17 +314,21 @@ PASS p99<20ms  PASS loss=0";
             ..Interval::default()
         };
         let scenario = Scenario { warmup: Duration::from_secs(2), ..Scenario::default() };
+        let mut measured = interval.clone();
+        measured.latency.record(Duration::from_millis(3));
         let at = |secs| progress(Duration::from_secs(secs), &scenario, &interval);
+        let warm = progress(Duration::from_secs(3), &scenario, &measured);
 
         assert_eq!(
             at(2),
             "   2 s  offered 50/s  achieved 48/s  arrived 200/s  under way 4  errors 0  warming up  lag p99 0.0 ms  OK"
         );
         assert!(
-            at(3).ends_with("errors 0  p50 0.0 ms  p99 0.0  max 0.0  lag p99 0.0 ms  OK"),
-            "{}",
-            at(3)
+            warm.ends_with("errors 0  p50 3.0 ms  p99 3.0  max 3.0  lag p99 0.0 ms  OK"),
+            "{warm}"
         );
+        assert!(at(3).contains("errors 0  nothing measured"), "{}", at(3));
+        assert!(at(13).contains("offered 25/s"), "{}", at(13));
         assert!(at(14).contains("offered 0/s"), "{}", at(14));
     }
 }

@@ -199,6 +199,31 @@ fn ctrl_c_ends_the_load_and_gives_the_report_so_far() {
     assert_eq!(output.status.code(), Some(0), "{:#}", json["broken"]);
     assert_eq!((&json["interrupted"], &json["deliveries"]["lost"]), (&true.into(), &0.into()));
     assert!(json["messages"]["cut"].as_u64() > Some(10_000), "{:#}", json["messages"]);
+    // Nothing more was offered, so nothing has fallen behind.
+    assert!(json["rate"]["achieved"].as_f64() > Some(30.0), "{:#}", json["rate"]);
+}
+
+#[test]
+fn ctrl_c_while_warming_up_tells_what_was_seen_too() {
+    let mut child = loadtest(&["quick", "--duration", "10m", "--interval", "200ms", "--json"])
+        .args(["--warmup", "10m"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(child.stderr.take().unwrap()));
+    let some_came = |line: &str| line.contains("warming up") && !line.contains("arrived 0/s");
+    assert!(lines.any(|line| some_came(&line.unwrap())), "nothing ever came");
+
+    let pid = child.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    let _rest = std::thread::spawn(move || lines.count());
+    let output = child.wait_with_output().unwrap();
+
+    let json = json(&output);
+    assert_eq!(output.status.code(), Some(0), "{:#}", json["broken"]);
+    assert_eq!((&json["interrupted"], &json["latency_us"]["count"]), (&true.into(), &0.into()));
+    assert!(json["messages"]["accepted"].as_u64() > Some(0), "{:#}", json["messages"]);
 }
 
 #[test]

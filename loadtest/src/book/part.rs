@@ -32,6 +32,9 @@ pub struct Part {
     pub guests: Guests,
     /// What failed, by kind.
     pub errors: Vec<ErrorCount>,
+    /// When the run was ended before its time.
+    #[serde(default)]
+    pub cut_at: Option<Duration>,
 }
 
 /// One room's deliveries.
@@ -177,6 +180,7 @@ impl Part {
         for (what, latencies) in &other.measures {
             self.measures.entry(*what).or_default().add(latencies);
         }
+        self.cut_at = self.cut_at.max(other.cut_at);
         for error in other.errors {
             match self.errors.iter_mut().find(|known| known.what == error.what) {
                 Some(known) => known.count += error.count,

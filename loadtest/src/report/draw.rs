@@ -122,7 +122,7 @@ impl Report {
         let histogram = part.latency();
         let latency = histogram.figures();
         let generator = Generator::new(&part, &latency, observed);
-        let steps = Step::all(scenario, &part.steps, limit);
+        let steps = Step::all(scenario, (&part.steps, part.cut_at), limit);
         let rate = Rate::new(scenario, &part, steps.len());
         let arrivals = part.steps.iter().map(|step| step.counts.delivered).sum();
         let server = |used: &Used| ServerCost::new(used, arrivals, &observed.samples);
@@ -315,7 +315,11 @@ impl Rate {
         let counts = part.steps.iter().take(begun).map(|step| &step.counts);
         let last = counts.clone().map(|counts| counts.accepted_last).max().unwrap_or_default();
         let begun = u32::try_from(begun).unwrap_or(1);
-        let planned = scenario.duration * begun;
+        let planned = match part.cut_at {
+            // Nothing more was offered.
+            Some(cut) => cut.saturating_sub(scenario.warmup).min(scenario.duration * begun),
+            None => scenario.duration * begun,
+        };
         let until = last.saturating_sub(scenario.warmup).max(planned);
         let accepted: u64 = counts.clone().map(|counts| counts.accepted).sum();
         let delivered: u64 = counts.map(|counts| counts.delivered).sum();

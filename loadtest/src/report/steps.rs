@@ -41,8 +41,12 @@ pub enum Limit {
 }
 
 impl Step {
-    /// All steps that were begun.
-    pub(super) fn all(scenario: &Scenario, parts: &[StepPart], limit: Limit) -> Vec<Self> {
+    /// All steps that were begun, without that in which a ramp was ended from outside.
+    pub(super) fn all(
+        scenario: &Scenario,
+        (parts, cut_at): (&[StepPart], Option<Duration>),
+        limit: Limit,
+    ) -> Vec<Self> {
         let mut steps = Vec::new();
         let begun = parts.iter().zip(0_u32..).take_while(|(part, _)| {
             part.counts.accepted > 0 || part.lag.count() > 0 || part.latency.count() > 0
@@ -53,6 +57,9 @@ impl Step {
                 break;
             }
             let from = scenario.warmup + scenario.duration * number;
+            if scenario.ramp.is_some() && cut_at.is_some_and(|cut| cut < from + scenario.duration) {
+                break;
+            }
             let until = part.counts.accepted_last.saturating_sub(from).max(scenario.duration);
             let per_second = |count: u64| share(float(count), until.as_secs_f64());
             steps.push(Self {
@@ -130,12 +137,12 @@ mod tests {
         let ms = Duration::from_millis;
         let parts = [part(0, 1000, ms(2)), part(1, 2000, ms(3)), part(2, 4000, ms(21))];
 
-        let steps = Step::all(&ramp(), &parts, Limit::First);
+        let steps = Step::all(&ramp(), (&parts, None), Limit::First);
 
         assert_eq!(knee(&ramp(), &steps), Some(200.0));
         assert!(steps[2].strain.as_ref().unwrap().contains("p99"), "{steps:?}");
         assert_eq!(steps[1].achieved, 200.0);
-        let strict = Step::all(&ramp(), &parts, Limit::P99(ms(2)));
+        let strict = Step::all(&ramp(), (&parts, None), Limit::P99(ms(2)));
         assert!(knee(&ramp(), &strict).is_none_or(|knee| knee < 200.0), "{strict:?}");
     }
 
@@ -151,6 +158,6 @@ mod tests {
     fn a_step_that_was_never_begun_is_not_told() {
         let parts = [part(0, 1000, Duration::from_millis(2)), StepPart::default()];
 
-        assert_eq!(Step::all(&ramp(), &parts, Limit::First).len(), 1);
+        assert_eq!(Step::all(&ramp(), (&parts, None), Limit::First).len(), 1);
     }
 }
