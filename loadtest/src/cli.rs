@@ -149,6 +149,14 @@ fn refuse(bad: String) -> ! {
 
 /// The load that a command asks for.
 fn loaded(command: Command) -> Result<(conduct::Asked, Load), String> {
+    let (asked, options) = told(command)?;
+    // Of a system of its own, both servers are looked at.
+    let servers = if asked.target.is_some() { asked.metrics.len() } else { 2 };
+    asked.thresholds.check(&asked.scenario, servers)?;
+    Ok((asked, options))
+}
+
+fn told(command: Command) -> Result<(conduct::Asked, Load), String> {
     match command {
         Command::Quick(options) => Ok((options.quick()?, *options)),
         Command::Soak(options) => Ok((options.soak()?, *options)),
@@ -281,6 +289,9 @@ mod tests {
             "quick --rooms 20001",
             "ramp --factor 1",
             "run no-such-scenario",
+            "quick --threshold enter.p99<1s",
+            "run mass-join --threshold knee>5",
+            "quick --target x --threshold growth<1MiB",
         ] {
             assert!(asked(bad).is_err(), "{bad}");
         }

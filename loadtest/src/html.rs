@@ -365,6 +365,14 @@ mod tests {
     }
 
     #[test]
+    fn a_demand_that_was_missed_says_what_was_measured() {
+        let page = page(&report(Plant::Lag(Duration::from_millis(2)), "p99<10s"));
+
+        let said = "p99&lt;10s is missed (5.003 ms, and the result is not valid)";
+        assert!(page.contains(said), "{page}");
+    }
+
+    #[test]
     fn nothing_is_loaded_from_elsewhere() {
         let page = page(&report(Plant::Nothing, ""));
 

@@ -105,6 +105,9 @@
 //!   most there was, and by how much the median of the last quarter of the run is above that of the first (`growth` in a
 //!   threshold; for `soak`).
 //!
+//! A threshold that is missed says what was measured, and whether it can be believed; one that the scenario cannot measure
+//! (`enter.p99` where no guest comes, `knee` without a ramp) is a usage error before anything is loaded.
+//!
 //! Generator and servers share one machine here: the figures compare commits on one machine and say little about another.
 //!
 //! # Results

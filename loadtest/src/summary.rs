@@ -5,6 +5,7 @@ use crate::book::Interval;
 use crate::latency::Figures;
 use crate::report::{Report, ServerCost, Step, Verdict};
 use crate::scenario::{Kind, Level, Scenario};
+use crate::threshold::Judged;
 use crate::units::{grouped, millis};
 
 /// The result of a run.
@@ -225,12 +226,12 @@ fn generator(report: &Report) -> String {
 
 /// One word for each demand, and what is wrong.
 fn verdict(report: &Report) -> String {
-    let word = |met| if met { "PASS" } else { "MISS" };
-    let mut words: Vec<String> = report
-        .thresholds
-        .iter()
-        .map(|judged| format!("{} {}", word(judged.met), judged.threshold))
-        .collect();
+    let word = |judged: &Judged| match &judged.why {
+        _ if judged.met => format!("PASS {}", judged.threshold),
+        Some(why) => format!("MISS {} ({why})", judged.threshold),
+        None => format!("MISS {}", judged.threshold),
+    };
+    let mut words: Vec<String> = report.thresholds.iter().map(word).collect();
     match report.verdict {
         Verdict::Failed => words.push(format!("FAILED: {}", report.broken.join("; "))),
         Verdict::Pass if words.is_empty() => {
@@ -283,8 +284,8 @@ PASS p99<20ms  PASS loss=0";
     #[test]
     fn what_is_wrong_is_said_in_the_last_line() {
         let cases = [
-            (Plant::Loss, "loss=0", "MISS loss=0  FAILED: 1 lost; loss=0 is missed"),
-            (Plant::Nothing, "p50<1ms,dup=0", "MISS p50<1ms  PASS dup=0"),
+            (Plant::Loss, "loss=0", "MISS loss=0 (1)  FAILED: 1 lost; loss=0 is missed (1)"),
+            (Plant::Nothing, "p50<1ms,dup=0", "MISS p50<1ms (5.003 ms)  PASS dup=0"),
             (Plant::Nothing, "", "PASS everything arrived, once and unchanged"),
         ];
         for (plant, thresholds, last) in cases {

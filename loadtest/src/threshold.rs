@@ -5,8 +5,10 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::acts::{Guest, Turn, What};
 use crate::book::{Deliveries, Measure};
 use crate::latency::Figures;
+use crate::scenario::{Level, Scenario};
 use crate::units;
 
 /// One demand.
@@ -32,6 +34,9 @@ pub struct Judged {
     pub measured: u64,
     /// Whether it holds. A demand on latency holds only if the result is valid.
     pub met: bool,
+    /// Why not, for a person: what was measured, and whether it can be believed. None: it holds.
+    #[serde(default)]
+    pub why: Option<String>,
 }
 
 /// What a run showed, as far as something can be demanded of it.
@@ -57,7 +62,19 @@ pub struct Seen {
 enum Metric {
     Latency(Option<Measure>, Figure),
     Count(fn(&Seen) -> u64),
-    Octets(fn(&Seen) -> u64),
+    Knee,
+    Growth,
+}
+
+/// What was measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Measured {
+    /// This much.
+    Value(u64),
+    /// This much, and it says more about the generator than about the system.
+    NotValid(u64),
+    /// Nothing.
+    Nothing,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,8 +116,8 @@ const METRICS: &[(&str, Metric)] = &[
     ("corrupt", Metric::Count(|seen| seen.deliveries.corrupt)),
     ("misdelivered", Metric::Count(|seen| seen.deliveries.misdelivered)),
     ("achieved", Metric::Count(|seen| seen.achieved_percent)),
-    ("knee", Metric::Count(|seen| whole(seen.knee.unwrap_or_default()))),
-    ("growth", Metric::Octets(|seen| u64::try_from(seen.growth_octets).unwrap_or_default())),
+    ("knee", Metric::Knee),
+    ("growth", Metric::Growth),
 ];
 
 /// Relations by their sign, longest first.
@@ -141,13 +158,11 @@ impl Threshold {
     /// Holds it up to what was seen.
     #[must_use]
     pub fn judge(&self, seen: &Seen) -> Judged {
-        let (measured, known) = match self.metric {
-            Metric::Latency(None, figure) => (figure(&seen.latency), seen.valid),
-            Metric::Latency(Some(measure), figure) => match seen.measures.get(&measure) {
-                Some(figures) => (figure(figures), seen.valid),
-                None => (0, false),
-            },
-            Metric::Count(count) | Metric::Octets(count) => (count(seen), true),
+        let found = self.metric.measured(seen);
+        let (measured, known) = match found {
+            Measured::Value(value) => (value, true),
+            Measured::NotValid(value) => (value, false),
+            Measured::Nothing => (0, false),
         };
         let holds = match self.relation {
             Relation::Below => measured < self.bound,
@@ -156,7 +171,98 @@ impl Threshold {
             Relation::AtLeast => measured >= self.bound,
             Relation::Equal => measured == self.bound,
         };
-        Judged { threshold: self.text.clone(), measured, met: known && holds }
+        let met = known && holds;
+        let why = (!met).then(|| match found {
+            Measured::Value(value) => self.metric.said(value),
+            Measured::NotValid(value) => {
+                format!("{}, and the result is not valid", self.metric.said(value))
+            }
+            Measured::Nothing => "not measured".to_owned(),
+        });
+        Judged { threshold: self.text.clone(), measured, met, why }
+    }
+
+    /// Why a run of this scenario, in which so many servers are looked at, cannot measure what is demanded.
+    fn unmeasured(&self, scenario: &Scenario, servers: usize) -> Option<&'static str> {
+        let sealed = scenario.level == Level::Sealed;
+        let end = scenario.warmup + scenario.measured();
+        let guests = scenario.guests_of(0);
+        let comes =
+            |guest: &Guest| guest.cues.iter().any(|cue| cue.turn == Turn::In && cue.at <= end);
+        let of = |what: What| scenario.acts.iter().any(|act| act.what == what);
+        let measured = match self.metric {
+            Metric::Knee => (scenario.ramp.is_some(), "only a ramp has a knee"),
+            Metric::Growth => (servers > 0, "nobody says how the servers are: give --metrics"),
+            Metric::Latency(Some(Measure::Key), _) => {
+                (sealed, "rooms that are not sealed have no key")
+            }
+            Metric::Latency(Some(Measure::Enter), _) => {
+                (guests.iter().any(comes), "no guest comes in or comes back")
+            }
+            Metric::Latency(Some(Measure::CatchUp), _) => {
+                let owed = scenario.owed();
+                let kept = |guest: &Guest| owed.get(guest.place.member) == Some(&true);
+                let any = guests.iter().any(|guest| kept(guest) && comes(guest));
+                (any, "no guest comes back to a room that stores")
+            }
+            Metric::Latency(Some(Measure::Kick), _) => (of(What::Kick), "nobody is removed"),
+            Metric::Latency(Some(Measure::Epoch), _) => {
+                (sealed && !guests.is_empty(), "no guest changes a sealed group")
+            }
+            Metric::Latency(Some(Measure::Start | Measure::Seat) | None, _) | Metric::Count(_) => {
+                return None;
+            }
+        };
+        (!measured.0).then_some(measured.1)
+    }
+}
+
+impl Judged {
+    /// What is said of one that does not hold.
+    pub(crate) fn missed(&self) -> String {
+        let why = self.why.as_ref().map_or_else(String::new, |why| format!(" ({why})"));
+        format!("{} is missed{why}", self.threshold)
+    }
+}
+
+impl Metric {
+    fn measured(self, seen: &Seen) -> Measured {
+        let latency = |figures: Option<&Figures>, figure: Figure| match figures {
+            Some(figures) if figures.count > 0 && seen.valid => Measured::Value(figure(figures)),
+            Some(figures) if figures.count > 0 => Measured::NotValid(figure(figures)),
+            _ => Measured::Nothing,
+        };
+        match self {
+            Self::Latency(None, figure) => latency(Some(&seen.latency), figure),
+            Self::Latency(Some(measure), figure) => latency(seen.measures.get(&measure), figure),
+            Self::Count(count) => Measured::Value(count(seen)),
+            Self::Knee => Measured::Value(whole(seen.knee.unwrap_or_default())),
+            Self::Growth => Measured::Value(u64::try_from(seen.growth_octets).unwrap_or_default()),
+        }
+    }
+
+    /// A value in words.
+    fn said(self, value: u64) -> String {
+        match self {
+            Self::Latency(..) => units::time(value),
+            Self::Growth => units::said_octets(value),
+            Self::Count(_) | Self::Knee => value.to_string(),
+        }
+    }
+}
+
+impl Thresholds {
+    /// Sees whether a run of this scenario, in which so many servers are looked at, can measure what is demanded.
+    ///
+    /// # Errors
+    /// What is demanded in vain, and why.
+    pub fn check(&self, scenario: &Scenario, servers: usize) -> Result<(), String> {
+        for threshold in &self.0 {
+            if let Some(why) = threshold.unmeasured(scenario, servers) {
+                return Err(format!("{threshold} can not be measured here: {why}"));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -189,11 +295,11 @@ impl FromStr for Threshold {
             )
         })?;
         let bound = match metric {
-            Metric::Octets(_) => units::octets(bound)?,
+            Metric::Growth => units::octets(bound)?,
             Metric::Latency(..) => {
                 u64::try_from(units::duration(bound)?.as_micros()).unwrap_or(u64::MAX)
             }
-            Metric::Count(_) => {
+            Metric::Count(_) | Metric::Knee => {
                 bound.parse().map_err(|_not_a_number| format!("{bound:?} is no count"))?
             }
         };
@@ -211,9 +317,19 @@ impl FromStr for Thresholds {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::acts::Act;
+    use crate::acts::tests::act;
+    use crate::scenario::tests::scenario;
+    use crate::scenario::{Acknowledge, Ramp};
 
     fn judge(text: &str, valid: bool) -> bool {
+        judged(text, valid).met
+    }
+
+    fn judged(text: &str, valid: bool) -> Judged {
         let latency =
             Figures { count: 1, p50: 900, p90: 1600, p99: 3800, p99_9: 20_000, max: 24_000 };
         let deliveries = Deliveries { lost: 2, ..Deliveries::default() };
@@ -229,7 +345,68 @@ mod tests {
             knee,
             valid,
         };
-        text.parse::<Threshold>().unwrap().judge(&seen).met
+        text.parse::<Threshold>().unwrap().judge(&seen)
+    }
+
+    #[test]
+    fn what_is_missed_says_what_was_measured_and_whether_it_can_be_believed() {
+        let cases = [
+            ("p99<3800us", true, "3.8 ms"),
+            ("p99<10s", false, "3.8 ms, and the result is not valid"),
+            ("enter.p99<1s", true, "not measured"),
+            ("loss=0", false, "2"),
+            ("growth<1MiB", true, "3 MiB"),
+            ("knee>=401", true, "400"),
+        ];
+        for (text, valid, why) in cases {
+            assert_eq!(judged(text, valid).why.as_deref(), Some(why), "{text}");
+        }
+        assert_eq!(judged("p99<1s", true).why, None);
+    }
+
+    #[test]
+    fn a_latency_that_no_message_has_meets_nothing() {
+        let threshold: Threshold = "p99<1s".parse().unwrap();
+
+        let judged = threshold.judge(&Seen { valid: true, ..Seen::default() });
+
+        assert_eq!((judged.met, judged.why.as_deref()), (false, Some("not measured")));
+    }
+
+    #[test]
+    fn what_a_scenario_cannot_measure_is_found_before_the_run() {
+        let check = |text: &str, scenario: &Scenario| {
+            text.parse::<Thresholds>().unwrap().check(scenario, 1).is_ok()
+        };
+        let second = Duration::from_secs(1);
+        let with = |what, back| {
+            let act = Act { back, ..act(what, 1) };
+            Scenario { acts: vec![act], ..scenario() }
+        };
+        let stored = |scenario| Scenario { acknowledge: Acknowledge::Stored, ..scenario };
+        let open = |scenario| Scenario { level: Level::Open, ..scenario };
+        let ramp = Some(Ramp { steps: 2, factor: 2.0 });
+        let cases = [
+            ("enter.p99<1s", scenario(), with(What::Join, None)),
+            ("enter.p99<1s", with(What::Vanish, None), with(What::Vanish, Some(second))),
+            ("enter.p99<1s", with(What::Away, Some(9 * second)), with(What::Away, Some(second))),
+            (
+                "catchup.p99<1s",
+                with(What::Away, Some(second)),
+                stored(with(What::Away, Some(second))),
+            ),
+            ("kick.p99<1s", with(What::Join, None), with(What::Kick, None)),
+            ("epoch.p99<1s", open(with(What::Kick, None)), with(What::Kick, None)),
+            ("epoch.p99<1s", scenario(), with(What::Leave, None)),
+            ("key.p99<1s", open(scenario()), scenario()),
+            ("knee>1", scenario(), Scenario { ramp, ..scenario() }),
+        ];
+        for (text, cannot, can) in cases {
+            assert_eq!((check(text, &cannot), check(text, &can)), (false, true), "{text} {can:?}");
+        }
+        assert!(check("p99<1s,seat.p99<1s,loss=0,growth<1MiB", &scenario()));
+        let growth: Thresholds = "growth<1MiB".parse().unwrap();
+        assert!(growth.check(&scenario(), 0).unwrap_err().contains("--metrics"));
     }
 
     #[test]

@@ -58,6 +58,37 @@ pub fn millis(micros: u64) -> String {
     format!("{}.{}", micros / 1000, micros % 1000 / 100)
 }
 
+/// Microseconds in the unit people say them in, with four digits of which the last may be rounded: 950 us, 3.801 ms, 12 s.
+#[must_use]
+pub fn time(micros: u64) -> String {
+    match micros {
+        micros if micros < 1000 => format!("{micros} us"),
+        micros if micros < 1_000_000 => format!("{} ms", digits(float(micros) / 1e3)),
+        micros => format!("{} s", digits(float(micros) / 1e6)),
+    }
+}
+
+/// Octets in the unit people say them in, with four digits: 4096 as 4 KiB.
+#[must_use]
+pub fn said_octets(octets: u64) -> String {
+    match octets {
+        octets if octets < 1 << 10 => format!("{octets} B"),
+        octets if octets < 1 << 20 => format!("{} KiB", digits(float(octets) / 1024.0)),
+        octets => format!("{} MiB", digits(float(octets) / 1_048_576.0)),
+    }
+}
+
+/// Four digits, without zeros that say nothing.
+fn digits(value: f64) -> String {
+    let text = match value {
+        value if value < 10.0 => format!("{value:.3}"),
+        value if value < 100.0 => format!("{value:.2}"),
+        value if value < 1000.0 => format!("{value:.1}"),
+        value => return format!("{value:.0}"),
+    };
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
 /// A number with its digits in groups of three.
 #[must_use]
 pub fn grouped(number: u64) -> String {
@@ -108,6 +139,14 @@ mod tests {
         for text in ["", "KiB", "1kB", "1ms", "-1", "99999999999GiB"] {
             assert!(octets(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn times_and_octets_are_said_in_the_unit_people_use() {
+        let times = [0, 950, 3801, 25_000, 878_100, 1_234_567, 3_600_000_000].map(time);
+        assert_eq!(times, ["0 us", "950 us", "3.801 ms", "25 ms", "878.1 ms", "1.235 s", "3600 s"]);
+        let octets = [7, 4096, 3 << 20, 5_000_000_000].map(said_octets);
+        assert_eq!(octets, ["7 B", "4 KiB", "3 MiB", "4768 MiB"]);
     }
 
     #[test]

@@ -176,8 +176,7 @@ fn verdict(
     judged: &[Judged],
 ) -> (Verdict, Vec<String>) {
     let missed = judged.iter().filter(|judged| !judged.met);
-    let missed: Vec<String> =
-        missed.map(|judged| format!("{} is missed", judged.threshold)).collect();
+    let missed: Vec<String> = missed.map(Judged::missed).collect();
     let verdict = match (faults.is_empty(), generator.valid, missed.is_empty()) {
         (false, ..) => Verdict::Failed,
         (true, false, _) => Verdict::NotValid,

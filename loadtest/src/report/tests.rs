@@ -177,7 +177,7 @@ fn a_missed_threshold_ends_with_99_and_a_fault_weighs_more() {
     let failed = report(Plant::Loss, "p50<1ms");
 
     assert_eq!((missed.verdict, missed.verdict.exit_code()), (Verdict::Missed, 99));
-    assert_eq!(missed.broken, ["p50<1ms is missed"]);
+    assert_eq!(missed.broken, ["p50<1ms is missed (5.003 ms)"]);
     assert_eq!(failed.verdict, Verdict::Failed);
 }
 
@@ -241,7 +241,7 @@ fn servers_cost_what_they_used_while_measuring() {
 fn the_json_follows_its_schema() {
     let schema: Value = serde_json::from_str(include_str!("../../schema/report-2.json")).unwrap();
     for plant in [Plant::Nothing, Plant::Loss, Plant::Refusal, Plant::Drop, Plant::Unreadable] {
-        let json = serde_json::to_value(report(plant, "p99<20ms,dup=0")).unwrap();
+        let json = serde_json::to_value(report(plant, "p99<20ms,dup=0,p50<1ms")).unwrap();
 
         assert_eq!(crate::schema::breaches(&schema, &json), Vec::<String>::new(), "{plant:?}");
     }
@@ -251,13 +251,14 @@ fn the_json_follows_its_schema() {
 fn the_schema_finds_a_field_that_is_missing_new_or_of_another_type() {
     let schema: Value = serde_json::from_str(include_str!("../../schema/report-2.json")).unwrap();
     let good = serde_json::to_value(report(Plant::Nothing, "p99<20ms")).unwrap();
-    let plants: [fn(&mut Value); 6] = [
+    let plants: [fn(&mut Value); 7] = [
         |json| drop(json.as_object_mut().unwrap().remove("verdict")),
         |json| json["deliveries"]["lost"] = "none".into(),
         |json| json["latency_us"]["p99"] = (-1).into(),
         |json| json["surprise"] = 1.into(),
         |json| json["version"] = 1.into(),
         |json| json["thresholds"][0]["met"] = Value::Null,
+        |json| json["thresholds"][0]["why"] = 1.into(),
     ];
     for (number, plant) in plants.into_iter().enumerate() {
         let mut json = good.clone();
@@ -274,6 +275,16 @@ fn a_result_that_was_written_down_is_read_back_whole() {
     let read: Report = serde_json::from_str(&serde_json::to_string(&report).unwrap()).unwrap();
 
     assert_eq!(read, report);
+}
+
+#[test]
+fn a_result_that_does_not_say_why_a_demand_was_missed_is_read_too() {
+    let mut json = serde_json::to_value(report(Plant::Nothing, "p50<1ms")).unwrap();
+    json["thresholds"][0].as_object_mut().unwrap().remove("why").unwrap();
+
+    let read: Report = serde_json::from_value(json).unwrap();
+
+    assert!(crate::summary::result(&read).ends_with("MISS p50<1ms"), "{:?}", read.thresholds);
 }
 
 #[test]
