@@ -116,14 +116,14 @@ pub struct Show {
 /// Does what was asked and says with which exit code to end.
 #[must_use]
 pub fn run(cli: Cli) -> ExitCode {
+    if let Err(bad) = check(&cli.command) {
+        refuse(bad);
+    }
     let outcome = match cli.command {
         Command::Mrfc { command } => servers::mrfc(command),
         Command::Mrfp { command } => servers::mrfp(command),
         Command::Fanout(options) => options.carry_out(),
-        Command::Sip(options) => match options.check() {
-            Ok(()) => options.carry_out(),
-            Err(bad) => refuse(bad),
-        },
+        Command::Sip(options) => options.carry_out(),
         Command::Peers(options) => options.carry_out(),
         Command::Bare(options) => options.serve().map(|()| ExitCode::SUCCESS),
         Command::Compare(options) => options.carry_out(),
@@ -140,6 +140,16 @@ pub fn run(cli: Cli) -> ExitCode {
         complain(&error);
         ExitCode::from(FAILED)
     })
+}
+
+/// Sees whether what a command was told makes sense together, as far as its grammar cannot.
+fn check(command: &Command) -> Result<(), String> {
+    match command {
+        Command::Fanout(options) => options.check(),
+        Command::Sip(options) => options.check(),
+        Command::SelfTest(options) => options.check(),
+        _ => Ok(()),
+    }
 }
 
 /// Ends with the code of a usage error.
@@ -289,11 +299,45 @@ mod tests {
             "quick --rooms 20001",
             "ramp --factor 1",
             "run no-such-scenario",
+            "quick --speakers 9",
+            "quick --speakers 3 --members 2",
             "quick --threshold enter.p99<1s",
             "run mass-join --threshold knee>5",
             "quick --target x --threshold growth<1MiB",
         ] {
             assert!(asked(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_no_other_command_can_do_is_a_usage_error_too() {
+        let refused = |arguments: &str| {
+            let arguments = ["loadtest"].into_iter().chain(arguments.split_whitespace());
+            match Cli::try_parse_from(arguments) {
+                Ok(cli) => check(&cli.command).err(),
+                Err(error) => (error.exit_code() == 2).then(|| error.to_string()),
+            }
+        };
+        for (bad, said) in [
+            ("selftest --stall 2s --every 1s", "shorter than --every"),
+            ("selftest --stall 0s", "above 0s"),
+            ("selftest --duration 0s", "at least as long as --every"),
+            ("fanout --pair --receivers 3", "--receivers 1"),
+            ("fanout --shards 0", "at least 1"),
+            ("fanout --messages 0", "at least 1"),
+            ("fanout --duration 0s", "above 0s"),
+            ("sip --calls 0", "at least 1"),
+            ("sip --duration 0s", "above 0s"),
+            ("peers --row nope", "window, single"),
+            ("peers --rounds 0", "at least 1"),
+            ("quick --rate 0", "at least 1"),
+        ] {
+            let why = refused(bad).unwrap_or_else(|| panic!("{bad} is taken"));
+            assert!(why.contains(said), "{bad}: {why}");
+        }
+        for good in ["selftest", "fanout", "fanout --pair --receivers 1", "sip", "peers --row 16k"]
+        {
+            assert_eq!(refused(good), None, "{good}");
         }
     }
 

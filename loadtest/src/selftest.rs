@@ -37,7 +37,7 @@ pub struct SelfTest {
     #[arg(long, default_value = "10s", value_parser = crate::units::duration)]
     duration: Duration,
     /// How long the server over sockets does nothing
-    #[arg(long, default_value = "100ms", value_parser = crate::units::duration)]
+    #[arg(long, default_value = "100ms", value_parser = crate::units::some_time)]
     stall: Duration,
     /// How often it does that
     #[arg(long, default_value = "1s", value_parser = crate::units::duration)]
@@ -165,6 +165,22 @@ fn over_sockets(
 }
 
 impl SelfTest {
+    /// Sees whether there is something to find.
+    ///
+    /// # Errors
+    /// What to ask for instead.
+    pub fn check(&self) -> Result<(), String> {
+        if self.stall >= self.every {
+            return Err("--stall must be shorter than --every".into());
+        }
+        if self.duration < self.every {
+            return Err(
+                "--duration must be at least as long as --every: no stall is met before".into()
+            );
+        }
+        Ok(())
+    }
+
     /// Measures and prints.
     ///
     /// # Errors
@@ -193,7 +209,6 @@ impl SelfTest {
         let mut right =
             say("virtual time", VIRTUAL, &open_in_virtual_time(), &closed_in_virtual_time());
         let stalls = Stalls { time: self.stall, every: self.every };
-        anyhow::ensure!(stalls.time < stalls.every, "--stall must be shorter than --every");
         let open = over_sockets(Some(REAL_RATE), stalls, self.duration)?;
         let closed = over_sockets(None, stalls, self.duration)?;
         let virtually_right = right;

@@ -1,4 +1,5 @@
 //! Durations, octets and counts as people write and read them (`500us`, `64KiB`, `1.5s`), and as figures are reckoned with. Pure.
+use std::str::FromStr;
 use std::time::Duration;
 
 /// Units by their suffix, longest suffix first where one ends in another.
@@ -30,6 +31,28 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     let number: f64 = number.parse().map_err(|_not_a_number| bad())?;
     let (_, seconds) = UNITS.iter().find(|(unit, _)| *unit == suffix.trim()).ok_or_else(bad)?;
     Duration::try_from_secs_f64(number * seconds).map_err(|_too_long| bad())
+}
+
+/// Reads a duration that is not nothing.
+///
+/// # Errors
+/// What is wrong with it, for a person.
+pub fn some_time(text: &str) -> Result<Duration, String> {
+    match duration(text)? {
+        Duration::ZERO => Err("a time above 0s".to_owned()),
+        time => Ok(time),
+    }
+}
+
+/// Reads a count of at least 1.
+///
+/// # Errors
+/// What is wrong with it, for a person.
+pub fn positive<T: FromStr + PartialOrd + From<u8>>(text: &str) -> Result<T, String> {
+    match text.parse::<T>() {
+        Ok(count) if count >= T::from(1) => Ok(count),
+        _ => Err("a whole number, at least 1".to_owned()),
+    }
 }
 
 /// Reads a number of octets: `4096`, `64KiB`, `3MiB`, `1GiB`.

@@ -33,10 +33,10 @@ pub struct Sip {
     #[arg(long, default_value_t = 100)]
     pub messages: u32,
     /// How long to measure
-    #[arg(long, default_value = "10s", value_parser = units::duration, conflicts_with = "calls")]
+    #[arg(long, default_value = "10s", value_parser = units::some_time, conflicts_with = "calls")]
     pub duration: Duration,
     /// Calls to make, instead of a time
-    #[arg(long)]
+    #[arg(long, value_parser = units::positive::<u64>)]
     pub calls: Option<u64>,
     /// How long to call before measuring
     #[arg(long, default_value = "1s", value_parser = units::duration)]

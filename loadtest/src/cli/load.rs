@@ -28,12 +28,12 @@ pub struct Load {
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     pub speakers: Option<u32>,
     /// Messages a second over all rooms, sent at their times whatever became of earlier ones (quick 50)
-    #[arg(long)]
+    #[arg(long, value_parser = rate)]
     pub rate: Option<NonZeroU32>,
-    /// How long to measure (quick 10s)
+    /// How long to measure (quick 10s, soak 1h, smoke 2s)
     #[arg(long, value_parser = units::duration)]
     pub duration: Option<Duration>,
-    /// How long to send before measuring (quick 2s)
+    /// How long to send before measuring (quick 2s, soak 30s, smoke 200ms)
     #[arg(long, value_parser = units::duration)]
     pub warmup: Option<Duration>,
     /// Octets of content in a message or file, like 256 or 64KiB (quick 256)
@@ -208,6 +208,12 @@ impl Load {
             closed: base.closed || self.closed,
             ..base
         };
+        if let Some(speakers) = self.speakers.map(whole).filter(|said| *said > scenario.members) {
+            return Err(format!(
+                "--speakers {speakers} are more than the {} members of a room: less --speakers, or more --members",
+                scenario.members
+            ));
+        }
         scenario.schedule().map_err(|bad: scenario::BadScenario| bad.to_string())?;
         Ok(Asked {
             scenario,
@@ -287,6 +293,10 @@ impl Churn {
             ..Scenario::default()
         })
     }
+}
+
+fn rate(text: &str) -> Result<NonZeroU32, String> {
+    text.parse().map_err(|_no_rate| "a whole number, at least 1".to_owned())
 }
 
 fn interval(text: &str) -> Result<Duration, String> {

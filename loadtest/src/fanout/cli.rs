@@ -36,10 +36,10 @@ pub struct Fanout {
     #[arg(long, value_parser = rate)]
     pub rate: Option<f64>,
     /// How long to measure
-    #[arg(long, default_value = "3s", value_parser = units::duration, conflicts_with = "messages")]
+    #[arg(long, default_value = "3s", value_parser = units::some_time, conflicts_with = "messages")]
     pub duration: Duration,
     /// Messages to send, instead of a time
-    #[arg(long)]
+    #[arg(long, value_parser = units::positive::<u64>)]
     pub messages: Option<u64>,
     /// How long to send before measuring
     #[arg(long, default_value = "500ms", value_parser = units::duration)]
@@ -48,7 +48,7 @@ pub struct Fanout {
     #[arg(long, default_value = "10s", value_parser = units::duration)]
     pub patience: Duration,
     /// Threads of the relay that carry connections
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, value_parser = units::positive::<usize>)]
     pub shards: usize,
     /// A one-to-one session through the relay instead of a room; with --receivers 1
     #[arg(long)]
@@ -103,13 +103,23 @@ impl Fanout {
         }
     }
 
+    /// Sees whether there can be such a room.
+    ///
+    /// # Errors
+    /// What to ask for instead.
+    pub fn check(&self) -> Result<(), String> {
+        if self.pair && self.receivers != 1 {
+            return Err("a pair has one receiver: --pair needs --receivers 1".into());
+        }
+        Ok(())
+    }
+
     /// Does it and prints the result.
     ///
     /// # Errors
     /// The run could not be made.
     #[expect(clippy::print_stdout, reason = "the result is what this command prints")]
     pub fn carry_out(&self) -> anyhow::Result<ExitCode> {
-        anyhow::ensure!(!self.pair || self.receivers == 1, "a pair has one receiver");
         let report = run(&self.asked())?;
         if self.json {
             println!("{}", serde_json::to_string_pretty(&report)?);
