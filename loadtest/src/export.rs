@@ -1,13 +1,14 @@
 //! A result for other programs: comma-separated rows, and the interval log of HdrHistogram, which its plotters read. Pure.
 use std::fmt::Write as _;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use hdrhistogram::serialization::V2DeflateSerializer;
 use hdrhistogram::serialization::interval_log::{IntervalLogWriterBuilder, Tag};
 
 use crate::report::Report;
 
-/// The timeline, a line for each row: seconds from the start, messages, arrivals, latencies in microseconds.
+/// The timeline, a line for each row: seconds from the start, messages, arrivals, latencies in microseconds, which are empty
+/// where no arrival has one, as while warming up.
 #[must_use]
 pub fn csv(report: &Report) -> String {
     let mut text =
@@ -15,6 +16,8 @@ pub fn csv(report: &Report) -> String {
     for (row, number) in report.timeline.rows.iter().zip(0_u64..) {
         let at = Duration::from_millis(report.timeline.row_ms * number).as_secs_f64();
         let of = row.latency.figures();
+        // Where nothing arrived there is no latency, which is not one of 0.
+        let latency = |us: u64| if of.count > 0 { us.to_string() } else { String::new() };
         // Writing to a string does not fail.
         let _always = writeln!(
             text,
@@ -23,18 +26,18 @@ pub fn csv(report: &Report) -> String {
             row.sent,
             row.accepted,
             row.heard,
-            of.p50,
-            of.p90,
-            of.p99,
-            of.p99_9,
-            of.max
+            latency(of.p50),
+            latency(of.p90),
+            latency(of.p99),
+            latency(of.p99_9),
+            latency(of.max)
         );
     }
     text
 }
 
-/// The log: one histogram of latencies for each row, in microseconds, and one tagged `lag` for nothing but the whole run's
-/// other measures under their own tags.
+/// The log: one histogram of latencies for each row, in microseconds, and the whole run's other measures under their own tags.
+/// Its base time is when the run began, if the result says so.
 ///
 /// # Errors
 /// A measure's word is no tag.
@@ -44,7 +47,7 @@ pub fn hdr(report: &Report) -> anyhow::Result<String> {
         let mut builder = IntervalLogWriterBuilder::new();
         builder
             .add_comment(&format!("[{}; latencies in microseconds]", report.environment.command));
-        builder.with_base_time(UNIX_EPOCH);
+        builder.with_base_time(began(report));
         let mut writer = builder.begin_log_with(&mut log, &mut serializer)?;
         let length = Duration::from_millis(report.timeline.row_ms);
         for (row, number) in report.timeline.rows.iter().zip(0_u32..) {
@@ -65,6 +68,12 @@ pub fn hdr(report: &Report) -> anyhow::Result<String> {
     Ok(String::from_utf8(log)?)
 }
 
+fn began(report: &Report) -> SystemTime {
+    let format = &time::format_description::well_known::Rfc3339;
+    time::OffsetDateTime::parse(&report.environment.began, format)
+        .map_or(UNIX_EPOCH, SystemTime::from)
+}
+
 #[cfg(test)]
 mod tests {
     use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
@@ -83,6 +92,40 @@ mod tests {
             lines.map(|line| line.split(',').nth(number).unwrap().parse::<u64>().unwrap()).sum()
         };
         assert_eq!([1, 2, 3, 4].map(column), [1100, 1100, 1100, 2200]);
+    }
+
+    #[test]
+    fn a_row_without_an_arrival_has_no_latency_instead_of_one_of_0() {
+        let report = report(Plant::Nothing, "");
+
+        let text = csv(&report);
+
+        let mut kinds = [0, 0];
+        for (row, line) in report.timeline.rows.iter().zip(text.lines().skip(1)) {
+            let heard = usize::from(row.latency.count() > 0);
+            let mut cells = line.split(',').skip(5);
+            assert!(cells.all(|cell| (heard == 0) == cell.is_empty() && cell != "0"), "{line}");
+            kinds[heard] += 1;
+        }
+        assert!(kinds.iter().all(|rows| *rows > 0), "{kinds:?}");
+    }
+
+    #[test]
+    fn the_log_begins_when_the_run_did() {
+        let mut report = report(Plant::Nothing, "");
+        let base = |report: &Report| {
+            let log = hdr(report).unwrap();
+            let entries: Vec<_> =
+                IntervalLogIterator::new(log.as_bytes()).map(Result::unwrap).collect();
+            entries.into_iter().find_map(|entry| match entry {
+                LogEntry::BaseTime(time) => Some(time),
+                _ => None,
+            })
+        };
+
+        assert_eq!(base(&report), Some(Duration::from_secs(1_795_251_600)));
+        report.environment.began.clear();
+        assert_eq!(base(&report), Some(Duration::ZERO));
     }
 
     #[test]

@@ -373,6 +373,13 @@ mod tests {
     }
 
     #[test]
+    fn the_chart_of_arrivals_says_that_it_counts_more_than_the_tile() {
+        let page = page(&report(Plant::Nothing, ""));
+
+        assert!(page.contains("Arrivals a second at everybody, guests and warm-up included"));
+    }
+
+    #[test]
     fn nothing_is_loaded_from_elsewhere() {
         let page = page(&report(Plant::Nothing, ""));
 
