@@ -198,7 +198,8 @@ fn throughput(report: &Report) -> String {
 fn arrivals(report: &Report) -> String {
     let lines = [("arrivals", rate(report, |row| row.heard))];
     let says = format!(
-        "Arrivals a second at everybody, guests and warm-up included, each decrypted and compared octet for octet; of measured messages at those who are owed them: {}",
+        "Arrivals a second at everybody, guests and warm-up included, each decrypted and compared octet for octet; \
+         of measured messages at those who are owed them: {}",
         report.rate.deliveries
     );
     figure("Deliveries", &says, over_time(report, "arrivals a second", &lines, whole))
