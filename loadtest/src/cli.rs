@@ -342,6 +342,20 @@ mod tests {
     }
 
     #[test]
+    fn a_scenario_file_that_gives_no_text_is_called_a_file_and_says_why() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("latin1.toml");
+        std::fs::write(&path, b"name = 'Caf\xe9'\n").unwrap();
+        let why = |path: &std::path::Path| asked(&format!("run {}", path.display())).unwrap_err();
+
+        let told = [why(&path), why(folder.path()), why(&folder.path().join("none.toml"))];
+
+        assert!(told[0].contains("the file") && told[0].contains("UTF-8"), "{}", told[0]);
+        assert!(told[1].contains("cannot be read"), "{}", told[1]);
+        assert!(told[2].contains("nor a file"), "{}", told[2]);
+    }
+
+    #[test]
     fn every_kind_of_load_has_a_scenario_that_makes_sense() {
         for kind in ["quick", "ramp", "soak", "churn", "mailbox", "files", "smoke", "run mass-kick"]
         {

@@ -140,7 +140,11 @@ fn tiles(report: &Report) -> String {
         ));
     }
     let health = if report.generator.valid { "lag p99, believable" } else { "lag p99, NOT VALID" };
-    tiles.push(tile("generator", us(report.generator.lag_us.p99), health.to_owned()));
+    tiles.push(if report.scenario.open_loop {
+        tile("generator", us(report.generator.lag_us.p99), health.to_owned())
+    } else {
+        tile("generator", "no lag".into(), "it waits for answers".into())
+    });
     format!("<div class=\"tiles\">{}</div>", tiles.concat())
 }
 
@@ -228,7 +232,9 @@ fn times(report: &Report) -> String {
     for (name, measured) in &report.measures {
         rows.push_str(&row(name, &measured.about, &measured.us));
     }
-    rows.push_str(&row("lag", "of that, the generator's own", &report.generator.lag_us));
+    if report.scenario.open_loop {
+        rows.push_str(&row("lag", "of that, the generator's own", &report.generator.lag_us));
+    }
     format!(
         "<h2>Times</h2><table><tr><th></th><th></th><th>count</th><th>p50</th><th>p90</th><th>p99</th><th>p99.9</th>\
          <th>max</th></tr>{rows}</table>"
@@ -377,6 +383,17 @@ mod tests {
         let page = page(&report(Plant::Nothing, ""));
 
         assert!(page.contains("Arrivals a second at everybody, guests and warm-up included"));
+    }
+
+    #[test]
+    fn a_closed_loop_has_no_lag() {
+        let mut report = report(Plant::Nothing, "");
+        assert!(page(&report).contains("lag p99"));
+        report.scenario.open_loop = false;
+
+        let page = page(&report);
+
+        assert!(page.contains("<b>no lag</b>") && !page.contains("lag p99"), "{page}");
     }
 
     #[test]

@@ -32,9 +32,9 @@
 //!
 //! # Scenarios
 //!
-//! A scenario is a TOML file; those of `scenarios/` are built in and say themselves what they are for. What is left out is as
-//! in `quick`; what the command line says goes before the file. Besides those who stay, who are owed every message, a room
-//! may have guests, who do what their `[[act]]` says and are owed nothing:
+//! A scenario is a TOML file; those of `scenarios/` are built in and say themselves what they are for. What is left out, all
+//! but `name`, is as in `quick`; what the command line says goes before the file. Besides those who stay, who are owed every
+//! message, a room may have guests, who do what their `[[act]]` says and are owed nothing:
 //!
 //! ```toml
 //! name = "mass-join"
@@ -90,8 +90,9 @@
 //!   change to a member who stays being in an epoch with it, one value for each.
 //! - **catchup**: from the time a guest is meant to come back to its having the last message that had been accepted when it was
 //!   back, in rooms that store.
-//! - **guests**: *cut off* are seats that ended although their guest did not go, as of somebody who does not read; *missed* is
-//!   what was accepted while they were away and nobody kept for them; *unreadable* what was sealed before they came or after they went.
+//! - **guests**: *went* is how many times one went, of their own accord or because of a removal: *removed* is a part of it. *Cut
+//!   off* are seats that ended although their guest did not go, as of somebody who does not read; *missed* is what was accepted
+//!   while they were away and nobody kept for them; *unreadable* what was sealed before they came or after they went.
 //! - **knee**: the highest rate of a ramp before the first step that strains: less than 98 % achieved, a p99 above ten times
 //!   that of the first step (or `--p99-max`), or a generator that is late itself. The ramp ends there.
 //! - **lag**: from the intended start of a message to its being handed to the device: the part of the latency that is the

@@ -36,18 +36,19 @@ pub struct Recipe {
     pub patience: Duration,
 }
 
-/// A file, as it is written. What is missing is as in `quick`.
+/// A file, as it is written. All but its name may be missing, and is then as in `quick`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Written {
     name: String,
+    #[serde(default)]
     about: String,
-    rooms: usize,
-    members: usize,
+    rooms: Option<usize>,
+    members: Option<usize>,
     speakers: Option<usize>,
-    rate: NonZeroU32,
-    #[serde(deserialize_with = "duration")]
-    duration: Duration,
+    rate: Option<NonZeroU32>,
+    #[serde(default, deserialize_with = "some_duration")]
+    duration: Option<Duration>,
     #[serde(default, deserialize_with = "some_duration")]
     warmup: Option<Duration>,
     size: Option<Size>,
@@ -131,11 +132,11 @@ impl Recipe {
         };
         let scenario = Scenario {
             name: written.name,
-            rooms: written.rooms,
-            members: written.members,
+            rooms: written.rooms.unwrap_or(quick.rooms),
+            members: written.members.unwrap_or(quick.members),
             speakers: written.speakers.unwrap_or(usize::MAX),
-            rate: written.rate,
-            duration: written.duration,
+            rate: written.rate.unwrap_or(quick.rate),
+            duration: written.duration.unwrap_or(quick.duration),
             warmup: written.warmup.unwrap_or(quick.warmup),
             size,
             seed: written.seed.unwrap_or(quick.seed),
@@ -188,14 +189,12 @@ mod tests {
 
     #[test]
     fn what_a_file_leaves_out_is_as_in_quick() {
-        let recipe = Recipe::read(SMALL).unwrap();
+        let recipe = Recipe::read("name = 'x'").unwrap();
 
-        let (scenario, quick) = (recipe.scenario, Scenario::default());
-        assert_eq!(
-            (scenario.size, scenario.seed, scenario.warmup),
-            (quick.size, quick.seed, quick.warmup)
-        );
-        assert_eq!((scenario.level, scenario.closed), (Level::Sealed, false));
+        let quick = Scenario { name: "x".into(), ..Scenario::default() };
+        assert_eq!(recipe.scenario, quick);
+        assert_eq!((recipe.patience, recipe.thresholds.0.len()), (PATIENCE, 0));
+        assert!(Recipe::read("rooms = 1").unwrap_err().contains("name"));
     }
 
     #[test]

@@ -136,7 +136,7 @@ fn guests(report: &Report) -> Option<String> {
     let guests = &report.guests;
     (report.scenario.guests > 0).then(|| {
         format!(
-            "guests        came {}  went {}  removed {}  cut off {}  shown {}  unreadable {}  missed while away {}  commits refused {}",
+            "guests        came {}  went {} (of these {} removed)  cut off {}  shown {}  unreadable {}  missed while away {}  commits refused {}",
             guests.entered,
             guests.went,
             guests.kicked,
@@ -217,9 +217,13 @@ fn latency(figures: &Figures) -> String {
 fn generator(report: &Report) -> String {
     let generator = &report.generator;
     let state = if generator.valid { "OK" } else { "NOT VALID" };
-    let lag = Duration::from_micros(generator.lag_us.p99);
+    let lag = if report.scenario.open_loop {
+        format!("lag p99 {:?}", Duration::from_micros(generator.lag_us.p99))
+    } else {
+        "no lag: it waits for answers".to_owned()
+    };
     format!(
-        "generator     cpu {:.0} %  machine idle {} %  lag p99 {lag:?}  dropped {}  {state}",
+        "generator     cpu {:.0} %  machine idle {} %  {lag}  dropped {}  {state}",
         generator.cpu_percent, generator.idle_percent, report.messages.dropped
     )
 }
@@ -291,6 +295,30 @@ PASS p99<20ms  PASS loss=0";
         for (plant, thresholds, last) in cases {
             assert_eq!(result(&report(plant, thresholds)).lines().last(), Some(last));
         }
+    }
+
+    #[test]
+    fn a_closed_loop_has_no_lag() {
+        let mut report = report(Plant::Nothing, "");
+        report.scenario.open_loop = false;
+
+        let text = result(&report);
+
+        assert!(
+            text.contains("no lag: it waits for answers") && !text.contains("lag p99"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn who_was_removed_is_named_among_those_who_went() {
+        let mut report = report(Plant::Nothing, "");
+        report.scenario.guests = 4;
+        report.guests = crate::book::Guests { entered: 6, went: 8, kicked: 2, ..report.guests };
+
+        let text = result(&report);
+
+        assert!(text.contains("came 6  went 8 (of these 2 removed)  cut off 0"), "{text}");
     }
 
     #[test]

@@ -244,12 +244,8 @@ impl Run {
         let recipe = match Recipe::built_in(&self.scenario) {
             Some(recipe) => recipe,
             None => {
-                let text = std::fs::read_to_string(Path::new(&self.scenario)).map_err(|error| {
-                    format!(
-                        "{:?} is neither a scenario that is built in (`loadtest run --list`) nor a file: {error}",
-                        self.scenario
-                    )
-                })?;
+                let text = std::fs::read_to_string(Path::new(&self.scenario))
+                    .map_err(|error| unread(&self.scenario, &error))?;
                 Recipe::read(&text).map_err(|why| format!("{}: {why}", self.scenario))?
             }
         };
@@ -292,6 +288,19 @@ impl Churn {
             acts: acts.into_iter().filter(|act| act.who > 0).collect(),
             ..Scenario::default()
         })
+    }
+}
+
+/// Why there is no text of a scenario file.
+fn unread(path: &str, error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => format!(
+            "{path:?} is neither a scenario that is built in (`loadtest run --list`) nor a file: {error}"
+        ),
+        std::io::ErrorKind::InvalidData => {
+            format!("the file {path:?} is no scenario: a scenario is TOML in UTF-8")
+        }
+        _ => format!("the file {path:?} cannot be read: {error}"),
     }
 }
 
