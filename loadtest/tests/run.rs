@@ -163,11 +163,18 @@ fn two_generators_share_the_rooms_and_their_books_add_up() {
     );
     assert_eq!(json["latency_us"]["count"], 60);
 
-    let compared = Command::new(env!("CARGO_BIN_EXE_loadtest"))
-        .args(["compare", saved.to_str().unwrap(), saved.to_str().unwrap(), "--worse-max", "1"])
-        .output()
-        .unwrap();
-    assert_eq!(compared.status.code(), Some(0));
+    let compare = |more: &[&str]| {
+        let compared = Command::new(env!("CARGO_BIN_EXE_loadtest"))
+            .args(["compare", saved.to_str().unwrap(), saved.to_str().unwrap()])
+            .args(more)
+            .output()
+            .unwrap();
+        compared.status.code()
+    };
+    assert_eq!(compare(&[]), Some(0));
+    // Nobody judges the latencies of a machine that was too busy to be believed.
+    let judged = if json["generator"]["valid"] == true { 0 } else { 3 };
+    assert_eq!(compare(&["--worse-max", "1"]), Some(judged));
 }
 
 #[test]
