@@ -5,8 +5,8 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
-use futures_util::future::try_join_all;
+use anyhow::{Context, anyhow, bail};
+use futures_util::future::{TryFutureExt as _, join_all, try_join_all};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
@@ -15,7 +15,9 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{self, MissedTickBehavior};
 
 use crate::book::Interval;
-use crate::engine::{Engine, LEAD, Manner, Outcome};
+use crate::conduct::{Asked, Ran, fault};
+use crate::engine::{ENDED_PATIENCE, Engine, LEAD, Manner, Outcome};
+use crate::fleet::{STOPPED, stopped};
 use crate::report::Limit;
 use crate::scenario::Scenario;
 use crate::stage::{Share, Stage};
@@ -61,8 +63,22 @@ enum Answer {
 /// What agents say of their intervals and nobody has looked at yet.
 const SAID_MAX: usize = 64;
 
+/// How long an agent may say nothing once it should be done: at a system that goes on it waits for those who leave.
+const SILENCE_MAX: Duration = Duration::from_secs(10);
+const SILENCE_LEAVING_MAX: Duration = Duration::from_secs(30);
+
 /// Agents with everybody in their seats.
-pub(crate) struct Agents(Vec<Agent>);
+pub(crate) struct Agents {
+    agents: Vec<Agent>,
+    silence_max: Duration,
+}
+
+/// When the agents begin, when they should be done, and how long each may be silent after that.
+#[derive(Clone, Copy)]
+struct Times {
+    done: Instant,
+    silence_max: Duration,
+}
 
 /// What all agents have seen since it was last told.
 struct Together {
@@ -73,7 +89,7 @@ struct Together {
 
 struct Agent {
     /// Ends with this value.
-    _child: Child,
+    child: Child,
     to: ChildStdin,
     from: Lines<BufReader<ChildStdout>>,
     index: usize,
@@ -82,73 +98,105 @@ struct Agent {
 }
 
 impl Agents {
-    /// Starts them all and seats everybody.
+    /// Starts them all and seats everybody. If that fails, or is stopped, nobody stays at a system that goes on.
     ///
     /// # Errors
-    /// One of them does not start, or somebody cannot join.
+    /// One of them does not start, somebody cannot join, or it was stopped.
     pub(crate) async fn start(
         commands: &[Vec<String>],
         scenario: &Scenario,
         stage: &Arc<Stage>,
         manner: &Manner,
+        stop: watch::Receiver<bool>,
     ) -> anyhow::Result<Self> {
-        anyhow::ensure!(
-            commands.len() <= scenario.rooms,
-            "{} agents and {} rooms: a room is not divided, so that one clock times a delivery",
-            commands.len(),
-            scenario.rooms
-        );
-        let seat = |(index, command): (usize, &Vec<String>)| {
-            let brief = Brief {
+        let start = |(index, command): (usize, &Vec<String>)| Agent::start(index, command);
+        let started: anyhow::Result<Vec<Agent>> = commands.iter().enumerate().map(start).collect();
+        let mut agents = started?;
+        let seat = |agent: &mut Agent| {
+            Word::Seat(Box::new(Brief {
                 version: env!("CARGO_PKG_VERSION").to_owned(),
                 scenario: scenario.clone(),
                 stage: Stage::clone(stage),
-                share: Share { index, of: commands.len() },
+                share: Share { index: agent.index, of: commands.len() },
                 patience: manner.patience,
                 p99_max: match manner.limit {
                     Limit::First => None,
                     Limit::P99(time) => Some(time),
                 },
                 interval: manner.interval,
-            };
-            let command = command.clone();
-            async move {
-                let mut agent = Agent::start(index, &command)?;
-                agent.say(&Word::Seat(Box::new(brief))).await?;
-                match agent.hear().await? {
-                    Answer::Ready => Ok(agent),
-                    _ => bail!("{} did not say that it is ready", agent.name),
-                }
-            }
+            }))
         };
-        try_join_all(commands.iter().enumerate().map(seat)).await.map(Self)
+        let seating = try_join_all(agents.iter_mut().map(|agent| {
+            let word = seat(agent);
+            agent.seat(word)
+        }));
+        let seated = tokio::select! {
+            seated = seating => seated.map(drop),
+            () = stopped(stop) => Err(anyhow!(STOPPED)),
+        };
+        let silence_max = if stage.goes_on() { SILENCE_LEAVING_MAX } else { SILENCE_MAX };
+        match seated {
+            Ok(()) => Ok(Self { agents, silence_max }),
+            Err(error) => {
+                if stage.goes_on() {
+                    let ended = join_all(agents.into_iter().map(Agent::dismiss));
+                    let _late = time::timeout(silence_max, ended).await;
+                }
+                Err(error)
+            }
+        }
     }
 
-    /// Lets them run, and tells what they see all together.
+    /// Lets them run, and tells what they see all together. When one of them ends before it should, so do the others.
     ///
     /// # Errors
-    /// One of them failed.
+    /// None of them has a result.
     pub(crate) async fn run(
         self,
-        manner: &Manner,
+        asked: &Asked,
         (start, stop): (Instant, watch::Receiver<bool>),
         mut tell: impl FnMut(Duration, &Interval),
-    ) -> anyhow::Result<Vec<Outcome>> {
-        let mut together = Together { new: Interval::default(), of: vec![(0, 0); self.0.len()] };
+    ) -> anyhow::Result<Ran> {
+        let Asked { scenario, interval, patience, .. } = asked;
+        let done = start + scenario.warmup + scenario.measured() + *patience;
+        let times = Times { done, silence_max: self.silence_max };
+        let mut together =
+            Together { new: Interval::default(), of: vec![(0, 0); self.agents.len()] };
         let (saying, mut said) = mpsc::channel(SAID_MAX);
-        let run = |agent: Agent| agent.run(stop.clone(), saying.clone());
-        let mut running = Box::pin(try_join_all(self.0.into_iter().map(run)));
-        let mut ticks = time::interval_at((start + manner.interval).into(), manner.interval);
+        let (ending, end) = watch::channel(false);
+        let run = |agent: Agent| {
+            let ran = agent.run(end.clone(), saying.clone(), times);
+            ran.inspect_err(|_ended| {
+                ending.send_replace(true);
+            })
+        };
+        let mut running = Box::pin(join_all(self.agents.into_iter().map(run)));
+        let mut ticks = time::interval_at((start + *interval).into(), *interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
+        let mut stopping = Box::pin(stopped(stop));
+        let results = loop {
             tokio::select! {
-                outcomes = &mut running => return outcomes,
+                results = &mut running => break results,
                 Some((index, interval)) = said.recv() => together.take(index, &interval),
                 tick = ticks.tick() => {
                     let at = tick.into_std().saturating_duration_since(start);
-                    tell(at, &together.interval(manner.interval));
+                    tell(at, &together.interval(*interval));
+                }
+                () = &mut stopping, if !*ending.borrow() => {
+                    ending.send_replace(true);
                 }
             }
+        };
+        let mut ran = Ran { outcomes: Vec::new(), ended: Vec::new() };
+        for result in results {
+            match result {
+                Ok(outcome) => ran.outcomes.push(outcome),
+                Err(error) => ran.ended.push(fault("generator", &error)),
+            }
+        }
+        match (ran.outcomes.is_empty(), ran.ended.first()) {
+            (true, Some(ended)) => bail!("{}", ended.first),
+            _ => Ok(ran),
         }
     }
 }
@@ -183,7 +231,23 @@ impl Agent {
         let to = child.stdin.take().context("its standard input is no pipe")?;
         let from = child.stdout.take().context("its standard output is no pipe")?;
         let command = command.join(" ");
-        Ok(Self { _child: child, to, from: BufReader::new(from).lines(), index, name, command })
+        Ok(Self { child, to, from: BufReader::new(from).lines(), index, name, command })
+    }
+
+    async fn seat(&mut self, word: Word) -> anyhow::Result<()> {
+        self.say(&word).await?;
+        match self.hear().await? {
+            Answer::Ready => Ok(()),
+            _ => bail!("{} did not say that it is ready", self.name),
+        }
+    }
+
+    /// Has it give up before the run, and waits until it has.
+    async fn dismiss(mut self) {
+        // One that is gone has nobody to take back any more.
+        let _gone = self.say(&Word::Stop).await;
+        drop(self.to);
+        let _ended = self.child.wait().await;
     }
 
     /// Runs until it has a result; tells it when everybody is to stop.
@@ -191,20 +255,30 @@ impl Agent {
         mut self,
         mut stop: watch::Receiver<bool>,
         saying: mpsc::Sender<(usize, Interval)>,
+        mut times: Times,
     ) -> anyhow::Result<Outcome> {
         self.say(&Word::Go).await?;
-        let mut told = false;
+        let (mut told, mut heard) = (false, service::clock::now());
         loop {
+            let silent = times.done.max(heard) + times.silence_max;
             tokio::select! {
-                answer = self.hear() => match answer? {
-                    Answer::Done(outcome) => return Ok(*outcome),
-                    // Who would show it may have ended.
-                    Answer::Saw(interval) => drop(saying.send((self.index, *interval)).await),
-                    _ => bail!("{} said something else than its result", self.name),
-                },
+                answer = self.hear() => {
+                    heard = service::clock::now();
+                    match answer? {
+                        Answer::Done(outcome) => return Ok(*outcome),
+                        // Who would show it may have ended.
+                        Answer::Saw(interval) => drop(saying.send((self.index, *interval)).await),
+                        _ => bail!("{} said something else than its result", self.name),
+                    }
+                }
                 Ok(_stop) = stop.wait_for(|stop| *stop), if !told => {
                     told = true;
+                    times.done = times.done.min(service::clock::now() + ENDED_PATIENCE);
                     self.say(&Word::Stop).await?;
+                }
+                () = time::sleep_until(silent.into()) => {
+                    let silence = service::clock::now().saturating_duration_since(heard);
+                    bail!("{} has said nothing for {} s", self.name, silence.as_secs());
                 }
             }
         }
@@ -221,7 +295,7 @@ impl Agent {
         let line = self.from.next_line().await?;
         let line = line.with_context(|| {
             format!(
-                "{0} has ended: see what {0} said above, or run its command by hand ({1})",
+                "{} has ended without a result; run its command by hand to see why ({})",
                 self.name, self.command
             )
         })?;
@@ -236,15 +310,41 @@ impl Agent {
 /// What `loadtest agent` does: serves one controller over standard input and output.
 ///
 /// # Errors
-/// The controller is gone, or somebody cannot join.
+/// The controller is gone, or somebody cannot join. The controller is told too.
 pub(crate) async fn serve() -> anyhow::Result<()> {
     let mut lines = BufReader::new(tokio::io::stdin()).lines();
-    let served = answer(&mut lines).await;
-    let last = match served {
-        Ok(outcome) => Answer::Done(Box::new(outcome)),
-        Err(error) => Answer::Failed(format!("{error:#}")),
-    };
-    say(&last).await
+    match answer(&mut lines).await {
+        Ok(outcome) => say(&Answer::Done(Box::new(outcome))).await,
+        Err(error) => {
+            // A controller that is gone is not told.
+            let _gone = say(&Answer::Failed(format!("{error:#}"))).await;
+            Err(error)
+        }
+    }
+}
+
+/// Seats everybody, unless the controller says that it is over or is gone.
+async fn seat(
+    brief: &Brief,
+    lines: &mut Lines<BufReader<tokio::io::Stdin>>,
+) -> anyhow::Result<Engine> {
+    let (stopping, stop) = watch::channel(false);
+    let stage = Arc::new(brief.stage.clone());
+    let seating = Engine::prepare(&stage, &brief.scenario, brief.share, stop, |_what| {});
+    tokio::pin!(seating);
+    tokio::select! {
+        engine = &mut seating => engine,
+        _over = hear::<Word>(lines) => {
+            stopping.send_replace(true);
+            match seating.await {
+                Ok(engine) => {
+                    engine.leave().await;
+                    bail!(STOPPED)
+                }
+                Err(error) => Err(error),
+            }
+        }
+    }
 }
 
 async fn answer(lines: &mut Lines<BufReader<tokio::io::Stdin>>) -> anyhow::Result<Outcome> {
@@ -257,31 +357,50 @@ async fn answer(lines: &mut Lines<BufReader<tokio::io::Stdin>>) -> anyhow::Resul
         "the controller is {}, this agent {ours}",
         brief.version
     );
-    let engine =
-        Engine::prepare(&Arc::new(brief.stage), &brief.scenario, brief.share, |_what| {}).await?;
-    say(&Answer::Ready).await?;
-    let Word::Go = hear(lines).await? else { bail!("the controller must say go") };
-    let (stopping, stop) = watch::channel(false);
+    let engine = seat(&brief, lines).await?;
+    let go = match say(&Answer::Ready).await {
+        Ok(()) => hear(lines).await,
+        Err(error) => Err(error),
+    };
+    let Ok(Word::Go) = go else {
+        engine.leave().await;
+        bail!("the controller must say go")
+    };
     let manner = Manner {
         patience: brief.patience,
         interval: brief.interval,
         limit: brief.p99_max.map_or(Limit::First, Limit::P99),
     };
+    play(engine, &manner, lines).await
+}
+
+/// Runs until it is over, or the controller says so or is gone.
+async fn play(
+    engine: Engine,
+    manner: &Manner,
+    lines: &mut Lines<BufReader<tokio::io::Stdin>>,
+) -> anyhow::Result<Outcome> {
+    let (stopping, stop) = watch::channel(false);
     let start = service::clock::now() + LEAD;
     let (seeing, mut seen) = mpsc::channel(SAID_MAX);
     // Nobody must wait for a controller that is slow to show what was seen.
     let tell = |_at, interval: &Interval| drop(seeing.try_send(interval.clone()));
-    let mut running = Box::pin(engine.run(&manner, start, stop, tell));
-    let mut ended = false;
+    let mut running = Box::pin(engine.run(manner, start, stop, tell));
+    let (mut ended, mut gone) = (false, None);
     loop {
         tokio::select! {
-            outcome = &mut running => return outcome,
+            outcome = &mut running => return gone.map_or(outcome, Err),
             word = hear::<Word>(lines), if !ended => {
-                word.context("the controller is gone")?;
-                let _over = stopping.send(true);
+                gone = word.context("the controller is gone").err();
+                stopping.send_replace(true);
                 ended = true;
             }
-            Some(interval) = seen.recv() => say(&Answer::Saw(Box::new(interval))).await?,
+            Some(interval) = seen.recv(), if gone.is_none() => {
+                if let Err(error) = say(&Answer::Saw(Box::new(interval))).await {
+                    gone = Some(error);
+                    stopping.send_replace(true);
+                }
+            }
         }
     }
 }

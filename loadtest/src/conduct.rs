@@ -6,9 +6,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use conclave::system::{Directions, Plan, System};
+use futures_util::future::join_all;
+use ids::ConferenceId;
+use service::shutdown::Shutdown;
 use tokio::sync::watch;
 
 use crate::agent::Agents;
+use crate::book::{ErrorCount, Part};
 use crate::engine::{Engine, LEAD, Manner, Outcome};
 use crate::environment;
 use crate::live::Live;
@@ -58,41 +62,38 @@ pub async fn run(asked: Asked) -> anyhow::Result<Report> {
         live.note(&format!("warning: {}", crate::report::CLOSED));
     }
     let (stopping, stop) = watch::channel(false);
-    let listening = tokio::spawn(interrupts(stopping));
+    let stopping = Arc::new(stopping);
+    let signals = Shutdown::new();
+    signals.on_signals()?;
+    signals.on_hangup()?;
+    let listening = tokio::spawn(interrupts(signals, Arc::clone(&stopping)));
     let mut site = Site::open(&asked, &live).await?;
     let stage = Arc::new(site.stage(&asked)?);
-    live.say(&format!(
-        "seating {} devices in {} rooms",
-        scenario.everybody().count(),
-        scenario.rooms
-    ));
+    let servers = site.servers(&asked)?;
+    for server in &servers {
+        // Better now than when somebody has a seat, or when everything is over.
+        server.look().await?;
+    }
+    let (everybody, rooms) = (scenario.everybody().count(), scenario.rooms);
+    live.say(&format!("seating {everybody} devices in {rooms} rooms"));
     let ready = tokio::select! {
-        ready = Generators::prepare(&asked, &stage, &live) => ready?,
+        ready = Generators::prepare(&asked, &stage, stop.clone(), &live) => ready?,
         error = site.failed() => return Err(error),
-        () = stopped(stop.clone()) => anyhow::bail!("interrupted before the load began"),
     };
     let setup = since(begun);
     let start = service::clock::now() + LEAD;
-    let servers = site.servers(&asked)?;
-    for server in &servers {
-        // Better now than when everything is over.
-        server.look().await?;
-    }
     let (ended, watching) = watch::channel(false);
     let looking = tokio::spawn(look(servers, start, scenario.clone(), watching));
-    let outcomes = tokio::select! {
-        outcomes = ready.run(&asked, start, stop, &live) => outcomes?,
-        error = site.failed() => return Err(error),
-    };
+    let ran = load(&asked, (ready, &mut site), start, (&stopping, stop), &live).await?;
     // Nobody listens if looking has failed, which is told below.
     let _gone = ended.send(true);
-    let seen = looking.await.context("looking at the servers")??;
+    let seen = looking.await.context("looking at the servers")?;
     listening.abort();
     live.finish();
     let own_system = site.is_own();
-    site.close().await?;
-    let (mut parts, mut generators, mut interrupted) = (None, Vec::new(), false);
-    for outcome in outcomes {
+    let closed = site.close().await;
+    let (mut parts, mut generators, mut interrupted) = (None::<Part>, Vec::new(), false);
+    for outcome in ran.outcomes {
         generators.push(outcome.generation);
         interrupted |= outcome.interrupted;
         match &mut parts {
@@ -100,7 +101,14 @@ pub async fn run(asked: Asked) -> anyhow::Result<Report> {
             Some(part) => part.add(outcome.part),
         }
     }
-    let part = parts.context("there was no generator")?;
+    let mut part = parts.context("there was no generator")?;
+    part.errors.extend(ran.ended);
+    // Of a server that has ended nothing new is said.
+    if let Err(error) = closed
+        && part.errors.iter().all(|known| known.what != SERVER)
+    {
+        part.errors.push(fault(SERVER, &error));
+    }
     let observed = Observed {
         environment,
         generators,
@@ -115,18 +123,47 @@ pub async fn run(asked: Asked) -> anyhow::Result<Report> {
     Ok(Report::new(scenario, part, &observed, &asked.thresholds, asked.limit))
 }
 
-/// Ctrl-C ends the load and not the report.
-async fn interrupts(stopping: watch::Sender<bool>) {
-    if tokio::signal::ctrl_c().await.is_ok() {
-        let _over = stopping.send(true);
+/// Runs the generators. A server of our own that ends by itself ends the load, and not the report.
+async fn load(
+    asked: &Asked,
+    (ready, site): (Generators, &mut Site),
+    start: Instant,
+    (stopping, stop): (&watch::Sender<bool>, watch::Receiver<bool>),
+    live: &Live,
+) -> anyhow::Result<Ran> {
+    let running = ready.run(asked, start, stop, live);
+    tokio::pin!(running);
+    tokio::select! {
+        ran = &mut running => ran,
+        error = site.failed() => {
+            live.note(&format!("{error:#}"));
+            stopping.send_replace(true);
+            let mut ran = running.await.with_context(|| format!("{error:#}"))?;
+            ran.ended.push(fault(SERVER, &error));
+            Ok(ran)
+        }
     }
-    std::future::pending::<()>().await;
 }
 
-async fn stopped(mut stop: watch::Receiver<bool>) {
-    if stop.wait_for(|stop| *stop).await.is_err() {
-        std::future::pending::<()>().await;
-    }
+/// What an error of a server is told as.
+const SERVER: &str = "server";
+
+pub(crate) fn fault(what: &str, error: &anyhow::Error) -> ErrorCount {
+    ErrorCount { what: what.to_owned(), count: 1, first: format!("{error:#}") }
+}
+
+/// What generators come to.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    pub(crate) outcomes: Vec<Outcome>,
+    /// What ended before it should.
+    pub(crate) ended: Vec<ErrorCount>,
+}
+
+/// A signal ends the load and not the report; a second one ends everything.
+async fn interrupts(signals: Shutdown, stopping: Arc<watch::Sender<bool>>) {
+    signals.triggered().await;
+    stopping.send_replace(true);
 }
 
 /// The system under load.
@@ -218,13 +255,19 @@ enum Generators {
 }
 
 impl Generators {
-    async fn prepare(asked: &Asked, stage: &Arc<Stage>, live: &Live) -> anyhow::Result<Self> {
+    async fn prepare(
+        asked: &Asked,
+        stage: &Arc<Stage>,
+        stop: watch::Receiver<bool>,
+        live: &Live,
+    ) -> anyhow::Result<Self> {
         if asked.agents.is_empty() {
             let tell = |what: &str| live.say(what);
-            let engine = Engine::prepare(stage, &asked.scenario, Share::WHOLE, tell).await?;
+            let engine = Engine::prepare(stage, &asked.scenario, Share::WHOLE, stop, tell).await?;
             return Ok(Self::Here(Box::new(engine)));
         }
-        let agents = Agents::start(&asked.agents, &asked.scenario, stage, &asked.manner()).await?;
+        let manner = asked.manner();
+        let agents = Agents::start(&asked.agents, &asked.scenario, stage, &manner, stop).await?;
         Ok(Self::There(agents))
     }
 
@@ -234,17 +277,42 @@ impl Generators {
         start: Instant,
         stop: watch::Receiver<bool>,
         live: &Live,
-    ) -> anyhow::Result<Vec<Outcome>> {
+    ) -> anyhow::Result<Ran> {
         let tell = |at: Duration, interval: &_| live.progress(at, &asked.scenario, interval);
         match self {
-            Self::Here(engine) => Ok(vec![engine.run(&asked.manner(), start, stop, tell).await?]),
-            Self::There(agents) => agents.run(&asked.manner(), (start, stop), tell).await,
+            Self::Here(engine) => {
+                let outcome = engine.run(&asked.manner(), start, stop, tell).await?;
+                Ok(Ran { outcomes: vec![outcome], ended: Vec::new() })
+            }
+            Self::There(agents) => agents.run(asked, (start, stop), tell).await,
         }
     }
 }
 
 impl Asked {
-    fn manner(&self) -> Manner {
+    /// Whether it can be done at all, before anything is touched.
+    ///
+    /// # Errors
+    /// Why not.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        if let Some(prefix) = &self.prefix {
+            let last = format!("{prefix}-{}", self.scenario.rooms.saturating_sub(1));
+            let named: Result<ConferenceId, _> = last.parse();
+            named.map_err(|bad| format!("--prefix: {bad}"))?;
+        }
+        if self.agents.iter().any(Vec::is_empty) {
+            return Err("--agent needs a command that starts a generator".to_owned());
+        }
+        let (agents, rooms) = (self.agents.len(), self.scenario.rooms);
+        if agents > rooms {
+            return Err(format!(
+                "{agents} agents and {rooms} rooms: a room is not divided, so that one clock times a delivery"
+            ));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn manner(&self) -> Manner {
         Manner { patience: self.patience, interval: self.interval, limit: self.limit }
     }
 }
@@ -263,7 +331,7 @@ async fn look(
     start: Instant,
     scenario: Scenario,
     mut ended: watch::Receiver<bool>,
-) -> anyhow::Result<Seen> {
+) -> Seen {
     let row = crate::book::row_length(&scenario);
     let warm = start + scenario.warmup;
     let mut ticks = tokio::time::interval_at(start.into(), row);
@@ -273,7 +341,7 @@ async fn look(
         tokio::select! {
             _ended = ended.changed() => break,
             () = tokio::time::sleep_until(warm.into()), if before.is_none() => {
-                before = Some(looks(&servers).await?);
+                before = Some(looks(&servers).await);
             }
             tick = ticks.tick() => {
                 let at = tick.into_std().saturating_duration_since(start);
@@ -285,23 +353,24 @@ async fn look(
             }
         }
     }
-    let over = looks(&servers).await?;
+    let over = looks(&servers).await;
     let before = before.unwrap_or_else(|| over.clone());
-    let used = servers.iter().zip(before).zip(over).map(|((server, before), after)| Used {
-        name: server.name.clone(),
-        before: before.usage,
-        after: after.usage,
-        relayed: after.relayed.since(&before.relayed),
-    });
-    Ok(Seen { servers: used.collect(), samples, unanswered })
+    let mut used = Vec::new();
+    for ((server, before), after) in servers.iter().zip(before).zip(over) {
+        // Of a server that does not say how it was there is nothing to tell.
+        let (Some(before), Some(after)) = (before, after) else {
+            unanswered += 1;
+            continue;
+        };
+        let relayed = after.relayed.since(&before.relayed);
+        let name = server.name.clone();
+        used.push(Used { name, before: before.usage, after: after.usage, relayed });
+    }
+    Seen { servers: used, samples, unanswered }
 }
 
-async fn looks(servers: &[Server]) -> anyhow::Result<Vec<Look>> {
-    let mut looks = Vec::new();
-    for server in servers {
-        looks.push(server.look().await?);
-    }
-    Ok(looks)
+async fn looks(servers: &[Server]) -> Vec<Option<Look>> {
+    join_all(servers.iter().map(|server| async { server.look().await.ok() })).await
 }
 
 /// What the generator has used, and each server.

@@ -22,7 +22,7 @@ const NOTES_AT_ONCE: usize = 256;
 /// From being told to start to the start of the run, so that the first message is not late already.
 pub(crate) const LEAD: Duration = Duration::from_millis(50);
 /// How long late messages are waited for once a run has been ended.
-const ENDED_PATIENCE: Duration = Duration::from_secs(3);
+pub(crate) const ENDED_PATIENCE: Duration = Duration::from_secs(3);
 
 /// How a generator goes about a scenario.
 #[derive(Clone, Debug)]
@@ -56,17 +56,23 @@ impl Engine {
     /// Seats everybody of this share.
     ///
     /// # Errors
-    /// The scenario makes no sense, or somebody cannot join.
+    /// The scenario makes no sense, somebody cannot join, or it was stopped.
     pub(crate) async fn prepare(
         stage: &Arc<Stage>,
         scenario: &Scenario,
         share: Share,
+        stop: watch::Receiver<bool>,
         tell: impl FnMut(&str),
     ) -> anyhow::Result<Self> {
         let mut shots = scenario.schedule()?;
         shots.retain(|shot| share.has(shot.sender.room));
-        let fleet = Fleet::join(stage, scenario, share, tell).await?;
+        let fleet = Fleet::join(stage, scenario, share, stop, tell).await?;
         Ok(Self { scenario: scenario.clone(), shots, fleet, goes_on: stage.goes_on() })
+    }
+
+    /// Gives up before the run: nobody stays at a system that goes on.
+    pub(crate) async fn leave(self) {
+        self.fleet.leave().await;
     }
 
     /// Runs, from `start` on.
@@ -111,7 +117,7 @@ impl Engine {
                 () = time::sleep_until(course.end.into()) => break,
             }
         }
-        let generation = course.generation()?;
+        let generation = course.generation();
         match self.goes_on {
             true => {
                 // Nobody reads any more what those who leave would tell.
@@ -120,7 +126,7 @@ impl Engine {
             }
             false => drop(run),
         }
-        Ok(Outcome { part: book.part(), generation, interrupted: course.interrupted })
+        Ok(Outcome { part: book.part(), generation: generation?, interrupted: course.interrupted })
     }
 }
 

@@ -9,12 +9,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use client::{Conference, Device, Event};
-use futures_util::future::{join_all, try_join_all};
+use futures_util::future::join_all;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use ids::{Aor, DeviceId};
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinSet, unconstrained};
 
 use crate::book::{Change, Note};
@@ -22,7 +22,7 @@ use crate::pace::pace;
 use crate::scenario::{Contents, Kind, Level, Place, Scenario, Shot};
 use crate::stage::{Share, Stage};
 use guest::Visit;
-use seat::{Joined, in_time};
+use seat::{Doors, Joined, in_time};
 
 /// How many devices start at the same time: more only wait for one another.
 const STARTING_MAX: usize = 8;
@@ -37,6 +37,9 @@ const WATCH_SHARE: u32 = 20;
 
 /// How long those who leave at the end may take for it.
 const LEAVING: Duration = Duration::from_secs(10);
+
+/// Why a run that was stopped early has no result.
+pub(crate) const STOPPED: &str = "interrupted before the load began";
 
 /// All devices, everyone in their group.
 #[derive(Debug)]
@@ -103,29 +106,71 @@ impl Drop for Run {
 }
 
 impl Fleet {
-    /// Starts every device of this share, joins its conference and waits until all members of each are in one epoch.
+    /// Starts every device of this share, joins its conference and waits until all members of each are in one epoch. If that
+    /// fails, or is stopped, a system that goes on gets rid of those who were in.
     ///
     /// # Errors
-    /// A server refused, or somebody did not get the group key in time.
+    /// A server refused, somebody did not get the group key in time, or it was stopped.
     pub(crate) async fn join(
         stage: &Arc<Stage>,
         scenario: &Scenario,
         share: Share,
-        mut tell: impl FnMut(&str),
+        stop: watch::Receiver<bool>,
+        tell: impl FnMut(&str),
     ) -> anyhow::Result<Self> {
-        let permits = Arc::new(Semaphore::new(STARTING_MAX));
-        let mut filling = JoinSet::new();
-        let (progress, mut seated) = mpsc::unbounded_channel();
+        let (doors, mut why) = Doors::open(STARTING_MAX);
+        let (doors, mut filling) = (Arc::new(doors), JoinSet::new());
+        let (progress, seated) = mpsc::unbounded_channel();
         let mut all = 0;
         for room in (0..scenario.rooms).filter(|room| share.has(*room)) {
-            let (stage, permits, progress) =
-                (Arc::clone(stage), Arc::clone(&permits), progress.clone());
+            let (stage, doors, progress) =
+                (Arc::clone(stage), Arc::clone(&doors), progress.clone());
             let places = inside(scenario, room);
             all += places.len();
-            filling.spawn(async move { fill(&stage, &permits, &places, &progress).await });
+            filling.spawn(async move { fill(&stage, &doors, &places, &progress).await });
         }
         drop(progress);
-        let (mut joined, mut count) = (Vec::new(), 0);
+        let (stage, scenario) = (Arc::clone(stage), scenario.clone());
+        let mut fleet = Self { stage, scenario, share, joined: Vec::new() };
+        fleet.come_in((filling, &doors), stop.clone(), (seated, all), tell).await;
+        let agreed = match why.try_recv() {
+            Ok(why) => Err(why),
+            Err(_nobody_failed) => tokio::select! {
+                agreed = fleet.agree() => agreed,
+                () = stopped(stop) => Err(anyhow!(STOPPED)),
+            },
+        };
+        match agreed {
+            Ok(()) => Ok(fleet),
+            Err(error) => {
+                fleet.leave().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Waits until everybody is in, or nobody comes any more.
+    async fn come_in(
+        &mut self,
+        (mut filling, doors): (JoinSet<Vec<Joined>>, &Doors),
+        stop: watch::Receiver<bool>,
+        (mut seated, all): (mpsc::UnboundedReceiver<()>, usize),
+        mut tell: impl FnMut(&str),
+    ) {
+        let turned_away = async {
+            doors.are_shut().await;
+            // Who is on the way out of a system that goes on may end that.
+            if self.stage.goes_on() {
+                tokio::time::sleep(LEAVING).await;
+            }
+        };
+        let stopping = async {
+            stopped(stop).await;
+            doors.shut(anyhow!(STOPPED));
+            std::future::pending::<()>().await;
+        };
+        tokio::pin!(turned_away, stopping);
+        let mut count = 0;
         loop {
             tokio::select! {
                 Some(()) = seated.recv() => {
@@ -135,19 +180,39 @@ impl Fleet {
                     }
                 }
                 room = filling.join_next() => match room {
-                    Some(room) => joined.extend(room.context("filling a room")??),
+                    Some(Ok(room)) => self.joined.extend(room),
+                    Some(Err(error)) => doors.shut(anyhow!(error).context("filling a room")),
                     None => break,
                 },
+                () = &mut turned_away => break,
+                () = &mut stopping => {}
             }
         }
-        joined.sort_by_key(|joined| joined.place);
-        if scenario.level == Level::Sealed {
-            for seat in &mut joined {
-                let members = inside(scenario, seat.place.room).len();
+        self.joined.sort_by_key(|joined| joined.place);
+    }
+
+    async fn agree(&mut self) -> anyhow::Result<()> {
+        if self.scenario.level == Level::Sealed {
+            for seat in &mut self.joined {
+                let members = inside(&self.scenario, seat.place.room).len();
                 agree(seat, members).await?;
             }
         }
-        Ok(Self { stage: Arc::clone(stage), scenario: scenario.clone(), share, joined })
+        Ok(())
+    }
+
+    /// Gives up before anything was sent: nobody stays at a system that goes on.
+    pub(crate) async fn leave(self) {
+        if !self.stage.goes_on() {
+            return;
+        }
+        let leave = |joined: Joined| async move {
+            // The run is over; what is left behind is the system's.
+            let _left = joined.conference.leave().await;
+            give_up(joined.device).await;
+        };
+        let leaving = join_all(self.joined.into_iter().map(leave));
+        let _late = tokio::time::timeout(LEAVING, leaving).await;
     }
 
     /// Starts sending, now: `start`. Everything that happens is noted. The book must be read, or the fleet waits.
@@ -204,6 +269,13 @@ impl Fleet {
     }
 }
 
+/// Waits until it is to stop.
+pub(crate) async fn stopped(mut stop: watch::Receiver<bool>) {
+    if stop.wait_for(|stop| *stop).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
 /// A device of a run is nobody's when it is over.
 async fn give_up(device: Device) {
     // The run is over; what a server does not take back ends with its certificate.
@@ -220,23 +292,24 @@ fn inside(scenario: &Scenario, room: usize) -> Vec<Place> {
         .collect()
 }
 
-/// Seats everyone in one room. The first makes the group, the others are let in.
+/// Seats everyone in one room, unless somebody cannot. The first makes the group, the others are let in.
 async fn fill(
     stage: &Arc<Stage>,
-    permits: &Semaphore,
+    doors: &Doors,
     places: &[Place],
     progress: &mpsc::UnboundedSender<()>,
-) -> anyhow::Result<Vec<Joined>> {
-    let Some((first, others)) = places.split_first() else { return Ok(Vec::new()) };
+) -> Vec<Joined> {
+    let Some((first, others)) = places.split_first() else { return Vec::new() };
     let sit = |place: Place| async move {
-        let joined = seat::sit(stage, Some(permits), place, None).await;
+        let joined = seat::sit(stage, Some(doors), place, None).await;
         // Whoever counts may have gone; that is told elsewhere.
         let _gone = progress.send(());
-        joined
+        joined.map_err(|error| doors.shut(error)).ok()
     };
-    let mut joined = vec![sit(*first).await?];
-    joined.extend(try_join_all(others.iter().map(|place| sit(*place))).await?);
-    Ok(joined)
+    let Some(first) = sit(*first).await else { return Vec::new() };
+    let mut joined = vec![first];
+    joined.extend(join_all(others.iter().map(|place| sit(*place))).await.into_iter().flatten());
+    joined
 }
 
 /// Follows the group until all members are in it.

@@ -1,8 +1,10 @@
 //! `loadtest run` and its like against real systems of their own: guests who come and go, several generators, a file in
-//! every form a result has, and Ctrl-C.
+//! every form a result has, and whatever ends a run before its time.
 #![expect(clippy::unwrap_used, reason = "a run that prints no result should fail the test")]
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -178,39 +180,6 @@ fn two_generators_share_the_rooms_and_their_books_add_up() {
 }
 
 #[test]
-fn ctrl_c_ends_the_load_and_gives_the_report_so_far() {
-    let mut child = loadtest(&[
-        "quick",
-        "--duration",
-        "10m",
-        "--warmup",
-        "0.2s",
-        "--interval",
-        "200ms",
-        "--json",
-    ])
-    .stdout(Stdio::piped())
-    .stderr(Stdio::piped())
-    .spawn()
-    .unwrap();
-    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(child.stderr.take().unwrap()));
-    let measuring = |line: &str| line.contains("p50") && !line.contains("achieved 0/s");
-    assert!(lines.any(|line| measuring(&line.unwrap())), "it never began to measure");
-
-    let pid = child.id().to_string();
-    assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
-    let _rest = std::thread::spawn(move || lines.count());
-    let output = child.wait_with_output().unwrap();
-
-    let json = json(&output);
-    assert_eq!(output.status.code(), Some(0), "{:#}", json["broken"]);
-    assert_eq!((&json["interrupted"], &json["deliveries"]["lost"]), (&true.into(), &0.into()));
-    assert!(json["messages"]["cut"].as_u64() > Some(10_000), "{:#}", json["messages"]);
-    // Nothing more was offered, so nothing has fallen behind.
-    assert!(json["rate"]["achieved"].as_f64() > Some(30.0), "{:#}", json["rate"]);
-}
-
-#[test]
 fn ctrl_c_while_warming_up_tells_what_was_seen_too() {
     let mut child = loadtest(&["quick", "--duration", "10m", "--interval", "200ms", "--json"])
         .args(["--warmup", "10m"])
@@ -218,7 +187,7 @@ fn ctrl_c_while_warming_up_tells_what_was_seen_too() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(child.stderr.take().unwrap()));
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
     let some_came = |line: &str| line.contains("warming up") && !line.contains("arrived 0/s");
     assert!(lines.any(|line| some_came(&line.unwrap())), "nothing ever came");
 
@@ -259,4 +228,158 @@ fn a_ramp_stops_at_the_step_that_strains() {
         json["steps"]
     );
     assert!(json["messages"]["cut"].as_u64() > Some(0), "{:#}", json["messages"]);
+}
+
+/// A load that lasts until somebody ends it, of which something has been measured.
+struct Measuring {
+    child: Child,
+    /// Where a system of its own has its folder.
+    temporary: tempfile::TempDir,
+}
+
+impl Measuring {
+    fn start(more: &[&str]) -> Self {
+        let temporary = tempfile::tempdir().unwrap();
+        let mut child = loadtest(&["quick", "--duration", "10m", "--warmup", "0.2s", "--json"])
+            .args(["--interval", "200ms", "--rooms", "2", "--members", "2"])
+            .args(more)
+            .env("TMPDIR", temporary.path())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let measuring = |line: &str| line.contains("p50") && !line.contains("achieved 0/s");
+        assert!(lines.any(|line| measuring(&line.unwrap())), "it never began to measure");
+        let _rest = std::thread::spawn(move || lines.count());
+        Self { child, temporary }
+    }
+
+    /// The process that it has started for this part.
+    fn process(&self, part: &str) -> u32 {
+        let parent = self.child.id();
+        let mut children: Vec<u32> = Vec::new();
+        for task in std::fs::read_dir(format!("/proc/{parent}/task")).unwrap() {
+            let of = std::fs::read_to_string(task.unwrap().path().join("children")).unwrap();
+            children.extend(of.split_whitespace().map(|pid| pid.parse::<u32>().unwrap()));
+        }
+        let is = |pid: &u32| {
+            let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap();
+            line.split(|octet| *octet == 0).any(|word| word == part.as_bytes())
+        };
+        children.into_iter().find(is).unwrap_or_else(|| panic!("there is no {part}"))
+    }
+
+    fn end(self) -> Output {
+        let (done, over) = std::sync::mpsc::channel();
+        let pid = self.child.id();
+        let waiting = std::thread::spawn(move || done.send(self.child.wait_with_output()));
+        let Ok(output) = over.recv_timeout(Duration::from_secs(60)) else {
+            kill("-KILL", pid);
+            panic!("it does not end");
+        };
+        waiting.join().unwrap().unwrap();
+        let left = std::fs::read_dir(self.temporary.path()).unwrap().count();
+        assert_eq!(left, 0, "it leaves its folder behind");
+        output.unwrap()
+    }
+}
+
+fn kill(signal: &str, pid: u32) {
+    assert!(Command::new("kill").args([signal, &pid.to_string()]).status().unwrap().success());
+}
+
+fn broken(json: &Value) -> String {
+    json["broken"].as_array().unwrap().iter().map(|why| format!("{why}\n")).collect()
+}
+
+#[test]
+fn whatever_signal_ends_the_load_the_report_so_far_is_given() {
+    for signal in ["-INT", "-TERM", "-HUP"] {
+        let running = Measuring::start(&[]);
+
+        kill(signal, running.child.id());
+        let output = running.end();
+
+        let json = json(&output);
+        assert_eq!(output.status.code(), Some(0), "{signal} {:#}", json["broken"]);
+        assert_eq!((&json["interrupted"], &json["deliveries"]["lost"]), (&true.into(), &0.into()));
+        assert!(json["messages"]["cut"].as_u64() > Some(10_000), "{:#}", json["messages"]);
+        // Nothing more was offered, so nothing has fallen behind.
+        assert!(json["rate"]["achieved"].as_f64() > Some(30.0), "{:#}", json["rate"]);
+    }
+}
+
+#[test]
+fn a_server_that_dies_ends_the_load_and_the_report_says_so() {
+    let running = Measuring::start(&[]);
+
+    kill("-KILL", running.process("mrfp"));
+    let output = running.end();
+
+    let json = json(&output);
+    assert_eq!(schema::breaches(&schema(), &json), Vec::<String>::new());
+    assert_eq!((output.status.code(), &json["verdict"]), (Some(1), &"failed".into()));
+    assert!(broken(&json).contains("mrfp ended: signal: 9"), "{json:#}");
+    assert!(json["deliveries"]["delivered"].as_u64() > Some(0), "{json:#}");
+}
+
+#[test]
+fn an_agent_that_dies_ends_the_load_and_the_others_are_reported() {
+    let running = Measuring::start(&["--agents", "2"]);
+
+    kill("-KILL", running.process("agent"));
+    let output = running.end();
+
+    let json = json(&output);
+    assert_eq!((output.status.code(), &json["verdict"]), (Some(1), &"failed".into()));
+    assert!(broken(&json).contains(" has ended"), "{json:#}");
+    assert!(json["deliveries"]["delivered"].as_u64() > Some(0), "{json:#}");
+}
+
+#[test]
+fn an_agent_that_hangs_holds_nobody_up() {
+    let running = Measuring::start(&["--agents", "2"]);
+
+    kill("-STOP", running.process("agent"));
+    kill("-INT", running.child.id());
+    let output = running.end();
+
+    let json = json(&output);
+    assert_eq!((output.status.code(), &json["verdict"]), (Some(1), &"failed".into()));
+    assert!(broken(&json).contains(" has said nothing for "), "{json:#}");
+    assert!(json["deliveries"]["delivered"].as_u64() > Some(0), "{json:#}");
+}
+
+#[test]
+fn an_agent_that_is_told_nothing_it_understands_fails() {
+    for said in ["", "garbage\n"] {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_loadtest"))
+            .arg("agent")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(said.as_bytes()).unwrap();
+
+        let output = child.wait_with_output().unwrap();
+
+        assert_eq!(output.status.code(), Some(1), "{said:?}");
+        assert!(json(&output)["failed"].is_string(), "{said:?}");
+    }
+}
+
+#[test]
+fn what_cannot_be_done_is_a_usage_error_before_anything_is_started() {
+    let agents: &[&str] = &["quick", "--rooms", "4", "--agents", "9"];
+    let nothing: &[&str] = &["quick", "--agent", ""];
+    let prefix: &[&str] = &["smoke", "--target", "/nowhere", "--prefix", "bad prefix/../"];
+    for (bad, why) in [(agents, "9 agents"), (nothing, "--agent"), (prefix, "bad prefix/../")] {
+        let output = loadtest(bad).output().unwrap();
+
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{bad:?} {told}");
+        assert!(told.contains(why) && !told.contains("starting"), "{told}");
+    }
 }

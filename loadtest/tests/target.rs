@@ -6,7 +6,7 @@ use std::time::Duration;
 use client::{Device, Entry, Event, Level};
 use conclave::system::{Plan, System};
 use serde_json::Value;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
 use tokio::process::Command;
 use tokio::time::timeout;
@@ -158,5 +158,71 @@ async fn members_are_behind_a_websocket_when_that_is_asked_for_and_behind_tls_wh
     assert_eq!(json["scenario"]["transport"], "tls", "{json:#}");
     let text = relay(&system).await;
     assert_eq!((opened(&text, "ws"), opened(&text, "tls")), (MEMBERS as f64, MEMBERS as f64));
+    system.stop().await.unwrap();
+}
+
+/// The devices of a user that were not taken back, but for one that asks.
+async fn left_behind(system: &System, user: &str) -> usize {
+    let profile = system.directions().profile(user).unwrap();
+    let (device, _invitations) = Device::start(profile).await.unwrap();
+    let devices = device.devices().await.unwrap();
+    let left = devices.iter().filter(|own| !own.revoked && own.device != *device.id()).count();
+    device.take_back(device.id()).await.unwrap();
+    device.stop().await;
+    left
+}
+
+#[tokio::test]
+async fn a_run_that_fails_before_it_begins_leaves_no_device_behind() {
+    let system = system().await;
+    let mut directions = serde_json::to_value(system.directions()).unwrap();
+    // Everybody else has started when the last one may not.
+    directions["passwords"]["user5"] = "wrong".into();
+    let changed = system.folder().join("changed.json");
+    std::fs::write(&changed, directions.to_string()).unwrap();
+    for more in [&[][..], &["--agents", "2"]] {
+        let output = Command::new(env!("CARGO_BIN_EXE_loadtest"))
+            .args(["quick", "--rooms", "2", "--members", "3", "--target"])
+            .arg(&changed)
+            .args(more)
+            .stdin(Stdio::null())
+            .output()
+            .await
+            .unwrap();
+
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{told}");
+        assert!(told.contains("user5@") && told.contains("starts"), "{told}");
+        for user in ["user0", "user1", "user2", "user3", "user4"] {
+            assert_eq!(left_behind(&system, user).await, 0, "{user} {more:?}");
+        }
+    }
+    let empty = async { while figure(&relay(&system).await, "mrfp_rooms") > 0.0 {} };
+    timeout(PATIENCE, empty).await.expect("somebody stays behind");
+    system.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_run_that_is_interrupted_while_it_seats_leaves_no_device_behind() {
+    let system = system().await;
+    let mut child = Command::new(env!("CARGO_BIN_EXE_loadtest"))
+        .args(["quick", "--rooms", "2", "--members", "3", "--target"])
+        .arg(system.folder())
+        .stdin(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    while !lines.next_line().await.unwrap().unwrap().contains("1 of 6 devices are in") {}
+
+    let pid = child.id().unwrap().to_string();
+    assert!(Command::new("kill").args(["-INT", &pid]).status().await.unwrap().success());
+    while lines.next_line().await.unwrap().is_some() {}
+    let status = timeout(PATIENCE, child.wait()).await.expect("it does not end").unwrap();
+
+    assert_eq!(status.code(), Some(1));
+    for user in ["user0", "user1", "user2", "user3", "user4", "user5"] {
+        assert_eq!(left_behind(&system, user).await, 0, "{user}");
+    }
     system.stop().await.unwrap();
 }

@@ -215,7 +215,7 @@ impl Load {
             ));
         }
         scenario.schedule().map_err(|bad: scenario::BadScenario| bad.to_string())?;
-        Ok(Asked {
+        let asked = Asked {
             scenario,
             thresholds: self.threshold.clone().unwrap_or_default(),
             patience: self.patience.unwrap_or(PATIENCE),
@@ -225,7 +225,9 @@ impl Load {
             metrics: self.metrics.clone(),
             prefix: self.prefix.clone(),
             agents: self.commands()?,
-        })
+        };
+        asked.check()?;
+        Ok(asked)
     }
 
     fn commands(&self) -> Result<Vec<Vec<String>>, String> {

@@ -1,10 +1,11 @@
 //! A device on its way to its seat, and how long each part of it takes.
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use client::{Conference, Credential, Device, Event, Events};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit, mpsc, watch};
 
+use super::give_up;
 use crate::book::{Measure, Note};
 use crate::scenario::{Level, Place};
 use crate::stage::Stage;
@@ -35,42 +36,113 @@ pub(super) enum Known {
     Stopped(Credential),
 }
 
-/// Starts a device, unless it runs, and takes its seat.
+/// Where those who come before the run come in: a few at a time, and none any more once one of them could not.
+#[derive(Debug)]
+pub(super) struct Doors {
+    permits: Semaphore,
+    shut: watch::Sender<bool>,
+    why: mpsc::Sender<anyhow::Error>,
+}
+
+impl Doors {
+    /// Open doors, and the first reason for which they are shut.
+    pub(super) fn open(at_once: usize) -> (Self, mpsc::Receiver<anyhow::Error>) {
+        let (why, first) = mpsc::channel(1);
+        (Self { permits: Semaphore::new(at_once), shut: watch::Sender::new(false), why }, first)
+    }
+
+    pub(super) fn shut(&self, why: anyhow::Error) {
+        // Those who are turned away because of it say less.
+        let _later = self.why.try_send(why);
+        self.shut.send_replace(true);
+    }
+
+    pub(super) async fn are_shut(&self) {
+        let mut shut = self.shut.subscribe();
+        // The sender is here.
+        let _shut = shut.wait_for(|shut| *shut).await;
+    }
+
+    async fn enter(&self) -> anyhow::Result<SemaphorePermit<'_>> {
+        tokio::select! {
+            biased;
+            () = self.are_shut() => bail!("turned away"),
+            permit = self.permits.acquire() => Ok(permit?),
+        }
+    }
+}
+
+/// Starts a device, unless it runs, and takes its seat. If it gets none, a system that goes on takes the device back.
 pub(super) async fn sit(
     stage: &Stage,
-    permits: Option<&Semaphore>,
+    doors: Option<&Doors>,
     place: Place,
     known: Option<Known>,
 ) -> anyhow::Result<Joined> {
-    let permit = match permits {
-        Some(permits) => Some(permits.acquire().await.context("the fleet is gone")?),
+    let permit = match doors {
+        Some(doors) => Some(doors.enter().await?),
         None => None,
     };
-    let mut took = Vec::new();
     let mut lap = Lap(service::clock::now());
+    let mut took = Vec::new();
+    let device = match known {
+        Some(Known::Running(device)) => device,
+        known => start(stage, place, known, (&mut lap, &mut took)).await?,
+    };
+    lap.took(Measure::Start);
+    let shut = async {
+        match doors {
+            Some(doors) => doors.are_shut().await,
+            None => std::future::pending().await,
+        }
+    };
+    let seated = tokio::select! {
+        seated = enter(stage, place, &device, permit, (&mut lap, &mut took)) => seated,
+        () = shut => Err(anyhow!("turned away")),
+    };
+    match seated {
+        Ok((conference, events, early)) => {
+            Ok(Joined { place, conference, events, early, device, took })
+        }
+        Err(error) => {
+            if stage.goes_on() {
+                give_up(device).await;
+            }
+            Err(error)
+        }
+    }
+}
+
+async fn start(
+    stage: &Stage,
+    place: Place,
+    known: Option<Known>,
+    (lap, took): (&mut Lap, &mut Vec<Note>),
+) -> anyhow::Result<Device> {
     let mut profile = stage.profile(place)?;
     let user = profile.aor.to_string();
     // Nobody looks at it, and thousands would remember thousands.
     profile.pins = client::Pins::off();
     profile.limits.key_packages = KEY_PACKAGES;
-    let device = match known {
-        Some(Known::Running(device)) => device,
-        Some(Known::Stopped(credential)) => {
-            let restarted = in_time(Device::restart(profile, credential)).await;
-            restarted
-                .and_then(|result| Ok(result?))
-                .with_context(|| format!("{user} starts again"))?
-                .0
-        }
-        None => {
-            let started = in_time(Device::start(profile)).await.and_then(|result| Ok(result?));
-            let (device, _invitations) = started.with_context(|| format!("{user} starts"))?;
-            took.push(lap.took(Measure::Start));
-            device
-        }
-    };
-    lap.took(Measure::Start);
-    let room = stage.conference(place.room)?;
+    if let Some(Known::Stopped(credential)) = known {
+        let restarted = in_time(Device::restart(profile, credential)).await;
+        let restarted = restarted.and_then(|result| Ok(result?));
+        return Ok(restarted.with_context(|| format!("{user} starts again"))?.0);
+    }
+    let started = in_time(Device::start(profile)).await.and_then(|result| Ok(result?));
+    let (device, _invitations) = started.with_context(|| format!("{user} starts"))?;
+    took.push(lap.took(Measure::Start));
+    Ok(device)
+}
+
+async fn enter(
+    stage: &Stage,
+    place: Place,
+    device: &Device,
+    permit: Option<SemaphorePermit<'_>>,
+    (lap, took): (&mut Lap, &mut Vec<Note>),
+) -> anyhow::Result<(Conference, Events, Vec<Event>)> {
+    let (user, room) = (stage.aor(place)?, stage.conference(place.room)?);
     let level = match stage.level {
         Level::Sealed => client::Level::Sealed,
         Level::Open => client::Level::Open,
@@ -86,7 +158,7 @@ pub(super) async fn sit(
         entering.with_context(|| format!("{user} waits for the group key of {room}"))?;
         took.push(lap.took(Measure::Key));
     }
-    Ok(Joined { place, conference, events, early, device, took })
+    Ok((conference, events, early))
 }
 
 struct Lap(Instant);
