@@ -192,12 +192,14 @@ fn load(asked: conduct::Asked, options: &Load) -> anyhow::Result<ExitCode> {
     // The thread that fires messages may still be asleep until its next one.
     runtime.shutdown_background();
     let report = report?;
+    // First what stays: whoever reads the rest may be gone.
+    let written = options.output.write(&report);
     if options.output.json {
         println!("{}", serde_json::to_string_pretty(&report)?);
     } else {
         println!("{}", crate::summary::result(&report));
     }
-    options.output.write(&report)?;
+    written?;
     let code = match report.verdict {
         Verdict::NotValid if options.allow_not_valid => {
             let missed = report.thresholds.iter().any(|judged| !judged.met);

@@ -14,7 +14,8 @@
 //! another, seats everyone, sends for `--warmup` and then `--duration`, and waits at most `--patience` for what is late.
 //! At another's system the rooms have names that no other run has, and at the end those who stayed leave them; what its
 //! servers use is in the result if `--metrics NAME=URL` says where they tell it (Prometheus's text over HTTP).
-//! Progress goes to standard error, the result to standard output. Ctrl-C ends the load and gives the result so far.
+//! Progress goes to standard error, the result to standard output. Ctrl-C, SIGTERM or SIGHUP ends
+//! the load and gives the result so far; so does a server or an agent that dies, and the result is then a failure.
 //!
 //! | exit code | what it says |
 //! |---|---|

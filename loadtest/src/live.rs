@@ -1,6 +1,6 @@
 //! What a person sees while a run goes on, on standard error: a bar and a few lines on a terminal, otherwise a line for
 //! each interval. Standard output is left to the result.
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write as _};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -68,7 +68,7 @@ impl Live {
     }
 }
 
-#[expect(clippy::print_stderr, reason = "progress is what this file is for")]
 fn line(text: &str) {
-    eprintln!("{text}");
+    // A run whose terminal was closed still has its result to write.
+    let _closed = writeln!(std::io::stderr(), "{text}");
 }

@@ -383,3 +383,20 @@ fn what_cannot_be_done_is_a_usage_error_before_anything_is_started() {
         assert!(told.contains(why) && !told.contains("starting"), "{told}");
     }
 }
+
+#[test]
+fn a_result_is_saved_although_nobody_reads_any_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let saved = folder.path().join("saved.json");
+    let mut child = loadtest(&["smoke", "--duration", "1s", "--save", saved.to_str().unwrap()])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+
+    drop((child.stdout.take(), child.stderr.take()));
+    child.wait().unwrap();
+
+    let json: Value = serde_json::from_str(&text(folder.path(), "saved.json")).unwrap();
+    assert_eq!(json["deliveries"]["lost"], 0, "{json:#}");
+}
