@@ -53,7 +53,7 @@ impl Party {
             talk
         };
         let (mut alice, bob) = (chat("alice"), chat("bob"));
-        alice.until("sip:bob@localhost joined");
+        alice.until("bob joined");
         let ca = service::tls::load_roots(&path.join("ca.pem")).unwrap();
         let roots = service::tls::client_config(service::tls::Trust::Roots(ca), None, &[]).unwrap();
         Self { dev, folder: temporary, roots, sip, https, msrp, metrics, alice, bob }
